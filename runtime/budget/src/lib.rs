@@ -1,0 +1,23 @@
+//! Byte budgets: what a run will need (plan), what it is given (arena), what it really takes
+//! (counting allocator, process truth, timeline). Knows nothing of machine learning.
+
+pub mod alloc;
+mod arena;
+mod cgroup;
+mod error;
+mod ladder;
+mod plan;
+pub mod process;
+mod size;
+mod sys;
+mod table;
+mod timeline;
+
+pub use alloc::CountingAllocator;
+pub use arena::{Arena, Stack, bytes_for};
+pub use cgroup::CgroupMemory;
+pub use error::BudgetError;
+pub use ladder::{Move, Step, climb};
+pub use plan::{Kind, Plan, Region, Rung};
+pub use size::{Bytes, Size, SizeError};
+pub use timeline::{Sample, Timeline};

@@ -1,0 +1,195 @@
+//! What the kernel says this process and machine hold.
+//!
+//! Readers never panic and return `None` for what is not there. They read into the stack: sampling
+//! memory must not itself allocate.
+
+pub use crate::cgroup::{CgroupMemory, cgroup};
+use crate::{Bytes, sys};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// `/proc/self/status`, the memory lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// VmRSS: resident now (anonymous + file + shared).
+    pub rss: Option<Bytes>,
+    /// VmHWM: the most that has been resident since the start or [`reset_peak_rss`].
+    pub peak_rss: Option<Bytes>,
+    /// RssAnon: heap and stacks.
+    pub anon: Option<Bytes>,
+    /// RssFile: mapped files, such as model weights and the program itself.
+    pub file: Option<Bytes>,
+    /// RssShmem: shared memory.
+    pub shmem: Option<Bytes>,
+    /// VmSwap: swapped out.
+    pub swap: Option<Bytes>,
+    /// VmData: private writable address space, resident or not.
+    pub data: Option<Bytes>,
+    /// VmSize: all address space.
+    pub size: Option<Bytes>,
+    /// Threads now.
+    pub threads: Option<u64>,
+}
+
+/// `/proc/meminfo`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemInfo {
+    /// All memory the kernel manages.
+    pub total: Option<Bytes>,
+    /// What could be had without swapping.
+    pub available: Option<Bytes>,
+}
+
+/// Memory of this process.
+pub fn status() -> Status {
+    read_small(Path::new("/proc/self/status"), parse_status)
+}
+
+/// Proportional set size: resident, with each shared page divided among those who share it. The
+/// kernel walks all pages for it (about 1 ms per 100 MiB), so not every step.
+pub fn pss() -> Option<Bytes> {
+    read_small(Path::new("/proc/self/smaps_rollup"), |text| kib_line(text, "Pss:"))
+}
+
+/// Memory of this machine.
+pub fn meminfo() -> MemInfo {
+    read_small(Path::new("/proc/meminfo"), parse_meminfo)
+}
+
+/// What this process may count on: the machine's memory or its cgroup's limit, whichever is less.
+/// The total that a budget of `80%` is taken of.
+pub fn memory_at_hand() -> Option<Bytes> {
+    let limits = [meminfo().total, cgroup().limit];
+    limits.into_iter().flatten().min()
+}
+
+/// Size of a page of memory.
+pub fn page_size() -> Bytes {
+    sys::page_size()
+}
+
+/// Backstop: has the kernel refuse private writable memory past `limit`, after which allocations
+/// abort. It counts address space as [`Status::data`] does, with thread stacks in full (8 MiB for
+/// each pthread, 2 MiB for each of Rust's) and untouched pages, so leave room for them.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_data_limit(limit: Bytes) -> io::Result<()> {
+    sys::set_data_limit(limit)
+}
+
+/// Begins a new VmHWM at what is resident now. Best effort: containers may forbid it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn reset_peak_rss() -> io::Result<()> {
+    // "5" resets the peak and touches nothing else: proc(5), clear_refs.
+    std::fs::OpenOptions::new().write(true).open("/proc/self/clear_refs")?.write_all(b"5")
+}
+
+/// Hands the text of a small file to `parse`, by way of the stack; an empty text if it cannot be
+/// read. A longer file is cut: the lines wanted here stand within the first 8 KiB.
+pub(crate) fn read_small<T>(path: &Path, parse: impl FnOnce(&str) -> T) -> T {
+    let mut buffer = [0u8; 8192];
+    let mut filled = 0;
+    if let Ok(mut file) = File::open(path) {
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    }
+    let bytes = &buffer[..filled];
+    // A name with odd bytes (`Name:` in status) costs what follows it, not a panic.
+    let text = std::str::from_utf8(bytes)
+        .unwrap_or_else(|e| std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or(""));
+    parse(text)
+}
+
+fn parse_status(text: &str) -> Status {
+    let kib = |key| kib_line(text, key);
+    Status {
+        rss: kib("VmRSS:"),
+        peak_rss: kib("VmHWM:"),
+        anon: kib("RssAnon:"),
+        file: kib("RssFile:"),
+        shmem: kib("RssShmem:"),
+        swap: kib("VmSwap:"),
+        data: kib("VmData:"),
+        size: kib("VmSize:"),
+        threads: value(text, "Threads:").and_then(|v| v.parse().ok()),
+    }
+}
+
+fn parse_meminfo(text: &str) -> MemInfo {
+    MemInfo { total: kib_line(text, "MemTotal:"), available: kib_line(text, "MemAvailable:") }
+}
+
+fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
+}
+
+/// The value of a line `Key:   123 kB`; the kernel's kB are KiB.
+fn kib_line(text: &str, key: &str) -> Option<Bytes> {
+    let number: u64 = value(text, key)?.strip_suffix("kB")?.trim_end().parse().ok()?;
+    number.checked_mul(1024).map(Bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // In the format of a Linux 6 kernel on a board with 4 GiB.
+    const STATUS: &str = "Name:\tsprig\nUmask:\t0022\nState:\tR (running)\nVmPeak:\t  409600 kB\nVmSize:\t  307200 kB\n\
+        VmLck:\t       0 kB\nVmHWM:\t  184320 kB\nVmRSS:\t  153600 kB\nRssAnon:\t   51200 kB\nRssFile:\t  102400 kB\n\
+        RssShmem:\t       0 kB\nVmData:\t   65536 kB\nVmStk:\t     132 kB\nVmSwap:\t     512 kB\nThreads:\t4\n";
+
+    #[test]
+    fn status_lines() {
+        let status = parse_status(STATUS);
+        assert_eq!(status.rss, Some(Bytes::mib(150)));
+        assert_eq!(status.peak_rss, Some(Bytes::mib(180)));
+        assert_eq!((status.anon, status.file), (Some(Bytes::mib(50)), Some(Bytes::mib(100))));
+        assert_eq!((status.shmem, status.swap), (Some(Bytes::ZERO), Some(Bytes::kib(512))));
+        assert_eq!((status.data, status.size), (Some(Bytes::mib(64)), Some(Bytes::mib(300))));
+        assert_eq!(status.threads, Some(4));
+    }
+
+    #[test]
+    fn meminfo_lines() {
+        let text = "MemTotal:         440048 kB\nMemFree:           61180 kB\nMemAvailable:     276452 kB\n";
+        let info = parse_meminfo(text);
+        assert_eq!((info.total, info.available), (Some(Bytes::kib(440_048)), Some(Bytes::kib(276_452))));
+    }
+
+    #[test]
+    fn what_is_missing_or_odd_is_none() {
+        let odd = "VmRSS:\t-5 kB\nVmHWM:\t18446744073709551615 kB\nVmData:\t12 MB\nThreads:\tmany\nRssAnon:";
+        assert_eq!(parse_status(odd), Status::default());
+        assert_eq!(read_small(Path::new("/proc/self/no-such-file"), parse_status), Status::default());
+    }
+
+    #[test]
+    fn this_process_holds_memory() {
+        let status = status();
+        assert!(status.rss > Some(Bytes::kib(100)) && status.peak_rss >= status.rss, "{status:?}");
+        assert!(status.threads >= Some(1));
+        assert!(pss() > Some(Bytes::ZERO));
+        assert!(meminfo().total > meminfo().available);
+        assert!(page_size().0.is_power_of_two() && page_size() >= Bytes(4096));
+        assert!(memory_at_hand() <= meminfo().total);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "(VmRSS:|kB|[0-9\t \n\u{e9}-])*") {
+            parse_status(&text);
+            parse_meminfo(&text);
+        }
+    }
+}

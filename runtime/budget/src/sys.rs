@@ -1,0 +1,93 @@
+//! Calls into the C library and the allocator hook: the only unsafe code of this crate.
+#![allow(unsafe_code)]
+
+use crate::{Bytes, alloc};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io;
+
+/// The system allocator, counting. Install it with `#[global_allocator]` in the binary; read the
+/// counts through [`alloc`].
+pub struct CountingAllocator;
+
+// SAFETY: every call is handed unchanged to `System`, which keeps the contract; the counters only
+// touch atomics and never allocate.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `alloc`.
+        let block = unsafe { System.alloc(layout) };
+        if !block.is_null() {
+            alloc::grew(layout.size());
+        }
+        block
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if !block.is_null() {
+            alloc::grew(layout.size());
+        }
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(block, layout) };
+        alloc::shrank(layout.size());
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `realloc`.
+        let moved = unsafe { System.realloc(block, layout, new_size) };
+        if !moved.is_null() {
+            // Old and new may both be alive for a moment, so the old is taken off last.
+            alloc::grew(new_size);
+            alloc::shrank(layout.size());
+        }
+        moved
+    }
+}
+
+/// Gives free heap pages back to the kernel, so that the resident size shows what is in use.
+/// Only glibc keeps enough back to matter; elsewhere nothing happens.
+pub fn release_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `malloc_trim` takes no pointer and may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Keeps glibc to one heap for all threads (by default up to eight a core, 64 MiB of address space
+/// each) and has every block from 128 KiB up mapped on its own, so that freeing it returns it at
+/// once (by default the threshold grows to 32 MiB). Call it first thing in `main`.
+pub fn limit_arenas() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `mallopt` takes two integers; both parameters are documented in mallopt(3).
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
+}
+
+/// Size of a page of memory: 4 KiB, or 16 KiB on some ARM kernels.
+pub(crate) fn page_size() -> Bytes {
+    // SAFETY: `sysconf` takes an integer and returns one.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Bytes(u64::try_from(size).unwrap_or(4096))
+}
+
+/// Lowers the soft `RLIMIT_DATA` to `limit`, or to the hard limit if that is lower.
+pub(crate) fn set_data_limit(limit: Bytes) -> io::Result<()> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `now` is a valid rlimit to write to.
+    if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &raw mut now) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    now.rlim_cur = libc::rlim_t::try_from(limit.0).unwrap_or(libc::RLIM_INFINITY).min(now.rlim_max);
+    // SAFETY: `now` is a valid rlimit to read from.
+    if unsafe { libc::setrlimit(libc::RLIMIT_DATA, &raw const now) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The plan as aligned text for a terminal.
+
+use crate::{Bytes, Plan};
+use std::fmt;
+
+/// Cells of a bar that spans the whole budget.
+const BAR: usize = 24;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = format!("not mapped: {}", self.heap());
+        let names = self.regions.iter().map(|r| r.name.chars().count());
+        let width = names.max().unwrap_or(0).max("smallest budget".len());
+        writeln!(f, "{:width$}  {:6}  {:>9}  {:>6}", "region", "kind", "MiB", "share")?;
+        for region in &self.regions {
+            row(f, width, &region.name, region.kind.as_str(), region.bytes, self.budget, &region.note)?;
+        }
+        row(f, width, "total", "", self.total(), self.budget, &label)?;
+        let verdict = if self.fits() { "it fits" } else { "IT DOES NOT FIT" };
+        writeln!(f, "{:width$}  {:6}  {:>9.2}  {verdict}", "budget", "", self.budget.as_mib())?;
+        writeln!(f, "{:width$}  {:6}  {:>9.2}", "smallest budget", "", self.smallest_budget.as_mib())?;
+        for rung in &self.ladder {
+            writeln!(f, "rung: {} ({}), time x{:.2}", rung.rung, rung.why, rung.time_factor)?;
+        }
+        Ok(())
+    }
+}
+
+fn row(
+    f: &mut fmt::Formatter<'_>,
+    width: usize,
+    name: &str,
+    kind: &str,
+    bytes: Bytes,
+    budget: Bytes,
+    note: &str,
+) -> fmt::Result {
+    let share = bytes.share_of(budget);
+    let line = format!(
+        "{name:width$}  {kind:6}  {:>9.2}  {:>5.1}%  {:BAR$}  {note}",
+        bytes.as_mib(),
+        100.0 * share,
+        bar(share)
+    );
+    writeln!(f, "{}", line.trim_end())
+}
+
+/// Eighths of a cell, so that small regions still show.
+fn bar(share: f64) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend(['▏', '▎', '▍', '▌', '▋', '▊', '▉'].get((eighths % 8).wrapping_sub(1)));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, Region};
+
+    #[test]
+    fn columns_align_and_bars_show_the_share() {
+        let regions = vec![
+            Region::new("mapped weights", Kind::Mapped, Bytes::mib(150)).note("resident"),
+            Region::new("activations", Kind::Arena, Bytes::mib(75)),
+        ];
+        let text = Plan::new(Bytes::mib(300), regions).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            "mapped weights   mapped     150.00   50.0%  ████████████              resident"
+        );
+        assert_eq!(lines[2], "activations      arena       75.00   25.0%  ██████");
+        assert!(lines[3].starts_with("total                       225.00   75.0%"), "{text}");
+        assert!(text.contains("it fits"));
+        assert_eq!(bar(7.0).chars().count(), BAR);
+        assert_eq!(bar(0.006), "▏");
+    }
+}
