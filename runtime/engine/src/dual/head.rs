@@ -1,0 +1,249 @@
+//! The output head, streamed over tiles of the vocabulary: V logits are never held for all rows.
+//!
+//! Per wanted row the head keeps row statistics: log-sum-exp, target logit, best rival of the target. Their tangents
+//! need no logits at all: with p the softmax of the row, d lse = Σ p_v (W_v·ḣ) = (Σ p_v W_v)·ḣ, so the tiled walk also
+//! accumulates O = Σ e_v W_v online (attention with keys = values = W), and every tangent then costs one dot product of
+//! length d: two head products in all, whatever K is.
+
+use super::parallel::{for_each, piece_len};
+use crate::kernels::elementwise::inline::{dot, exp, max, scale, sum};
+use crate::kernels::{Ctx, Isa, Matrix, Rows, RowsMut, Write, dequantize, matmul, matmul_nn};
+use multiversion::multiversion;
+
+/// Statistics of each wanted row, and their tangents (row-major, K a row).
+pub struct RowStats<'a> {
+    /// Log of the sum of exponentials of all logits.
+    pub lse: &'a mut [f32],
+    /// Logit of the target.
+    pub target: &'a mut [f32],
+    /// Best logit among all others; the smaller id wins a tie.
+    pub rival: &'a mut [f32],
+    /// Its token id (an exact integer below 2²⁴).
+    pub rival_id: &'a mut [f32],
+    /// Tangents of `lse`.
+    pub d_lse: &'a mut [f32],
+    /// Tangents of `target`.
+    pub d_target: &'a mut [f32],
+    /// Tangents of `rival`.
+    pub d_rival: &'a mut [f32],
+}
+
+/// Working memory for `n` wanted rows; lengths in f32 elements.
+pub struct HeadScratch<'a> {
+    /// n × tile logits; the tile's width is this length over n.
+    pub logits: &'a mut [f32],
+    /// tile × d dequantised head rows; empty when K = 0.
+    pub weights: &'a mut [f32],
+    /// n × d sums O; empty when K = 0.
+    pub pull: &'a mut [f32],
+    /// n running sums Z.
+    pub z: &'a mut [f32],
+    /// At least 4·threads × d, head rows looked up one by one.
+    pub rows: &'a mut [f32],
+    /// Weight panels of the large product.
+    pub panels: &'a mut [f32],
+}
+
+/// Fills `stats` for rows `hidden` (n groups of 1+K rows of d, value first) and their `targets`.
+pub fn row_statistics(
+    ctx: &Ctx,
+    head: &Matrix<'_>,
+    hidden: &[f32],
+    tangents: usize,
+    targets: &[u32],
+    stats: &mut RowStats<'_>,
+    scratch: &mut HeadScratch<'_>,
+) {
+    let (n, d, group) = (targets.len(), head.cols(), (1 + tangents) * head.cols());
+    let tile = scratch.logits.len() / n;
+    stats.lse[..n].fill(f32::NEG_INFINITY);
+    stats.rival[..n].fill(f32::NEG_INFINITY);
+    scratch.z[..n].fill(0.0);
+    scratch.pull.fill(0.0);
+    for from in (0..head.rows()).step_by(tile) {
+        let width = tile.min(head.rows() - from);
+        let weights = head.row_slice(from..from + width);
+        let logits = &mut scratch.logits[..n * width];
+        let x = Rows::strided(hidden, n, d, group);
+        matmul(ctx, x, &weights, RowsMut::new(logits, n, width), Write::Set, scratch.panels);
+        absorb_tile(
+            ctx,
+            from,
+            width,
+            logits,
+            targets,
+            stats,
+            scratch.z,
+            scratch.pull,
+            if tangents > 0 { d } else { 0 },
+        );
+        if tangents > 0 {
+            let w = &mut scratch.weights[..width * d];
+            unpack(ctx, &weights, w);
+            let pull = RowsMut::new(&mut scratch.pull[..n * d], n, d);
+            matmul_nn(
+                ctx,
+                Rows::new(logits, n, width),
+                Rows::new(w, width, d),
+                pull,
+                Write::Add { scale: 1.0 },
+            );
+        }
+    }
+    for i in 0..n {
+        stats.lse[i] += libm::logf(scratch.z[i]);
+    }
+    if tangents > 0 {
+        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch);
+    }
+}
+
+/// Takes one tile of logits into the running maximum (kept in `lse`), sum, target and rival; leaves e = exp(l − max)
+/// in place of the logits.
+fn absorb_tile(
+    ctx: &Ctx,
+    from: usize,
+    width: usize,
+    logits: &mut [f32],
+    targets: &[u32],
+    stats: &mut RowStats<'_>,
+    z: &mut [f32],
+    pull: &mut [f32],
+    d: usize,
+) {
+    let n = targets.len();
+    let piece = piece_len(&ctx.pool, n);
+    let mut pull_rest = &mut pull[..n * d];
+    let pieces = logits
+        .chunks_mut(piece * width)
+        .zip(targets.chunks(piece))
+        .zip(stats.lse[..n].chunks_mut(piece).zip(stats.target[..n].chunks_mut(piece)))
+        .zip(stats.rival[..n].chunks_mut(piece).zip(stats.rival_id[..n].chunks_mut(piece)))
+        .zip(z[..n].chunks_mut(piece))
+        .map(|piece| {
+            let take = piece.0.0.0.1.len() * d;
+            let (mine, rest) = std::mem::take(&mut pull_rest).split_at_mut(take);
+            pull_rest = rest;
+            (piece, mine)
+        });
+    for_each(&ctx.pool, pieces, |(((((logits, targets), (max, target)), (rival, rival_id)), z), pull)| {
+        for i in 0..targets.len() {
+            let row = &mut logits[i * width..(i + 1) * width];
+            let own = (targets[i] as usize).wrapping_sub(from);
+            if own < width {
+                target[i] = row[own];
+                row[own] = f32::NEG_INFINITY;
+            }
+            let best = maximum(row);
+            if best > rival[i] {
+                rival[i] = best;
+                rival_id[i] = (from + row.iter().position(|&l| l == best).unwrap_or(0)) as f32;
+            }
+            let mut top = best;
+            if own < width {
+                row[own] = target[i];
+                top = top.max(target[i]);
+            }
+            if top > max[i] {
+                let shrink = exp(max[i] - top);
+                z[i] *= shrink;
+                scale(&mut pull[i * d..(i + 1) * d], shrink);
+                max[i] = top;
+            }
+            z[i] += exponentiate(row, max[i]);
+        }
+    });
+}
+
+/// Dequantises all of `weights` into `out`, over the pool.
+pub fn unpack(ctx: &Ctx, weights: &Matrix<'_>, out: &mut [f32]) {
+    let piece = piece_len(&ctx.pool, weights.rows());
+    for_each(&ctx.pool, out.chunks_mut(piece * weights.cols()).enumerate(), |(i, out)| {
+        let from = i * piece;
+        dequantize(ctx.isa, weights, from..weights.rows().min(from + piece), out);
+    });
+}
+
+#[multiversion(targets("x86_64+avx2+fma+f16c"))]
+fn maximum(row: &[f32]) -> f32 {
+    max(row)
+}
+
+/// row ← exp(row − max); returns the sum, in a fixed order.
+#[multiversion(targets("x86_64+avx2+fma+f16c"))]
+fn exponentiate(row: &mut [f32], max: f32) -> f32 {
+    for l in &mut *row {
+        *l = exp(*l - max);
+    }
+    sum(row)
+}
+
+fn row_tangents(
+    ctx: &Ctx,
+    head: &Matrix<'_>,
+    hidden: &[f32],
+    tangents: usize,
+    targets: &[u32],
+    stats: &mut RowStats<'_>,
+    scratch: &mut HeadScratch<'_>,
+) {
+    let (n, d) = (targets.len(), head.cols());
+    let (piece, group) = (piece_len(&ctx.pool, n), (1 + tangents) * d);
+    let (k, nk) = (piece * tangents, n * tangents);
+    let pieces = hidden[..n * group]
+        .chunks(piece * group)
+        .zip(targets.chunks(piece).zip(stats.rival_id[..n].chunks(piece)))
+        .zip(scratch.pull[..n * d].chunks(piece * d).zip(scratch.z[..n].chunks(piece)))
+        .zip(
+            stats.d_lse[..nk]
+                .chunks_mut(k)
+                .zip(stats.d_target[..nk].chunks_mut(k))
+                .zip(stats.d_rival[..nk].chunks_mut(k)),
+        )
+        .zip(scratch.rows.chunks_mut(d));
+    for_each(
+        &ctx.pool,
+        pieces,
+        |((((hidden, (targets, rivals)), (pull, z)), ((d_lse, d_target), d_rival)), row)| {
+            for i in 0..targets.len() {
+                let moved = &hidden[i * group + d..(i + 1) * group];
+                let at = i * tangents..(i + 1) * tangents;
+                dots(&pull[i * d..(i + 1) * d], moved, 1.0 / z[i], &mut d_lse[at.clone()]);
+                head_row(ctx.isa, head, targets[i], row);
+                dots(row, moved, 1.0, &mut d_target[at.clone()]);
+                head_row(ctx.isa, head, rivals[i] as u32, row);
+                dots(row, moved, 1.0, &mut d_rival[at]);
+            }
+        },
+    );
+}
+
+/// out_k = scale · weight·rows_k.
+#[multiversion(targets("x86_64+avx2+fma+f16c"))]
+fn dots(weight: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(weight.len()).zip(out) {
+        *out = scale * dot(weight, row);
+    }
+}
+
+fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32]) {
+    dequantize(isa, head, id as usize..id as usize + 1, row);
+}
+
+/// Logits of a few named candidates of one row, with tangents: `out[c·(1+K)]` is the value, the K tangents follow.
+/// Only the candidates' rows of the head are read. `hidden`: (1+K) × d; `row`: d of scratch.
+pub fn candidate_logits(
+    isa: Isa,
+    head: &Matrix<'_>,
+    hidden: &[f32],
+    candidates: &[u32],
+    out: &mut [f32],
+    row: &mut [f32],
+) {
+    let row = &mut row[..head.cols()];
+    let group = hidden.len() / head.cols();
+    for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
+        head_row(isa, head, candidate, row);
+        dots(row, hidden, 1.0, out);
+    }
+}

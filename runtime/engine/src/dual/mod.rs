@@ -1,0 +1,31 @@
+//! Dual operations: each carries a value and its exact tangents, side by side in one file.
+//!
+//! **Layout.** A stack of R positions with K tangents is a row-major matrix of R·(1+K) rows: position i owns rows
+//! `i·(1+K) ..= i·(1+K)+K`, its value first, then its K tangents. A frozen linear map is one matrix product over all
+//! of them, so each weight is read and dequantised once for the value and every tangent. Rows of one position are
+//! neighbours (rather than K separate blocks of R rows), so that any run of positions, or of examples, is one
+//! contiguous slice: threads get disjoint `&mut` slices without `unsafe`, and a position's value is still in the
+//! nearest cache when its tangents need it.
+//!
+//! **Structural zeros.** Below the first perturbed linear there are no tangent rows at all: a buffer is *plain*
+//! (R rows) until then and *live* (R·(1+K) rows) afterwards.
+//!
+//! The tangent rules are those of spec section 3.5.
+
+mod attention;
+mod gate;
+mod head;
+mod linear;
+mod norm;
+mod parallel;
+mod rope;
+mod rows;
+
+pub use attention::{Attention, MAX_HEAD, MAX_TANGENTS, attend_batch, attend_cache};
+pub use gate::swiglu;
+pub use head::{HeadScratch, RowStats, candidate_logits, row_statistics, unpack};
+pub use linear::{Directions, FEW, Factor, LinearEnv, LinearScratch, Site, TensorId, linear};
+pub use norm::rms_norm;
+pub use parallel::{MAX_PIECES, for_each};
+pub use rope::Rope;
+pub use rows::{Batch, BatchError, Stack, grow};

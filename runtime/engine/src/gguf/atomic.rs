@@ -1,0 +1,68 @@
+//! Replacing a file so that a power cut leaves the old content or the new, never a part.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes `path` through a temporary file in the same directory: write, fsync, rename, fsync the directory.
+/// If `fill` or any step fails, the temporary file is removed and an existing `path` is untouched.
+pub fn replace_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let (file, temporary) = create_beside(path)?;
+    let done = fill_and_sync(file, fill).and_then(|()| fs::rename(&temporary, path));
+    if let Err(e) = done {
+        let _ = fs::remove_file(&temporary); // the first error is the one to report
+        return Err(e);
+    }
+    File::open(directory_of(path))?.sync_all()
+}
+
+fn fill_and_sync(file: File, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    fill(&mut out)?;
+    out.into_inner().map_err(|e| e.into_error())?.sync_all()
+}
+
+/// A new file whose name no other process uses. A name left over from before a power cut is stepped over.
+fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
+    for attempt in 0..1000 {
+        let mut temporary = std::ffi::OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}-{attempt}.tmp", std::process::id()));
+        let temporary = directory_of(path).join(temporary);
+        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            opened => return Ok((opened?, temporary)),
+        }
+    }
+    Err(io::Error::new(ErrorKind::AlreadyExists, "1000 temporary files lie beside it; remove the .tmp files"))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        replace_file(&path, |out| out.write_all(b"old")).unwrap();
+        let failed = replace_file(&path, |out| {
+            out.write_all(b"half of the new")?;
+            Err(io::Error::other("power"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "power");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        replace_file(&path, |out| out.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+}

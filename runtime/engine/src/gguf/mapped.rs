@@ -1,0 +1,157 @@
+//! A model file mapped read-only: never copied, and its pages are the kernel's to drop.
+#![allow(unsafe_code)]
+
+use std::fs::{File, TryLockError};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap, UncheckedAdvice};
+use sha2::{Digest, Sha256};
+
+use super::GgufError;
+
+/// A file mapped read-only under a shared advisory lock.
+#[derive(Debug)]
+pub struct Mapped {
+    map: Mmap,
+    /// Kept open: closing it would give up the lock.
+    file: File,
+    path: PathBuf,
+}
+
+impl Mapped {
+    /// Maps `path`. No page is read yet.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, GgufError> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|e| GgufError::io("open", path, e))?;
+        // Some file systems know no locks; the lock is a courtesy, so their refusal is no error.
+        if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+            return Err(GgufError::Locked { path: path.to_owned() });
+        }
+        // SAFETY: the mapping is read-only and lives as long as `Self`. Another process that writes the file
+        // in place would change bytes under our slices, and one that truncates it makes an access past the
+        // new end raise SIGBUS, which kills the process. The shared lock keeps away writers that ask for a
+        // lock; our own writer never writes in place, it renames a finished file over the old name, and the
+        // mapping then keeps the old file alive.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| GgufError::io("map", path, e))?;
+        Ok(Self { map, file, path: path.to_owned() })
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The path as given to [`open`](Self::open).
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Brings every page into memory now, so that a plan that counts the file as resident tells the truth
+    /// from the first step on.
+    pub fn populate(&self) {
+        // Linux 5.14 and later fill the page table in one call; older kernels (and empty files) refuse.
+        if self.map.advise(Advice::PopulateRead).is_ok() {
+            return;
+        }
+        let _ = self.map.advise(Advice::WillNeed); // only a hint: the loop below does the work
+        for page in self.map.chunks(page_size()) {
+            std::hint::black_box(page[0]);
+        }
+    }
+
+    /// Gives back the whole pages inside `range` (bytes of the file); the next access reads them again.
+    pub fn release(&self, range: Range<usize>) -> Result<(), GgufError> {
+        let page = page_size();
+        let start = range.start.next_multiple_of(page);
+        let end = match range.end {
+            end if end >= self.map.len() => self.map.len(), // the last page is ours even if it is not full
+            end => end - end % page,
+        };
+        if start >= end {
+            return Ok(());
+        }
+        // SAFETY: the mapping is shared, read-only and file-backed, so dropped pages come back from the file
+        // with the same bytes; nothing written can be lost.
+        unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) }
+            .map_err(|e| GgufError::io("release pages of", &self.path, e))
+    }
+
+    /// SHA-256 of the file. It is read through a small buffer, not through the mapping, so that hashing a
+    /// model makes none of its pages count as this process's memory.
+    pub fn digest(&self) -> Result<[u8; 32], GgufError> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        let mut at = 0;
+        while at < self.map.len() {
+            let n = buffer.len().min(self.map.len() - at);
+            self.file
+                .read_exact_at(&mut buffer[..n], at as u64)
+                .map_err(|e| GgufError::io("read", &self.path, e))?;
+            hash.update(&buffer[..n]);
+            at += n;
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// [`digest`](Self::digest) as 64 lower-case hexadecimal digits.
+    pub fn digest_hex(&self) -> Result<String, GgufError> {
+        use std::fmt::Write;
+        let mut hex = String::with_capacity(64);
+        for byte in self.digest()? {
+            let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
+        }
+        Ok(hex)
+    }
+}
+
+fn page_size() -> usize {
+    // SAFETY: sysconf reads a constant of the system; it has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096).max(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_release_and_populate_agree_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let content: Vec<u8> = (0..1_000_003u32).map(|i| (i * 7) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let mapped = Mapped::open(&path).unwrap();
+        mapped.populate();
+        mapped.release(0..content.len()).unwrap();
+        mapped.release(5000..5001).unwrap();
+        mapped.release(900_000..usize::MAX).unwrap();
+        assert_eq!(mapped.bytes(), content);
+        assert_eq!(mapped.digest().unwrap(), <[u8; 32]>::from(Sha256::digest(&content)));
+        assert_eq!(mapped.digest_hex().unwrap().len(), 64);
+    }
+
+    #[test]
+    fn empty_and_absent_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = dir.path().join("empty");
+        std::fs::write(&empty, b"").unwrap();
+        let mapped = Mapped::open(&empty).unwrap();
+        mapped.populate();
+        assert!(mapped.bytes().is_empty());
+        assert!(mapped.digest_hex().unwrap().starts_with("e3b0c442"));
+        assert!(Mapped::open(dir.path().join("absent")).unwrap_err().is_io());
+    }
+
+    #[test]
+    fn a_file_being_written_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let writer = File::create(&path).unwrap();
+        writer.lock().unwrap();
+        assert!(matches!(Mapped::open(&path), Err(GgufError::Locked { .. })));
+        drop(writer);
+        assert!(Mapped::open(&path).is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! GGUF files: the mapped reader, the writer, and the tensor types.
+
+mod atomic;
+mod cursor;
+mod error;
+mod mapped;
+mod metadata;
+mod quantise;
+mod random;
+mod reader;
+mod synthetic;
+mod synthetic_vocabulary;
+mod tensor;
+#[cfg(test)]
+mod testing;
+mod types;
+mod value;
+mod writer;
+
+pub use atomic::replace_file;
+pub use cursor::MAX_STRING;
+pub use error::GgufError;
+pub(crate) use error::Short;
+pub use mapped::Mapped;
+pub use quantise::quantise;
+pub use reader::{ALIGNMENTS, DEFAULT_ALIGNMENT, Gguf, MAX_KEY, MAX_KEYS, MAX_TENSORS};
+pub use synthetic::Synthetic;
+pub use tensor::{MAX_DIMS, MAX_TENSOR_NAME, TensorInfo};
+pub use types::TensorType;
+pub use value::{ArrayView, Elements, MAX_ARRAY_DEPTH, MAX_ARRAY_LEN, Value, ValueType};
+pub use writer::{Meta, Writer};

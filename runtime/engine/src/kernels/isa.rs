@@ -1,0 +1,100 @@
+//! Which vector instructions the kernels use, chosen at run time.
+
+use super::KernelError;
+
+/// An instruction set with its own kernels. All of them give the same bits (see [`super::matmul`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// Portable Rust; the reference the others are tested against.
+    Scalar,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// ARMv8.0 NEON: Cortex-A53, A57, A72. Uses no `sdot`.
+    Neon,
+    /// NEON with the 8-bit dot product (`asimddp`): Cortex-A55, A76, A78.
+    NeonDotprod,
+}
+
+impl Isa {
+    /// Every instruction set, slowest first.
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Neon, Self::NeonDotprod];
+
+    /// The fastest one of this machine, or the one that `SPRIG_ISA` names if this machine has it.
+    pub fn detect() -> Self {
+        let forced = std::env::var("SPRIG_ISA").ok().and_then(|name| name.parse::<Self>().ok());
+        match forced {
+            Some(isa) if isa.is_available() => isa,
+            _ => Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Scalar),
+        }
+    }
+
+    /// The fastest one of this machine, found once.
+    pub(super) fn native() -> Self {
+        static NATIVE: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+        *NATIVE.get_or_init(Self::detect)
+    }
+
+    /// Those this machine can run, slowest first; never empty.
+    pub fn available() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available()).collect()
+    }
+
+    /// Whether this machine can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => super::arch::Avx2::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDotprod => super::arch::NeonDotprod::new().is_some(),
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+
+    /// The name that `SPRIG_ISA` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
+        }
+    }
+}
+
+impl std::str::FromStr for Isa {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        let known = Self::ALL.into_iter().find(|isa| isa.name() == name);
+        known.ok_or_else(|| KernelError::UnknownIsa(name.to_owned()))
+    }
+}
+
+impl std::fmt::Display for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_parse_back_and_unknown_ones_are_refused() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.name().parse::<Isa>().unwrap(), isa);
+        }
+        assert!("sse9".parse::<Isa>().is_err());
+    }
+
+    #[test]
+    fn detected_is_available() {
+        assert!(Isa::available().contains(&Isa::detect()));
+        assert_eq!(Isa::available()[0], Isa::Scalar);
+    }
+}

@@ -1,0 +1,86 @@
+//! Products of f32 activations with quantised weights, and the element-wise loops between them.
+//!
+//! Weights stay in their GGUF blocks. Many rows ([`matmul`]): a panel of weight rows is dequantised into
+//! scratch and multiplied in f32. Few rows ([`matvec`]): the activations are quantised to 8 bits and
+//! multiplied with the blocks as integers. What is done with which instructions is chosen at run time
+//! ([`Isa`]); results are the same bits whatever is chosen, and for any number of threads.
+
+mod arch;
+mod blocks;
+mod dequant;
+pub mod elementwise;
+mod isa;
+mod matmul;
+mod matrix;
+mod matvec;
+mod out;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub use dequant::dequantize;
+pub use isa::Isa;
+pub use matmul::{matmul, matmul_nn, matmul_nn_serial, matmul_scratch_len, matmul_serial};
+pub use matrix::{Matrix, Rows, RowsMut, Write};
+pub use matvec::{matvec, matvec_scratch_len};
+pub use pool::Pool;
+
+use crate::gguf::TensorType;
+
+/// What the kernels run on.
+#[derive(Debug)]
+pub struct Ctx {
+    /// The threads.
+    pub pool: Pool,
+    /// The instructions.
+    pub isa: Isa,
+    panel_rows: usize,
+}
+
+impl Ctx {
+    /// Weight rows that a thread dequantises at a time, unless told otherwise: at 1536 columns 384 KiB,
+    /// which the second-level cache of a desktop core holds.
+    pub const PANEL_ROWS: usize = 64;
+
+    /// `threads` threads (the caller included), the detected instructions, panels of [`Self::PANEL_ROWS`].
+    pub fn new(threads: usize) -> Self {
+        Self { pool: Pool::new(threads), isa: Isa::detect(), panel_rows: Self::PANEL_ROWS }
+    }
+
+    /// The same with other panels.
+    ///
+    /// # Errors
+    /// [`KernelError::PanelRows`] unless `panel_rows` is a positive multiple of 16.
+    pub fn with_panel_rows(self, panel_rows: usize) -> Result<Self, KernelError> {
+        if panel_rows == 0 || !panel_rows.is_multiple_of(16) {
+            return Err(KernelError::PanelRows(panel_rows));
+        }
+        Ok(Self { panel_rows, ..self })
+    }
+
+    /// The same with the instructions of `isa`; where the machine lacks them, the scalar kernels run.
+    pub fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// Weight rows that a thread dequantises at a time.
+    pub fn panel_rows(&self) -> usize {
+        self.panel_rows
+    }
+}
+
+/// Why an operand or a setting was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum KernelError {
+    #[error("no kernel reads tensors of {0}; requantise the model to a type from F32 to Q6_K")]
+    UnknownType(TensorType),
+    #[error("a row of {cols} elements is not whole {ty} blocks of {block_len}")]
+    PartialBlock { ty: TensorType, cols: usize, block_len: usize },
+    #[error("{bytes} bytes are not {rows} rows of {cols} elements of {ty}")]
+    ByteLength { ty: TensorType, rows: usize, cols: usize, bytes: usize },
+    #[error("panels of {0} rows: give a positive multiple of 16")]
+    PanelRows(usize),
+    #[error("no instruction set {0:?}; known are scalar, avx2, neon, neon-dotprod")]
+    UnknownIsa(String),
+}

@@ -1,0 +1,132 @@
+//! Generation: a generator that feeds tokens to the model and keeps their keys and values.
+
+use super::cache::KvCache;
+use super::forward::{Pass, PassInput};
+use super::layout::{PassLayout, PassSize};
+use super::{Geometry, Llama};
+use crate::adapter::Adapter;
+use crate::dual::{Batch, BatchError, Rope};
+use crate::kernels::Ctx;
+use sprig_budget::{Arena, BudgetError};
+use thiserror::Error;
+
+/// Why a text cannot be continued.
+#[derive(Debug, Error)]
+pub enum GenerateError {
+    /// Too long for the cache that was planned.
+    #[error(
+        "{have} tokens held and {more} more exceed the {capacity} that were planned; shorten the prompt or ask for fewer tokens"
+    )]
+    Full {
+        /// Tokens held.
+        have: usize,
+        /// Tokens asked for.
+        more: usize,
+        /// Planned capacity.
+        capacity: usize,
+    },
+    /// Bad tokens.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Our bug.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+}
+
+/// Continues texts token by token.
+pub struct Generator<'m> {
+    model: &'m Llama<'m>,
+    adapter: Option<&'m Adapter>,
+    ctx: &'m Ctx,
+    rope: Rope,
+    cache: KvCache,
+    layout: PassLayout,
+    arena: Arena,
+    logits: Vec<f32>,
+    integer: bool,
+}
+
+/// Prompt tokens read in one pass.
+pub const PREFILL: usize = 512;
+
+impl<'m> Generator<'m> {
+    /// A generator for texts of up to `capacity` tokens. `integer`: see [`PassInput::integer`].
+    pub fn new(
+        model: &'m Llama<'m>,
+        adapter: Option<&'m Adapter>,
+        ctx: &'m Ctx,
+        capacity: usize,
+        integer: bool,
+    ) -> Result<Self, BudgetError> {
+        let layout = Self::layout(model.geometry(), adapter, ctx.pool.threads(), ctx.panel_rows(), capacity);
+        Ok(Self {
+            model,
+            adapter,
+            ctx,
+            rope: model.rope(capacity),
+            cache: KvCache::new(model.geometry(), capacity),
+            arena: Arena::new(layout.bytes())?,
+            layout,
+            logits: vec![0.0; model.geometry().vocabulary],
+            integer,
+        })
+    }
+
+    /// The layout of its largest pass, for plans.
+    pub fn layout(
+        geometry: &Geometry,
+        adapter: Option<&Adapter>,
+        threads: usize,
+        panel_rows: usize,
+        capacity: usize,
+    ) -> PassLayout {
+        let size = PassSize {
+            positions: capacity.min(PREFILL),
+            tangents: 0,
+            wanted: 0,
+            candidates: 0,
+            rank: adapter.map_or(0, Adapter::rank),
+            largest_tensor: 0,
+            threads,
+            panel_rows,
+            head_tile: 0,
+        };
+        PassLayout::new(geometry, size)
+    }
+
+    /// Appends `tokens` and returns the logits after the last of them.
+    pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], GenerateError> {
+        let (have, more) = (self.cache.len(), tokens.len());
+        if have + more > self.cache.capacity() {
+            return Err(GenerateError::Full { have, more, capacity: self.cache.capacity() });
+        }
+        for chunk in tokens.chunks(PREFILL) {
+            let starts = [0, chunk.len()];
+            let input = PassInput {
+                batch: Batch::new(chunk, &starts, self.model.geometry().vocabulary)?,
+                tangents: 0,
+                directions: None,
+                first_example: 0,
+                adapter: self.adapter,
+                integer: self.integer,
+            };
+            let pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
+            let mut pass = pass.with_cache(&mut self.cache);
+            pass.embed();
+            pass.blocks(0..self.model.geometry().blocks)?;
+            pass.logits(chunk.len() - 1, &mut self.logits);
+            self.cache.advance(chunk.len());
+        }
+        Ok(&self.logits)
+    }
+
+    /// Tokens held.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether none are held.
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+}

@@ -1,0 +1,66 @@
+//! What can be wrong with a model file, given that it is sound GGUF.
+
+use crate::gguf::GgufError;
+use crate::kernels::KernelError;
+use thiserror::Error;
+
+/// A model that cannot be run.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The file itself.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A weight the kernels cannot use.
+    #[error("tensor `{tensor}`: {source}")]
+    Weight {
+        /// Its name.
+        tensor: String,
+        /// Why.
+        source: KernelError,
+    },
+    /// Another network.
+    #[error(
+        "model architecture `{found}` is not supported; sprig runs the Llama family (`general.architecture` = llama: Llama 2 and 3, TinyLlama, Mistral, SmolLM2)"
+    )]
+    Architecture {
+        /// `general.architecture`.
+        found: String,
+    },
+    /// A number out of range.
+    #[error("metadata `{key}` is {found}; expected {expected}")]
+    Metadata {
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A position scaling other than linear or Llama 3's.
+    #[error("rope scaling `{found}` is not supported; `linear` and Llama 3's frequency factors are")]
+    RopeScaling {
+        /// `llama.rope.scaling.type`.
+        found: String,
+    },
+    /// A tensor of the wrong shape.
+    #[error("tensor `{tensor}` is {rows} x {cols}; the metadata asks for {want_rows} x {want_cols}")]
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// Rows found.
+        rows: usize,
+        /// Columns found.
+        cols: usize,
+        /// Rows wanted.
+        want_rows: usize,
+        /// Columns wanted.
+        want_cols: usize,
+    },
+}
+
+impl ModelError {
+    /// Whether the machine failed rather than the file.
+    pub fn is_io(&self) -> bool {
+        matches!(self, Self::Gguf(e) if e.is_io())
+    }
+}

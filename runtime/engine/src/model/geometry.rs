@@ -1,0 +1,157 @@
+//! The shape of a Llama-family model, read from GGUF metadata and checked.
+
+use super::ModelError;
+use crate::dual::Attention;
+use crate::gguf::Gguf;
+
+/// Shape of the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Geometry {
+    /// NB, transformer blocks.
+    pub blocks: usize,
+    /// d, width of the residual stream.
+    pub width: usize,
+    /// Width of the feed-forward gate.
+    pub ffn: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Dimensions of a head.
+    pub head_dim: usize,
+    /// Dimensions of a head that rotate.
+    pub rope_dims: usize,
+    /// Base of the rotary angles.
+    pub rope_base: f32,
+    /// Linear position scaling; 1 for none.
+    pub rope_scale: f32,
+    /// ε of RMSNorm.
+    pub norm_epsilon: f32,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Positions the model was trained for.
+    pub context: usize,
+}
+
+/// Largest value taken for any dimension: far above every Llama, far below what overflows a product.
+const LIMIT: u32 = 1 << 20;
+
+impl Geometry {
+    /// Reads and checks the metadata of `gguf`.
+    pub fn read(gguf: &Gguf<'_>) -> Result<Self, ModelError> {
+        let architecture = gguf.architecture()?;
+        if architecture != "llama" {
+            return Err(ModelError::Architecture { found: architecture.to_owned() });
+        }
+        let need = |name: &str| -> Result<usize, ModelError> {
+            let key = format!("llama.{name}");
+            match gguf.require_u32(&key)? {
+                value if (1..=LIMIT).contains(&value) => Ok(value as usize),
+                value => Err(ModelError::Metadata {
+                    key,
+                    found: value.to_string(),
+                    expected: format!("1 to {LIMIT}"),
+                }),
+            }
+        };
+        let width = need("embedding_length")?;
+        let heads = need("attention.head_count")?;
+        let kv_heads = if gguf.get("llama.attention.head_count_kv").is_some() {
+            need("attention.head_count_kv")?
+        } else {
+            heads
+        };
+        let head_dim = match gguf.get("llama.attention.key_length") {
+            Some(_) => need("attention.key_length")?,
+            None => width / heads,
+        };
+        let rope_dims = match gguf.get("llama.rope.dimension_count") {
+            Some(_) => need("rope.dimension_count")?,
+            None => head_dim,
+        };
+        let rope_scale = match gguf.str("llama.rope.scaling.type")? {
+            None | Some("none") => 1.0,
+            Some("linear") => gguf.f32("llama.rope.scaling.factor")?.unwrap_or(1.0),
+            Some(other) => return Err(ModelError::RopeScaling { found: other.to_owned() }),
+        };
+        let embedding = gguf.require_tensor("token_embd.weight")?;
+        let geometry = Self {
+            blocks: need("block_count")?,
+            width,
+            ffn: need("feed_forward_length")?,
+            heads,
+            kv_heads,
+            head_dim,
+            rope_dims,
+            rope_base: gguf.f32("llama.rope.freq_base")?.unwrap_or(10_000.0),
+            rope_scale,
+            norm_epsilon: gguf.require_f32("llama.attention.layer_norm_rms_epsilon")?,
+            vocabulary: embedding.rows(),
+            context: need("context_length")?,
+        };
+        geometry.check()
+    }
+
+    /// Head geometry for the attention operations.
+    pub fn attention(&self) -> Attention {
+        Attention { heads: self.heads, kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+
+    /// Width of q and of the attention's output.
+    pub fn q_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Width of k and of v.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    fn check(self) -> Result<Self, ModelError> {
+        let bad = |key: &str, found: String, expected: String| {
+            Err(ModelError::Metadata { key: format!("llama.{key}"), found, expected })
+        };
+        if !self.heads.is_multiple_of(self.kv_heads) || self.heads / self.kv_heads > 64 {
+            return bad(
+                "attention.head_count_kv",
+                self.kv_heads.to_string(),
+                format!("a divisor of {} heads, at most 64 to one", self.heads),
+            );
+        }
+        if !self.head_dim.is_multiple_of(2) || self.head_dim > crate::dual::MAX_HEAD {
+            return bad(
+                "attention.key_length",
+                self.head_dim.to_string(),
+                format!("an even number up to {}", crate::dual::MAX_HEAD),
+            );
+        }
+        if !self.rope_dims.is_multiple_of(2) || self.rope_dims > self.head_dim {
+            return bad(
+                "rope.dimension_count",
+                self.rope_dims.to_string(),
+                format!("an even number up to {}", self.head_dim),
+            );
+        }
+        if self.kv_heads > crate::dual::MAX_PIECES {
+            return bad(
+                "attention.head_count_kv",
+                self.kv_heads.to_string(),
+                format!("at most {}", crate::dual::MAX_PIECES),
+            );
+        }
+        for (key, value) in [
+            ("rope.freq_base", self.rope_base),
+            ("rope.scaling.factor", self.rope_scale),
+            ("attention.layer_norm_rms_epsilon", self.norm_epsilon),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return bad(key, value.to_string(), "a positive number".to_owned());
+            }
+        }
+        // The Llama-family ranking of head ids as f32 needs ids that f32 holds exactly.
+        if self.vocabulary > 1 << 24 {
+            return bad("vocab_size", self.vocabulary.to_string(), "at most 16777216".to_owned());
+        }
+        Ok(self)
+    }
+}

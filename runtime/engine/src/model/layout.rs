@@ -1,0 +1,168 @@
+//! How much working memory a pass takes, region by region. The same numbers make the plan and cut the arena, so the
+//! plan is not an estimate: it is what is allocated.
+
+use super::{Geometry, Module};
+use crate::dual::{FEW, HeadScratch, LinearScratch, RowStats};
+use crate::kernels::{matmul_scratch_len, matvec_scratch_len};
+use sprig_budget::{BudgetError, Bytes, Stack, bytes_for};
+
+/// The largest pass an arena must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassSize {
+    /// R, most positions of a pass.
+    pub positions: usize,
+    /// K, most tangents of a pass.
+    pub tangents: usize,
+    /// Most rows whose logits are wanted.
+    pub wanted: usize,
+    /// Most candidate logits in all (label objectives).
+    pub candidates: usize,
+    /// Largest adapter rank; 0 without an adapter.
+    pub rank: usize,
+    /// Elements of the largest trainable tensor; 0 when nothing trains.
+    pub largest_tensor: usize,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Weight rows dequantised at a time by each thread.
+    pub panel_rows: usize,
+    /// Vocabulary rows of a head tile.
+    pub head_tile: usize,
+}
+
+/// Weight rows a serial product packs at a time: adapters have few.
+const SERIAL_PANEL: usize = 16;
+
+/// Lengths, in f32 elements, of every region of a pass.
+#[derive(Clone, Copy, Debug)]
+pub struct PassLayout {
+    size: PassSize,
+    residual: usize,
+    normed: usize,
+    projections: usize,
+    low: usize,
+    directions: usize,
+    panels: usize,
+    stats: usize,
+    head: [usize; 5],
+}
+
+impl PassLayout {
+    /// Lays out a pass of `size` through a model of `geometry`.
+    pub fn new(geometry: &Geometry, size: PassSize) -> Self {
+        let rows = size.positions * (1 + size.tangents);
+        let widest = Module::ALL.iter().map(|m| m.shape(geometry).1).max().unwrap_or(0);
+        let attention = geometry.q_width() + 2 * geometry.kv_width();
+        let trains = size.tangents > 0;
+        let tile = size.head_tile.min(geometry.vocabulary);
+        let streamed = if size.wanted > 0 { 1 } else { 0 };
+        Self {
+            size,
+            residual: rows * geometry.width,
+            normed: rows * geometry.width.max(geometry.q_width()),
+            projections: rows * attention.max(2 * geometry.ffn),
+            low: rows * size.rank,
+            directions: if trains {
+                size.threads * (size.largest_tensor + matmul_scratch_len(1, SERIAL_PANEL, widest))
+            } else {
+                0
+            },
+            panels: matmul_scratch_len(size.threads, size.panel_rows, widest)
+                .max(matvec_scratch_len(FEW, widest)),
+            stats: 4 * size.wanted + 3 * size.wanted * size.tangents + size.candidates * (1 + size.tangents),
+            head: [
+                size.wanted * tile,
+                if trains { streamed * tile * geometry.width } else { 0 },
+                if trains { size.wanted * geometry.width } else { 0 },
+                size.wanted,
+                4 * size.threads * geometry.width,
+            ],
+        }
+    }
+
+    /// What it was laid out for.
+    pub fn size(&self) -> &PassSize {
+        &self.size
+    }
+
+    /// (name, bytes) of each region. Projections and head tiles are never alive together and share one region.
+    pub fn regions(&self) -> Vec<(&'static str, Bytes)> {
+        let b = bytes_for::<f32>;
+        let head: Bytes = self.head.iter().map(|&n| b(n)).sum();
+        vec![
+            ("residual stream", b(self.residual)),
+            ("normed rows, attention output", b(self.normed)),
+            ("projections or head tiles", b(self.projections).max(head)),
+            ("adapter rows", Bytes(2 * b(self.low).0)),
+            ("directions scratch", b(self.directions)),
+            ("weight panels", b(self.panels)),
+            ("row statistics", b(self.stats)),
+        ]
+    }
+
+    /// Bytes of an arena that holds the pass.
+    pub fn bytes(&self) -> Bytes {
+        self.regions().into_iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Cuts the regions out of `stack`; the shared region is what remains.
+    pub(super) fn cut<'a>(&self, stack: &mut Stack<'a>) -> Result<Buffers<'a>, BudgetError> {
+        Ok(Buffers {
+            residual: stack.take(self.residual)?,
+            normed: stack.take(self.normed)?,
+            stats: stack.take(self.stats)?,
+            scratch: LinearScratch {
+                panels: stack.take(self.panels)?,
+                low: stack.take(self.low)?,
+                core: stack.take(self.low)?,
+                directions: stack.take(self.directions)?,
+            },
+        })
+    }
+
+    /// The body's share of the shared region.
+    pub(super) fn projections<'a>(&self, stack: &mut Stack<'a>) -> Result<&'a mut [f32], BudgetError> {
+        stack.take(self.projections)
+    }
+
+    /// The head's share of the shared region, for `wanted` rows and K tangents of a model of width `d`.
+    pub(super) fn head<'a>(
+        &self,
+        stack: &mut Stack<'a>,
+        panels: &'a mut [f32],
+        wanted: usize,
+        d: usize,
+        tangents: usize,
+    ) -> Result<HeadScratch<'a>, BudgetError> {
+        let [logits, weights, pull, z, rows] = self.head;
+        let tile = logits.checked_div(self.size.wanted).unwrap_or(0);
+        let trains = if tangents > 0 { 1 } else { 0 };
+        Ok(HeadScratch {
+            logits: &mut stack.take(logits)?[..wanted * tile],
+            weights: &mut stack.take(weights)?[..trains * tile * d],
+            pull: &mut stack.take(pull)?[..trains * wanted * d],
+            z: &mut stack.take(z)?[..wanted],
+            rows: stack.take(rows)?,
+            panels,
+        })
+    }
+}
+
+/// Regions that live as long as the pass.
+pub(super) struct Buffers<'a> {
+    pub residual: &'a mut [f32],
+    pub normed: &'a mut [f32],
+    pub stats: &'a mut [f32],
+    pub scratch: LinearScratch<'a>,
+}
+
+/// Cuts `stats` into row statistics for `n` rows with K tangents.
+pub(super) fn row_stats(stats: &mut [f32], n: usize, tangents: usize) -> RowStats<'_> {
+    let (lse, rest) = stats.split_at_mut(n);
+    let (target, rest) = rest.split_at_mut(n);
+    let (rival, rest) = rest.split_at_mut(n);
+    let (rival_id, rest) = rest.split_at_mut(n);
+    let (d_lse, rest) = rest.split_at_mut(n * tangents);
+    let (d_target, rest) = rest.split_at_mut(n * tangents);
+    let (d_rival, _) = rest.split_at_mut(n * tangents);
+    RowStats { lse, target, rival, rival_id, d_lse, d_target, d_rival }
+}

@@ -1,0 +1,172 @@
+//! A Llama-family model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains.
+
+use super::{Geometry, ModelError};
+use crate::dual::Rope;
+use crate::gguf::{Gguf, TensorType};
+use crate::kernels::{Isa, Matrix, dequantize};
+
+/// The linear layers of a block, in canonical order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Module {
+    Q,
+    K,
+    V,
+    O,
+    Gate,
+    Up,
+    Down,
+}
+
+impl Module {
+    /// All of them, in canonical order.
+    pub const ALL: [Module; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        ["q", "k", "v", "o", "gate", "up", "down"][self as usize]
+    }
+
+    /// Name in GGUF: `blk.N.<this>.weight`.
+    pub fn gguf_name(self) -> &'static str {
+        ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"][self as usize]
+    }
+
+    /// Full name of the base tensor.
+    pub fn tensor_name(self, block: usize) -> String {
+        format!("blk.{block}.{}.weight", self.gguf_name())
+    }
+
+    /// (outputs, inputs).
+    pub fn shape(self, g: &Geometry) -> (usize, usize) {
+        match self {
+            Self::Q => (g.q_width(), g.width),
+            Self::K | Self::V => (g.kv_width(), g.width),
+            Self::O => (g.width, g.q_width()),
+            Self::Gate | Self::Up => (g.ffn, g.width),
+            Self::Down => (g.width, g.ffn),
+        }
+    }
+}
+
+/// Weights of one block.
+pub struct Block<'m> {
+    pub(super) attention_norm: Vec<f32>,
+    pub(super) ffn_norm: Vec<f32>,
+    linears: [Matrix<'m>; 7],
+}
+
+impl<'m> Block<'m> {
+    /// One of its linear layers.
+    pub fn linear(&self, module: Module) -> &Matrix<'m> {
+        &self.linears[module as usize]
+    }
+}
+
+/// A model ready to run.
+pub struct Llama<'m> {
+    geometry: Geometry,
+    embedding: Matrix<'m>,
+    blocks: Vec<Block<'m>>,
+    final_norm: Vec<f32>,
+    head: Matrix<'m>,
+    rope_factors: Vec<f32>,
+}
+
+impl<'m> Llama<'m> {
+    /// Checks every tensor the model needs against the metadata. Reads headers and norm gains, no other weight.
+    pub fn load(gguf: &Gguf<'m>) -> Result<Self, ModelError> {
+        let geometry = Geometry::read(gguf)?;
+        let matrix = |name: &str, rows: usize, cols: usize| matrix(gguf, name, rows, cols);
+        let gain = |name: String| vector(gguf, &name, geometry.width);
+        let mut blocks = Vec::new();
+        for b in 0..geometry.blocks {
+            let [q, k, v, o, gate, up, down] = Module::ALL.map(|module| {
+                let (rows, cols) = module.shape(&geometry);
+                matrix(&module.tensor_name(b), rows, cols)
+            });
+            blocks.push(Block {
+                attention_norm: gain(format!("blk.{b}.attn_norm.weight"))?,
+                ffn_norm: gain(format!("blk.{b}.ffn_norm.weight"))?,
+                linears: [q?, k?, v?, o?, gate?, up?, down?],
+            });
+        }
+        let embedding = matrix("token_embd.weight", geometry.vocabulary, geometry.width)?;
+        let head = match gguf.tensor("output.weight") {
+            Some(_) => matrix("output.weight", geometry.vocabulary, geometry.width)?,
+            None => embedding,
+        };
+        let rope_factors = match gguf.tensor("rope_freqs.weight") {
+            Some(_) => vector(gguf, "rope_freqs.weight", geometry.rope_dims / 2)?,
+            None => vec![geometry.rope_scale; geometry.rope_dims / 2],
+        };
+        Ok(Self {
+            geometry,
+            embedding,
+            blocks,
+            final_norm: gain("output_norm.weight".to_owned())?,
+            head,
+            rope_factors,
+        })
+    }
+
+    /// Its shape.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Token embedding, vocabulary × width.
+    pub fn embedding(&self) -> &Matrix<'m> {
+        &self.embedding
+    }
+
+    /// Output head, vocabulary × width; the embedding itself when tied.
+    pub fn head(&self) -> &Matrix<'m> {
+        &self.head
+    }
+
+    /// Gain of the last norm.
+    pub fn final_norm(&self) -> &[f32] {
+        &self.final_norm
+    }
+
+    /// Block `b`.
+    pub fn block(&self, b: usize) -> &Block<'m> {
+        &self.blocks[b]
+    }
+
+    /// Rotary table for texts of up to `positions` tokens.
+    pub fn rope(&self, positions: usize) -> Rope {
+        Rope::new(positions, self.geometry.rope_dims, self.geometry.rope_base, &self.rope_factors)
+    }
+
+    /// Heap bytes this holds: norm gains and rotary factors.
+    pub fn heap_bytes(geometry: &Geometry) -> usize {
+        ((2 * geometry.blocks + 1) * geometry.width + geometry.rope_dims / 2) * 4
+            + geometry.blocks * size_of::<Block<'_>>()
+    }
+}
+
+fn matrix<'m>(gguf: &Gguf<'m>, name: &str, rows: usize, cols: usize) -> Result<Matrix<'m>, ModelError> {
+    let tensor = gguf.require_tensor(name)?;
+    if (tensor.rows(), tensor.cols()) != (rows, cols) {
+        let (have_rows, have_cols) = (tensor.rows(), tensor.cols());
+        return Err(ModelError::Shape {
+            tensor: name.to_owned(),
+            rows: have_rows,
+            cols: have_cols,
+            want_rows: rows,
+            want_cols: cols,
+        });
+    }
+    Matrix::new(tensor.ty, rows, cols, gguf.data(tensor)?)
+        .map_err(|source| ModelError::Weight { tensor: name.to_owned(), source })
+}
+
+fn vector(gguf: &Gguf<'_>, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+    let tensor = matrix(gguf, name, 1, len)?;
+    debug_assert!(matches!(tensor.ty(), TensorType::F32 | TensorType::F16 | TensorType::BF16));
+    let mut values = vec![0.0; len];
+    dequantize(Isa::Scalar, &tensor, 0..1, &mut values);
+    Ok(values)
+}

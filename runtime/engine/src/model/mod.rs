@@ -1,0 +1,17 @@
+//! Models, written once over the dual operations.
+
+mod cache;
+mod decode;
+mod error;
+mod forward;
+mod geometry;
+mod layout;
+mod llama;
+
+pub use cache::KvCache;
+pub use decode::{GenerateError, Generator};
+pub use error::ModelError;
+pub use forward::{Pass, PassInput};
+pub use geometry::Geometry;
+pub use layout::{PassLayout, PassSize};
+pub use llama::{Block, Llama, Module};
