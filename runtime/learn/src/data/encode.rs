@@ -1,0 +1,215 @@
+//! From records to tokens: the prompts of each task, and what gives way when a record is too long.
+
+use super::error::{Problem, short};
+use super::labels::{Labels, letters};
+use super::prompt::{Keep, Prompt};
+use super::record::{CHOICES, Record};
+use super::set::LoadOptions;
+use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
+
+/// The default words around a text to be labelled, as a chat message and raw.
+pub const LABEL_TEMPLATE: &str = "{text}\n\nWhich label fits? Options: {options}.";
+/// See [`LABEL_TEMPLATE`].
+pub const RAW_LABEL_TEMPLATE: &str = "{text}\n\nOptions: {options}\nLabel:";
+
+const CHOICE_TRAIL: &str = "\n\nAnswer with the letter of the right choice.";
+const RAW_CHOICE_TRAIL: &str = "\nAnswer:";
+
+/// What is learnt from an example, in terms of its own tokens; see [`super::Target`].
+pub(super) enum Kind {
+    Lm { first: usize },
+    Pick { candidates: usize, answer: usize },
+}
+
+pub(super) struct Encoded {
+    pub(super) tokens: Vec<u32>,
+    pub(super) kind: Kind,
+    pub(super) cut: bool,
+}
+
+/// A record that cannot be encoded, or a tokenizer that fails.
+pub(super) enum EncodeError {
+    Record(Problem),
+    Tokenizer(TokenizerError),
+}
+
+impl From<Problem> for EncodeError {
+    fn from(problem: Problem) -> Self {
+        Self::Record(problem)
+    }
+}
+
+impl From<TokenizerError> for EncodeError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Tokenizer(error)
+    }
+}
+
+/// Encodes records of one task.
+pub(super) struct Encoder<'t> {
+    tokenizer: &'t Tokenizer,
+    len: usize,
+    raw: bool,
+    /// Around a prompt that has a completion, or a text that has a label. Made when first needed: a file of plain
+    /// texts does without a chat template.
+    prompt: Option<Prompt>,
+    labels: Option<Labels>,
+    /// Token ids of the letters A to Z as answers to a question.
+    letters: Vec<u32>,
+}
+
+impl<'t> Encoder<'t> {
+    /// An encoder for completions and plain texts.
+    pub(super) fn lm(tokenizer: &'t Tokenizer, options: &LoadOptions) -> Self {
+        Self {
+            tokenizer,
+            len: options.len,
+            raw: options.raw,
+            prompt: None,
+            labels: None,
+            letters: Vec::new(),
+        }
+    }
+
+    /// An encoder for questions with choices.
+    pub(super) fn choice(tokenizer: &'t Tokenizer, options: &LoadOptions) -> Result<Self, EncodeError> {
+        let trail = if options.raw { RAW_CHOICE_TRAIL } else { CHOICE_TRAIL };
+        let prompt = Prompt::new(tokenizer, options.raw, "", trail)?;
+        let mut ids = Vec::new();
+        for letter in letters(*CHOICES.end()) {
+            let answer = tokenizer.encode(&prompt.answer(&letter), Specials::Plain)?;
+            match answer[..] {
+                [id] if !ids.contains(&id) => ids.push(id),
+                _ => {
+                    let found = format!("letter {letter} is not one token of this model");
+                    return Err(Problem::new(
+                        found,
+                        "use --task lm with {\"prompt\", \"completion\"} records",
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(Self { letters: ids, ..Self::lm(tokenizer, options) })
+    }
+
+    /// An encoder for texts with one of `labels`, asked by `prompt`.
+    pub(super) fn label(
+        tokenizer: &'t Tokenizer,
+        options: &LoadOptions,
+        prompt: Prompt,
+        labels: Labels,
+    ) -> Self {
+        Self { prompt: Some(prompt), labels: Some(labels), ..Self::lm(tokenizer, options) }
+    }
+
+    /// The tokens that candidates of examples are taken from, from the first on.
+    pub(super) fn candidates(&self) -> &[u32] {
+        self.labels.as_ref().map_or(&self.letters, Labels::tokens)
+    }
+
+    pub(super) fn into_labels(self) -> Option<Labels> {
+        self.labels
+    }
+
+    pub(super) fn encode(&mut self, record: &Record) -> Result<Encoded, EncodeError> {
+        match record {
+            Record::Text(text) => self.text(text),
+            Record::Completion { prompt, completion } => self.completion(prompt, completion),
+            Record::Labelled { text, label } => self.labelled(text, label),
+            Record::Question { question, choices, answer } => self.question(question, choices, *answer),
+        }
+    }
+
+    /// The candidates are the labels' tokens; too long a text loses its tail.
+    fn labelled(&mut self, text: &str, label: &str) -> Result<Encoded, EncodeError> {
+        let labels = self.labels.as_ref();
+        let Some(answer) = labels.and_then(|l| l.index(label)) else {
+            let known = labels.map(Labels::listed).unwrap_or_default();
+            let found = format!("found {}, which is none of the labels in use", short(label));
+            return Err(Problem::field("label", found, format!("use one of: {known}")).into());
+        };
+        let kind = Kind::Pick { candidates: self.candidates().len(), answer };
+        let (tokenizer, len) = (self.tokenizer, self.len);
+        let prompt = self.prompt()?;
+        fits(prompt, 0, len)?;
+        let asked = prompt.encode(tokenizer, text, Keep::Head, len)?;
+        Ok(Encoded { tokens: asked.tokens, kind, cut: asked.cut })
+    }
+
+    /// Every token is a target; too long a text loses its tail.
+    fn text(&self, text: &str) -> Result<Encoded, EncodeError> {
+        let mut tokens: Vec<u32> = self.tokenizer.prefix().into_iter().collect();
+        tokens.extend(self.tokenizer.encode(text, Specials::Parse)?);
+        if tokens.len() < 2 {
+            let found = format!("found {}, in which no token follows another", short(text));
+            return Err(Problem::field("text", found, "write more text, or take the line out").into());
+        }
+        let cut = tokens.len() > self.len;
+        tokens.truncate(self.len);
+        Ok(Encoded { tokens, kind: Kind::Lm { first: 1 }, cut })
+    }
+
+    /// The completion's tokens are the targets, in a chat with the token that ends the turn. When both do not fit,
+    /// the prompt loses its beginning; when the completion alone does not, it loses its tail.
+    fn completion(&mut self, prompt: &str, completion: &str) -> Result<Encoded, EncodeError> {
+        let (tokenizer, len) = (self.tokenizer, self.len);
+        let mut targets = tokenizer.encode(completion, Specials::Parse)?;
+        if !self.raw {
+            targets.extend(tokenizer.eos());
+        }
+        if targets.is_empty() {
+            let remedy = "write the text to learn, or take the line out";
+            return Err(Problem::field("completion", "found an empty completion", remedy).into());
+        }
+        let around = self.prompt()?;
+        fits(around, 1, len)?;
+        let most = len - around.overhead().max(1);
+        let cut_targets = targets.len() > most;
+        targets.truncate(most);
+        let asked = around.encode(tokenizer, prompt, Keep::Tail, len - targets.len())?;
+        let mut tokens = asked.tokens;
+        // The first token of all has none before it to be predicted from.
+        let first = tokens.len().max(1);
+        tokens.extend(targets);
+        if tokens.len() < 2 {
+            let remedy = "write a prompt, or a longer completion";
+            return Err(
+                Problem::field("prompt", "found an empty prompt before a single token", remedy).into()
+            );
+        }
+        Ok(Encoded { tokens, kind: Kind::Lm { first }, cut: asked.cut || cut_targets })
+    }
+
+    /// The candidates are the letters; too long a question loses its beginning, since what is asked ends it.
+    fn question(&self, question: &str, choices: &[String], answer: usize) -> Result<Encoded, EncodeError> {
+        let lines: String = letters(choices.len())
+            .iter()
+            .zip(choices)
+            .map(|(letter, choice)| format!("\n{letter}. {choice}"))
+            .collect();
+        let trail = if self.raw { RAW_CHOICE_TRAIL } else { CHOICE_TRAIL };
+        let prompt = Prompt::new(self.tokenizer, self.raw, "", &format!("{lines}{trail}"))?;
+        fits(&prompt, 0, self.len)?;
+        let asked = prompt.encode(self.tokenizer, question, Keep::Tail, self.len)?;
+        let kind = Kind::Pick { candidates: choices.len(), answer };
+        Ok(Encoded { tokens: asked.tokens, kind, cut: asked.cut })
+    }
+
+    fn prompt(&mut self) -> Result<&Prompt, TokenizerError> {
+        match self.prompt {
+            Some(ref prompt) => Ok(prompt),
+            None => Ok(self.prompt.insert(Prompt::new(self.tokenizer, self.raw, "", "")?)),
+        }
+    }
+}
+
+/// Refuses a record whose fixed part leaves no room for `more` tokens.
+fn fits(prompt: &Prompt, more: usize, len: usize) -> Result<(), Problem> {
+    let need = prompt.overhead() + more;
+    if need <= len {
+        return Ok(());
+    }
+    let found = format!("the prompt without the record's text takes {need} tokens of {len}");
+    Err(Problem::new(found, format!("use --len {need} or more")))
+}

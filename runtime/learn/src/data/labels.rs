@@ -1,0 +1,126 @@
+use super::error::{Problem, short};
+use super::prompt::Prompt;
+use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
+use std::collections::BTreeSet;
+
+/// Most labels a file may have: more hints at a field that is no class.
+pub const MAX_LABELS: usize = 64;
+
+/// What the model is asked to answer with for a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LabelStyle {
+    /// The label's own name, or the word given for it.
+    #[default]
+    Word,
+    /// A letter: A for the first label in order. At most 26 labels.
+    Letter,
+}
+
+/// The labels of a data set in sorted order, each with the one token that stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    names: Vec<String>,
+    words: Vec<String>,
+    tokens: Vec<u32>,
+    style: LabelStyle,
+}
+
+impl Labels {
+    /// The names, in the order of the candidates of every example.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The token id that stands for each name.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.names.binary_search_by(|n| n.as_str().cmp(name)).ok()
+    }
+
+    /// How the prompt lists the options.
+    pub(super) fn options<'a>(
+        names: impl Iterator<Item = &'a String>,
+        words: &[String],
+        style: LabelStyle,
+    ) -> String {
+        match style {
+            LabelStyle::Word => words.join(", "),
+            LabelStyle::Letter => {
+                let listed: Vec<_> =
+                    words.iter().zip(names).map(|(letter, name)| format!("{letter}. {name}")).collect();
+                listed.join(", ")
+            }
+        }
+    }
+
+    /// The word that stands for each of `names`: the given one, the name itself, or a letter.
+    pub(super) fn words(
+        names: &BTreeSet<String>,
+        style: LabelStyle,
+        given: &[(String, String)],
+    ) -> Result<Vec<String>, Problem> {
+        if let Some((name, _)) = given.iter().find(|(name, _)| !names.contains(name)) {
+            let known: Vec<_> = names.iter().take(8).map(|n| short(n)).collect();
+            return Err(Problem::new(
+                format!("--label-tokens names {}, which is no label of the file", short(name)),
+                format!("the labels are {}", known.join(", ")),
+            ));
+        }
+        match style {
+            LabelStyle::Letter if names.len() > 26 => Err(Problem::new(
+                format!("{} labels are too many for letters", names.len()),
+                "use --label-style word",
+            )),
+            LabelStyle::Letter => Ok(letters(names.len())),
+            LabelStyle::Word => {
+                let word = |name: &String| {
+                    given.iter().find(|(n, _)| n == name).map_or(name, |(_, word)| word).clone()
+                };
+                Ok(names.iter().map(word).collect())
+            }
+        }
+    }
+
+    /// Finds the token that begins each word as an answer to `prompt`.
+    pub(super) fn resolve(
+        names: BTreeSet<String>,
+        words: Vec<String>,
+        style: LabelStyle,
+        prompt: &Prompt,
+        tokenizer: &Tokenizer,
+    ) -> Result<Result<Self, Problem>, TokenizerError> {
+        let names: Vec<String> = names.into_iter().collect();
+        let remedy = "name another word with --label-tokens name=word,... or use --label-style letter";
+        let mut tokens = Vec::with_capacity(words.len());
+        for (i, word) in words.iter().enumerate() {
+            let ids = tokenizer.encode(&prompt.answer(word), Specials::Plain)?;
+            let Some(&token) = ids.first().filter(|_| !word.trim().is_empty()) else {
+                let found = format!("label {} has no token", short(&names[i]));
+                return Ok(Err(Problem::new(found, remedy)));
+            };
+            if let Some(j) = tokens.iter().position(|&t| t == token) {
+                let found = format!(
+                    "labels {} and {} begin with the same token {}",
+                    short(&names[j]),
+                    short(&names[i]),
+                    short(&tokenizer.decode(&[token]))
+                );
+                return Ok(Err(Problem::new(found, remedy)));
+            }
+            tokens.push(token);
+        }
+        Ok(Ok(Self { names, words, tokens, style }))
+    }
+
+    pub(super) fn listed(&self) -> String {
+        Self::options(self.names.iter(), &self.words, self.style)
+    }
+}
+
+/// `A`, `B`, … for up to 26 choices.
+pub(super) fn letters(n: usize) -> Vec<String> {
+    ('A'..='Z').take(n).map(String::from).collect()
+}

@@ -1,0 +1,28 @@
+//! Training data: JSONL records to token examples, and the order in which they are visited.
+//!
+//! | task | record | example |
+//! |---|---|---|
+//! | `lm` | `{prompt, completion}` | chat prompt, completion, end of turn; only the last two are targets |
+//! | `lm` | `{text}` | the text as it is; every token after the first is a target |
+//! | `label` | `{text, label}` | a prompt that asks for the label; candidates are one token a label |
+//! | `choice` | `{question, choices, answer}` | a prompt that lists the choices; candidates are the letters |
+//!
+//! Special tokens written out in the data, such as `<|im_end|>`, become those tokens, as they do in a prompt.
+
+mod encode;
+mod error;
+mod labels;
+mod lines;
+mod prompt;
+mod record;
+mod set;
+mod shuffle;
+
+pub use encode::{LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
+pub use error::{DataError, Problem};
+pub use labels::{LabelStyle, Labels, MAX_LABELS};
+pub use lines::MAX_LINE;
+pub use prompt::{OPTIONS, TEXT};
+pub use record::{CHOICES, Task};
+pub use set::{DataSet, Example, LoadOptions, MAX_DATA_BYTES, Target};
+pub use shuffle::Shuffle;

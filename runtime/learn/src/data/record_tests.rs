@@ -1,0 +1,121 @@
+use super::*;
+
+fn fails(line: &str, task: Task, say: &[&str]) {
+    let message = Record::parse(line, task).unwrap_err().to_string();
+    for part in say {
+        assert!(message.contains(part), "{line}: {message:?} should contain {part:?}");
+    }
+}
+
+#[test]
+fn each_schema_is_read_and_extra_fields_are_ignored() {
+    let text = Record::Text("a\n".into());
+    assert_eq!(Record::parse(r#"{"id": [1, {}], "text": "a\n", "label": 3}"#, Task::Lm).unwrap(), text);
+    let pair = Record::Completion { prompt: "p".into(), completion: "c".into() };
+    let line = r#"{"completion": "c", "text": 7, "prompt": "p", "answer": null}"#;
+    assert_eq!(Record::parse(line, Task::Lm).unwrap(), pair);
+    for (label, name) in [("\"ham\"", "ham"), ("-3", "-3"), ("0", "0")] {
+        let line = format!(r#"{{"text": "t", "label": {label}}}"#);
+        let want = Record::Labelled { text: "t".into(), label: name.into() };
+        assert_eq!(Record::parse(&line, Task::Label).unwrap(), want);
+    }
+}
+
+#[test]
+fn an_answer_is_an_index_a_letter_or_a_choice() {
+    for (choices, answer, want) in [
+        (r#"["x", "y", "z"]"#, "2", 2),
+        (r#"["x", "y", "z"]"#, "\"B\"", 1),
+        (r#"["x", "y", "z"]"#, "\"c\"", 2),
+        (r#"["x", "y", "z"]"#, "\"x\"", 0),
+        (r#"[10, 2.5]"#, "\"2.5\"", 1),
+        (r#"[10, 20]"#, "20", 1),
+        (r#"["B", "A"]"#, "0", 0),
+    ] {
+        let line = format!(r#"{{"question": "q", "choices": {choices}, "answer": {answer}}}"#);
+        let record = Record::parse(&line, Task::Choice).unwrap();
+        assert!(matches!(record, Record::Question { answer, .. } if answer == want), "{line} {record:?}");
+    }
+    for (choices, answer, say) in [
+        (r#"["x", "y"]"#, "2", "\"2\" is none of the 2 choices; write an index from 0 to 1"),
+        (r#"["x", "y"]"#, "-1", "none of"),
+        (r#"["x", "y"]"#, "\"C\"", "none of"),
+        (r#"["x", "y"]"#, "1.5", "field \"answer\": found a number"),
+        (r#"["x", "y"]"#, "[0]", "found an array"),
+        (r#"["B", "A"]"#, "\"A\"", "could mean choices 1 and 0"),
+        (r#"["1", "2"]"#, "1", "could mean choices 0 and 1"),
+        (r#"["x", "x"]"#, "\"x\"", "could mean choices 0 and 1"),
+        (r#"["x"]"#, "0", "found 1 choices; write an array of 2 to 26 strings"),
+        (r#"["x", {}]"#, "0", "found an object among them"),
+        (r#""xy""#, "0", "field \"choices\": found"),
+    ] {
+        fails(
+            &format!(r#"{{"question": "q", "choices": {choices}, "answer": {answer}}}"#),
+            Task::Choice,
+            &[say],
+        );
+    }
+    let many: Vec<String> = (0..27).map(|i| format!("\"{i}x\"")).collect();
+    let line = format!(r#"{{"question": "q", "choices": [{}], "answer": 0}}"#, many.join(","));
+    fails(&line, Task::Choice, &["found 27 choices"]);
+}
+
+#[test]
+fn a_record_of_another_task_says_which() {
+    let labelled = r#"{"text": "t", "label": "x"}"#;
+    fails(labelled, Task::Choice, &["\"text\", \"label\"", "task choice needs", "would do for --task label"]);
+    fails(r#"{"text": "t"}"#, Task::Label, &["task label needs {\"text\", \"label\"}", "--task lm"]);
+    fails(r#"{"text": "t", "label": null}"#, Task::Label, &["needs"]);
+    fails(
+        r#"{"prompt": "t", "text": "x"}"#,
+        Task::Lm,
+        &["task lm needs {\"prompt\", \"completion\"} or {\"text\"}"],
+    );
+    fails(r#"{"Text": "t"}"#, Task::Lm, &["the fields \"Text\""]);
+    fails("{}", Task::Lm, &["no fields; task lm needs"]);
+}
+
+#[test]
+fn hostile_lines_give_errors() {
+    let deep = format!("{{\"x\": {}", "[".repeat(100_000));
+    let wide = format!("{{{}}}", (0..1000).map(|i| format!("\"k{i}\": 0")).collect::<Vec<_>>().join(","));
+    for line in [
+        "",
+        "null",
+        "[1]",
+        "\"text\"",
+        "3",
+        "{",
+        "{\"text\"",
+        "{\"text\": \"a\"} {}",
+        "{\"text\": \"a\"}}",
+        "{'text': 'a'}",
+        "{\"text\": \"\\ud800\"}",
+        "{\"text\": \"a\tb\"}",
+        "{\"text\": 1e999}",
+        "{\"text\": \"a\", \"text\": \"b\"}",
+        "{\"te\u{0}xt\": 1}",
+        "[\"p\", \"c\", \"t\"]",
+        &deep,
+        &wide,
+    ] {
+        for task in [Task::Lm, Task::Choice, Task::Label] {
+            let message = Record::parse(line, task).unwrap_err().to_string();
+            assert!(message.len() < 600, "{message}");
+        }
+    }
+    fails("{\"text\": \"a\", \"text\": \"b\"}", Task::Lm, &["field \"text\" appears twice"]);
+    fails("{\"text\": tru}", Task::Lm, &["not a JSON object", "(column 1"]);
+    fails(r#"{"text": 5}"#, Task::Lm, &["field \"text\": found a number; write a string"]);
+    fails(r#"{"text": "a", "label": " "}"#, Task::Label, &["field \"label\": found an empty label"]);
+    fails(r#"{"text": "a", "label": [1]}"#, Task::Label, &["found an array; write a string or an integer"]);
+    fails(r#"{"text": "a", "label": 99999999999999999999}"#, Task::Label, &["found a number"]);
+}
+
+#[test]
+fn tasks_have_names() {
+    for task in [Task::Lm, Task::Choice, Task::Label] {
+        assert_eq!(task.name().parse(), Ok(task));
+    }
+    assert!("LM".parse::<Task>().unwrap_err().contains("use lm, choice or label"));
+}

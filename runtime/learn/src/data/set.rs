@@ -1,0 +1,331 @@
+use super::encode::{EncodeError, Encoded, Encoder, Kind, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
+use super::error::{DataError, Problem};
+use super::labels::{LabelStyle, Labels, MAX_LABELS};
+use super::lines::Lines;
+use super::prompt::Prompt;
+use super::record::{Record, Task};
+use sha2::{Digest, Sha256};
+use sprig_engine::tokenizer::Tokenizer;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Default limit of a data set in memory: about 100,000 examples of 160 tokens.
+pub const MAX_DATA_BYTES: usize = 64 << 20;
+
+/// How a data file is read.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// What is learnt from each record.
+    pub task: Task,
+    /// Most tokens of an example; longer ones are cut, and counted in [`DataSet::cut`].
+    pub len: usize,
+    /// Leave the model's chat template out: prompt and completion are joined as they are.
+    pub raw: bool,
+    /// The words around a text to be labelled, with one [`super::TEXT`] and, where wanted, [`super::OPTIONS`].
+    pub template: Option<String>,
+    /// How labels become tokens.
+    pub label_style: LabelStyle,
+    /// (label, word) pairs: the word to answer with for a label.
+    pub label_words: Vec<(String, String)>,
+    /// The labels to use; `None` collects them from the file. Give held-out data the training set's.
+    pub labels: Option<Labels>,
+    /// Most bytes of encoded examples.
+    pub max_bytes: usize,
+}
+
+impl LoadOptions {
+    /// The defaults: chat template, labels by their own words, [`MAX_DATA_BYTES`].
+    pub fn new(task: Task, len: usize) -> Self {
+        Self {
+            task,
+            len,
+            raw: false,
+            template: None,
+            label_style: LabelStyle::default(),
+            label_words: Vec::new(),
+            labels: None,
+            max_bytes: MAX_DATA_BYTES,
+        }
+    }
+}
+
+/// One example, borrowed from its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example<'a> {
+    /// At least one and at most [`LoadOptions::len`] ids; for [`Target::Lm`] at least two.
+    pub tokens: &'a [u32],
+    /// What is learnt.
+    pub target: Target<'a>,
+}
+
+/// What is learnt from an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// Each of `tokens[first..]` from the position before it; `first` is at least 1.
+    Lm {
+        /// Index of the first token that is a target.
+        first: usize,
+    },
+    /// One of a few tokens as the next after position `row`.
+    Label {
+        /// The position whose next-token logits are read: the last.
+        row: usize,
+        /// Token ids, one a class, in the order of the classes.
+        candidates: &'a [u32],
+        /// Index of the right one in `candidates`.
+        answer: usize,
+    },
+}
+
+/// Encoded examples, packed: 4 bytes a token and 16 an example.
+#[derive(Debug)]
+pub struct DataSet {
+    tokens: Vec<u32>,
+    entries: Vec<Entry>,
+    candidates: Vec<u32>,
+    labels: Option<Labels>,
+    cut: usize,
+    longest: usize,
+    digest: [u8; 32],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// End of the example's tokens in [`DataSet::tokens`].
+    end: u64,
+    /// First target; or the right candidate.
+    target: u32,
+    /// Number of candidates; 0 where tokens are the targets.
+    candidates: u32,
+}
+
+impl DataSet {
+    /// Reads and encodes a JSONL file.
+    ///
+    /// # Errors
+    /// The file cannot be read, a line of it is wrong, it holds no record, the examples pass the byte limit, or an
+    /// option is wrong; nothing is left out silently.
+    pub fn load(path: &Path, options: &LoadOptions, tokenizer: &Tokenizer) -> Result<Self, DataError> {
+        if options.len < 2 {
+            let found = format!("--len {} leaves nothing to predict", options.len);
+            return Err(DataError::Options(Problem::new(found, "use 2 or more")));
+        }
+        let encoder = match options.task {
+            Task::Lm => Encoder::lm(tokenizer, options),
+            Task::Choice => Encoder::choice(tokenizer, options).map_err(option_error)?,
+            Task::Label => label_encoder(path, options, tokenizer)?,
+        };
+        let mut set = Self::empty();
+        set.fill(path, options, encoder)?;
+        Ok(set)
+    }
+
+    /// Number of examples, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "a set without examples cannot be made")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Example `i` in the order of the file.
+    ///
+    /// # Panics
+    /// `i` is not below [`len`](Self::len).
+    pub fn example(&self, i: usize) -> Example<'_> {
+        let entry = self.entries[i];
+        let begin = if i == 0 { 0 } else { self.entries[i - 1].end };
+        let tokens = &self.tokens[begin as usize..entry.end as usize];
+        let target = entry.target as usize;
+        let target = match entry.candidates as usize {
+            0 => Target::Lm { first: target },
+            n => Target::Label { row: tokens.len() - 1, candidates: &self.candidates[..n], answer: target },
+        };
+        Example { tokens, target }
+    }
+
+    /// Whether tokens are the targets (a language model), rather than one of a few candidates.
+    pub fn is_lm(&self) -> bool {
+        self.candidates(0) == 0
+    }
+
+    /// Candidates of example `i`; 0 for a language model.
+    ///
+    /// # Panics
+    /// `i` is not below [`len`](Self::len).
+    pub fn candidates(&self, i: usize) -> usize {
+        self.entries[i].candidates as usize
+    }
+
+    /// The labels, where the task has any: their names are the classes' names.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    /// Examples that were longer than the limit and were cut: a text lost its end, a prompt or question its
+    /// beginning, a completion its end only where it does not fit without any prompt.
+    pub fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// Tokens of the longest example.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Tokens of all examples.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Bytes the examples take.
+    pub fn bytes(&self) -> usize {
+        self.tokens.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// SHA-256 over the encoded examples: two sets with the same digest train alike.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn empty() -> Self {
+        Self {
+            tokens: Vec::new(),
+            entries: Vec::new(),
+            candidates: Vec::new(),
+            labels: None,
+            cut: 0,
+            longest: 0,
+            digest: [0; 32],
+        }
+    }
+
+    fn fill(
+        &mut self,
+        path: &Path,
+        options: &LoadOptions,
+        mut encoder: Encoder<'_>,
+    ) -> Result<(), DataError> {
+        self.candidates = encoder.candidates().to_vec();
+        let mut lines = Lines::open(path)?;
+        while let Some((line, text)) = lines.next()? {
+            let encoded = Record::parse(text, options.task)
+                .map_err(EncodeError::from)
+                .and_then(|record| encoder.encode(&record))
+                .map_err(|e| match e {
+                    EncodeError::Record(problem) => problem.at(path, line),
+                    EncodeError::Tokenizer(e) => e.into(),
+                })?;
+            let more = encoded.tokens.len() * size_of::<u32>() + size_of::<Entry>();
+            let used = self.tokens.len() * size_of::<u32>() + self.entries.len() * size_of::<Entry>();
+            if used + more > options.max_bytes {
+                let path = path.to_owned();
+                return Err(DataError::TooLarge { path, line, limit: options.max_bytes });
+            }
+            self.push(&encoded);
+        }
+        if self.entries.is_empty() {
+            return Err(DataError::Empty { path: path.to_owned() });
+        }
+        self.tokens.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.labels = encoder.into_labels();
+        self.digest = self.hash();
+        Ok(())
+    }
+
+    fn push(&mut self, example: &Encoded) {
+        // An eighth more at a time, where doubling would hold up to twice the limit.
+        if self.tokens.capacity() - self.tokens.len() < example.tokens.len() {
+            self.tokens.reserve_exact(example.tokens.len().max(self.tokens.len() / 8));
+        }
+        if self.entries.capacity() == self.entries.len() {
+            self.entries.reserve_exact((self.entries.len() / 8).max(64));
+        }
+        self.tokens.extend_from_slice(&example.tokens);
+        // Positions are below `len` and candidates below 64, so the narrowing is exact.
+        let (target, candidates) = match example.kind {
+            Kind::Lm { first } => (first as u32, 0),
+            Kind::Pick { candidates, answer } => (answer as u32, candidates as u32),
+        };
+        self.entries.push(Entry { end: self.tokens.len() as u64, target, candidates });
+        self.cut += usize::from(example.cut);
+        self.longest = self.longest.max(example.tokens.len());
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for word in [self.tokens.len(), self.entries.len(), self.candidates.len()] {
+            hash.update((word as u64).to_le_bytes());
+        }
+        for entry in &self.entries {
+            hash.update(entry.end.to_le_bytes());
+            hash.update(entry.target.to_le_bytes());
+            hash.update(entry.candidates.to_le_bytes());
+        }
+        for token in self.candidates.iter().chain(&self.tokens) {
+            hash.update(token.to_le_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// The encoder for texts with labels: the labels given, or those of a first pass over the file.
+fn label_encoder<'t>(
+    path: &Path,
+    options: &LoadOptions,
+    tokenizer: &'t Tokenizer,
+) -> Result<Encoder<'t>, DataError> {
+    let default = if options.raw { RAW_LABEL_TEMPLATE } else { LABEL_TEMPLATE };
+    let template = options.template.as_deref().unwrap_or(default);
+    let prompt = |listed: &str| {
+        Prompt::from_template(tokenizer, options.raw, template, listed)?.map_err(DataError::Options)
+    };
+    if let Some(labels) = options.labels.clone() {
+        return Ok(Encoder::label(tokenizer, options, prompt(&labels.listed())?, labels));
+    }
+    let wrong = |problem| DataError::Labels { path: path.to_owned(), problem };
+    let names = collect_labels(path)?;
+    let words = Labels::words(&names, options.label_style, &options.label_words).map_err(wrong)?;
+    let listed = Labels::options(names.iter(), &words, options.label_style);
+    let prompt = prompt(&listed)?;
+    let labels = Labels::resolve(names, words, options.label_style, &prompt, tokenizer)?.map_err(wrong)?;
+    Ok(Encoder::label(tokenizer, options, prompt, labels))
+}
+
+fn collect_labels(path: &Path) -> Result<BTreeSet<String>, DataError> {
+    let mut names = BTreeSet::new();
+    let mut lines = Lines::open(path)?;
+    while let Some((line, text)) = lines.next()? {
+        let record = Record::parse(text, Task::Label).map_err(|problem| problem.at(path, line))?;
+        if let Record::Labelled { label, .. } = record {
+            names.insert(label);
+        }
+        if names.len() > MAX_LABELS {
+            let found = format!("found more than {MAX_LABELS} different labels up to here");
+            let remedy = "use a field that names a class, or --task lm for free answers";
+            return Err(Problem::field("label", found, remedy).at(path, line));
+        }
+    }
+    match names.len() {
+        0 => Err(DataError::Empty { path: path.to_owned() }),
+        1 => {
+            let found = format!(
+                "every record has the label {}",
+                super::error::short(names.first().map_or("", |n| n))
+            );
+            let problem = Problem::field("label", found, "use records of at least two labels");
+            Err(DataError::Labels { path: path.to_owned(), problem })
+        }
+        _ => Ok(names),
+    }
+}
+
+fn option_error(error: EncodeError) -> DataError {
+    match error {
+        EncodeError::Record(problem) => DataError::Options(problem),
+        EncodeError::Tokenizer(error) => error.into(),
+    }
+}
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

@@ -1,0 +1,270 @@
+use super::super::{CHOICES, OPTIONS};
+use super::*;
+use sprig_engine::tokenizer::{Specials, TokenizerSource};
+use std::path::PathBuf;
+
+const CHATML: &str = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n'}}\
+                      {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// One token a byte, two special tokens and ChatML.
+fn tokenizer(chat_template: Option<&str>) -> Tokenizer {
+    let mut tokens: Vec<String> = ["<|im_start|>", "<|im_end|>"].map(str::to_owned).to_vec();
+    let printable = |b: &u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    tokens.extend((0..=255u8).filter(printable).map(|b| char::from(b).to_string()));
+    tokens.extend((0x100..0x144).map(|c| char::from_u32(c).unwrap().to_string()));
+    let mut token_types = vec![1; tokens.len()];
+    token_types[..2].fill(3);
+    Tokenizer::new(TokenizerSource {
+        kind: "gpt2".into(),
+        pre: "smollm".into(),
+        token_types,
+        eos: Some(1),
+        chat_template: chat_template.map(str::to_owned),
+        tokens,
+        ..Default::default()
+    })
+    .unwrap()
+}
+
+fn load_with(t: &Tokenizer, content: &str, options: &LoadOptions) -> Result<DataSet, DataError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d.jsonl");
+    std::fs::write(&path, content).unwrap();
+    DataSet::load(&path, options, t)
+}
+
+fn load(content: &str, options: &LoadOptions) -> Result<DataSet, DataError> {
+    load_with(&tokenizer(Some(CHATML)), content, options)
+}
+
+fn fails(content: &str, options: &LoadOptions, say: &[&str]) {
+    let message = load(content, options).unwrap_err().to_string();
+    for part in say {
+        assert!(message.contains(part), "{message:?} should contain {part:?}");
+    }
+}
+
+/// The whole example, what of it is learnt (completion, or the candidates), and the answer.
+fn shown(set: &DataSet, i: usize) -> (String, String, usize) {
+    let t = tokenizer(None);
+    let example = set.example(i);
+    let whole = t.decode(example.tokens);
+    match example.target {
+        Target::Lm { first } => (whole, t.decode(&example.tokens[first..]), 0),
+        Target::Label { row, candidates, answer } => {
+            assert_eq!(row, example.tokens.len() - 1);
+            (whole, t.decode(candidates), answer)
+        }
+    }
+}
+
+fn raw(task: Task, len: usize) -> LoadOptions {
+    LoadOptions { raw: true, ..LoadOptions::new(task, len) }
+}
+
+#[test]
+fn only_the_completion_and_the_end_of_its_turn_are_learnt() {
+    let line = r#"{"prompt": "Hi?", "completion": "Yo"}"#;
+    let set = load(line, &LoadOptions::new(Task::Lm, 200)).unwrap();
+    let whole = "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>";
+    assert_eq!(shown(&set, 0), (whole.into(), "Yo<|im_end|>".into(), 0));
+
+    let set = load(line, &raw(Task::Lm, 200)).unwrap();
+    assert_eq!(shown(&set, 0), ("Hi?Yo".into(), "Yo".into(), 0));
+    let set = load(r#"{"prompt": "", "completion": "Yo"}"#, &raw(Task::Lm, 200)).unwrap();
+    assert_eq!(set.example(0).target, Target::Lm { first: 1 }, "nothing predicts the first token of all");
+    let set = load(r#"{"text": "abc"}"#, &LoadOptions::new(Task::Lm, 200)).unwrap();
+    assert_eq!((set.example(0).target, set.cut()), (Target::Lm { first: 1 }, 0));
+}
+
+#[test]
+fn what_is_too_long_is_cut_where_it_hurts_least_and_counted() {
+    let set = load(r#"{"text": "abcdefgh"}"#, &raw(Task::Lm, 5)).unwrap();
+    assert_eq!((shown(&set, 0).0.as_str(), set.cut(), set.longest()), ("abcde", 1, 5));
+
+    // 41 bytes of template, of which four special tokens take one each.
+    let line = r#"{"prompt": "0123456789", "completion": "Yo"}"#;
+    let fixed =
+        load(r#"{"prompt": "", "completion": ""}"#, &LoadOptions::new(Task::Lm, 200)).unwrap().longest() - 1;
+    let set = load(line, &LoadOptions::new(Task::Lm, fixed + 7)).unwrap();
+    let whole = "<|im_start|>user\n6789<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>";
+    assert_eq!((shown(&set, 0).0.as_str(), set.cut()), (whole, 1));
+    let set = load(line, &LoadOptions::new(Task::Lm, fixed + 2)).unwrap();
+    assert_eq!((shown(&set, 0).1.as_str(), set.cut(), set.longest()), ("Yo", 1, fixed + 2));
+    let need =
+        format!("d.jsonl:1: the prompt without the record's text takes {} tokens of {fixed}", fixed + 1);
+    fails(line, &LoadOptions::new(Task::Lm, fixed), &[&need, "use --len"]);
+
+    let lines = "{\"text\": \"0123456789\", \"label\": \"x\"}\n{\"text\": \"0\", \"label\": \"y\"}";
+    let set =
+        load(lines, &LoadOptions { template: Some("[{text}] {options}?\n".into()), ..raw(Task::Label, 13) })
+            .unwrap();
+    assert_eq!((shown(&set, 0), set.cut()), (("[0123] x, y?\n".into(), "xy".into(), 0), 1));
+}
+
+#[test]
+fn labels_are_sorted_and_asked_for_by_their_first_token() {
+    let lines = "{\"text\": \"t\", \"label\": \"pos\"}\n\n{\"text\": \"u\", \"label\": \"neg\"}\n{\"text\": \"v\", \"label\": 1}";
+    let set = load(lines, &LoadOptions::new(Task::Label, 200)).unwrap();
+    let asked = |t| {
+        format!(
+            "<|im_start|>user\n{t}\n\nWhich label fits? Options: 1, neg, pos.<|im_end|>\n<|im_start|>assistant\n"
+        )
+    };
+    assert_eq!(set.labels().unwrap().names(), ["1", "neg", "pos"]);
+    assert_eq!(shown(&set, 0), (asked("t"), "1np".into(), 2));
+    assert_eq!(shown(&set, 1), (asked("u"), "1np".into(), 1));
+    assert_eq!(shown(&set, 2), (asked("v"), "1np".into(), 0));
+
+    let letters = LoadOptions { label_style: LabelStyle::Letter, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(lines, &letters).unwrap();
+    assert!(shown(&set, 0).0.contains("Options: A. 1, B. neg, C. pos."));
+    assert_eq!(shown(&set, 0).1, "ABC");
+
+    let words = vec![("neg".into(), "bad".into()), ("pos".into(), "good".into())];
+    let worded = LoadOptions { label_words: words, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(lines, &worded).unwrap();
+    assert!(shown(&set, 0).0.contains("Options: 1, bad, good."));
+    assert_eq!(shown(&set, 0).1, "1bg");
+}
+
+#[test]
+fn held_out_data_uses_the_training_labels() {
+    let options = LoadOptions { template: Some("{text}\n".into()), ..raw(Task::Label, 200) };
+    let train =
+        load("{\"text\": \"t\", \"label\": \"a\"}\n{\"text\": \"t\", \"label\": \"b\"}", &options).unwrap();
+    let options = LoadOptions { labels: train.labels().cloned(), ..options };
+    let held_out = load("{\"text\": \"t\", \"label\": \"b\"}", &options).unwrap();
+    assert!(matches!(held_out.example(0).target, Target::Label { answer: 1, candidates: [_, _], .. }));
+    fails(
+        "\n{\"text\": \"t\", \"label\": \"c\"}",
+        &options,
+        &["d.jsonl:2: field \"label\": found \"c\"", "use one of: a, b"],
+    );
+}
+
+#[test]
+fn labels_that_one_token_cannot_tell_apart_are_refused() {
+    let lines = |labels: &[&str]| -> String {
+        labels.iter().map(|l| format!("{{\"text\": \"t\", \"label\": \"{l}\"}}\n")).collect()
+    };
+    let options = LoadOptions::new(Task::Label, 200);
+    fails(
+        &lines(&["neutral", "pos", "negative"]),
+        &options,
+        &[
+            "\"negative\" and \"neutral\" begin with the same token \"n\"",
+            "--label-tokens",
+            "--label-style letter",
+        ],
+    );
+    // Raw, the space before the word is the first token of all.
+    fails(&lines(&["x", "y"]), &raw(Task::Label, 200), &["same token \" \""]);
+    fails(&lines(&["x", "x"]), &options, &["every record has the label \"x\""]);
+    let many: Vec<String> = (0..65).map(|i| format!("{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    fails(&lines(&many), &options, &["d.jsonl:65:", "more than 64 different labels"]);
+    let letters = LoadOptions { label_style: LabelStyle::Letter, ..options.clone() };
+    fails(&lines(&many[..27]), &letters, &["27 labels are too many for letters"]);
+    let unknown = LoadOptions { label_words: vec![("z".into(), "w".into())], ..options.clone() };
+    fails(&lines(&["x", "y"]), &unknown, &["--label-tokens names \"z\"", "\"x\", \"y\""]);
+    let blank = LoadOptions { label_words: vec![("x".into(), " ".into())], ..options };
+    fails(&lines(&["x", "y"]), &blank, &["label \"x\" has no token"]);
+}
+
+#[test]
+fn a_question_lists_its_choices_and_is_answered_by_letter() {
+    let line = r#"{"question": "Which?", "choices": ["one", "two", "six"], "answer": "six"}"#;
+    let set = load(line, &LoadOptions::new(Task::Choice, 200)).unwrap();
+    let whole = "<|im_start|>user\nWhich?\nA. one\nB. two\nC. six\n\nAnswer with the letter of the right choice.<|im_end|>\n\
+                 <|im_start|>assistant\n";
+    assert_eq!(shown(&set, 0), (whole.into(), "ABC".into(), 2));
+    let set = load(line, &LoadOptions::new(Task::Choice, set.longest() - 3)).unwrap();
+    assert!(shown(&set, 0).0.contains("user\nch?\nA. one") && set.cut() == 1, "{}", shown(&set, 0).0);
+    fails(
+        line,
+        &LoadOptions::new(Task::Choice, 30),
+        &["d.jsonl:1: the prompt without the record's text takes"],
+    );
+    // This vocabulary has no token for a space and a letter.
+    fails(line, &raw(Task::Choice, 200), &["letter A is not one token", "--task lm"]);
+    assert_eq!(CHOICES, 2..=26);
+}
+
+#[test]
+fn errors_name_the_file_the_line_and_the_remedy() {
+    let lm = LoadOptions::new(Task::Lm, 64);
+    fails("", &lm, &["d.jsonl: no records"]);
+    fails("\u{feff}\r\n \n", &lm, &["no records"]);
+    fails("", &LoadOptions::new(Task::Label, 64), &["no records"]);
+    fails(
+        "{\"text\": \"ok\"}\r\n{\"text\": 1}\r\n",
+        &lm,
+        &["d.jsonl:2: field \"text\": found a number; write a string"],
+    );
+    fails(r#"{"text": "a"}"#, &lm, &["d.jsonl:1: field \"text\"", "no token follows another"]);
+    fails(
+        r#"{"prompt": "a", "completion": ""}"#,
+        &raw(Task::Lm, 64),
+        &["field \"completion\": found an empty"],
+    );
+    fails(
+        r#"{"prompt": "", "completion": "x"}"#,
+        &raw(Task::Lm, 64),
+        &["field \"prompt\": found an empty prompt"],
+    );
+    fails("x", &LoadOptions::new(Task::Lm, 1), &["--len 1"]);
+    let two = "{\"text\": \"t\", \"label\": \"x\"}\n{\"text\": \"t\", \"label\": \"y\"}";
+    for template in ["no place", "{text} and {text}"] {
+        fails(
+            two,
+            &LoadOptions { template: Some(template.into()), ..LoadOptions::new(Task::Label, 64) },
+            &["places for {text}", "exactly one"],
+        );
+    }
+    assert!(OPTIONS.contains("options"));
+    let error = DataSet::load(&PathBuf::from("/nowhere/d.jsonl"), &lm, &tokenizer(None)).unwrap_err();
+    assert!(matches!(error, DataError::Io { .. }) && error.to_string().starts_with("/nowhere/d.jsonl: "));
+    let error = DataSet::load(&std::env::temp_dir(), &lm, &tokenizer(None)).unwrap_err();
+    assert!(matches!(error, DataError::Io { .. }), "{error}");
+}
+
+#[test]
+fn without_a_chat_template_plain_texts_and_raw_prompts_still_load() {
+    let t = tokenizer(None);
+    let pair = r#"{"prompt": "p", "completion": "c"}"#;
+    assert!(load_with(&t, r#"{"text": "abc"}"#, &LoadOptions::new(Task::Lm, 64)).is_ok());
+    assert!(load_with(&t, pair, &raw(Task::Lm, 64)).is_ok());
+    let message = load_with(&t, pair, &LoadOptions::new(Task::Lm, 64)).unwrap_err().to_string();
+    assert!(message.contains("--raw"), "{message}");
+}
+
+#[test]
+fn the_byte_limit_holds_and_bytes_are_what_is_held() {
+    let lines: String = (0..1000).map(|i| format!("{{\"text\": \"line {i:04}\"}}\n")).collect();
+    let set = load(&lines, &LoadOptions::new(Task::Lm, 64)).unwrap();
+    assert_eq!((set.len(), set.tokens(), set.bytes()), (1000, 9000, 9000 * 4 + 1000 * 16));
+    let exact = LoadOptions { max_bytes: set.bytes(), ..LoadOptions::new(Task::Lm, 64) };
+    assert!(load(&lines, &exact).is_ok());
+    let short = LoadOptions { max_bytes: set.bytes() - 1, ..exact };
+    fails(&lines, &short, &["d.jsonl:1000: the examples up to here pass the limit of 51999 bytes", "--len"]);
+}
+
+#[test]
+fn the_digest_is_of_what_is_learnt() {
+    let digest = |content: &str, options: &LoadOptions| load(content, options).unwrap().digest();
+    let lm = LoadOptions::new(Task::Lm, 64);
+    let base = digest("{\"text\": \"ab\"}\n{\"text\": \"cd\"}", &lm);
+    assert_eq!(base, digest("\n{\"id\": 3, \"text\": \"ab\"}\r\n{\"text\": \"cd\"}\n", &lm));
+    assert_ne!(base, digest("{\"text\": \"cd\"}\n{\"text\": \"ab\"}", &lm));
+    assert_ne!(base, digest("{\"text\": \"abc\"}\n{\"text\": \"de\"}", &lm));
+    assert_ne!(
+        digest("{\"prompt\": \"a\", \"completion\": \"bc\"}", &raw(Task::Lm, 9)),
+        digest("{\"prompt\": \"ab\", \"completion\": \"c\"}", &raw(Task::Lm, 9))
+    );
+    let t = tokenizer(None);
+    assert_eq!(
+        t.encode("ab", Specials::Plain).unwrap(),
+        load("{\"text\": \"ab\"}", &lm).unwrap().example(0).tokens
+    );
+}

@@ -1,0 +1,70 @@
+//! Evaluation: mean loss and accuracy with a 95 % interval.
+
+use crate::data::DataSet;
+use crate::error::LearnError;
+use crate::session::{Outcome, Session};
+use serde::{Deserialize, Serialize};
+use sprig_engine::adapter::Adapter;
+
+/// Result over a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Items judged: examples of a classification, target tokens of a language model.
+    pub n: u64,
+    /// Mean loss over them, nats.
+    pub loss: f64,
+    /// Share of items whose best choice was right.
+    pub accuracy: f64,
+    /// 95 % Wilson interval of the accuracy. For a language model the tokens of one text are not independent, so the
+    /// interval is then narrower than it should be.
+    pub interval: [f64; 2],
+}
+
+/// Evaluates all of `data`, `examples` at a time. `progress` gets the number of examples done.
+pub fn evaluate(
+    session: &mut Session<'_>,
+    adapter: Option<&Adapter>,
+    data: &DataSet,
+    examples: usize,
+    mut progress: impl FnMut(usize) -> bool,
+) -> Result<Option<Evaluation>, LearnError> {
+    let (mut loss, mut rows, mut hits) = (0.0, 0u64, 0u64);
+    let mut outcomes = vec![Outcome::default(); examples];
+    let mut ids = Vec::with_capacity(examples);
+    for from in (0..data.len()).step_by(examples) {
+        ids.clear();
+        ids.extend(from..data.len().min(from + examples));
+        let outcomes = &mut outcomes[..ids.len()];
+        session.run(adapter, None, data, &ids, 0, outcomes, &mut [])?;
+        for o in outcomes.iter() {
+            loss += o.loss * f64::from(o.rows);
+            rows += u64::from(o.rows);
+            hits += u64::from(o.hits);
+        }
+        if !progress(from + ids.len()) {
+            return Ok(None);
+        }
+    }
+    let (accuracy, interval) = wilson(hits, rows);
+    Ok(Some(Evaluation { n: rows, loss: loss / rows as f64, accuracy, interval }))
+}
+
+/// Share and its 95 % Wilson score interval.
+pub fn wilson(hits: u64, n: u64) -> (f64, [f64; 2]) {
+    let (p, n, z) = (hits as f64 / n as f64, n as f64, 1.959_963_984_540_054_f64);
+    let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
+    let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    (p, [(centre - half).max(0.0), (centre + half).min(1.0)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_interval_of_a_known_case() {
+        // 81 of 263, a textbook case: 0.255 to 0.366.
+        let (p, [low, high]) = wilson(81, 263);
+        assert!((p - 0.308).abs() < 5e-4 && (low - 0.2553).abs() < 5e-4 && (high - 0.3662).abs() < 5e-4);
+    }
+}

@@ -1,0 +1,19 @@
+//! Learning without a backward pass: directions, estimators, objectives and optimisers over the dual engine.
+//! Pure: no network and no clock, so that a run is a function of its inputs.
+
+pub mod checkpoint;
+pub mod data;
+pub mod directions;
+pub mod error;
+pub mod estimator;
+pub mod evaluate;
+pub mod guard;
+pub mod objective;
+pub mod optimiser;
+pub mod philox;
+pub mod planner;
+pub mod prefix;
+pub mod session;
+pub mod trainer;
+
+pub use error::LearnError;

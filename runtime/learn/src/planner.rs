@@ -1,0 +1,157 @@
+//! From a model's shape and a workload to a memory plan that fits the budget, before a weight is read.
+
+use crate::estimator::{Cut, Scalars};
+use crate::optimiser::Rule;
+use crate::prefix::PrefixCache;
+use crate::session::Session;
+use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb};
+use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize};
+
+/// What a training run asks for.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Examples of an optimiser step.
+    pub batch: usize,
+    /// Most tokens of an example.
+    pub length: usize,
+    /// K; 0 for an evaluation.
+    pub tangents: usize,
+    /// The adapter.
+    pub adapter: Option<AdapterSpec>,
+    /// Rank of an adapter that is only evaluated.
+    pub frozen_rank: usize,
+    /// Heap bytes of an adapter that is only evaluated.
+    pub frozen_bytes: Bytes,
+    /// Optimiser.
+    pub rule: Rule,
+    /// Most candidate answers of an example; `None` for a language model, which needs all logits of all rows.
+    pub candidates: Option<usize>,
+    /// Threads.
+    pub threads: usize,
+    /// Bytes of the encoded data sets.
+    pub data: Bytes,
+    /// Examples in the training data (for the prefix cache's table).
+    pub examples: usize,
+    /// Whether a prefix cache is kept.
+    pub prefix: bool,
+}
+
+/// Sizes the ladder may shrink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How a batch is cut into passes.
+    pub cut: Cut,
+    /// Weight rows a thread dequantises at a time.
+    pub panel_rows: usize,
+}
+
+/// Resident bytes of the program itself once a step has run. Measured on x86-64: code and libraries 7.5 MiB, stacks, the
+/// allocator's rounding and what it keeps back after the tokenizer is gone 2 MiB; the rest is slack, since the plan must
+/// never be below the peak.
+pub const PROGRAM: Bytes = Bytes::mib(11);
+
+/// Vocabulary rows of a head tile. No rung changes it: the head's running sums are rescaled tile by tile, so another
+/// width would round differently, and a run's result must not depend on its budget. A tile of 256 rows of 576 is 576 KiB.
+const HEAD_TILE: usize = 256;
+
+impl Tuning {
+    /// The roomiest, fastest choice for `workload`.
+    pub fn widest(workload: &Workload) -> Self {
+        Self { cut: Cut { tangents: workload.tangents, examples: workload.batch }, panel_rows: 64 }
+    }
+
+    /// Size of the largest pass.
+    pub fn pass(&self, geometry: &Geometry, workload: &Workload) -> PassSize {
+        let positions = self.cut.examples * workload.length;
+        let spec = workload.adapter.as_ref();
+        PassSize {
+            positions,
+            tangents: self.cut.tangents,
+            wanted: if workload.candidates.is_none() { positions } else { 0 },
+            candidates: workload.candidates.unwrap_or(0) * self.cut.examples,
+            rank: spec.map_or(workload.frozen_rank, |s| s.rank),
+            largest_tensor: spec.map_or(0, |s| s.largest_tensor(geometry)),
+            threads: workload.threads,
+            panel_rows: self.panel_rows,
+            head_tile: HEAD_TILE,
+        }
+    }
+}
+
+/// Plans `workload` on a model file of `mapped` bytes and shape `geometry` within `budget`.
+///
+/// # Errors
+/// [`BudgetError::TooSmall`], naming the smallest budget that would do.
+pub fn plan(
+    geometry: &Geometry,
+    mapped: Bytes,
+    header: Bytes,
+    workload: &Workload,
+    budget: Bytes,
+) -> Result<(Tuning, Plan), BudgetError> {
+    let k = workload.tangents.max(1) as f64;
+    let passes = |t: &Tuning| (workload.tangents as f64 / t.cut.tangents.max(1) as f64).ceil().max(1.0);
+    let fewer_tangents = |t: &Tuning| {
+        (t.cut.tangents > 1).then(|| {
+            let next = Tuning { cut: Cut { tangents: t.cut.tangents.div_ceil(2), ..t.cut }, ..*t };
+            // Each pass computes the values anew; the tangents are shared out.
+            let time_factor = (passes(&next) + k) / (passes(t) + k);
+            let why = format!("{} tangents a pass instead of {}", next.cut.tangents, t.cut.tangents);
+            Move { config: next, why, time_factor }
+        })
+    };
+    let micro_batch = |t: &Tuning| {
+        (t.cut.examples > 1).then(|| {
+            let next = Tuning { cut: Cut { examples: t.cut.examples.div_ceil(2), ..t.cut }, ..*t };
+            // Weights are dequantised once a pass: about 4 % of a pass of 512 rows, twice that at half the rows.
+            let time_factor =
+                1.0 + 0.04 * 512.0 / (t.cut.examples * workload.length * (1 + t.cut.tangents)).max(64) as f64;
+            let why = format!("{} examples a pass instead of {}", next.cut.examples, t.cut.examples);
+            Move { config: next, why, time_factor }
+        })
+    };
+    let panels = |t: &Tuning| {
+        (t.panel_rows > 16).then(|| {
+            let next = Tuning { panel_rows: (t.panel_rows / 2).max(16), ..*t };
+            let why = format!("weight panels of {} rows instead of {}", next.panel_rows, t.panel_rows);
+            Move { config: next, why, time_factor: 1.05 }
+        })
+    };
+    climb(
+        Tuning::widest(workload),
+        &[
+            Step { name: "fewer tangents per pass", next: &fewer_tangents },
+            Step { name: "smaller micro-batch", next: &micro_batch },
+            Step { name: "smaller tiles", next: &panels },
+        ],
+        budget,
+        |tuning| regions(geometry, mapped, header, workload, tuning),
+    )
+}
+
+fn regions(geometry: &Geometry, mapped: Bytes, header: Bytes, w: &Workload, tuning: &Tuning) -> Vec<Region> {
+    let layout = PassLayout::new(geometry, tuning.pass(geometry, w));
+    let mut regions = vec![Region::new("weights", Kind::Mapped, mapped)];
+    regions.extend(layout.regions().into_iter().map(|(name, bytes)| Region::new(name, Kind::Arena, bytes)));
+    let heap = |name: &str, bytes: u64| Region::new(name, Kind::Heap, Bytes(bytes));
+    let (trainable, frozen) = w.adapter.as_ref().map_or((0, 0), |s| s.sizes(geometry));
+    regions.push(heap("model tables", Llama::heap_bytes(geometry) as u64 + header.0));
+    regions.push(heap("adapter", 4 * (trainable + frozen) as u64 + w.frozen_bytes.0));
+    if w.tangents > 0 {
+        regions.push(heap("gradient", 4 * trainable as u64));
+        regions.push(heap("optimiser state", 4 * (trainable * w.rule.moments()) as u64));
+    }
+    let positions = layout.size().positions;
+    let tables = Session::table_bytes(geometry.rope_dims, w.length, positions, w.batch).0;
+    regions.push(heap("rotary table and batch", tables + Scalars::bytes(w.batch, w.tangents)));
+    regions.push(heap("data", w.data.0));
+    if w.prefix {
+        regions.push(heap(
+            "prefix cache window",
+            PrefixCache::heap_bytes(w.examples, w.length, geometry.width).0,
+        ));
+    }
+    regions.push(Region::new("program", Kind::Fixed, PROGRAM));
+    regions
+}

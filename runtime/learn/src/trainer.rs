@@ -1,0 +1,160 @@
+//! The training loop's one step, and all state that must survive from one step to the next.
+
+use crate::data::{DataSet, Shuffle};
+use crate::error::LearnError;
+use crate::estimator::{Cut, Forward, Scalars};
+use crate::guard::Guard;
+use crate::optimiser::{Rule, Schedule};
+use crate::session::Session;
+use sprig_engine::adapter::{Adapter, Tensor};
+
+/// Settings of a run that decide its result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Estimator.
+    pub forward: Forward,
+    /// Optimiser.
+    pub rule: Rule,
+    /// Learning rate.
+    pub schedule: Schedule,
+    /// Examples a step.
+    pub batch: usize,
+    /// Seed of the data order.
+    pub seed: u64,
+}
+
+/// A training under way.
+pub struct Trainer<'m, 'd> {
+    session: Session<'m>,
+    adapter: Adapter,
+    data: &'d DataSet,
+    settings: Settings,
+    cut: Cut,
+    order: Shuffle,
+    tensors: Vec<Tensor>,
+    gradient: Vec<f32>,
+    scalars: Scalars,
+    ids: Vec<usize>,
+    state: State,
+}
+
+/// What a checkpoint holds besides the adapter's values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Steps taken.
+    pub step: u64,
+    /// Optimiser state, `Rule::moments()` vectors one after another.
+    pub moments: Vec<f32>,
+    /// Judgement of scalars.
+    pub guard: Guard,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Steps taken so far.
+    pub step: u64,
+    /// Mean loss of the batch before the step, nats.
+    pub loss: f64,
+    /// Learning rate used.
+    pub lr: f32,
+    /// Tokens of the batch.
+    pub tokens: usize,
+}
+
+impl<'m, 'd> Trainer<'m, 'd> {
+    /// Starts from `adapter` as it is.
+    pub fn new(
+        session: Session<'m>,
+        adapter: Adapter,
+        data: &'d DataSet,
+        settings: Settings,
+        cut: Cut,
+    ) -> Result<Self, LearnError> {
+        let n = adapter.values().len();
+        let order = Shuffle::new(settings.seed, data.len())
+            .ok_or_else(|| LearnError::Settings("no training examples".to_owned()))?;
+        Ok(Self {
+            order,
+            tensors: adapter.tensors().cloned().collect(),
+            gradient: vec![0.0; n],
+            scalars: Scalars::new(settings.batch, settings.forward.tangents),
+            ids: Vec::with_capacity(settings.batch),
+            state: State {
+                step: 0,
+                moments: vec![0.0; n * settings.rule.moments()],
+                guard: Guard::default(),
+            },
+            session,
+            adapter,
+            data,
+            settings,
+            cut,
+        })
+    }
+
+    /// One optimiser step on the next batch. Batches run on from one epoch into the next, so that every batch is full.
+    pub fn step(&mut self) -> Result<StepReport, LearnError> {
+        self.ids.clear();
+        self.ids.extend(self.order.batch(self.state.step, self.settings.batch));
+        self.settings.forward.gradient(
+            &mut self.session,
+            &self.adapter,
+            &self.tensors,
+            self.data,
+            &self.ids,
+            self.cut,
+            self.state.step,
+            &mut self.state.guard,
+            &mut self.scalars,
+            &mut self.gradient,
+        )?;
+        self.state.step += 1;
+        let (step, lr) = (self.state.step, self.settings.schedule.at(self.state.step));
+        self.settings.rule.step(self.adapter.values_mut(), &self.gradient, &mut self.state.moments, lr, step);
+        let tokens = self.ids.iter().map(|&id| self.data.example(id).tokens.len()).sum();
+        Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens })
+    }
+
+    /// Runs the batch of the next step without tangents: what a plain forward pass of the same tokens costs.
+    pub fn plain_forward(&mut self) -> Result<(), LearnError> {
+        let first = self.state.step * self.settings.batch as u64;
+        for from in (0..self.settings.batch).step_by(self.cut.examples) {
+            let n = self.cut.examples.min(self.settings.batch - from);
+            self.ids.clear();
+            self.ids.extend((0..n as u64).map(|i| self.order.at(first + from as u64 + i)));
+            let outcomes = &mut self.scalars.outcomes[..n];
+            self.session.run(Some(&self.adapter), None, self.data, &self.ids, 0, outcomes, &mut [])?;
+        }
+        Ok(())
+    }
+
+    /// The adapter as it stands.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// The session, for an evaluation between steps, and the adapter to evaluate.
+    pub fn session(&mut self) -> (&mut Session<'m>, &Adapter) {
+        (&mut self.session, &self.adapter)
+    }
+
+    /// Everything that must survive, with the adapter's values.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Continues from a checkpoint; lengths must fit this run's.
+    pub fn restore(&mut self, values: &[f32], state: State) -> Result<(), LearnError> {
+        if values.len() != self.adapter.values().len() || state.moments.len() != self.state.moments.len() {
+            return Err(LearnError::Settings(format!(
+                "the checkpoint holds {} trainable numbers, this run has {}; resume with the settings it was made with",
+                values.len(),
+                self.adapter.values().len()
+            )));
+        }
+        self.adapter.values_mut().copy_from_slice(values);
+        self.state = state;
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! What must hold of training whatever the numbers are: derivatives are derivatives, and no cut, thread count, cache or
+//! interruption changes a bit. On a synthetic model; T numbers are those of the specification's tests.
+#![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
+
+#[path = "invariants/derivatives.rs"]
+mod derivatives;
+#[path = "invariants/world.rs"]
+mod world;
+
+use sprig_budget::{Bytes, Kind as Memory};
+use sprig_engine::adapter::{AdapterSpec, Kind};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::PassLayout;
+use sprig_learn::checkpoint::{self, Fingerprint};
+use sprig_learn::data::DataSet;
+use sprig_learn::directions::{Directions, Family, Sharing};
+use sprig_learn::estimator::{Cut, Scalars};
+use sprig_learn::guard::Guard;
+use sprig_learn::optimiser::{Decay, Rule, Schedule};
+use sprig_learn::planner::plan;
+use sprig_learn::prefix::PrefixCache;
+use sprig_learn::session::{Outcome, Probe, Session};
+use sprig_learn::trainer::{Settings, State, Trainer};
+use std::path::Path;
+use world::*;
+
+/// T9: K tangents in one pass are K passes of one.
+#[test]
+fn tangents_of_one_pass_are_those_of_many() {
+    const K: usize = 5;
+    let ids = [1, 2, 4];
+    for data in both_objectives() {
+        for (family, sharing) in FAMILIES.into_iter().flat_map(|f| SHARINGS.map(|s| (f, s))) {
+            let spec = spec(Kind::Lora, 0..3);
+            let adapter = adapter(&spec);
+            let mut session = session(ctx(2), data, &spec, Cut { tangents: K, examples: 3 }, None);
+            let tensors = tensors(&adapter);
+            let all = forward(family, sharing, K).directions(&tensors, 0);
+            let mut run = |first_tangent: usize, count: usize| {
+                let (mut outcomes, mut found) = ([Outcome::default(); 3], vec![0.0f32; 3 * count]);
+                let probe = Probe { directions: Directions { first_tangent, ..all }, count };
+                session.run(Some(&adapter), Some(&probe), data, &ids, 0, &mut outcomes, &mut found).unwrap();
+                (outcomes, found)
+            };
+            let (outcomes, together) = run(0, K);
+            for k in 0..K {
+                let (again, alone) = run(k, 1);
+                assert_eq!(again, outcomes);
+                let mine: Vec<f32> = (0..ids.len()).map(|e| together[e * K + k]).collect();
+                assert_eq!(bits(&alone), bits(&mine), "{family:?}, {sharing:?}, tangent {k}");
+                assert!(k == 0 || together[k] != together[0], "{family:?}: two tangents alike");
+            }
+        }
+    }
+}
+
+/// However a batch is cut, the losses and the gradient are the same bits.
+#[test]
+fn cuts_change_no_bit() {
+    let ids = [0, 1, 2, 3, 4, 7];
+    for data in both_objectives() {
+        for sharing in SHARINGS {
+            let spec = spec(Kind::Lora, 1..3);
+            let adapter = adapter(&spec);
+            let tensors = tensors(&adapter);
+            let estimate = |cut: Cut| {
+                let mut session = session(ctx(2), data, &spec, cut, None);
+                let (mut scalars, mut gradient) = (Scalars::new(6, 4), vec![0.0; adapter.values().len()]);
+                let mut guard = Guard::default();
+                forward(Family::Walsh, sharing, 4)
+                    .gradient(
+                        &mut session,
+                        &adapter,
+                        &tensors,
+                        data,
+                        &ids,
+                        cut,
+                        11,
+                        &mut guard,
+                        &mut scalars,
+                        &mut gradient,
+                    )
+                    .unwrap();
+                (scalars.outcomes, bits(&gradient))
+            };
+            let whole = estimate(Cut { tangents: 4, examples: 6 });
+            assert!(whole.1.iter().any(|&b| b << 1 != 0));
+            for cut in [6, 3, 2, 1]
+                .into_iter()
+                .flat_map(|examples| [4, 2, 1].map(|tangents| Cut { tangents, examples }))
+            {
+                let found = estimate(cut);
+                assert_eq!(found.0, whole.0, "{cut:?}");
+                assert!(found.1 == whole.1, "{cut:?}, {sharing:?}: another gradient");
+            }
+        }
+    }
+}
+
+fn settings(rule: Rule) -> Settings {
+    Settings {
+        forward: forward(Family::Walsh, Sharing::PerExample, 4),
+        rule,
+        schedule: Schedule { peak: 0.02, warmup: 2, steps: 10, decay: Decay::Cosine },
+        batch: 4,
+        seed: 5,
+    }
+}
+
+fn trainer(
+    ctx: &'static Ctx,
+    data: &'static DataSet,
+    spec: &AdapterSpec,
+    rule: Rule,
+    cut: Cut,
+    prefix: Option<PrefixCache>,
+) -> Trainer<'static, 'static> {
+    let session = session(ctx, data, spec, cut, prefix);
+    Trainer::new(session, fresh_adapter(spec), data, settings(rule), cut).unwrap()
+}
+
+fn take(trainer: &mut Trainer<'_, '_>, steps: usize) {
+    for _ in 0..steps {
+        trainer.step().unwrap();
+    }
+}
+
+/// All that a run leaves behind.
+fn result(trainer: &Trainer<'_, '_>) -> (Vec<u32>, State) {
+    (bits(trainer.adapter().values()), trainer.state().clone())
+}
+
+#[test]
+fn threads_and_panels_change_no_bit() {
+    for data in both_objectives() {
+        for kind in KINDS {
+            let (spec, cut) = (spec(kind, 0..3), Cut { tangents: 4, examples: 4 });
+            let run = |ctx: Ctx| {
+                let mut trainer = trainer(Box::leak(Box::new(ctx)), data, &spec, ADAMW, cut, None);
+                take(&mut trainer, 10);
+                result(&trainer)
+            };
+            let one = run(Ctx::new(1));
+            assert_ne!(one.0, bits(fresh_adapter(&spec).values()), "nothing was learnt");
+            for (threads, panel_rows) in [(2, 64), (3, 64), (1, 16), (2, 16), (3, 16)] {
+                let found = run(Ctx::new(threads).with_panel_rows(panel_rows).unwrap());
+                assert!(found == one, "{kind:?}: {threads} threads, panels of {panel_rows}: another result");
+            }
+        }
+    }
+}
+
+/// T8: the prefix cache changes how fast a run is, never its result.
+#[test]
+fn the_prefix_cache_changes_no_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let width = WORLD.model.geometry().width;
+    let slot = LENGTH * width * 2;
+    let cache = |dir: &Path, slots: usize| {
+        PrefixCache::new(dir, Bytes((slots * slot) as u64), WORLD.lm.len(), LENGTH, width)
+    };
+    for data in both_objectives() {
+        for examples in [4, 1] {
+            let (spec, cut) = (spec(Kind::BOnly, 2..3), Cut { tangents: 2, examples });
+            let run = |prefix: Option<PrefixCache>| {
+                let mut trainer = trainer(ctx(2), data, &spec, ADAMW, cut, prefix);
+                take(&mut trainer, 10);
+                result(&trainer)
+            };
+            let full = run(Some(cache(dir.path(), 8)));
+            for (name, other) in [
+                ("half", cache(dir.path(), 4)),
+                ("no", cache(dir.path(), 0)),
+                ("an unwritable", cache(Path::new("/nonexistent"), 8)),
+            ] {
+                assert!(run(Some(other)) == full, "{name} cache, {examples} a pass: another result");
+            }
+            // The test sees the cache: without its rounding, or with other contents, the result is another.
+            assert!(run(None) != full, "the cache rounds nothing");
+            let mut wrong = cache(dir.path(), 8);
+            for id in 0..data.len() {
+                wrong.store(&[id], &[0, LENGTH], &mut vec![0.5; LENGTH * width]);
+            }
+            assert!(run(Some(wrong)) != full, "the cache is never read");
+        }
+    }
+}
+
+/// 10 steps are 5, a checkpoint, and 5 in a new process.
+#[test]
+fn a_resumed_run_ends_in_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.ckpt");
+    let fingerprint = Fingerprint::from([("seed".to_owned(), "5".to_owned())]);
+    for data in both_objectives() {
+        for rule in [ADAMW, Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }] {
+            let (spec, cut) = (spec(Kind::Lora, 1..3), Cut { tangents: 4, examples: 2 });
+            let begin = || trainer(ctx(2), data, &spec, rule, cut, None);
+            let mut straight = begin();
+            take(&mut straight, 10);
+            let mut first = begin();
+            take(&mut first, 5);
+            checkpoint::save(&path, &fingerprint, first.adapter().values(), first.state(), "").unwrap();
+            let found = checkpoint::load(&path, &fingerprint).unwrap().unwrap();
+            let mut second = begin();
+            second.restore(&found.values, found.state).unwrap();
+            take(&mut second, 5);
+            assert!(result(&second) == result(&straight), "{rule:?}: another result");
+            assert!(result(&first).0 != result(&straight).0, "{rule:?}: five steps changed nothing");
+        }
+    }
+}
+
+/// The plan's arena regions are the arena, and a step fills it to the last byte.
+#[test]
+fn the_plan_is_the_arena() {
+    let (g, mapped) = (WORLD.model.geometry(), Bytes(WORLD.bytes.len() as u64));
+    for data in both_objectives() {
+        for (kind, tangents, batch) in [
+            (Kind::Lora, 1, 4),
+            (Kind::Xs, 4, 4),
+            (Kind::BOnly, 1, 1),
+            (Kind::Lora, 4, 1),
+            (Kind::Lora, 4, 8),
+        ] {
+            let spec = spec(kind, 0..3);
+            let work = workload(data, &spec, batch, tangents, 2);
+            let roomy = plan(g, mapped, Bytes::ZERO, &work, Bytes(1 << 30)).unwrap().1;
+            // The roomy plan and the smallest one there is: every rung of the ladder taken.
+            for budget in [roomy.budget, roomy.smallest_budget] {
+                let (tuning, plan) = plan(g, mapped, Bytes::ZERO, &work, budget).unwrap();
+                let arena = plan.regions.iter().filter(|r| r.kind == Memory::Arena);
+                let planned: Bytes = arena.map(|r| r.bytes).sum();
+                let ctx = Box::leak(Box::new(Ctx::new(2).with_panel_rows(tuning.panel_rows).unwrap()));
+                let layout = PassLayout::new(g, tuning.pass(g, &work));
+                let session = Session::new(&WORLD.model, ctx, layout, LENGTH, batch, None).unwrap();
+                assert_eq!(session.arena_high_water(), (Bytes::ZERO, planned));
+                let forward = forward(Family::Walsh, Sharing::PerExample, tangents);
+                let settings = Settings { forward, batch, ..settings(ADAMW) };
+                let mut trainer =
+                    Trainer::new(session, fresh_adapter(&spec), data, settings, tuning.cut).unwrap();
+                take(&mut trainer, 1);
+                let lm = data.is_lm();
+                let used = trainer.session().0.arena_high_water();
+                assert_eq!(used, (planned, planned), "lm {lm}, {kind:?}, K {tangents}, {tuning:?}");
+            }
+        }
+    }
+}

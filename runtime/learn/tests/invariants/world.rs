@@ -1,0 +1,138 @@
+//! The model, the data and the settings of all tests here.
+
+use sprig_budget::Bytes;
+use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
+use sprig_engine::dual::TensorId;
+use sprig_engine::gguf::{Gguf, Synthetic};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Llama, Module, PassLayout};
+use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::data::{DataSet, LoadOptions, Task};
+use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
+use sprig_learn::estimator::{Cut, Forward};
+use sprig_learn::optimiser::Rule;
+use sprig_learn::planner::{Tuning, Workload};
+use sprig_learn::prefix::PrefixCache;
+use sprig_learn::session::Session;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// Most tokens of an example; examples differ in length.
+pub const LENGTH: usize = 12;
+pub const KINDS: [Kind; 3] = [Kind::Lora, Kind::BOnly, Kind::Xs];
+pub const FAMILIES: [Family; 3] = [Family::Rademacher, Family::Walsh, Family::Gaussian];
+pub const SHARINGS: [Sharing; 2] = [Sharing::Shared, Sharing::PerExample];
+pub const ADAMW: Rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 };
+
+/// The model and a data set of 8 examples for each objective; made once, alive to the end of the process.
+pub struct World {
+    pub bytes: &'static [u8],
+    pub model: Llama<'static>,
+    pub lm: DataSet,
+    pub label: DataSet,
+}
+
+pub static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let bytes: &'static [u8] = Synthetic::tiny().bytes().unwrap().leak();
+    let gguf = Gguf::parse(bytes).unwrap();
+    let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let load = |task: Task, line: &dyn Fn(usize, &str) -> String| {
+        let path = dir.path().join(task.name());
+        let texts = ["seven birds", "a", "rain on tin", "the sea", "no wind", "go", "cold iron", "two hats"];
+        let lines: Vec<String> = texts.iter().enumerate().map(|(i, text)| line(i, text)).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let template = Some("{text} =".to_owned());
+        DataSet::load(
+            &path,
+            &LoadOptions { raw: true, template, ..LoadOptions::new(task, LENGTH) },
+            &tokenizer,
+        )
+        .unwrap()
+    };
+    let lm = load(Task::Lm, &|i, text| match i % 2 {
+        0 => format!(r#"{{"text": "{text}."}}"#),
+        _ => format!(r#"{{"prompt": "{text}", "completion": " xyz"}}"#),
+    });
+    let label = load(Task::Label, &|i, text| {
+        // With the space before them these are single tokens.
+        let label = ["t", "a", "s"][i % 3];
+        format!(r#"{{"text": "{text}", "label": "{label}"}}"#)
+    });
+    World { bytes, model: Llama::load(&gguf).unwrap(), lm, label }
+});
+
+pub fn both_objectives() -> [&'static DataSet; 2] {
+    [&WORLD.lm, &WORLD.label]
+}
+
+pub fn ctx(threads: usize) -> &'static Ctx {
+    Box::leak(Box::new(Ctx::new(threads)))
+}
+
+pub fn spec(kind: Kind, layers: Range<usize>) -> AdapterSpec {
+    AdapterSpec { kind, rank: 2, alpha: 4.0, targets: Module::ALL.to_vec(), layers }
+}
+
+/// An adapter in mid-training: all its numbers differ from 0.
+pub fn adapter(spec: &AdapterSpec) -> Adapter {
+    let mut adapter = fresh_adapter(spec);
+    let size = if spec.kind == Kind::Xs { 0.3 } else { 0.1 };
+    let mut noise = vec![0.0; adapter.values().len()];
+    initial_normals([9, 9], TensorId(999), &mut noise);
+    adapter.values_mut().iter_mut().zip(noise).for_each(|(v, n)| *v += size * n);
+    adapter
+}
+
+pub fn fresh_adapter(spec: &AdapterSpec) -> Adapter {
+    Adapter::new(spec, &WORLD.model, ctx(1), |id, out| initial_normals([1, 2], id, out)).unwrap()
+}
+
+pub fn workload(
+    data: &DataSet,
+    spec: &AdapterSpec,
+    batch: usize,
+    tangents: usize,
+    threads: usize,
+) -> Workload {
+    Workload {
+        batch,
+        length: LENGTH,
+        tangents,
+        adapter: Some(spec.clone()),
+        frozen_rank: 0,
+        frozen_bytes: Bytes::ZERO,
+        rule: ADAMW,
+        candidates: (!data.is_lm()).then(|| data.candidates(0)),
+        threads,
+        data: Bytes(data.bytes() as u64),
+        examples: data.len(),
+        prefix: false,
+    }
+}
+
+/// A session for passes of up to `cut`, as the planner lays them out.
+pub fn session(
+    ctx: &'static Ctx,
+    data: &DataSet,
+    spec: &AdapterSpec,
+    cut: Cut,
+    prefix: Option<PrefixCache>,
+) -> Session<'static> {
+    let work = workload(data, spec, cut.examples, cut.tangents, ctx.pool.threads());
+    let tuning = Tuning { cut, panel_rows: ctx.panel_rows() };
+    let layout = PassLayout::new(WORLD.model.geometry(), tuning.pass(WORLD.model.geometry(), &work));
+    Session::new(&WORLD.model, ctx, layout, LENGTH, cut.examples, prefix).unwrap()
+}
+
+pub fn forward(family: Family, sharing: Sharing, tangents: usize) -> Forward {
+    Forward { family, sharing, tangents, run_key: run_key(42) }
+}
+
+pub fn tensors(adapter: &Adapter) -> Vec<Tensor> {
+    adapter.tensors().cloned().collect()
+}
+
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
