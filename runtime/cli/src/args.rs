@@ -1,0 +1,295 @@
+//! The command line. Scripts depend on these names.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sprig_budget::Size;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Finetune quantised language models on small boards, inside a memory budget, by forward-mode gradients.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a training run would hold in memory, before anything is loaded
+    Plan(PlanArgs),
+    /// Train an adapter on a JSONL file
+    Train(Box<TrainArgs>),
+    /// Measure loss and accuracy on a JSONL file
+    Eval(EvalArgs),
+    /// Continue a prompt
+    Infer(InferArgs),
+    /// Turn a run's record into one HTML page
+    Report(ReportArgs),
+}
+
+/// Which model, and how much of the machine.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model file (GGUF, Llama family)
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand)
+    #[arg(long, value_name = "SIZE", default_value = "80%")]
+    pub budget: Size,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Option<u16>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The shape of a training step.
+#[derive(Debug, Args)]
+pub struct ShapeArgs {
+    /// Examples of an optimiser step
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Most tokens of an example
+    #[arg(long, value_name = "T", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=131_072))]
+    pub len: u32,
+    /// Directions (K) of each example, or of each batch with --directions shared
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub tangents: u32,
+    /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
+    /// lora = both factors, b-only = B alone
+    #[arg(long, value_enum, default_value_t = KindArg::LoraXs)]
+    pub adapter_kind: KindArg,
+    /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub rank: Option<u32>,
+    /// The update is scaled by alpha / rank [default: the rank]
+    #[arg(long, value_name = "A")]
+    pub alpha: Option<f32>,
+    /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all
+    #[arg(long, value_name = "LIST", default_value = "q,v")]
+    pub targets: String,
+    /// Adapted blocks, FROM..TO, TO not included [default: the top quarter for lora-xs, all otherwise]
+    #[arg(long, value_name = "FROM..TO", value_parser = parse_layers)]
+    pub layers: Option<Range<usize>>,
+    /// Optimiser
+    #[arg(long, value_enum, default_value_t = OptimizerArg::Adamw)]
+    pub optimizer: OptimizerArg,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// What is learnt: lm needs all logits of all rows, label and choice only a few
+    #[arg(long, value_enum, default_value_t = TaskArg::Lm)]
+    pub task: TaskArg,
+}
+
+/// How records become tokens.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
+    /// label = {text, label}
+    #[arg(long, value_enum)]
+    pub task: TaskArg,
+    /// Do not wrap prompts in the model's chat template
+    #[arg(long)]
+    pub raw: bool,
+    /// Words around a text to be labelled; {text} and {options} are filled in
+    #[arg(long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// What stands for a label in the answer
+    #[arg(long, value_enum, default_value_t = LabelStyleArg::Word)]
+    pub label_style: LabelStyleArg,
+    /// Words that stand for labels: name=word,name=word
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
+    pub label_tokens: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// Training data (JSONL)
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Held-out data, evaluated before and after
+    #[arg(long, value_name = "FILE")]
+    pub eval_data: Option<PathBuf>,
+    /// Optimiser steps
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub steps: u64,
+    /// Who shares a direction
+    #[arg(long, value_enum, default_value_t = DirectionsArg::PerExample)]
+    pub directions: DirectionsArg,
+    /// Distribution of directions [default: rademacher for one tangent, walsh for more]
+    #[arg(long, value_enum)]
+    pub family: Option<FamilyArg>,
+    /// Highest learning rate
+    #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = parse_rate)]
+    pub lr: f32,
+    /// Steps of linear warm-up
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub warmup: u64,
+    /// How the learning rate falls after warm-up
+    #[arg(long, value_enum, default_value_t = DecayArg::Linear)]
+    pub decay: DecayArg,
+    /// Momentum (sgd)
+    #[arg(long, value_name = "M", default_value_t = 0.9, value_parser = parse_rate)]
+    pub momentum: f32,
+    /// Weight decay (adamw)
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parse_rate)]
+    pub weight_decay: f32,
+    /// Seed of directions, start values and data order
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Adapter to write (GGUF LoRA); its checkpoint lies beside it
+    #[arg(long, value_name = "FILE", default_value = "adapter.gguf")]
+    pub out: PathBuf,
+    /// Record of the run, for `sprig report`
+    #[arg(long, value_name = "FILE")]
+    pub run: Option<PathBuf>,
+    /// Go on from the checkpoint beside --out, if there is one
+    #[arg(long)]
+    pub resume: bool,
+    /// Steps between checkpoints; 0 for none but on Ctrl-C
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub checkpoint_every: u64,
+    /// Most bytes on disk for the activations below the adapted blocks; 0 to compute them anew each time
+    #[arg(long, value_name = "SIZE", default_value = "512MiB")]
+    pub prefix_cache: Size,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub records: RecordArgs,
+    /// Adapter (GGUF LoRA)
+    #[arg(long, value_name = "FILE")]
+    pub adapter: Option<PathBuf>,
+    /// Data (JSONL)
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Examples of one pass
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Most tokens of an example
+    #[arg(long, value_name = "T", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=131_072))]
+    pub len: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Adapter (GGUF LoRA)
+    #[arg(long, value_name = "FILE")]
+    pub adapter: Option<PathBuf>,
+    /// Text to continue, or to answer
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: String,
+    /// Most tokens to write
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=131_072))]
+    pub max_tokens: u32,
+    /// Continue the text as it is instead of answering it as a chat message
+    #[arg(long)]
+    pub raw: bool,
+    /// Answer with the likeliest of these words instead of writing freely: how a label or choice adapter is asked
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub choices: Vec<String>,
+    /// Keep activations in f32 while decoding: slower, logits as in training
+    #[arg(long)]
+    pub exact: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Record of a run (run.json)
+    pub run: PathBuf,
+    /// Page to write
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TaskArg {
+    Lm,
+    Choice,
+    Label,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    LoraXs,
+    Lora,
+    BOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerArg {
+    Adamw,
+    Sgd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DirectionsArg {
+    Shared,
+    PerExample,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FamilyArg {
+    Rademacher,
+    Walsh,
+    Gaussian,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DecayArg {
+    Constant,
+    Linear,
+    Cosine,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabelStyleArg {
+    Word,
+    Letter,
+}
+
+fn parse_rate(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(rate @ 0.0..=f32::MAX) => Ok(rate),
+        _ => Err(format!("`{text}` is not a finite number from 0 up")),
+    }
+}
+
+fn parse_layers(text: &str) -> Result<Range<usize>, String> {
+    let parsed =
+        text.split_once("..").and_then(|(a, b)| Some(a.trim().parse().ok()?..b.trim().parse().ok()?));
+    match parsed {
+        Some(range) if !range.is_empty() => Ok(range),
+        _ => Err(format!(
+            "`{text}` is not a range of blocks; write FROM..TO, such as 22..30 for blocks 22 to 29"
+        )),
+    }
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, word)) if !name.is_empty() && !word.is_empty() => Ok((name.to_owned(), word.to_owned())),
+        _ => Err(format!("`{text}` is not name=word")),
+    }
+}

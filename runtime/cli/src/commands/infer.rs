@@ -1,0 +1,178 @@
+//! `sprig infer`: continue a prompt, greedily.
+
+use crate::args::InferArgs;
+use crate::exit::{Exit, Failure};
+use crate::open;
+use sprig_budget::{BudgetError, Bytes, Kind, Plan, Region, alloc};
+use sprig_engine::adapter::Adapter;
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Generator, KvCache, Llama};
+use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
+use sprig_learn::planner::PROGRAM;
+use std::io::Write;
+use std::time::Instant;
+
+pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
+    let map = args.model.open()?;
+    let (gguf, geometry) = open::header(&map)?;
+    let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
+    let prompt = match args.raw {
+        true => args.prompt.clone(),
+        false => tokenizer.chat(&[Message { role: "user", content: &args.prompt }], true)?,
+    };
+    let mut tokens = tokenizer.encode(&prompt, if args.raw { Specials::Plain } else { Specials::Parse })?;
+    if let Some(first) = tokenizer.prefix() {
+        tokens.insert(0, first);
+    }
+    if tokens.is_empty() {
+        return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
+    }
+    let capacity = tokens.len() + args.max_tokens as usize;
+    if capacity > geometry.context {
+        let (have, more, limit) = (tokens.len(), args.max_tokens, geometry.context);
+        let message = format!(
+            "a prompt of {have} tokens and --max-tokens {more} exceed the model's context of {limit}"
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &map, &geometry)).transpose()?;
+    let threads = args.model.threads();
+    let layout = Generator::layout(&geometry, adapter.as_ref(), threads, Ctx::PANEL_ROWS, capacity);
+    let heap = |name: &str, bytes: Bytes| Region::new(name, Kind::Heap, bytes);
+    let plan = Plan::new(
+        args.model.budget()?,
+        vec![
+            Region::new("weights", Kind::Mapped, Bytes(map.bytes().len() as u64)),
+            Region::new("pass", Kind::Arena, layout.bytes()),
+            heap("keys and values", KvCache::bytes(&geometry, capacity)),
+            heap(
+                "logits and rotary table",
+                Bytes((geometry.vocabulary * 4 + capacity * geometry.rope_dims * 4) as u64),
+            ),
+            heap("tokenizer and tables", alloc::current()),
+            Region::new("program", Kind::Fixed, PROGRAM),
+        ],
+    );
+    if !plan.fits() {
+        return Err(BudgetError::TooSmall {
+            budget: args.model.budget()?,
+            smallest: plan.total(),
+            plan: Box::new(plan),
+        }
+        .into());
+    }
+    let model = Llama::load(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
+    let ctx = Ctx::new(threads);
+    map.populate();
+    let mut generator = Generator::new(&model, adapter.as_ref(), &ctx, capacity, !args.exact)?;
+
+    let start = Instant::now();
+    let logits = generator.feed(&tokens)?;
+    let prefill = start.elapsed();
+    if !args.choices.is_empty() {
+        return choose(args, &tokenizer, logits, tokens.len() as f64 / prefill.as_secs_f64().max(1e-9));
+    }
+    let top = top_logits(logits);
+    let mut next = best(logits);
+    let (mut text, mut stream, mut written) = (String::new(), TextStream::new(), 0u32);
+    let start = Instant::now();
+    while written < args.max_tokens && Some(next) != tokenizer.eos() {
+        let piece = stream.push(&tokenizer.token_bytes(next));
+        if !args.model.json {
+            print!("{piece}");
+            let _ = std::io::stdout().flush();
+        }
+        text.push_str(&piece);
+        written += 1;
+        if written < args.max_tokens {
+            next = best(generator.feed(&[next])?);
+        }
+    }
+    let decode = start.elapsed();
+    let last = stream.finish();
+    text.push_str(&last);
+    // The first token came with the prompt: one decode step fewer than tokens written.
+    let rate = |n: usize, t: std::time::Duration| n as f64 / t.as_secs_f64().max(1e-9);
+    let steps = (written as usize).saturating_sub(1);
+    if args.model.json {
+        let out = serde_json::json!({
+            "text": text,
+            "tokens": written,
+            "prompt_tokens": tokens.len(),
+            "top_logits": top,
+            "prefill_tokens_per_s": rate(tokens.len(), prefill),
+            "decode_tokens_per_s": rate(steps, decode),
+            "peak_rss_bytes": sprig_budget::process::status().peak_rss,
+        });
+        println!("{out}");
+    } else {
+        println!("{last}");
+        eprintln!(
+            "{} prompt tokens at {:.0} tokens/s, {steps} more at {:.1} tokens/s",
+            tokens.len(),
+            rate(tokens.len(), prefill),
+            rate(steps, decode)
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// Picks one of `--choices` by its first token, as a label or choice adapter was trained to.
+fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) -> Result<Exit, Failure> {
+    let mut ids = Vec::with_capacity(args.choices.len());
+    for choice in &args.choices {
+        // Raw prompts end in a word or colon, so the answer begins with a space; a chat answer begins the turn.
+        let text = if args.raw { format!(" {choice}") } else { choice.clone() };
+        match tokenizer.encode(&text, Specials::Plain)?.first() {
+            Some(&id) if !ids.contains(&id) => ids.push(id),
+            _ => {
+                let message = format!(
+                    "--choices: `{choice}` is empty or begins with the same token as another; use other words"
+                );
+                return Err(Failure::new(Exit::Usage, message));
+            }
+        }
+    }
+    let values: Vec<f64> = ids.iter().map(|&id| f64::from(logits[id as usize])).collect();
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = values.iter().map(|v| (v - top).exp()).sum();
+    let shares: Vec<f64> = values.iter().map(|v| (v - top).exp() / sum).collect();
+    let winner = values.iter().position(|v| *v == top).unwrap_or(0);
+    if args.model.json {
+        let choices: Vec<_> = args
+            .choices
+            .iter()
+            .zip(&shares)
+            .map(|(choice, share)| serde_json::json!({ "choice": choice, "probability": share }))
+            .collect();
+        let out = serde_json::json!({
+            "text": args.choices[winner], "tokens": 1, "choices": choices, "prefill_tokens_per_s": rate, "decode_tokens_per_s": 0.0,
+        });
+        println!("{out}");
+    } else {
+        for (choice, share) in args.choices.iter().zip(&shares) {
+            println!("{:5.1} %  {choice}", 100.0 * share);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The ten largest logits as (token id, logit): what other programs can be compared by.
+fn top_logits(logits: &[f32]) -> Vec<(usize, f32)> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    order.into_iter().take(10).map(|i| (i, logits[i])).collect()
+}
+
+fn best(logits: &[f32]) -> u32 {
+    logits
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (i, &l)| if l > best.1 { (i, l) } else { best })
+        .0 as u32
+}
+
+/// Heap bytes of an adapter that only runs.
+pub fn adapter_bytes(adapter: Option<&Adapter>) -> Bytes {
+    Bytes(adapter.map_or(0, |a| 4 * a.numbers() as u64))
+}

@@ -1,0 +1,13 @@
+//! The subcommands, one a file.
+
+pub mod eval;
+pub mod infer;
+pub mod plan;
+pub mod record;
+pub mod report;
+pub mod train;
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,74 @@
+//! `sprig plan`: what a training run would hold, from the model's header alone.
+
+use crate::args::{OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
+use crate::exit::{Exit, Failure};
+use crate::open::{check_length, header, header_bytes};
+use sprig_budget::{BudgetError, Bytes};
+use sprig_engine::adapter::AdapterSpec;
+use sprig_learn::data::Task;
+use sprig_learn::optimiser::Rule;
+use sprig_learn::planner::{Workload, plan};
+
+/// Data of a run that is only planned: room for some 250,000 tokens.
+const DATA_ALLOWANCE: Bytes = Bytes::mib(1);
+
+pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
+    let map = args.model.open()?;
+    let (gguf, geometry) = header(&map)?;
+    check_length(args.shape.len, &geometry)?;
+    let task = args.task.into();
+    let spec = args.shape.adapter(&geometry)?;
+    let work = Workload { data: DATA_ALLOWANCE, ..workload(&args.shape, args.model.threads(), spec, task) };
+    let mapped = Bytes(map.bytes().len() as u64);
+    let (plan, refusal) = match plan(&geometry, mapped, header_bytes(&gguf), &work, args.model.budget()?) {
+        Ok((_, plan)) => (plan, None),
+        Err(BudgetError::TooSmall { ref plan, budget, smallest }) => {
+            ((**plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan: plan.clone() }))
+        }
+        Err(other) => return Err(other.into()),
+    };
+    if args.model.json {
+        println!("{}", serde_json::to_string(&plan).map_err(|e| Failure::new(Exit::Bug, e))?);
+    } else {
+        println!("{plan}");
+    }
+    match refusal {
+        None => Ok(Exit::Done),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// The workload of a training step; data and prefix cache are the caller's.
+pub fn workload(shape: &ShapeArgs, threads: usize, spec: AdapterSpec, task: Task) -> Workload {
+    Workload {
+        batch: shape.batch as usize,
+        length: shape.len as usize,
+        tangents: shape.tangents as usize,
+        adapter: Some(spec),
+        frozen_rank: 0,
+        frozen_bytes: Bytes::ZERO,
+        rule: match shape.optimizer {
+            OptimizerArg::Adamw => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
+            OptimizerArg::Sgd => Rule::Sgd { momentum: 0.9 },
+        },
+        candidates: match task {
+            Task::Lm => None,
+            Task::Choice => Some(26),
+            Task::Label => Some(64),
+        },
+        threads,
+        data: Bytes::ZERO,
+        examples: 0,
+        prefix: false,
+    }
+}
+
+impl From<TaskArg> for Task {
+    fn from(task: TaskArg) -> Self {
+        match task {
+            TaskArg::Lm => Self::Lm,
+            TaskArg::Choice => Self::Choice,
+            TaskArg::Label => Self::Label,
+        }
+    }
+}

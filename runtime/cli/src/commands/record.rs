@@ -1,0 +1,312 @@
+//! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
+
+use super::hex;
+use crate::args::TrainArgs;
+use crate::exit::{Exit, Failure};
+use crate::report::{self, RunRecord};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sprig_budget::process::{self, Status};
+use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
+use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::gguf::{Gguf, Mapped, replace_file};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::Geometry;
+use sprig_learn::data::DataSet;
+use sprig_learn::evaluate::Evaluation;
+use sprig_learn::trainer::{StepReport, Trainer};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Memory samples kept over a run.
+const SAMPLES: usize = 512;
+
+/// Numbers of a run under way.
+pub struct Recorder {
+    budget: Bytes,
+    baseline: Status,
+    timeline: Timeline,
+    started: u64,
+    steps: Vec<report::Step>,
+    tokens: u64,
+    forward_ms: Vec<f64>,
+    mapped: Bytes,
+    /// Evaluation before the first step.
+    pub eval_before: Option<Evaluation>,
+    /// Evaluation after the last.
+    pub eval_after: Option<Evaluation>,
+}
+
+/// What of it a checkpoint carries.
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    started: u64,
+    steps: Vec<report::Step>,
+    tokens: u64,
+    eval_before: Option<Evaluation>,
+}
+
+impl Recorder {
+    /// Starts the clock. `baseline`: the process just before the weights were brought into memory.
+    pub fn new(plan: &Plan, baseline: Status) -> Self {
+        Self {
+            budget: plan.budget,
+            baseline,
+            timeline: Timeline::new(SAMPLES),
+            started: now(),
+            steps: Vec::new(),
+            tokens: 0,
+            forward_ms: Vec::new(),
+            mapped: Bytes::ZERO,
+            eval_before: None,
+            eval_after: None,
+        }
+    }
+
+    /// Notes for a checkpoint.
+    pub fn notes(&self) -> String {
+        let (started, steps, tokens) = (self.started, self.steps.clone(), self.tokens);
+        serde_json::to_string(&Notes { started, steps, tokens, eval_before: self.eval_before })
+            .unwrap_or_default()
+    }
+
+    /// Takes up the notes of a checkpoint; unreadable ones only cost the report its past.
+    pub fn restore(&mut self, notes: &str) {
+        if let Ok(notes) = serde_json::from_str::<Notes>(notes) {
+            (self.started, self.steps, self.tokens) = (notes.started, notes.steps, notes.tokens);
+            self.eval_before = notes.eval_before;
+        }
+    }
+
+    /// A timed plain forward pass.
+    pub fn forward(&mut self, took: Duration) {
+        self.forward_ms.push(took.as_secs_f64() * 1e3);
+    }
+
+    /// A step that was taken.
+    pub fn step(&mut self, report: &StepReport, took: Duration) {
+        let ms = took.as_secs_f64() * 1e3;
+        self.steps.push(report::Step { step: report.step, loss: report.loss, lr: f64::from(report.lr), ms });
+        self.tokens += report.tokens as u64;
+        self.timeline.record(report.step);
+        let file = process::status().file.unwrap_or_default();
+        self.mapped = self.mapped.max(file);
+    }
+
+    /// The event of the newest step.
+    pub fn step_event(&self, report: &StepReport, steps: u64) -> Value {
+        let status = process::status();
+        json!({
+            "event": "step", "step": report.step, "steps": steps, "loss": report.loss, "lr": report.lr,
+            "ms": self.steps.last().map(|s| s.ms), "tokens_per_s": self.tokens_per_s(),
+            "rss_bytes": status.rss, "heap_bytes": alloc::current(), "budget_bytes": self.budget,
+            "eta_s": self.median_ms() / 1e3 * (steps - report.step) as f64,
+        })
+    }
+
+    /// The progress line's message.
+    pub fn status_line(&self, loss: f64, _steps: u64) -> String {
+        let rss = process::status().rss.unwrap_or_default();
+        format!("loss {loss:.4}  {:.0} tokens/s  {rss} of {}", self.tokens_per_s(), self.budget)
+    }
+
+    /// The whole record.
+    pub fn finish(
+        &self,
+        args: &TrainArgs,
+        map: &Mapped,
+        gguf: &Gguf<'_>,
+        g: &Geometry,
+        digest: &str,
+        spec: &AdapterSpec,
+        data: &DataSet,
+        held_out: Option<&DataSet>,
+        trainer: &Trainer<'_, '_>,
+        plan: &Plan,
+        ctx: &Ctx,
+    ) -> RunRecord {
+        let status = process::status();
+        let file = |path: &Path, set: &DataSet| report::DataSet {
+            name: name(path),
+            n: set.len() as u64,
+            sha256: hex(&set.digest()),
+            cut: set.cut() as u64,
+        };
+        let guard = &trainer.state().guard;
+        RunRecord {
+            version: report::VERSION,
+            sprig_version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            started: self.started,
+            ended: now(),
+            seed: args.seed,
+            task: format!("{:?}", args.records.task).to_lowercase(),
+            model: report::Model {
+                name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
+                sha256: digest.to_owned(),
+                bytes: Bytes(map.bytes().len() as u64),
+                architecture: "llama".to_owned(),
+                quantisation: gguf
+                    .tensor("blk.0.attn_q.weight")
+                    .map_or_else(String::new, |t| t.ty.to_string()),
+                weights: gguf.tensors().map(|t| t.elements() as u64).sum(),
+                layers: g.blocks as u32,
+                width: g.width as u32,
+                heads: g.heads as u32,
+                kv_heads: g.kv_heads as u32,
+                vocabulary: g.vocabulary as u32,
+            },
+            train_data: file(&args.data, data),
+            eval_data: args.eval_data.as_deref().zip(held_out).map(|(path, set)| file(path, set)),
+            adapter: report::Adapter {
+                kind: spec.kind.name().to_owned(),
+                rank: spec.rank as u32,
+                alpha: f64::from(spec.alpha),
+                targets: spec.targets.iter().map(|t| t.name().to_owned()).collect(),
+                layers: (spec.layers.start as u32, spec.layers.end as u32),
+                trainable: trainer.adapter().values().len() as u64,
+            },
+            settings: settings(args),
+            plan: plan.clone(),
+            measured: self.measured(plan, &status),
+            timeline: self.timeline.iter().copied().collect(),
+            steps: self.steps.clone(),
+            eval_before: self.eval_before.map(evaluation),
+            eval_after: self.eval_after.map(evaluation),
+            speed: report::Speed {
+                tokens_per_s: self.tokens_per_s(),
+                step_ms_median: self.median_ms(),
+                step_ms_p95: quantile(self.steps.iter().map(|s| s.ms).collect(), 0.95),
+                forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
+            },
+            scalars: report::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
+            threads: ctx.pool.threads() as u32,
+            isa: ctx.isa.to_string(),
+            machine: machine(),
+        }
+    }
+
+    /// The last event.
+    pub fn done_event(&self, record: &RunRecord) -> Value {
+        let loss = |step: Option<&report::Step>| step.map(|s| s.loss);
+        json!({
+            "event": "done", "steps": self.steps.len(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
+            "eval_before": self.eval_before, "eval_after": self.eval_after,
+            "plan_bytes": record.plan.total(), "budget_bytes": self.budget,
+            "peak_rss_bytes": record.measured.peak_rss, "peak_heap_bytes": record.measured.peak_heap,
+            "mapped_bytes": record.measured.mapped, "step_ms_median": record.speed.step_ms_median,
+            "forward_ms_median": record.speed.forward_ms_median, "tokens_per_s": record.speed.tokens_per_s,
+        })
+    }
+
+    /// The last line for people.
+    pub fn done_line(&self, record: &RunRecord, out: &Path) -> String {
+        format!(
+            "wrote {}: {} steps, {:.0} tokens/s, peak {} of {} (planned {})",
+            out.display(),
+            self.steps.len(),
+            record.speed.tokens_per_s,
+            record.measured.peak_rss,
+            self.budget,
+            record.plan.total()
+        )
+    }
+
+    fn measured(&self, plan: &Plan, status: &Status) -> report::Measured {
+        let mapped = self.mapped.0.saturating_sub(self.baseline.file.unwrap_or_default().0);
+        // Arena regions are what was cut from the arena, byte for byte; weights are resident file pages that came
+        // after the program's own. Heap regions cannot be told apart.
+        let mut regions: std::collections::BTreeMap<_, _> = plan
+            .regions
+            .iter()
+            .filter(|r| r.kind == Kind::Arena)
+            .map(|r| (r.name.clone(), r.bytes))
+            .collect();
+        regions.insert("weights".to_owned(), Bytes(mapped));
+        report::Measured {
+            peak_rss: status.peak_rss.unwrap_or_default(),
+            peak_heap: alloc::peak(),
+            mapped: Bytes(mapped),
+            regions,
+        }
+    }
+
+    fn tokens_per_s(&self) -> f64 {
+        self.tokens as f64 / (self.steps.iter().map(|s| s.ms).sum::<f64>() / 1e3).max(1e-9)
+    }
+
+    fn median_ms(&self) -> f64 {
+        quantile(self.steps.iter().map(|s| s.ms).collect(), 0.5)
+    }
+}
+
+impl RunRecord {
+    /// Writes `run.json`, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Failure::new(Exit::Bug, e))?;
+        replace_file(path, |out| out.write_all(&text)).map_err(|e| Failure::io("write", path, e))
+    }
+}
+
+fn evaluation(e: Evaluation) -> report::Evaluation {
+    report::Evaluation {
+        n: e.n,
+        loss: e.loss,
+        accuracy: Some(e.accuracy),
+        interval: Some((e.interval[0], e.interval[1])),
+    }
+}
+
+fn settings(args: &TrainArgs) -> Vec<(String, String)> {
+    let s = &args.shape;
+    [
+        ("steps", args.steps.to_string()),
+        ("batch", s.batch.to_string()),
+        ("longest example", format!("{} tokens", s.len)),
+        ("tangents", s.tangents.to_string()),
+        ("directions", format!("{:?}", args.directions)),
+        ("family", args.family.map_or("automatic".to_owned(), |f| format!("{f:?}"))),
+        ("optimizer", format!("{:?}", s.optimizer)),
+        ("learning rate", args.lr.to_string()),
+        ("warm-up", args.warmup.to_string()),
+        ("decay", format!("{:?}", args.decay)),
+        ("label style", format!("{:?}", args.records.label_style)),
+        ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .to_vec()
+}
+
+fn machine() -> report::Machine {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let field = |key: &str| {
+        cpuinfo
+            .lines()
+            .find(|l| l.starts_with(key))
+            .and_then(|l| l.split_once(':'))
+            .map(|(_, v)| v.trim().to_owned())
+    };
+    report::Machine {
+        cpu: field("model name")
+            .or_else(|| field("Model"))
+            .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, usize::from) as u32,
+        ram: process::meminfo().total.unwrap_or_default(),
+        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last as f64 * q).round() as usize).copied().unwrap_or(0.0)
+}

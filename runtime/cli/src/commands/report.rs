@@ -1,0 +1,19 @@
+//! `sprig report`: a run's record as one HTML page.
+
+use crate::args::ReportArgs;
+use crate::exit::{Exit, Failure};
+use crate::report::{RunRecord, render};
+use sprig_engine::gguf::replace_file;
+
+pub fn run(args: &ReportArgs) -> Result<Exit, Failure> {
+    let record = RunRecord::read(&args.run)?;
+    let page = render(&record);
+    replace_file(&args.out, |out| out.write_all(page.as_bytes()))
+        .map_err(|e| Failure::io("write", &args.out, e))?;
+    if args.json {
+        println!("{}", serde_json::json!({ "event": "report", "out": args.out, "bytes": page.len() }));
+    } else {
+        println!("wrote {}", args.out.display());
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,135 @@
+//! Exit codes, and which error gets which. Documented for users in `docs/exit-codes.md`.
+
+use crate::report::RecordError;
+use sprig_budget::{BudgetError, SizeError};
+use sprig_engine::adapter::AdapterError;
+use sprig_engine::gguf::GgufError;
+use sprig_engine::model::{GenerateError, ModelError};
+use sprig_engine::tokenizer::TokenizerError;
+use sprig_learn::LearnError;
+use sprig_learn::data::DataError;
+use std::fmt::{self, Display};
+use std::path::Path;
+
+/// How a command ended. Scripts depend on the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The command line is wrong.
+    Usage = 2,
+    /// A file or record is bad; the message names it.
+    BadFile = 3,
+    /// The budget cannot hold it; the message names the smallest that would.
+    Budget = 4,
+    /// Reading or writing failed.
+    Io = 5,
+    /// Interrupted after a clean checkpoint.
+    Interrupted = 7,
+    /// Our bug.
+    Bug = 70,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error on its way out.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its exit code.
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with a message of ours.
+    pub fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// A failed read or write of `path`.
+    pub fn io(action: &str, path: &Path, error: impl Display) -> Self {
+        Self::new(Exit::Io, format_args!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// The same with the name of the file it is about in front.
+    pub fn about(self, path: &Path) -> Self {
+        let name = path.display().to_string();
+        if self.message.contains(&name) {
+            self
+        } else {
+            Self { message: format!("{name}: {}", self.message), ..self }
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn file_or_io(is_io: bool) -> Exit {
+    if is_io { Exit::Io } else { Exit::BadFile }
+}
+
+macro_rules! failures {
+    ($($error:ty => $exit:expr),+ $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let exit: fn(&$error) -> Exit = $exit;
+                Self::new(exit(&error), error)
+            }
+        }
+    )+};
+}
+
+failures! {
+    GgufError => |e| file_or_io(e.is_io()),
+    ModelError => |e| file_or_io(e.is_io()),
+    AdapterError => |e| file_or_io(e.is_io()),
+    TokenizerError => |_| Exit::BadFile,
+    DataError => data,
+    LearnError => |e| match e {
+        LearnError::Data(e) => data(e),
+        LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
+        LearnError::Budget(e) => budget(e),
+        LearnError::Batch(_) | LearnError::Checkpoint { .. } => Exit::BadFile,
+        LearnError::Io { .. } => Exit::Io,
+    },
+    GenerateError => |e| match e {
+        GenerateError::Full { .. } => Exit::Usage,
+        GenerateError::Batch(_) => Exit::BadFile,
+        GenerateError::Budget(e) => budget(e),
+    },
+    RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
+    SizeError => |_| Exit::Usage,
+}
+
+impl From<BudgetError> for Failure {
+    fn from(error: BudgetError) -> Self {
+        let exit = budget(&error);
+        match error {
+            // To the byte: a size rounded to a tenth of a MiB might not do.
+            BudgetError::TooSmall { smallest, .. } => {
+                Self::new(exit, format_args!("{error}; give --budget {} or more", smallest.get()))
+            }
+            _ => Self::new(exit, error),
+        }
+    }
+}
+
+fn data(error: &DataError) -> Exit {
+    match error {
+        DataError::Io { .. } => Exit::Io,
+        DataError::Options(_) => Exit::Usage,
+        _ => Exit::BadFile,
+    }
+}
+
+fn budget(error: &BudgetError) -> Exit {
+    if matches!(error, BudgetError::ArenaExhausted { .. }) { Exit::Bug } else { Exit::Budget }
+}

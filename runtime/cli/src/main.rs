@@ -1,0 +1,52 @@
+//! The `sprig` binary: argument parsing, progress, printing, exit codes. Nothing else.
+
+mod args;
+mod commands;
+mod exit;
+mod interrupt;
+mod open;
+mod output;
+mod report;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::{Exit, Failure};
+use sprig_budget::{CountingAllocator, alloc};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() -> std::process::ExitCode {
+    alloc::limit_arenas();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let run = std::panic::AssertUnwindSafe(|| run(&cli.command));
+    match std::panic::catch_unwind(run) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failure)) => {
+            eprintln!("sprig: {failure}");
+            failure.exit.into()
+        }
+        Err(_) => {
+            eprintln!("sprig: this is a bug in sprig; please report the lines above and the command");
+            Exit::Bug.into()
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Plan(args) => commands::plan::run(args),
+        Command::Train(args) => commands::train::run(args),
+        Command::Eval(args) => commands::eval::run(args),
+        Command::Infer(args) => commands::infer::run(args),
+        Command::Report(args) => commands::report::run(args),
+    }
+}

@@ -1,0 +1,132 @@
+//! Opening what commands share: the model file, an adapter for it, the adapter settings, the budget.
+
+use crate::args::{KindArg, ModelArgs, ShapeArgs};
+use crate::exit::{Exit, Failure};
+use sprig_budget::{Bytes, process};
+use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
+use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_engine::model::{Geometry, Module};
+use std::path::Path;
+
+/// Adapter files are read whole: rank 1024 on every linear of a 7B model is 10 GiB, boards hold a thousandth of it.
+const MAX_ADAPTER: u64 = 1 << 30;
+
+impl ModelArgs {
+    /// Maps the model file.
+    pub fn open(&self) -> Result<Mapped, Failure> {
+        Ok(Mapped::open(&self.model)?)
+    }
+
+    /// The budget in bytes.
+    pub fn budget(&self) -> Result<Bytes, Failure> {
+        let Some(total) = process::memory_at_hand() else {
+            return Err(Failure::new(
+                Exit::Io,
+                "cannot read the machine's memory from /proc/meminfo; give --budget in bytes",
+            ));
+        };
+        Ok(self.budget.resolve(total))
+    }
+
+    /// Threads to use.
+    pub fn threads(&self) -> usize {
+        self.threads
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(64), usize::from)
+    }
+}
+
+/// Parses the header; the error names the file.
+pub fn header(map: &Mapped) -> Result<(Gguf<'_>, Geometry), Failure> {
+    let about = |f: Failure| f.about(map.path());
+    let gguf = Gguf::parse(map.bytes()).map_err(|e| about(e.into()))?;
+    let geometry = Geometry::read(&gguf).map_err(|e| about(e.into()))?;
+    Ok((gguf, geometry))
+}
+
+/// Refuses examples longer than the texts the model was made for.
+pub fn check_length(len: u32, g: &Geometry) -> Result<(), Failure> {
+    match len as usize <= g.context {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format_args!("--len {len} exceeds the model's context of {} tokens", g.context),
+        )),
+    }
+}
+
+/// Heap bytes of a parsed header: its tables of keys and tensors.
+pub fn header_bytes(gguf: &Gguf<'_>) -> Bytes {
+    // About 96 bytes a metadata entry and 112 a tensor, with growth of the vectors.
+    Bytes((gguf.metadata().len() * 192 + gguf.tensors().len() * 224) as u64)
+}
+
+impl ShapeArgs {
+    /// The adapter asked for, checked against the model.
+    pub fn adapter(&self, g: &Geometry) -> Result<AdapterSpec, Failure> {
+        let kind = match self.adapter_kind {
+            KindArg::LoraXs => Kind::Xs,
+            KindArg::Lora => Kind::Lora,
+            KindArg::BOnly => Kind::BOnly,
+        };
+        let rank = self.rank.map_or(if kind == Kind::Xs { 4 } else { 8 }, |r| r as usize);
+        let layers = self.layers.clone().unwrap_or(match kind {
+            Kind::Xs => g.blocks - g.blocks.div_ceil(4)..g.blocks,
+            _ => 0..g.blocks,
+        });
+        let alpha = self.alpha.unwrap_or(rank as f32);
+        let spec = AdapterSpec { kind, rank, alpha, targets: modules(&self.targets)?, layers };
+        spec.check(g).map_err(|e| Failure::new(Exit::Usage, e))?;
+        Ok(spec)
+    }
+}
+
+fn modules(list: &str) -> Result<Vec<Module>, Failure> {
+    if list == "all" {
+        return Ok(Module::ALL.to_vec());
+    }
+    let mut found = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let Some(&module) = Module::ALL.iter().find(|m| m.name() == name) else {
+            let message =
+                format!("--targets: there is no linear `{name}`; use some of q,k,v,o,gate,up,down, or all");
+            return Err(Failure::new(Exit::Usage, message));
+        };
+        found.push(module);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Reads an adapter and checks that it belongs to this base.
+pub fn adapter(path: &Path, base: &Mapped, g: &Geometry) -> Result<Adapter, Failure> {
+    let size = std::fs::metadata(path).map_err(|e| Failure::io("read", path, e))?.len();
+    if size > MAX_ADAPTER {
+        return Err(Failure::new(
+            Exit::BadFile,
+            format_args!("{}: {size} bytes exceed the limit of {MAX_ADAPTER} for an adapter", path.display()),
+        ));
+    }
+    let file = AdapterFile::read(path).map_err(|e| Failure::from(e).about(path))?;
+    if file.base_digest.is_some() {
+        file.check_base(&base.digest_hex()?).map_err(|e| Failure::from(e).about(path))?;
+    }
+    let mut pairs = Vec::with_capacity(file.pairs.len());
+    for pair in file.pairs {
+        let place = (0..g.blocks).flat_map(|b| Module::ALL.map(|m| (b, m))).find(|(b, m)| {
+            m.tensor_name(*b) == pair.base_tensor && m.shape(g) == (pair.out_features, pair.in_features)
+        });
+        let Some((block, module)) = place else {
+            let message = format!(
+                "{}: it adapts `{}` of {} x {}, which this model does not have; use the base model it was trained on",
+                path.display(),
+                pair.base_tensor,
+                pair.out_features,
+                pair.in_features
+            );
+            return Err(Failure::new(Exit::BadFile, message));
+        };
+        pairs.push(Pair { block, module, rank: pair.rank, a: pair.a, b: pair.b });
+    }
+    Ok(Adapter::from_pairs(file.alpha, g.blocks, pairs))
+}

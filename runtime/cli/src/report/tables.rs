@@ -1,0 +1,98 @@
+//! The tables below the charts: what was given up, what was set, where it all came from.
+
+use super::record::{DataSet, RunRecord};
+use super::words;
+use maud::{Markup, html};
+
+/// The rungs of the ladder that were taken.
+pub fn ladder(run: &RunRecord) -> Markup {
+    let plan = &run.plan;
+    html! {
+        @if plan.ladder.is_empty() {
+            p { "None: the run fitted its budget as asked." }
+        } @else {
+            div.wide { table.numbers {
+                thead { tr { th scope="col" { "rung" } th scope="col" { "change" } th.num scope="col" { "time of a step" } } }
+                tbody { @for rung in &plan.ladder {
+                    tr { th scope="row" { (rung.rung) } td { (rung.why) } td.num { "× " (format!("{:.2}", rung.time_factor)) } }
+                } }
+                @if plan.ladder.len() > 1 {
+                    tfoot { tr { th scope="row" colspan="2" { "together" } td.num { "× " (format!("{:.2}", plan.time_factor())) } } }
+                }
+            } }
+        }
+        p.note { "The smallest budget this run could be squeezed into is " strong { (plan.smallest_budget) } "." }
+    }
+}
+
+/// Settings as given, then what they made.
+pub fn settings(run: &RunRecord) -> Markup {
+    let adapter = &run.adapter;
+    let (from, to) = adapter.layers;
+    let scalars = &run.scalars;
+    let share = |n: u64| words::percent(n as f64 / scalars.total.max(1) as f64);
+    html! {
+        dl {
+            (fact("task", &run.task))
+            @for (name, value) in &run.settings { (fact(name, value)) }
+            (fact("adapter", &format!("{}, rank {}, alpha {}", adapter.kind, adapter.rank, words::number(adapter.alpha))))
+            (fact("targets", &adapter.targets.join(", ")))
+            (fact("layers", &format!("{from}–{} of {}", to.saturating_sub(1), run.model.layers)))
+            (fact("trained weights", &words::count(adapter.trainable)))
+            (fact("directional derivatives", &format!(
+                "{}; {} skipped as not finite ({}), {} clipped ({})", words::count(scalars.total),
+                words::count(scalars.skipped), share(scalars.skipped), words::count(scalars.clipped), share(scalars.clipped)
+            )))
+        }
+    }
+}
+
+/// The model and the data, each with its digest.
+pub fn sources(run: &RunRecord) -> Markup {
+    let model = &run.model;
+    html! {
+        dl {
+            (fact("model", &model.name))
+            (fact("geometry", &format!(
+                "{}, {} layers of width {}, {} heads over {} key-value heads, {} tokens", model.architecture,
+                model.layers, model.width, model.heads, model.kv_heads, words::count(model.vocabulary.into())
+            )))
+            (fact("weights", &format!("{} in {}, {}", words::count(model.weights), model.quantisation, model.bytes)))
+            (digest("model sha256", &model.sha256))
+            (data("training data", &run.train_data))
+            @if let Some(held_out) = &run.eval_data { (data("held-out data", held_out)) }
+        }
+    }
+}
+
+/// Who ran it, when and on what.
+pub fn provenance(run: &RunRecord) -> Markup {
+    let machine = &run.machine;
+    html! {
+        dl {
+            (fact("program", &format!("sprig {}", run.sprig_version)))
+            (fact("seed", &run.seed.to_string()))
+            (fact("started", &words::date(run.started)))
+            (fact("ended", &words::date(run.ended)))
+            (fact("processor", &format!("{}, {}", machine.cpu, words::counted(machine.cores.into(), "core"))))
+            (fact("kernels", &format!("{} on {}", run.isa, words::counted(run.threads.into(), "thread"))))
+            (fact("memory", &machine.ram.to_string()))
+            (fact("system", &machine.kernel))
+        }
+    }
+}
+
+fn data(name: &str, set: &DataSet) -> Markup {
+    html! {
+        (fact(name, &format!("{}, {}, {} cut to length", set.name, words::counted(set.n, "example"), words::count(set.cut))))
+        (digest(&format!("{name} sha256"), &set.sha256))
+    }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn digest(name: &str, value: &str) -> Markup {
+    html! { div { dt { (name) } dd { code { (value) } } } }
+}

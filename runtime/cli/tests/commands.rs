@@ -1,0 +1,17 @@
+//! The commands as a script sees them: the built binary, its exit codes, its JSON, its messages, its files.
+//! Everything but [`real_model`] runs on a synthetic model of three blocks, which a test makes in milliseconds.
+
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+#[path = "commands/bad_input.rs"]
+mod bad_input;
+#[path = "commands/plan.rs"]
+mod plan;
+#[path = "commands/real_model.rs"]
+mod real_model;
+#[path = "commands/resume.rs"]
+mod resume;
+#[path = "commands/scene.rs"]
+mod scene;
+#[path = "commands/train.rs"]
+mod train;

@@ -1,0 +1,44 @@
+use crate::scene::{Scene, number};
+use std::path::{Path, PathBuf};
+
+/// SmolLM2-135M-Instruct in Q4_1.
+fn model() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let usual = || workspace.join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = std::env::var_os("SPRIG_MODEL").map_or_else(usual, PathBuf::from);
+    assert!(path.exists(), "{}: run `cargo xtask model` first", path.display());
+    path
+}
+
+#[test]
+fn a_run_at_a_budget_of_exactly_its_plan_stays_below_it_and_near() {
+    let (scene, model) = (Scene::new(), model());
+    let line = "train --task label --data label.jsonl --steps 3 --threads 2 --json --out a.gguf --model";
+    let run = |budget: &str| {
+        let ran = scene.run_with(line, &[model.to_str().unwrap(), "--budget", budget]);
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+        ran.last()
+    };
+    let plan = number(&run("1GiB"), "plan_bytes");
+    let done = run(&plan.to_string());
+    assert_eq!((number(&done, "plan_bytes"), number(&done, "budget_bytes")), (plan, plan));
+    let peak = number(&done, "peak_rss_bytes");
+    println!(
+        "plan and budget {plan} bytes, peak {peak} bytes, apart {:+.2} % of the peak",
+        100.0 * (plan - peak) / peak
+    );
+    assert!(peak <= plan, "peak {peak} is over the budget of {plan}");
+    assert!((plan - peak).abs() / peak <= 0.05, "plan {plan}, peak {peak}");
+}
+
+#[test]
+fn the_capital_of_france() {
+    let (scene, model) = (Scene::new(), model());
+    let line = "infer --raw --max-tokens 3 --json --threads 2 --model";
+    let more = [model.to_str().unwrap(), "--prompt", "The capital of France is"];
+    let ran = scene.run_with(line, &more);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let answer = ran.last();
+    assert!(answer["text"].as_str().unwrap().starts_with(" Paris"), "{answer}");
+    assert_eq!(answer["tokens"], 3);
+}
