@@ -1,0 +1,47 @@
+"""Stock llama.cpp through its C interface: `ffi` and `lib`.
+
+    pip install xllamacpp==2026.10.11549 llama-cpp-py-sync==0.11548
+
+The first wheel carries llama.cpp b11549 with its C symbols exported, for glibc 2.17 and later; the second carries the
+C declarations of b11548 (its own library asks for glibc 2.38, which Debian 12 has not).
+"""
+
+import importlib.util
+import pathlib
+import sys
+
+from llama_cpp_py_sync._cffi_bindings import get_ffi
+
+VERSION = "b11549"
+ffi = get_ffi()
+_package = pathlib.Path(importlib.util.find_spec("xllamacpp").origin).parent
+lib = ffi.dlopen(str(next(_package.glob("xllamacpp*.so"))))
+lib.llama_backend_init()
+
+
+@ffi.callback("void(enum ggml_log_level, const char *, void *)")
+def _errors_only(level, text, _):
+    if level == 4:  # GGML_LOG_LEVEL_ERROR
+        print(ffi.string(text).decode(errors="replace"), end="", file=sys.stderr)
+
+
+lib.llama_log_set(_errors_only, ffi.NULL)
+
+
+def load(path):
+    """The model in a GGUF file."""
+    model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
+    if model == ffi.NULL:
+        raise SystemExit(f"llama.cpp cannot load {path}")
+    return model
+
+
+def context(model, tokens, threads=2):
+    """A context for `tokens` tokens, fed in one batch."""
+    params = lib.llama_context_default_params()
+    params.n_ctx = params.n_batch = params.n_ubatch = max(tokens, 32)
+    params.n_threads = params.n_threads_batch = threads
+    made = lib.llama_init_from_model(model, params)
+    if made == ffi.NULL:
+        raise SystemExit("llama.cpp cannot make a context")
+    return made

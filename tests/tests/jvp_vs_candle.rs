@@ -1,0 +1,249 @@
+//! The tangent is true: the engine's directional derivatives against ⟨gradient, direction⟩ with candle's autograd, on the
+//! real model. The oracle computes in f64, so what is seen is the engine's own rounding.
+//!
+//! Errors are measured against the typical derivative, its root mean square over the directions (which is |gradient| for
+//! normal directions): a direction nearly orthogonal to the gradient has a derivative near zero, where no f32
+//! arithmetic keeps a relative error. Candle's own f32 gradient, measured the same way against its f64 one, has an error
+//! of 1e-6 to 1e-5 over all directions, and up to 4e-4 of the derivative at a single one.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+use sprig_budget::Arena;
+use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
+use sprig_engine::dual::{Batch, Directions, TensorId};
+use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_tests::{DType, Factors, MODULES, Objective, Oracle, Rng, model_path};
+
+/// "The capital of France is Paris. …", "Federated …" and noise: three examples of different lengths.
+const EXAMPLES: [&[u32]; 3] = [
+    &[504, 3575, 282, 4649, 314, 7042, 30, 378, 314, 253, 4183, 1463, 281, 260, 905, 30],
+    &[33, 34, 35, 36, 27, 33, 39, 45],
+    &[9000, 17, 40_000, 22_222, 5, 31_415, 9000, 17, 40_000, 1618, 2718],
+];
+const CANDIDATES: [&[u32]; 3] = [&[4183, 905, 260], &[33, 40, 37], &[22_222, 5, 7, 9]];
+const PASSES: usize = 4;
+const TANGENTS: usize = 5;
+
+/// Normal numbers that depend on (tangent, tensor), and on the example too when `per_example`.
+struct Normals {
+    first_tangent: usize,
+    per_example: bool,
+}
+
+impl Directions for Normals {
+    fn fill(&self, tangent: usize, example: usize, tensor: TensorId, out: &mut [f32]) {
+        let example = if self.per_example { 1 + example as u64 } else { 0 };
+        let seed = ((self.first_tangent + tangent) as u64) << 40 | example << 32 | u64::from(tensor.0);
+        out.copy_from_slice(&Rng::new(Rng::new(seed).bits()).normals(out.len(), 1.0));
+    }
+}
+
+/// Every number of a new adapter, drawn so that no factor is zero.
+fn trained(spec: &AdapterSpec, model: &Llama<'_>, ctx: &Ctx) -> Adapter {
+    let normal = |id: TensorId, out: &mut [f32]| {
+        out.copy_from_slice(&Rng::new(u64::from(id.0)).normals(out.len(), 1.0));
+    };
+    let mut adapter = Adapter::new(spec, model, ctx, normal).unwrap();
+    let values = Rng::new(99).normals(adapter.values().len(), 0.04);
+    adapter.values_mut().copy_from_slice(&values);
+    adapter
+}
+
+/// The same adapter for the oracle.
+fn mirrored(spec: &AdapterSpec, adapter: &Adapter) -> sprig_tests::Adapter {
+    let rank = spec.rank;
+    let mut identity = adapter.clone();
+    if spec.kind == Kind::Xs {
+        // With R = I, A = R·Q shows Q itself.
+        let square = rank * rank;
+        identity.values_mut().iter_mut().enumerate().for_each(|(i, v)| {
+            *v = if i % square / rank == i % square % rank { 1.0 } else { 0.0 };
+        });
+    }
+    let cores = adapter.values().chunks(rank * rank);
+    let factors = identity.to_pairs().into_iter().zip(cores).map(|(pair, core)| {
+        let factors = match spec.kind {
+            Kind::Xs => Factors::Xs { p: pair.b, r: core.to_vec(), q: pair.a },
+            _ => Factors::Lora { a: pair.a, b: pair.b },
+        };
+        ((pair.block, MODULES[pair.module as usize]), factors)
+    });
+    sprig_tests::Adapter { rank, scale: spec.alpha / rank as f32, factors: factors.collect() }
+}
+
+/// The engine's direction in the oracle's shapes; zero where nothing trains.
+fn direction(
+    like: &sprig_tests::Adapter,
+    adapter: &Adapter,
+    directions: &Normals,
+    tangent: usize,
+    example: usize,
+) -> sprig_tests::Adapter {
+    let mut direction = like.empty();
+    for (key, factors) in &mut direction.factors {
+        let module = MODULES.iter().position(|name| *name == key.1).unwrap();
+        for (slot, tensor) in factors.trainable_mut().into_iter().enumerate() {
+            let id = TensorId(((key.0 * 7 + module) * 2 + slot) as u32);
+            if adapter.tensors().any(|trained| trained.id == id) {
+                directions.fill(tangent, example, id, tensor);
+            }
+        }
+    }
+    direction
+}
+
+/// Loss and derivatives of −log softmax at `target` among the logits of one row: (value, tangents…) a logit.
+fn cross_entropy(logits: &[f32], target: usize) -> Vec<f64> {
+    let group = 1 + TANGENTS;
+    let row = |i: usize, k: usize| f64::from(logits[i * group + k]);
+    let n = logits.len() / group;
+    let z: f64 = (0..n).map(|i| row(i, 0).exp()).sum();
+    let loss = z.ln() - row(target, 0);
+    let slope = |k: usize| (0..n).map(|i| row(i, 0).exp() / z * row(i, k)).sum::<f64>() - row(target, k);
+    std::iter::once(loss).chain((1..group).map(slope)).collect()
+}
+
+/// Mean over the examples of each example's mean loss, and its derivatives, by the engine.
+fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals, language: bool) -> Vec<f64> {
+    let tokens = EXAMPLES.concat();
+    let starts: Vec<usize> =
+        (0..=EXAMPLES.len()).map(|e| EXAMPLES[..e].iter().map(|x| x.len()).sum()).collect();
+    let geometry = model.geometry();
+    let size = PassSize {
+        positions: tokens.len(),
+        tangents: TANGENTS,
+        wanted: tokens.len(),
+        candidates: CANDIDATES.concat().len(),
+        rank: adapter.rank(),
+        largest_tensor: adapter.tensors().map(|t| t.range.len()).max().unwrap(),
+        threads: ctx.pool.threads(),
+        panel_rows: ctx.panel_rows(),
+        head_tile: 512,
+    };
+    let layout = PassLayout::new(geometry, size);
+    let mut arena = Arena::new(layout.bytes()).unwrap();
+    let rope = model.rope(tokens.len());
+    let input = PassInput {
+        batch: Batch::new(&tokens, &starts, geometry.vocabulary).unwrap(),
+        tangents: TANGENTS,
+        directions: Some(directions),
+        first_example: 0,
+        adapter: Some(adapter),
+        integer: false,
+    };
+    let mut pass = Pass::new(model, &rope, ctx, layout, arena.stack(), input).unwrap();
+    pass.embed();
+    pass.blocks(0..geometry.blocks).unwrap();
+    let mut sum = vec![0.0; 1 + TANGENTS];
+    let mut add = |numbers: &[f64], weight: f64| {
+        sum.iter_mut().zip(numbers).for_each(|(s, n)| *s += n * weight / EXAMPLES.len() as f64);
+    };
+    if language {
+        let wanted: Vec<usize> = (0..tokens.len()).filter(|i| !starts.contains(&(i + 1))).collect();
+        let targets: Vec<u32> = wanted.iter().map(|i| tokens[i + 1]).collect();
+        let stats = pass.row_statistics(&wanted, &targets).unwrap();
+        for (row, position) in wanted.iter().enumerate() {
+            let example = starts.partition_point(|start| start <= position) - 1;
+            let mut numbers = vec![f64::from(stats.lse[row]) - f64::from(stats.target[row])];
+            numbers.extend((0..TANGENTS).map(|k| {
+                f64::from(stats.d_lse[row * TANGENTS + k]) - f64::from(stats.d_target[row * TANGENTS + k])
+            }));
+            add(&numbers, 1.0 / (EXAMPLES[example].len() - 1) as f64);
+        }
+    } else {
+        let wanted: Vec<usize> = starts[1..].iter().map(|end| end - 1).collect();
+        let mut logits = pass.candidates(&wanted, |i| CANDIDATES[i]).unwrap();
+        for candidates in CANDIDATES {
+            let (row, rest) = logits.split_at(candidates.len() * (1 + TANGENTS));
+            add(&cross_entropy(row, 1), 1.0);
+            logits = rest;
+        }
+    }
+    sum
+}
+
+fn spec(kind: Kind, rank: usize, targets: &[Module], layers: std::ops::Range<usize>) -> AdapterSpec {
+    AdapterSpec { kind, rank, alpha: 16.0, targets: targets.to_vec(), layers }
+}
+
+fn check(spec: AdapterSpec, per_example: bool) {
+    let oracle = Oracle::load(&model_path(), DType::F64).unwrap();
+    let map = Mapped::open(model_path()).unwrap();
+    let gguf = Gguf::parse(map.bytes()).unwrap();
+    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2));
+    let adapter = trained(&spec, &model, &ctx);
+    let mirror = mirrored(&spec, &adapter);
+    for language in [true, false] {
+        let gradients: Vec<(f64, sprig_tests::Adapter)> = EXAMPLES
+            .iter()
+            .zip(CANDIDATES)
+            .map(|(tokens, candidates)| {
+                let targets = vec![true; tokens.len()];
+                let label = Objective::Label { position: tokens.len() - 1, candidates, label: 1 };
+                let objective = if language { Objective::Language { targets: &targets } } else { label };
+                oracle.gradient(tokens, &mirror, objective).unwrap()
+            })
+            .collect();
+        let n = EXAMPLES.len() as f64;
+        let expected_loss: f64 = gradients.iter().map(|(loss, _)| loss / n).sum();
+        let mut pairs = Vec::with_capacity(PASSES * TANGENTS);
+        for pass in 0..PASSES {
+            let directions = Normals { first_tangent: pass * TANGENTS, per_example };
+            let found = engine(&model, &ctx, &adapter, &directions, language);
+            assert!((found[0] - expected_loss).abs() < 1e-4, "loss {} is not {expected_loss}", found[0]);
+            for (k, found) in found[1..].iter().enumerate() {
+                let slope = |(e, (_, gradient)): (usize, &(f64, sprig_tests::Adapter))| {
+                    gradient.dot(&direction(&mirror, &adapter, &directions, k, e)) / n
+                };
+                pairs.push((*found, gradients.iter().enumerate().map(slope).sum::<f64>()));
+            }
+        }
+        let rms = |value: fn(&(f64, f64)) -> f64| {
+            (pairs.iter().map(|pair| value(pair).powi(2)).sum::<f64>() / pairs.len() as f64).sqrt()
+        };
+        let worst = |scale: &dyn Fn(f64) -> f64| {
+            pairs
+                .iter()
+                .map(|(found, expected)| (found - expected).abs() / scale(*expected))
+                .fold(0.0, f64::max)
+        };
+        let typical = rms(|(_, expected)| *expected);
+        let overall = rms(|(found, expected)| found - expected) / typical;
+        let (largest, relative) = (worst(&|_| typical), worst(&f64::abs));
+        let what =
+            format!("{} {:?} {:?}", if language { "language" } else { "label" }, spec.kind, spec.targets);
+        println!(
+            "{what}: error over all {overall:.1e}, largest {largest:.1e}, relative to its own {relative:.1e}"
+        );
+        assert!(overall < 3e-5, "{what}: error {overall:e} over all directions");
+        assert!(largest < 1e-4, "{what}: error {largest:e} at one direction");
+    }
+}
+
+// One test a case: nextest runs them apart, and each stays far from its time limit.
+
+#[test]
+fn lora_on_q_and_v() {
+    check(spec(Kind::Lora, 8, &[Module::Q, Module::V], 0..30), false);
+}
+
+#[test]
+fn lora_on_q_and_v_of_the_top_blocks_per_example() {
+    check(spec(Kind::Lora, 8, &[Module::Q, Module::V], 26..30), true);
+}
+
+#[test]
+fn lora_on_all_linears() {
+    check(spec(Kind::Lora, 4, &Module::ALL, 0..30), false);
+}
+
+#[test]
+fn b_only_on_o_and_down_per_example() {
+    check(spec(Kind::BOnly, 4, &[Module::O, Module::Down], 10..20), true);
+}
+
+#[test]
+fn lora_xs_per_example() {
+    check(spec(Kind::Xs, 4, &[Module::Q, Module::V], 22..30), true);
+}
