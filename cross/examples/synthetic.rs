@@ -1,0 +1,27 @@
+//! `synthetic GEOMETRY FILE`: a random-weight model, for `cargo xtask model --synthetic`. An example, so that
+//! the other commands do not wait for the engine to be compiled.
+
+use sprig_engine::gguf::Synthetic;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [geometry, file] = arguments.as_slice() else {
+        return Err("usage: synthetic tiny|tinyllama|llama-2-7b FILE".into());
+    };
+    let model = match geometry.as_str() {
+        "tiny" => Synthetic::tiny(),
+        "tinyllama" => Synthetic {
+            blocks: 22,
+            width: 2048,
+            ffn: 5632,
+            heads: 32,
+            kv_heads: 4,
+            context: 2048,
+            ..Synthetic::llama_2_7b()
+        },
+        "llama-2-7b" => Synthetic::llama_2_7b(),
+        other => return Err(format!("no geometry is called {other:?}").into()),
+    };
+    model.write_atomic(file)?;
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! `cargo xtask demo`: the main job from nothing to a report, on real data.
+
+use crate::sprig::{Done, Evaluation, Sprig, flags};
+use crate::{data, model, sys};
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Arguments of `cargo xtask demo`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Data set
+    #[arg(long, value_enum, default_value_t = data::Name::Where)]
+    data: data::Name,
+    /// Training steps
+    #[arg(long, default_value_t = STEPS)]
+    steps: u64,
+    /// Folder for the data, the adapter, the run and the report [default: target/demo]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const STEPS: u64 = 400;
+
+/// What is planned and trained alike.
+const SHAPE: &[(&str, &str)] = &[
+    ("batch", "8"),
+    ("len", "96"),
+    ("tangents", "4"),
+    ("adapter-kind", "lora-xs"),
+    ("rank", "8"),
+    ("targets", "q,v,o"),
+    ("layers", "22..30"),
+    ("task", "label"),
+    ("budget", "200MiB"),
+];
+const TRAINING: &[(&str, &str)] = &[("directions", "per-example"), ("lr", "0.05"), ("seed", "1")];
+
+/// Held-out prompts shown with the model's answers before and after.
+const SHOWN: usize = 3;
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    // Absolute, because sprig runs in the workspace root.
+    let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("demo")))?;
+    let start = Instant::now();
+    let model = model::fetch("smollm2")?;
+    let files = data::write(args.data, Some(&out.join("data")), 1)?;
+    let sprig = Sprig::build()?;
+    let paths = Paths::new(&model.path, &files, &out)?;
+
+    eprintln!("planning");
+    let plan = sprig.command(&["plan", "--model", &paths.model]).args(flags(SHAPE)).output()?;
+    // The plan is for the reader; whether it fits, training says with the right exit code.
+    eprint!("{}{}", String::from_utf8_lossy(&plan.stdout), String::from_utf8_lossy(&plan.stderr));
+
+    let shown = shown(&files.held_out, files.template)?;
+    let choices = files.labels.join(",");
+    let before = answers(&sprig, &paths, &shown, &choices, false)?;
+    let training = Instant::now();
+    let done = train(&sprig, &paths, files.template, args.steps)?;
+    let training = training.elapsed().as_secs_f64();
+
+    // From the adapter on disk, not from the trainer's memory: what is shipped is what is judged.
+    eprintln!("evaluating {}", paths.adapter);
+    let mut judge = vec!["eval".to_owned(), "--raw".to_owned()];
+    judge.extend(flags(&[
+        ("model", &paths.model),
+        ("adapter", &paths.adapter),
+        ("data", &paths.held_out),
+        ("task", "label"),
+        ("template", files.template),
+    ]));
+    let eval = sprig.json(&judge)?;
+    let after: Evaluation = serde_json::from_value(eval).context("what sprig eval printed")?;
+    let finetuned = answers(&sprig, &paths, &shown, &choices, true)?;
+    sys::check(sprig.command(&["report", &paths.run, "-o", &paths.report]).stdout(std::io::stderr()))?;
+
+    let answers: Vec<Value> = shown
+        .iter()
+        .zip(before.iter().zip(&finetuned))
+        .map(|((prompt, label), (before, after))| {
+            json!({ "prompt": prompt, "label": label, "before": before, "after": after })
+        })
+        .collect();
+    let summary = Summary {
+        paths: &paths,
+        done: &done,
+        after: &after,
+        answers,
+        training,
+        total: start.elapsed().as_secs_f64(),
+    };
+    if args.json {
+        println!("{}", summary.json());
+    } else {
+        print!("{}", summary.text());
+    }
+    Ok(())
+}
+
+/// Everything a command line names, as text.
+struct Paths {
+    model: String,
+    train: String,
+    held_out: String,
+    adapter: String,
+    run: String,
+    report: String,
+}
+
+impl Paths {
+    fn new(model: &Path, files: &data::Files, out: &Path) -> Result<Self> {
+        let text = |path: &Path| {
+            path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+        };
+        Ok(Self {
+            model: text(model)?,
+            train: text(&files.train)?,
+            held_out: text(&files.held_out)?,
+            adapter: text(&out.join("adapter.gguf"))?,
+            run: text(&out.join("run.json"))?,
+            report: text(&out.join("report.html"))?,
+        })
+    }
+}
+
+fn train(sprig: &Sprig, paths: &Paths, template: &str, steps: u64) -> Result<Done> {
+    let mut arguments = flags(SHAPE);
+    arguments.extend(flags(TRAINING));
+    arguments.extend(flags(&[
+        ("model", &paths.model),
+        ("data", &paths.train),
+        ("eval-data", &paths.held_out),
+        ("template", template),
+        ("steps", &steps.to_string()),
+        ("out", &paths.adapter),
+        ("run", &paths.run),
+    ]));
+    arguments.push("--raw".to_owned());
+    let bar = ProgressBar::new(steps)
+        .with_style(ProgressStyle::with_template("training {bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
+    let done = sprig.train(&arguments, |event| {
+        if let (Some(step), Some(loss)) = (event["step"].as_u64(), event["loss"].as_f64()) {
+            bar.set_position(step);
+            bar.set_message(format!("loss {loss:.3}"));
+        }
+    })?;
+    bar.finish_and_clear();
+    Ok(done)
+}
+
+/// The first held-out texts of different labels, as prompts, with those labels.
+fn shown(held_out: &Path, template: &str) -> Result<Vec<(String, String)>> {
+    let text = fs::read_to_string(held_out).with_context(|| format!("cannot read {}", held_out.display()))?;
+    let mut shown: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        let (Some(text), Some(label)) = (record["text"].as_str(), record["label"].as_str()) else {
+            continue;
+        };
+        if shown.len() < SHOWN && shown.iter().all(|(_, other)| other != label) {
+            shown.push((template.replace("{text}", text), label.to_owned()));
+        }
+    }
+    Ok(shown)
+}
+
+fn answers(
+    sprig: &Sprig,
+    paths: &Paths,
+    shown: &[(String, String)],
+    choices: &str,
+    adapter: bool,
+) -> Result<Vec<String>> {
+    let answer = |(prompt, _): &(String, String)| {
+        let mut arguments =
+            vec!["infer", "--model", &paths.model, "--prompt", prompt, "--raw", "--choices", choices];
+        if adapter {
+            arguments.extend(["--adapter", &paths.adapter]);
+        }
+        let printed = sprig.json(&arguments)?;
+        Ok(printed["text"].as_str().context("sprig infer printed no text")?.trim().to_owned())
+    };
+    shown.iter().map(answer).collect()
+}
+
+struct Summary<'a> {
+    paths: &'a Paths,
+    done: &'a Done,
+    after: &'a Evaluation,
+    answers: Vec<Value>,
+    training: f64,
+    total: f64,
+}
+
+impl Summary<'_> {
+    fn json(&self) -> Value {
+        let Done { eval_before, budget_bytes, plan_bytes, peak_rss_bytes, steps, .. } = self.done;
+        json!({
+            "untouched": eval_before.as_ref().map(evaluation),
+            "finetuned": evaluation(self.after),
+            "budget_bytes": budget_bytes,
+            "plan_bytes": plan_bytes,
+            "peak_rss_bytes": peak_rss_bytes,
+            "steps": steps,
+            "step_ms_median": self.done.step_ms_median,
+            "training_seconds": self.training,
+            "total_seconds": self.total,
+            "adapter": self.paths.adapter,
+            "adapter_bytes": fs::metadata(&self.paths.adapter).map(|file| file.len()).ok(),
+            "report": self.paths.report,
+            "answers": self.answers,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for answer in &self.answers {
+            let word = |key: &str| answer[key].as_str().unwrap_or("").replace('\n', "\\n");
+            text += &format!("\n{}\n", answer["prompt"].as_str().unwrap_or(""));
+            text += &format!(
+                "  untouched: {:24} finetuned: {:24} right: {}\n",
+                word("before"),
+                word("after"),
+                word("label")
+            );
+        }
+        let untouched = self.done.eval_before.as_ref().map_or_else(|| "not measured".to_owned(), percent);
+        let bytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+        let minutes = |seconds: f64| format!("{:.1} minutes", seconds / 60.0);
+        text += &format!("\nuntouched   {untouched}\nfinetuned   {}\n", percent(self.after));
+        text += &format!("held out    {} examples\n", self.after.n);
+        text += &format!("budget      {}\n", bytes(self.done.budget_bytes));
+        text += &format!("planned     {}\n", bytes(self.done.plan_bytes));
+        text += &format!("peak        {}\n", bytes(self.done.peak_rss_bytes));
+        text += &format!("training    {} for {} steps\n", minutes(self.training), self.done.steps);
+        text += &format!("in all      {}\n", minutes(self.total));
+        text += &format!("adapter     {}\nreport      {}\n", self.paths.adapter, self.paths.report);
+        text
+    }
+}
+
+fn evaluation(evaluation: &Evaluation) -> Value {
+    json!({ "n": evaluation.n, "accuracy": evaluation.accuracy, "interval": evaluation.interval })
+}
+
+/// `71.2 % (67.4 to 74.7 %)`
+fn percent(evaluation: &Evaluation) -> String {
+    let Some(accuracy) = evaluation.accuracy else { return "no accuracy".to_owned() };
+    let interval = evaluation
+        .interval
+        .map_or_else(String::new, |(low, high)| format!(" ({:.1} to {:.1} %)", 100.0 * low, 100.0 * high));
+    format!("{:.1} %{interval}", 100.0 * accuracy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_prompts_have_different_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("held_out.jsonl");
+        let lines: Vec<_> = ["a", "a", "b", "a", "c", "d"]
+            .iter()
+            .enumerate()
+            .map(|(n, label)| json!({ "text": n.to_string(), "label": label }).to_string())
+            .collect();
+        fs::write(&path, lines.join("\n")).unwrap();
+        let prompts: Vec<_> =
+            shown(&path, "prompt {text}").unwrap().into_iter().map(|(prompt, _)| prompt).collect();
+        assert_eq!(prompts, ["prompt 0", "prompt 2", "prompt 4"]);
+    }
+
+    #[test]
+    fn accuracy_is_printed_with_its_interval() {
+        let evaluation = Evaluation { n: 600, accuracy: Some(0.7125), interval: Some((0.675, 0.7471)) };
+        assert_eq!(percent(&evaluation), "71.2 % (67.5 to 74.7 %)");
+    }
+}

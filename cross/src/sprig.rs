@@ -1,0 +1,98 @@
+//! The release build of `sprig`, driven through its JSON contract.
+
+use crate::sys;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A built binary.
+pub struct Sprig {
+    path: PathBuf,
+}
+
+/// The last line of `sprig train --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Done {
+    /// Steps taken.
+    pub steps: u64,
+    /// Held-out quality of the untouched model.
+    pub eval_before: Option<Evaluation>,
+    /// What the plan laid out.
+    pub plan_bytes: u64,
+    /// The limit it was given.
+    pub budget_bytes: u64,
+    /// Most memory the process ever held.
+    pub peak_rss_bytes: u64,
+    /// Median time of a training step.
+    pub step_ms_median: f64,
+    /// Median time of a plain forward pass of the same batch; absent when none was timed.
+    pub forward_ms_median: Option<f64>,
+}
+
+/// What `sprig eval --json` prints.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Evaluation {
+    /// Examples judged.
+    pub n: u64,
+    /// Share answered rightly.
+    pub accuracy: Option<f64>,
+    /// 95 % interval of the accuracy.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Sprig {
+    /// Builds it. A second build of unchanged sources takes a moment.
+    pub fn build() -> Result<Self> {
+        eprintln!("building sprig");
+        let mut cargo = sys::command("cargo", true);
+        sys::check(cargo.args(["build", "--release", "--locked", "--quiet", "--package", "sprig"]))?;
+        Ok(Self { path: sys::target_dir().join("release/sprig") })
+    }
+
+    /// A command of it.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = sys::command(&self.path, false);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a command that prints one JSON value.
+    pub fn json<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Value> {
+        let mut command = self.command(arguments);
+        let printed = sys::output(command.arg("--json"))?;
+        serde_json::from_str(&printed).with_context(|| format!("sprig printed no JSON but {printed:?}"))
+    }
+
+    /// Runs `sprig train`, shows every line but the last to `watch`, and returns the last.
+    pub fn train(&self, arguments: &[String], mut watch: impl FnMut(&Value)) -> Result<Done> {
+        let mut command = self.command(&["train"]);
+        command.args(arguments).arg("--json").stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.path.display()))?;
+        let lines = child.stdout.take().context("no standard output")?;
+        let mut done = None;
+        for line in BufReader::new(lines).lines() {
+            let line = line.context("cannot read what sprig train prints")?;
+            let event: Value =
+                serde_json::from_str(&line).with_context(|| format!("sprig train printed {line:?}"))?;
+            if event["event"] == "done" {
+                done = Some(serde_json::from_value(event).context("the last line of sprig train")?);
+            } else {
+                watch(&event);
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("`sprig train {}` failed: {status}", arguments.join(" "));
+        }
+        done.context("sprig train ended without its last line")
+    }
+}
+
+/// Command-line words of `pairs`: `--name value` each.
+pub fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
+    pairs.iter().flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]).collect()
+}

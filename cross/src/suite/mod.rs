@@ -1,0 +1,113 @@
+//! `cargo xtask test`: install what the tests need, run every stage, end with a table.
+
+mod aarch64;
+mod report;
+mod tools;
+
+use crate::{model, sys};
+use anyhow::Result;
+use report::{Outcome, Report};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Formatting, lints and the tests of this machine only: no documentation tests, supply chain, emulator
+    #[arg(long, conflicts_with = "long")]
+    quick: bool,
+    /// Also the tests marked `#[ignore]`: minutes to hours each
+    #[arg(long)]
+    long: bool,
+    /// Run only the stages whose name contains this text
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Print the table as one JSON object on standard output; what the stages print goes to standard error
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the stages share.
+struct Suite {
+    json: bool,
+    long: bool,
+    tools: tools::Tools,
+    model: Option<PathBuf>,
+}
+
+/// Runs the command. Fails when a stage failed, and under `CI` also when one was skipped that should not be.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let mut suite = Suite { json: args.json, long: args.long, tools: tools::Tools::new(), model: None };
+    let mut report = Report::new(args.only.clone());
+
+    report.stage("format", || suite.cargo(&["fmt", "--all", "--check"]));
+    report.stage("lints", || {
+        suite.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+    });
+    // Not subject to --only: the stages after it need what it finds.
+    report.needed("model", || {
+        let found = model::fetch("smollm2")?;
+        suite.model = Some(found.path);
+        Ok(Outcome::Passed(if found.fetched { "downloaded" } else { "present" }.to_owned()))
+    });
+    report.needed("test runner", || suite.tools.install_nextest());
+    report.stage("tests", || suite.tests());
+    if !args.quick {
+        report.stage("documentation tests", || suite.cargo(&["test", "--doc", "--workspace", "--locked"]));
+        report.stage("supply chain", || suite.supply_chain());
+        report.stage("advisories", || suite.advisories());
+        aarch64::stages(&mut report, &suite);
+    }
+    Ok(report.finish(args.json))
+}
+
+impl Suite {
+    /// A command whose tests find the model, with the tools we installed in its path.
+    fn command(&self, program: &str) -> Command {
+        let mut command = sys::command(program, self.json);
+        command.env("PATH", self.tools.path());
+        if let Some(model) = &self.model {
+            command.env("SPRIG_MODEL", model);
+        }
+        command
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Result<Outcome> {
+        sys::check(self.command("cargo").args(arguments))?;
+        Ok(Outcome::Passed(String::new()))
+    }
+
+    fn tests(&self) -> Result<Outcome> {
+        let mut arguments = vec!["test", "--workspace", "--all-targets", "--locked"];
+        if self.tools.has_nextest() {
+            arguments = vec!["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+            if self.long {
+                arguments.extend(["--run-ignored", "all"]);
+            }
+        } else if self.long {
+            arguments.extend(["--", "--include-ignored"]);
+        }
+        self.cargo(&arguments)
+    }
+
+    /// Licences, banned crates and sources need the crates of every target, and nothing else from outside.
+    fn supply_chain(&mut self) -> Result<Outcome> {
+        if let Some(reason) = self.tools.install_deny() {
+            return Ok(Outcome::Skipped(reason));
+        }
+        self.cargo(&["fetch", "--locked"])?;
+        self.cargo(&["deny", "--offline", "--locked", "check", "licenses", "bans", "sources"])
+    }
+
+    /// Known vulnerabilities: the database is a git repository that not every machine reaches, so only a
+    /// copy that is already here is asked.
+    fn advisories(&self) -> Result<Outcome> {
+        let Some(database) = tools::advisory_database() else {
+            return Ok(Outcome::Skipped(
+                "no local advisory database; `cargo deny fetch db` makes one".into(),
+            ));
+        };
+        eprintln!("advisories from {}", database.display());
+        self.cargo(&["deny", "--offline", "--locked", "check", "advisories"])
+    }
+}
