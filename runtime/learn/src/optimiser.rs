@@ -104,6 +104,9 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directions::{Directions, Family, Sharing};
+    use sprig_engine::adapter::Tensor;
+    use sprig_engine::dual::TensorId;
 
     #[test]
     fn adamw_first_step_is_the_sign_of_the_gradient() {
@@ -129,5 +132,38 @@ mod tests {
         assert!(s.at(104) < 0.001 && s.at(104) >= 0.0);
         let s = Schedule { peak: 1.0, warmup: 0, steps: 10, decay: Decay::Linear };
         assert!((s.at(10) - 0.1).abs() < 1e-6);
+    }
+
+    /// A fleet replays scalars on other machines (spec 6.9): the whole way from scalars to weights has known bits, on
+    /// every CPU. The hash is that of x86-64.
+    #[test]
+    fn a_replay_has_fixed_bits() {
+        let tensor = |id, range| Tensor { id: TensorId(id), range };
+        let tensors = [tensor(14, 0..200), tensor(15, 200..256)];
+        let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 };
+        let (mut values, mut state) = ([0.5f32; 256], [0.0f32; 512]);
+        for (step, family) in [Family::Rademacher, Family::Walsh, Family::Gaussian].into_iter().enumerate() {
+            let directions = Directions {
+                family,
+                sharing: Sharing::PerExample,
+                run_key: [7, 11],
+                round: 1,
+                iteration: step as u32,
+                device: 3,
+                tangents: 2,
+                first_tangent: 0,
+                tensors: &tensors,
+            };
+            let mut gradient = [0.0f32; 256];
+            for tensor in &tensors {
+                for i in 0..8 {
+                    let scalar = ((i * 37 + step) % 19) as f32 / 7.0 - 1.3;
+                    directions.accumulate(i % 2, i / 2, tensor, scalar, &mut gradient[tensor.range.clone()]);
+                }
+            }
+            rule.step(&mut values, &gradient, &mut state, 0.03, step as u64 + 1);
+        }
+        let fold = |hash: u32, v: &f32| (hash ^ v.to_bits()).wrapping_mul(0x0100_0193);
+        assert_eq!(values.iter().fold(0x811c_9dc5, fold), 0xc2a0_9c41);
     }
 }
