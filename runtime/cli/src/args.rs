@@ -36,6 +36,10 @@ pub struct ModelArgs {
     /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand)
     #[arg(long, value_name = "SIZE", default_value = "80%")]
     pub budget: Size,
+    /// Where the weights are between their uses: resident = in memory, streamed = in the file, from which one block
+    /// at a time is mapped, used and released; auto = in memory if the budget allows it
+    #[arg(long, value_enum, default_value_t = WeightsArg::Auto)]
+    pub weights: WeightsArg,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: Option<u16>,
@@ -228,6 +232,13 @@ pub enum TaskArg {
     Lm,
     Choice,
     Label,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightsArg {
+    Auto,
+    Resident,
+    Streamed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,11 +1,12 @@
 //! Opening what commands share: the model file, an adapter for it, the adapter settings, the budget.
 
-use crate::args::{KindArg, ModelArgs, ShapeArgs};
+use crate::args::{KindArg, ModelArgs, ShapeArgs, WeightsArg};
 use crate::exit::{Exit, Failure};
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
 use sprig_engine::gguf::{Gguf, Mapped};
-use sprig_engine::model::{Geometry, Module};
+use sprig_engine::model::{Geometry, Llama, Module, Stream, WeightBytes};
+use sprig_learn::planner::Residency;
 use std::path::Path;
 
 /// Adapter files are read whole: rank 1024 on every linear of a 7B model is 10 GiB, boards hold a thousandth of it.
@@ -28,6 +29,15 @@ impl ModelArgs {
         Ok(self.budget.resolve(total))
     }
 
+    /// Where the weights may be.
+    pub fn residency(&self) -> Residency {
+        match self.weights {
+            WeightsArg::Auto => Residency::Auto,
+            WeightsArg::Resident => Residency::Resident,
+            WeightsArg::Streamed => Residency::Streamed,
+        }
+    }
+
     /// Threads to use.
     pub fn threads(&self) -> usize {
         self.threads
@@ -41,6 +51,18 @@ pub fn header(map: &Mapped) -> Result<(Gguf<'_>, Geometry), Failure> {
     let gguf = Gguf::parse(map.bytes()).map_err(|e| about(e.into()))?;
     let geometry = Geometry::read(&gguf).map_err(|e| about(e.into()))?;
     Ok((gguf, geometry))
+}
+
+/// What the weights take in memory, from the header.
+pub fn weights(map: &Mapped, gguf: &Gguf<'_>, g: &Geometry) -> Result<WeightBytes, Failure> {
+    WeightBytes::read(gguf, g).map_err(|e| Failure::from(e).about(map.path()))
+}
+
+/// The model, with its weights in memory or streamed.
+pub fn model<'m>(map: &'m Mapped, gguf: &Gguf<'m>, streamed: bool) -> Result<Llama<'m>, Failure> {
+    let stream = Stream::new(map);
+    stream.set(streamed);
+    Llama::load_streamed(gguf, stream).map_err(|e| Failure::from(e).about(map.path()))
 }
 
 /// Refuses examples longer than the texts the model was made for.

@@ -6,7 +6,8 @@ use crate::prefix::PrefixCache;
 use crate::session::Session;
 use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize, WeightBytes};
 
 /// What a training run asks for.
 #[derive(Clone, Debug)]
@@ -35,6 +36,21 @@ pub struct Workload {
     pub examples: usize,
     /// Whether a prefix cache is kept.
     pub prefix: bool,
+    /// Where the weights may be.
+    pub residency: Residency,
+    /// What reading the data takes and gives back before training begins: the tokenizer.
+    pub loading: Bytes,
+}
+
+/// Where weights are between their uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residency {
+    /// In memory if the budget allows it.
+    Auto,
+    /// In memory, or the budget is refused.
+    Resident,
+    /// In the file: a block at a time is mapped, used and released.
+    Streamed,
 }
 
 /// Sizes the ladder may shrink.
@@ -44,6 +60,8 @@ pub struct Tuning {
     pub cut: Cut,
     /// Weight rows a thread dequantises at a time.
     pub panel_rows: usize,
+    /// Whether weights are streamed.
+    pub streamed: bool,
 }
 
 /// Resident bytes of the program itself once a step has run. Measured on x86-64: code and libraries 7.5 MiB, stacks, the
@@ -51,14 +69,24 @@ pub struct Tuning {
 /// never be below the peak.
 pub const PROGRAM: Bytes = Bytes::mib(11);
 
+/// Time of a step with streamed weights against resident ones, while the file stays in the page cache. From flash it
+/// is at least the file's size over the flash's read rate, a pass.
+pub const STREAMED_TIME: f64 = 1.1;
+
 /// Vocabulary rows of a head tile. No rung changes it: the head's running sums are rescaled tile by tile, so another
 /// width would round differently, and a run's result must not depend on its budget. A tile of 256 rows of 576 is 576 KiB.
 const HEAD_TILE: usize = 256;
 
+const DATA: &str = "data";
+
 impl Tuning {
     /// The roomiest, fastest choice for `workload`.
     pub fn widest(workload: &Workload) -> Self {
-        Self { cut: Cut { tangents: workload.tangents, examples: workload.batch }, panel_rows: 64 }
+        Self {
+            cut: Cut { tangents: workload.tangents, examples: workload.batch },
+            panel_rows: Ctx::PANEL_ROWS,
+            streamed: workload.residency == Residency::Streamed,
+        }
     }
 
     /// Size of the largest pass.
@@ -79,13 +107,13 @@ impl Tuning {
     }
 }
 
-/// Plans `workload` on a model file of `mapped` bytes and shape `geometry` within `budget`.
+/// Plans `workload` on a model of shape `geometry` whose file takes `weights` within `budget`.
 ///
 /// # Errors
 /// [`BudgetError::TooSmall`], naming the smallest budget that would do.
 pub fn plan(
     geometry: &Geometry,
-    mapped: Bytes,
+    weights: &WeightBytes,
     header: Bytes,
     workload: &Workload,
     budget: Bytes,
@@ -118,21 +146,39 @@ pub fn plan(
             Move { config: next, why, time_factor: 1.05 }
         })
     };
+    let stream = |t: &Tuning| {
+        (!t.streamed && workload.residency == Residency::Auto).then(|| {
+            let next = Tuning { streamed: true, ..*t };
+            let why = format!("{} of weights mapped anew in each pass, one block at a time", weights.file);
+            Move { config: next, why, time_factor: STREAMED_TIME }
+        })
+    };
     climb(
         Tuning::widest(workload),
         &[
             Step { name: "fewer tangents per pass", next: &fewer_tangents },
             Step { name: "smaller micro-batch", next: &micro_batch },
             Step { name: "smaller tiles", next: &panels },
+            Step { name: "streamed weights", next: &stream },
         ],
         budget,
-        |tuning| regions(geometry, mapped, header, workload, tuning),
+        |tuning| regions(geometry, weights, header, workload, tuning),
     )
 }
 
-fn regions(geometry: &Geometry, mapped: Bytes, header: Bytes, w: &Workload, tuning: &Tuning) -> Vec<Region> {
+fn regions(
+    geometry: &Geometry,
+    weights: &WeightBytes,
+    header: Bytes,
+    w: &Workload,
+    tuning: &Tuning,
+) -> Vec<Region> {
     let layout = PassLayout::new(geometry, tuning.pass(geometry, w));
-    let mut regions = vec![Region::new("weights", Kind::Mapped, mapped)];
+    let mut regions = vec![match tuning.streamed {
+        false => Region::new("weights", Kind::Mapped, weights.file),
+        true => Region::new("weights", Kind::Mapped, weights.streamed(HEAD_TILE, w.threads))
+            .note("streamed: the largest block, or a tile of the head"),
+    }];
     regions.extend(layout.regions().into_iter().map(|(name, bytes)| Region::new(name, Kind::Arena, bytes)));
     let heap = |name: &str, bytes: u64| Region::new(name, Kind::Heap, Bytes(bytes));
     let (trainable, frozen) = w.adapter.as_ref().map_or((0, 0), |s| s.sizes(geometry));
@@ -145,12 +191,20 @@ fn regions(geometry: &Geometry, mapped: Bytes, header: Bytes, w: &Workload, tuni
     let positions = layout.size().positions;
     let tables = Session::table_bytes(geometry.rope_dims, w.length, positions, w.batch).0;
     regions.push(heap("rotary table and batch", tables + Scalars::bytes(w.batch, w.tangents)));
-    regions.push(heap("data", w.data.0));
+    regions.push(heap(DATA, w.data.0));
     if w.prefix {
         regions.push(heap(
             "prefix cache window",
             PrefixCache::heap_bytes(w.examples, w.length, geometry.width).0,
         ));
+    }
+    // Before all this there was the tokenizer; the process never held both.
+    let training: Bytes = regions.iter().filter(|r| r.name != DATA).map(|r| r.bytes).sum();
+    if w.loading > training {
+        regions.push(
+            heap("tokenizer, beyond the above", w.loading.0 - training.0)
+                .note("while the data is read, before training"),
+        );
     }
     regions.push(Region::new("program", Kind::Fixed, PROGRAM));
     regions

@@ -93,6 +93,17 @@ impl<'m> Session<'m> {
         self.ctx
     }
 
+    /// Changes the largest pass. The old arena is given back before the new one is taken.
+    ///
+    /// # Errors
+    /// [`LearnError::Budget`] if the system has no memory for the new one; the session cannot run then.
+    pub fn resize(&mut self, layout: PassLayout) -> Result<(), LearnError> {
+        self.arena = Arena::new(Bytes::ZERO)?;
+        self.arena = Arena::new(layout.bytes())?;
+        self.layout = layout;
+        Ok(())
+    }
+
     /// The most the arena has held: equals its size when the plan is exact.
     pub fn arena_high_water(&self) -> (Bytes, Bytes) {
         (self.arena.high_water(), self.arena.size())

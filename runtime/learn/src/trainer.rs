@@ -5,8 +5,10 @@ use crate::error::LearnError;
 use crate::estimator::{Cut, Forward, Scalars};
 use crate::guard::Guard;
 use crate::optimiser::{Rule, Schedule};
+use crate::planner::Tuning;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
+use sprig_engine::model::PassLayout;
 
 /// Settings of a run that decide its result.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,6 +116,23 @@ impl<'m, 'd> Trainer<'m, 'd> {
         self.settings.rule.step(self.adapter.values_mut(), &self.gradient, &mut self.state.moments, lr, step);
         let tokens = self.ids.iter().map(|&id| self.data.example(id).tokens.len()).sum();
         Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens })
+    }
+
+    /// Goes on with other passes, panels and residency of the weights; results stay the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Session::resize`].
+    pub fn retune(&mut self, tuning: &Tuning, layout: PassLayout) -> Result<(), LearnError> {
+        let session = &mut self.session;
+        session.resize(layout)?;
+        session.ctx().set_panel_rows(tuning.panel_rows).map_err(|e| LearnError::Settings(e.to_string()))?;
+        if let Some(stream) = session.model().stream()
+            && stream.is_on() != tuning.streamed
+        {
+            stream.set(tuning.streamed);
+        }
+        self.cut = tuning.cut;
+        Ok(())
     }
 
     /// Runs the batch of the next step without tangents: what a plain forward pass of the same tokens costs.

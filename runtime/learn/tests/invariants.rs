@@ -9,15 +9,16 @@ mod world;
 
 use sprig_budget::{Bytes, Kind as Memory};
 use sprig_engine::adapter::{AdapterSpec, Kind};
+use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::PassLayout;
+use sprig_engine::model::{Llama, PassLayout, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
 use sprig_learn::estimator::{Cut, Scalars};
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
-use sprig_learn::planner::plan;
+use sprig_learn::planner::{Tuning, plan};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::{Outcome, Probe, Session};
 use sprig_learn::trainer::{Settings, State, Trainer};
@@ -150,6 +151,36 @@ fn threads_and_panels_change_no_bit() {
     }
 }
 
+/// Every rung of the ladder, and the way between them while a run is under way: memory pressure takes it.
+#[test]
+fn residency_and_retuning_change_no_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny.gguf");
+    Synthetic::tiny().write_atomic(&path).unwrap();
+    let map: &'static Mapped = Box::leak(Box::new(Mapped::open(&path).unwrap()));
+    let gguf = Gguf::parse(map.bytes()).unwrap();
+    let streamed = Llama::load_streamed(&gguf, Stream::new(map)).unwrap();
+    let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
+    for data in both_objectives() {
+        let (spec, cut) = (spec(Kind::Lora, 0..3), Cut { tangents: 4, examples: 4 });
+        let mut resident = trainer(ctx(2), data, &spec, ADAMW, cut, None);
+        take(&mut resident, 10);
+        let ctx = ctx(2);
+        let widest = Tuning { cut, panel_rows: 64, streamed: true };
+        let shape = layout(ctx, data, &spec, &widest);
+        let session = Session::new(streamed, ctx, shape, LENGTH, cut.examples, None).unwrap();
+        let mut moving = Trainer::new(session, fresh_adapter(&spec), data, settings(ADAMW), cut).unwrap();
+        for step in 0..10 {
+            let cut = [cut, Cut { tangents: 1, ..cut }, Cut { examples: 1, ..cut }][step % 3];
+            let panel_rows = [64, 16][step % 2];
+            let tuning = Tuning { cut, panel_rows, streamed: step % 4 != 3 };
+            moving.retune(&tuning, layout(ctx, data, &spec, &tuning)).unwrap();
+            take(&mut moving, 1);
+        }
+        assert!(result(&moving) == result(&resident), "another result");
+    }
+}
+
 /// T8: the prefix cache changes how fast a run is, never its result.
 #[test]
 fn the_prefix_cache_changes_no_bit() {
@@ -214,7 +245,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
 /// The plan's arena regions are the arena, and a step fills it to the last byte.
 #[test]
 fn the_plan_is_the_arena() {
-    let (g, mapped) = (WORLD.model.geometry(), Bytes(WORLD.bytes.len() as u64));
+    let (g, weights) = (WORLD.model.geometry(), &WORLD.weights);
     for data in both_objectives() {
         for (kind, tangents, batch) in [
             (Kind::Lora, 1, 4),
@@ -225,10 +256,10 @@ fn the_plan_is_the_arena() {
         ] {
             let spec = spec(kind, 0..3);
             let work = workload(data, &spec, batch, tangents, 2);
-            let roomy = plan(g, mapped, Bytes::ZERO, &work, Bytes(1 << 30)).unwrap().1;
+            let roomy = plan(g, weights, Bytes::ZERO, &work, Bytes(1 << 30)).unwrap().1;
             // The roomy plan and the smallest one there is: every rung of the ladder taken.
             for budget in [roomy.budget, roomy.smallest_budget] {
-                let (tuning, plan) = plan(g, mapped, Bytes::ZERO, &work, budget).unwrap();
+                let (tuning, plan) = plan(g, weights, Bytes::ZERO, &work, budget).unwrap();
                 let arena = plan.regions.iter().filter(|r| r.kind == Memory::Arena);
                 let planned: Bytes = arena.map(|r| r.bytes).sum();
                 let ctx = Box::leak(Box::new(Ctx::new(2).with_panel_rows(tuning.panel_rows).unwrap()));

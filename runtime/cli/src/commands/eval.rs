@@ -9,7 +9,7 @@ use crate::output::Output;
 use sprig_budget::{Bytes, alloc, process};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, PassLayout};
+use sprig_engine::model::PassLayout;
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{DataSet, LabelStyle, Labels, LoadOptions};
 use sprig_learn::estimator::Cut;
@@ -41,12 +41,14 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         data: Bytes(data.bytes() as u64),
         examples: 0,
         prefix: false,
+        residency: args.model.residency(),
+        loading: Bytes(Tokenizer::load_bytes(&gguf)),
     };
-    let mapped = Bytes(map.bytes().len() as u64);
-    let (tuning, _) = plan(&geometry, mapped, open::header_bytes(&gguf), &work, args.model.budget()?)?;
+    let weights = open::weights(&map, &gguf, &geometry)?;
+    let (tuning, _) = plan(&geometry, &weights, open::header_bytes(&gguf), &work, args.model.budget()?)?;
     let ctx =
         Ctx::new(work.threads).with_panel_rows(tuning.panel_rows).map_err(|e| Failure::new(Exit::Bug, e))?;
-    let model = Llama::load(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
+    let model = open::model(&map, &gguf, tuning.streamed)?;
     let layout = PassLayout::new(&geometry, tuning.pass(&geometry, &work));
     let mut session = Session::new(&model, &ctx, layout, work.length, work.batch, None)?;
     let mut output = Output::new(args.model.json);

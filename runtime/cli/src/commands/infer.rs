@@ -3,12 +3,12 @@
 use crate::args::InferArgs;
 use crate::exit::{Exit, Failure};
 use crate::open;
-use sprig_budget::{BudgetError, Bytes, Kind, Plan, Region, alloc};
+use sprig_budget::{Bytes, Kind, Move, Region, Step, alloc, climb};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Generator, KvCache, Llama};
+use sprig_engine::model::{Generator, KvCache, STREAMED_TILE};
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
-use sprig_learn::planner::PROGRAM;
+use sprig_learn::planner::{PROGRAM, Residency, STREAMED_TIME};
 use std::io::Write;
 use std::time::Instant;
 
@@ -39,31 +39,36 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let threads = args.model.threads();
     let layout = Generator::layout(&geometry, adapter.as_ref(), threads, Ctx::PANEL_ROWS, capacity);
     let heap = |name: &str, bytes: Bytes| Region::new(name, Kind::Heap, bytes);
-    let plan = Plan::new(
-        args.model.budget()?,
+    let weights = open::weights(&map, &gguf, &geometry)?;
+    let kept = alloc::current();
+    let regions = |streamed: &bool| {
         vec![
-            Region::new("weights", Kind::Mapped, Bytes(map.bytes().len() as u64)),
+            match streamed {
+                false => Region::new("weights", Kind::Mapped, weights.file),
+                true => Region::new("weights", Kind::Mapped, weights.streamed(STREAMED_TILE, threads)),
+            },
             Region::new("pass", Kind::Arena, layout.bytes()),
             heap("keys and values", KvCache::bytes(&geometry, capacity)),
             heap(
                 "logits and rotary table",
                 Bytes((geometry.vocabulary * 4 + capacity * geometry.rope_dims * 4) as u64),
             ),
-            heap("tokenizer and tables", alloc::current()),
+            heap("tokenizer and tables", kept),
             Region::new("program", Kind::Fixed, PROGRAM),
-        ],
-    );
-    if !plan.fits() {
-        return Err(BudgetError::TooSmall {
-            budget: args.model.budget()?,
-            smallest: plan.total(),
-            plan: Box::new(plan),
-        }
-        .into());
-    }
-    let model = Llama::load(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
+        ]
+    };
+    let residency = args.model.residency();
+    let stream = |streamed: &bool| {
+        (!streamed && residency == Residency::Auto).then(|| Move {
+            config: true,
+            why: "each token maps all weights anew, one block at a time".to_owned(),
+            time_factor: STREAMED_TIME,
+        })
+    };
+    let rung = Step { name: "streamed weights", next: &stream };
+    let (streamed, _) = climb(residency == Residency::Streamed, &[rung], args.model.budget()?, regions)?;
+    let model = open::model(&map, &gguf, streamed)?;
     let ctx = Ctx::new(threads);
-    map.populate();
     let mut generator = Generator::new(&model, adapter.as_ref(), &ctx, capacity, !args.exact)?;
 
     let start = Instant::now();

@@ -1,10 +1,12 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
-use crate::args::{OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
+use crate::args::{ModelArgs, OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
 use crate::exit::{Exit, Failure};
-use crate::open::{check_length, header, header_bytes};
+use crate::open::{check_length, header, header_bytes, weights};
 use sprig_budget::{BudgetError, Bytes};
 use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::gguf::Gguf;
+use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::Task;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::{Workload, plan};
@@ -18,9 +20,9 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     check_length(args.shape.len, &geometry)?;
     let task = args.task.into();
     let spec = args.shape.adapter(&geometry)?;
-    let work = Workload { data: DATA_ALLOWANCE, ..workload(&args.shape, args.model.threads(), spec, task) };
-    let mapped = Bytes(map.bytes().len() as u64);
-    let (plan, refusal) = match plan(&geometry, mapped, header_bytes(&gguf), &work, args.model.budget()?) {
+    let work = Workload { data: DATA_ALLOWANCE, ..workload(&args.model, &gguf, &args.shape, spec, task) };
+    let weights = weights(&map, &gguf, &geometry)?;
+    let (plan, refusal) = match plan(&geometry, &weights, header_bytes(&gguf), &work, args.model.budget()?) {
         Ok((_, plan)) => (plan, None),
         Err(BudgetError::TooSmall { ref plan, budget, smallest }) => {
             ((**plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan: plan.clone() }))
@@ -39,7 +41,13 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 }
 
 /// The workload of a training step; data and prefix cache are the caller's.
-pub fn workload(shape: &ShapeArgs, threads: usize, spec: AdapterSpec, task: Task) -> Workload {
+pub fn workload(
+    model: &ModelArgs,
+    gguf: &Gguf<'_>,
+    shape: &ShapeArgs,
+    spec: AdapterSpec,
+    task: Task,
+) -> Workload {
     Workload {
         batch: shape.batch as usize,
         length: shape.len as usize,
@@ -56,10 +64,12 @@ pub fn workload(shape: &ShapeArgs, threads: usize, spec: AdapterSpec, task: Task
             Task::Choice => Some(26),
             Task::Label => Some(64),
         },
-        threads,
+        threads: model.threads(),
         data: Bytes::ZERO,
         examples: 0,
         prefix: false,
+        residency: model.residency(),
+        loading: Bytes(Tokenizer::load_bytes(gguf)),
     }
 }
 

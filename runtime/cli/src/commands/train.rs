@@ -14,7 +14,7 @@ use sprig_budget::{Bytes, Plan, alloc, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, LoraPair};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, PassLayout};
+use sprig_engine::model::{Geometry, PassLayout};
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
@@ -46,10 +46,9 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     output.event(serde_json::json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
     let digest = map.digest_hex()?;
     let before_weights = process::status();
-    map.populate();
+    let model = open::model(&map, &gguf, tuning.streamed)?;
     let ctx =
         Ctx::new(work.threads).with_panel_rows(tuning.panel_rows).map_err(|e| Failure::new(Exit::Bug, e))?;
-    let model = Llama::load(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
     let settings = settings(args);
     let key = settings.forward.run_key;
     let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
@@ -201,10 +200,10 @@ fn make_plan(
         data: Bytes((data.bytes() + held_out.map_or(0, DataSet::bytes)) as u64),
         examples: data.len(),
         prefix: cached,
-        ..workload(&args.shape, args.model.threads(), spec, args.records.task.into())
+        ..workload(&args.model, gguf, &args.shape, spec, args.records.task.into())
     };
-    let mapped = Bytes(map.bytes().len() as u64);
-    let (tuning, plan) = plan(geometry, mapped, open::header_bytes(gguf), &work, args.model.budget()?)?;
+    let weights = open::weights(map, gguf, geometry)?;
+    let (tuning, plan) = plan(geometry, &weights, open::header_bytes(gguf), &work, args.model.budget()?)?;
     Ok((work, tuning, plan))
 }
 

@@ -235,6 +235,7 @@ impl Adapter {
                 };
                 adapter.push(Entry { block, module, rank: r, scale: spec.alpha / r as f32, down, core, up });
             }
+            model.leave(block);
         }
         Ok(adapter)
     }

@@ -10,6 +10,9 @@ use crate::kernels::elementwise::inline::{dot, exp, max, scale, sum};
 use crate::kernels::{Ctx, Isa, Matrix, Rows, RowsMut, Write, dequantize, matmul, matmul_nn};
 use multiversion::multiversion;
 
+/// Is told, by any thread, which rows of the head may leave memory.
+pub type DoneWith<'a> = &'a (dyn Fn(&Matrix<'_>) + Sync);
+
 /// Statistics of each wanted row, and their tangents (row-major, K a row).
 pub struct RowStats<'a> {
     /// Log of the sum of exponentials of all logits.
@@ -53,6 +56,7 @@ pub fn row_statistics(
     targets: &[u32],
     stats: &mut RowStats<'_>,
     scratch: &mut HeadScratch<'_>,
+    done_with: DoneWith<'_>,
 ) {
     let (n, d, group) = (targets.len(), head.cols(), (1 + tangents) * head.cols());
     let tile = scratch.logits.len() / n;
@@ -89,12 +93,13 @@ pub fn row_statistics(
                 Write::Add { scale: 1.0 },
             );
         }
+        done_with(&weights);
     }
     for i in 0..n {
         stats.lse[i] += libm::logf(scratch.z[i]);
     }
     if tangents > 0 {
-        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch);
+        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch, done_with);
     }
 }
 
@@ -186,6 +191,7 @@ fn row_tangents(
     targets: &[u32],
     stats: &mut RowStats<'_>,
     scratch: &mut HeadScratch<'_>,
+    done_with: DoneWith<'_>,
 ) {
     let (n, d) = (targets.len(), head.cols());
     let (piece, group) = (piece_len(&ctx.pool, n), (1 + tangents) * d);
@@ -209,9 +215,9 @@ fn row_tangents(
                 let moved = &hidden[i * group + d..(i + 1) * group];
                 let at = i * tangents..(i + 1) * tangents;
                 dots(&pull[i * d..(i + 1) * d], moved, 1.0 / z[i], &mut d_lse[at.clone()]);
-                head_row(ctx.isa, head, targets[i], row);
+                head_row(ctx.isa, head, targets[i], row, done_with);
                 dots(row, moved, 1.0, &mut d_target[at.clone()]);
-                head_row(ctx.isa, head, rivals[i] as u32, row);
+                head_row(ctx.isa, head, rivals[i] as u32, row, done_with);
                 dots(row, moved, 1.0, &mut d_rival[at]);
             }
         },
@@ -226,8 +232,10 @@ fn dots(weight: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
     }
 }
 
-fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32]) {
-    dequantize(isa, head, id as usize..id as usize + 1, row);
+fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32], done_with: DoneWith<'_>) {
+    let at = id as usize..id as usize + 1;
+    dequantize(isa, head, at.clone(), row);
+    done_with(&head.row_slice(at));
 }
 
 /// Logits of a few named candidates of one row, with tangents: `out[c·(1+K)]` is the value, the K tangents follow.
@@ -239,11 +247,12 @@ pub fn candidate_logits(
     candidates: &[u32],
     out: &mut [f32],
     row: &mut [f32],
+    done_with: DoneWith<'_>,
 ) {
     let row = &mut row[..head.cols()];
     let group = hidden.len() / head.cols();
     for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
-        head_row(isa, head, candidate, row);
+        head_row(isa, head, candidate, row, done_with);
         dots(row, hidden, 1.0, out);
     }
 }

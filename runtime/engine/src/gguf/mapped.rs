@@ -61,14 +61,21 @@ impl Mapped {
         }
     }
 
-    /// Gives back the whole pages inside `range` (bytes of the file); the next access reads them again.
+    /// Has a touched page bring no more than its neighbours: where the page cache holds the file in huge pages, the
+    /// kernel would map 2 MiB (32 MiB with pages of 16 KiB) at a time, and a released weight would return with them.
+    pub fn use_small_pages(&self) {
+        let _ = self.map.advise(Advice::NoHugePage); // a kernel that refuses has no huge pages
+    }
+
+    /// A second handle on the file, to read it from another thread.
+    pub fn another_handle(&self) -> std::io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Gives back every page that `range` (bytes of the file) touches; the next access reads them again.
     pub fn release(&self, range: Range<usize>) -> Result<(), GgufError> {
-        let page = page_size();
-        let start = range.start.next_multiple_of(page);
-        let end = match range.end {
-            end if end >= self.map.len() => self.map.len(), // the last page is ours even if it is not full
-            end => end - end % page,
-        };
+        let start = range.start - range.start % page_size();
+        let end = range.end.min(self.map.len());
         if start >= end {
             return Ok(());
         }

@@ -68,6 +68,11 @@ impl<'a> Gguf<'a> {
         Ok(Self { bytes, version, alignment, data_start, entries, tensors, entry_order, tensor_order })
     }
 
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Format version, 2 or 3.
     pub fn version(&self) -> u32 {
         self.version

@@ -25,7 +25,7 @@ pub fn matmul_scratch_len(threads: usize, panel_rows: usize, cols: usize) -> usi
 pub fn matmul(ctx: &Ctx, x: Rows<'_>, w: &Matrix<'_>, mut y: RowsMut<'_>, write: Write, scratch: &mut [f32]) {
     check(x, w.rows(), w.cols(), &y);
     let threads = ctx.pool.threads();
-    let need = matmul_scratch_len(threads, ctx.panel_rows, w.cols());
+    let need = matmul_scratch_len(threads, ctx.panel_rows(), w.cols());
     assert!(scratch.len() >= need, "scratch of {} elements, {need} needed", scratch.len());
     let (out, isa) = (Out::new(&mut y), ctx.isa);
     if w.rows().div_ceil(16) < threads {
@@ -37,7 +37,7 @@ pub fn matmul(ctx: &Ctx, x: Rows<'_>, w: &Matrix<'_>, mut y: RowsMut<'_>, write:
             dispatch(isa, Multiply { x: x.slice(from..to), w: packed, y, write });
         });
     }
-    let rows = balanced_panel(w.rows(), ctx.panel_rows, threads);
+    let rows = balanced_panel(w.rows(), ctx.panel_rows(), threads);
     let share = packed_len(rows, w.cols());
     let scratch = Out { data: scratch.as_mut_ptr(), stride: share };
     ctx.pool.run_indexed(w.rows().div_ceil(rows), |thread, task| {

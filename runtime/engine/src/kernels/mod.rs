@@ -26,6 +26,8 @@ pub use matvec::{matvec, matvec_scratch_len};
 pub use pool::Pool;
 
 use crate::gguf::TensorType;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the kernels run on.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub struct Ctx {
     pub pool: Pool,
     /// The instructions.
     pub isa: Isa,
-    panel_rows: usize,
+    panel_rows: AtomicUsize,
 }
 
 impl Ctx {
@@ -44,7 +46,7 @@ impl Ctx {
 
     /// `threads` threads (the caller included), the detected instructions, panels of [`Self::PANEL_ROWS`].
     pub fn new(threads: usize) -> Self {
-        Self { pool: Pool::new(threads), isa: Isa::detect(), panel_rows: Self::PANEL_ROWS }
+        Self { pool: Pool::new(threads), isa: Isa::detect(), panel_rows: Self::PANEL_ROWS.into() }
     }
 
     /// The same with other panels.
@@ -52,10 +54,20 @@ impl Ctx {
     /// # Errors
     /// [`KernelError::PanelRows`] unless `panel_rows` is a positive multiple of 16.
     pub fn with_panel_rows(self, panel_rows: usize) -> Result<Self, KernelError> {
+        self.set_panel_rows(panel_rows)?;
+        Ok(self)
+    }
+
+    /// Other panels from the next product on.
+    ///
+    /// # Errors
+    /// As [`with_panel_rows`](Self::with_panel_rows).
+    pub fn set_panel_rows(&self, panel_rows: usize) -> Result<(), KernelError> {
         if panel_rows == 0 || !panel_rows.is_multiple_of(16) {
             return Err(KernelError::PanelRows(panel_rows));
         }
-        Ok(Self { panel_rows, ..self })
+        self.panel_rows.store(panel_rows, Relaxed);
+        Ok(())
     }
 
     /// The same with the instructions of `isa`; where the machine lacks them, the scalar kernels run.
@@ -65,7 +77,7 @@ impl Ctx {
 
     /// Weight rows that a thread dequantises at a time.
     pub fn panel_rows(&self) -> usize {
-        self.panel_rows
+        self.panel_rows.load(Relaxed)
     }
 }
 

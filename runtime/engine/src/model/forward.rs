@@ -3,14 +3,17 @@
 
 use super::cache::KvCache;
 use super::layout::{Buffers, PassLayout, row_stats};
-use super::{Llama, Module};
+use super::{Llama, Module, Stream};
 use crate::adapter::Adapter;
 use crate::dual::{
-    Batch, Directions, LinearEnv, Rope, RowStats, Site, Stack, attend_batch, attend_cache, candidate_logits,
-    grow, linear, rms_norm, row_statistics, swiglu,
+    Batch, Directions, DoneWith, LinearEnv, Rope, RowStats, Site, Stack, attend_batch, attend_cache,
+    candidate_logits, grow, linear, rms_norm, row_statistics, swiglu,
 };
 use crate::kernels::{Ctx, dequantize};
 use sprig_budget::BudgetError;
+
+/// Head rows of a tile when the weights are streamed and all logits are wanted.
+pub const STREAMED_TILE: usize = 256;
 
 /// What a pass is about.
 pub struct PassInput<'a> {
@@ -85,6 +88,7 @@ impl<'a> Pass<'a> {
         for (&token, row) in self.env.batch.tokens().iter().zip(self.buffers.residual.chunks_exact_mut(d)) {
             let at = token as usize;
             dequantize(self.env.ctx.isa, embedding, at..at + 1, row);
+            self.model.done_with(&embedding.row_slice(at..at + 1));
         }
     }
 
@@ -97,8 +101,10 @@ impl<'a> Pass<'a> {
     /// Runs blocks `range`.
     pub fn blocks(&mut self, range: std::ops::Range<usize>) -> Result<(), BudgetError> {
         for b in range {
+            self.model.enter(b);
             self.attention(b)?;
             self.feed_forward(b)?;
+            self.model.leave(b);
         }
         Ok(())
     }
@@ -120,6 +126,7 @@ impl<'a> Pass<'a> {
                 targets,
                 &mut stats,
                 &mut scratch,
+                &|rows| self.model.done_with(rows),
             );
         }
         Ok(stats)
@@ -139,7 +146,8 @@ impl<'a> Pass<'a> {
         for (i, hidden) in self.buffers.normed.chunks_exact(group * d).take(wanted.len()).enumerate() {
             let list = candidates(i);
             let out = &mut self.buffers.stats[at..at + list.len() * group];
-            candidate_logits(self.env.ctx.isa, self.model.head(), hidden, list, out, row);
+            let done_with: DoneWith<'_> = &|rows| self.model.done_with(rows);
+            candidate_logits(self.env.ctx.isa, self.model.head(), hidden, list, out, row, done_with);
             at += list.len() * group;
         }
         Ok(&self.buffers.stats[..at])
@@ -149,12 +157,17 @@ impl<'a> Pass<'a> {
     pub fn logits(&mut self, position: usize, out: &mut [f32]) {
         use crate::kernels::{Rows, RowsMut, Write, matmul, matvec};
         self.normalise(&[position]);
-        let head = self.model.head();
+        let (head, streamed) = (self.model.head(), self.model.stream().is_some_and(Stream::is_on));
         let x = Rows::new(&self.buffers.normed[..head.cols()], 1, head.cols());
-        let y = RowsMut::new(out, 1, head.rows());
-        match self.env.integer {
-            true => matvec(self.env.ctx, x, head, y, Write::Set, self.buffers.scratch.panels),
-            false => matmul(self.env.ctx, x, head, y, Write::Set, self.buffers.scratch.panels),
+        let tile = if streamed { STREAMED_TILE } else { head.rows() };
+        for (t, out) in out.chunks_mut(tile).enumerate() {
+            let rows = head.row_slice(t * tile..t * tile + out.len());
+            let y = RowsMut::new(out, 1, rows.rows());
+            match self.env.integer {
+                true => matvec(self.env.ctx, x, &rows, y, Write::Set, self.buffers.scratch.panels),
+                false => matmul(self.env.ctx, x, &rows, y, Write::Set, self.buffers.scratch.panels),
+            }
+            self.model.done_with(&rows);
         }
     }
 

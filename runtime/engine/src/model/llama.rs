@@ -1,6 +1,6 @@
 //! A Llama-family model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains.
 
-use super::{Geometry, ModelError};
+use super::{Geometry, ModelError, Stream};
 use crate::dual::Rope;
 use crate::gguf::{Gguf, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
@@ -71,14 +71,25 @@ pub struct Llama<'m> {
     final_norm: Vec<f32>,
     head: Matrix<'m>,
     rope_factors: Vec<f32>,
+    stream: Option<Stream<'m>>,
 }
 
 impl<'m> Llama<'m> {
     /// Checks every tensor the model needs against the metadata. Reads headers and norm gains, no other weight.
     pub fn load(gguf: &Gguf<'m>) -> Result<Self, ModelError> {
+        Self::read(gguf, None)
+    }
+
+    /// The same with weights that `stream` may take out of memory between their uses.
+    pub fn load_streamed(gguf: &Gguf<'m>, stream: Stream<'m>) -> Result<Self, ModelError> {
+        Self::read(gguf, Some(stream))
+    }
+
+    fn read(gguf: &Gguf<'m>, stream: Option<Stream<'m>>) -> Result<Self, ModelError> {
         let geometry = Geometry::read(gguf)?;
         let matrix = |name: &str, rows: usize, cols: usize| matrix(gguf, name, rows, cols);
-        let gain = |name: String| vector(gguf, &name, geometry.width);
+        let vector = |name: &str, len: usize| vector(gguf, name, len, stream.as_ref());
+        let gain = |name: String| vector(&name, geometry.width);
         let mut blocks = Vec::new();
         for b in 0..geometry.blocks {
             let [q, k, v, o, gate, up, down] = Module::ALL.map(|module| {
@@ -97,7 +108,7 @@ impl<'m> Llama<'m> {
             None => embedding,
         };
         let rope_factors = match gguf.tensor("rope_freqs.weight") {
-            Some(_) => vector(gguf, "rope_freqs.weight", geometry.rope_dims / 2)?,
+            Some(_) => vector("rope_freqs.weight", geometry.rope_dims / 2)?,
             None => vec![geometry.rope_scale; geometry.rope_dims / 2],
         };
         Ok(Self {
@@ -107,7 +118,32 @@ impl<'m> Llama<'m> {
             final_norm: gain("output_norm.weight".to_owned())?,
             head,
             rope_factors,
+            stream,
         })
+    }
+
+    /// Where its weights are, if that was left to a stream.
+    pub fn stream(&self) -> Option<&Stream<'m>> {
+        self.stream.as_ref()
+    }
+
+    /// Tells that block `b` is about to be used: the next one is read meanwhile.
+    pub(crate) fn enter(&self, b: usize) {
+        if let (Some(stream), Some(next)) = (&self.stream, self.blocks.get(b + 1)) {
+            stream.soon(&next.linears);
+        }
+    }
+
+    /// Tells that block `b` is not needed for a while.
+    pub(crate) fn leave(&self, b: usize) {
+        self.blocks[b].linears.iter().for_each(|m| self.done_with(m));
+    }
+
+    /// Tells that `weights`, a matrix of this model or some rows of one, are not needed for a while.
+    pub(crate) fn done_with(&self, weights: &Matrix<'_>) {
+        if let Some(stream) = &self.stream {
+            stream.release(weights.bytes());
+        }
     }
 
     /// Its shape.
@@ -163,10 +199,19 @@ fn matrix<'m>(gguf: &Gguf<'m>, name: &str, rows: usize, cols: usize) -> Result<M
         .map_err(|source| ModelError::Weight { tensor: name.to_owned(), source })
 }
 
-fn vector(gguf: &Gguf<'_>, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+/// A vector, copied; its pages need not stay.
+fn vector<'m>(
+    gguf: &Gguf<'m>,
+    name: &str,
+    len: usize,
+    stream: Option<&Stream<'m>>,
+) -> Result<Vec<f32>, ModelError> {
     let tensor = matrix(gguf, name, 1, len)?;
     debug_assert!(matches!(tensor.ty(), TensorType::F32 | TensorType::F16 | TensorType::BF16));
     let mut values = vec![0.0; len];
     dequantize(Isa::Scalar, &tensor, 0..1, &mut values);
+    if let Some(stream) = stream {
+        stream.release(tensor.bytes());
+    }
     Ok(values)
 }

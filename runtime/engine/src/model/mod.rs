@@ -7,11 +7,13 @@ mod forward;
 mod geometry;
 mod layout;
 mod llama;
+mod stream;
 
 pub use cache::KvCache;
 pub use decode::{GenerateError, Generator};
 pub use error::ModelError;
-pub use forward::{Pass, PassInput};
+pub use forward::{Pass, PassInput, STREAMED_TILE};
 pub use geometry::Geometry;
 pub use layout::{PassLayout, PassSize};
 pub use llama::{Block, Llama, Module};
+pub use stream::{Stream, WeightBytes};

@@ -5,13 +5,13 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use sprig_engine::dual::TensorId;
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, PassLayout};
+use sprig_engine::model::{Llama, Module, PassLayout, WeightBytes};
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::{Cut, Forward};
 use sprig_learn::optimiser::Rule;
-use sprig_learn::planner::{Tuning, Workload};
+use sprig_learn::planner::{Residency, Tuning, Workload};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::Session;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub const ADAMW: Rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, de
 
 /// The model and a data set of 8 examples for each objective; made once, alive to the end of the process.
 pub struct World {
-    pub bytes: &'static [u8],
+    pub weights: WeightBytes,
     pub model: Llama<'static>,
     pub lm: DataSet,
     pub label: DataSet,
@@ -59,7 +59,8 @@ pub static WORLD: LazyLock<World> = LazyLock::new(|| {
         let label = ["t", "a", "s"][i % 3];
         format!(r#"{{"text": "{text}", "label": "{label}"}}"#)
     });
-    World { bytes, model: Llama::load(&gguf).unwrap(), lm, label }
+    let model = Llama::load(&gguf).unwrap();
+    World { weights: WeightBytes::read(&gguf, model.geometry()).unwrap(), model, lm, label }
 });
 
 pub fn both_objectives() -> [&'static DataSet; 2] {
@@ -108,10 +109,18 @@ pub fn workload(
         data: Bytes(data.bytes() as u64),
         examples: data.len(),
         prefix: false,
+        residency: Residency::Auto,
+        loading: Bytes::ZERO,
     }
 }
 
-/// A session for passes of up to `cut`, as the planner lays them out.
+/// The layout of passes of `tuning`, as the planner makes it.
+pub fn layout(ctx: &Ctx, data: &DataSet, spec: &AdapterSpec, tuning: &Tuning) -> PassLayout {
+    let work = workload(data, spec, tuning.cut.examples, tuning.cut.tangents, ctx.pool.threads());
+    PassLayout::new(WORLD.model.geometry(), tuning.pass(WORLD.model.geometry(), &work))
+}
+
+/// A session for passes of up to `cut`.
 pub fn session(
     ctx: &'static Ctx,
     data: &DataSet,
@@ -119,9 +128,8 @@ pub fn session(
     cut: Cut,
     prefix: Option<PrefixCache>,
 ) -> Session<'static> {
-    let work = workload(data, spec, cut.examples, cut.tangents, ctx.pool.threads());
-    let tuning = Tuning { cut, panel_rows: ctx.panel_rows() };
-    let layout = PassLayout::new(WORLD.model.geometry(), tuning.pass(WORLD.model.geometry(), &work));
+    let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
+    let layout = layout(ctx, data, spec, &tuning);
     Session::new(&WORLD.model, ctx, layout, LENGTH, cut.examples, prefix).unwrap()
 }
 
