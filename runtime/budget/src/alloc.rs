@@ -3,13 +3,15 @@
 
 pub use crate::sys::{CountingAllocator, limit_arenas, release_free_memory};
 use crate::{BudgetError, Bytes};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 // Relaxed everywhere: these are statistics, and no other memory is read on the strength of them.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Exit code when the system refuses memory; 0 leaves it to the language's abort.
+static EXIT: AtomicI32 = AtomicI32::new(0);
 
 /// Bytes allocated now, as asked for (the allocator's own overhead is not in it).
 pub fn current() -> Bytes {
@@ -43,6 +45,28 @@ pub fn set_soft_limit(limit: Bytes) {
 pub fn check() -> Result<(), BudgetError> {
     let (heap, limit) = (current(), Bytes(LIMIT.load(Relaxed)));
     if heap > limit { Err(BudgetError::HeapLimit { heap, limit }) } else { Ok(()) }
+}
+
+/// From now on, an allocation that the system refuses ends the process with `code` and one line on standard
+/// error, instead of an abort: the data limit ([`crate::process::set_data_limit`]) is the last guard of a
+/// budget, and whoever started the process should see which guard it was.
+pub fn exit_when_refused(code: i32) {
+    EXIT.store(code, Relaxed);
+}
+
+/// Runs `attempt`, whose allocations may be refused and handled.
+pub(crate) fn attempt<T>(attempt: impl FnOnce() -> T) -> T {
+    let code = EXIT.swap(0, Relaxed);
+    let result = attempt();
+    EXIT.store(code, Relaxed);
+    result
+}
+
+pub(crate) fn refused(bytes: usize) {
+    let code = EXIT.load(Relaxed);
+    if code != 0 {
+        crate::sys::exit_refused(bytes, code);
+    }
 }
 
 pub(crate) fn grew(bytes: usize) {

@@ -1,10 +1,12 @@
 //! One allocation made once, handed out in aligned slices.
 
-use crate::{BudgetError, Bytes};
+use crate::{BudgetError, Bytes, alloc};
 use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
 
 /// A cache line, and the alignment of every piece.
 const LINE: usize = 64;
+/// No kernel of a board has smaller pages.
+const SMALLEST_PAGE: usize = 4096;
 /// Values of f32 in a line.
 const LANES: usize = LINE / size_of::<f32>();
 
@@ -17,7 +19,7 @@ pub const fn bytes_for<T>(n: usize) -> Bytes {
     Bytes(Bytes::of::<T>(n).0.div_ceil(LINE as u64).saturating_mul(LINE as u64))
 }
 
-/// Zeroed, 64-byte aligned f32 memory. Its pages are touched when it is made, so the process holds
+/// 64-byte aligned f32 memory. Its pages are touched when it is made, so the process holds
 /// all of it from then on and no later step can find the memory gone.
 pub struct Arena {
     lines: Vec<Line>,
@@ -30,9 +32,14 @@ impl Arena {
     /// # Errors
     /// [`BudgetError::OutOfMemory`] if the system refuses.
     pub fn new(size: Bytes) -> Result<Arena, BudgetError> {
-        let lines = bytemuck::allocation::try_zeroed_vec(size.as_usize().div_ceil(LINE))
+        let lines = alloc::attempt(|| bytemuck::allocation::try_zeroed_vec(size.as_usize().div_ceil(LINE)))
             .map_err(|()| BudgetError::OutOfMemory { asked: size })?;
-        Ok(Arena { lines, high_water: 0 })
+        let mut arena = Arena { lines, high_water: 0 };
+        for line in arena.lines.iter_mut().step_by(SMALLEST_PAGE / LINE) {
+            // A page of zeros is not ours until it is written to, and a zero that the compiler knows is not written.
+            std::hint::black_box(&mut line.0)[0] = std::hint::black_box(0.0);
+        }
+        Ok(arena)
     }
 
     /// Its size.
@@ -45,8 +52,7 @@ impl Arena {
         Bytes::of::<f32>(self.high_water)
     }
 
-    /// The whole arena, to take pieces from. What an earlier stack left is still there: pieces are
-    /// zero only the first time.
+    /// The whole arena, to take pieces from. What an earlier stack left is still there.
     pub fn stack(&mut self) -> Stack<'_> {
         let rest: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
         Stack { planned: rest.len(), rest, high_water: &mut self.high_water }

@@ -9,8 +9,10 @@ use std::path::Path;
 pub struct CgroupMemory {
     /// The tightest limit of the group and its ancestors; `None` if there is none.
     pub limit: Option<Bytes>,
-    /// What the group uses, page cache included.
+    /// What the group with that limit uses, page cache included.
     pub used: Option<Bytes>,
+    /// The page cache in it.
+    pub cache: Option<Bytes>,
 }
 
 /// The cgroup of this process, as `/proc/self/cgroup` and `/sys/fs/cgroup` tell it.
@@ -51,10 +53,24 @@ fn walk(mount: &Path, path: &str, limit: &str, used: &str) -> CgroupMemory {
         let number = |file| read_small(&group.join(file), |text| text.trim().parse::<u64>().ok());
         // Version 2 writes "max" for no limit; version 1 the largest page-aligned i64.
         let this = number(limit).filter(|n| *n < 1 << 62).map(Bytes);
-        memory.limit = [memory.limit, this].into_iter().flatten().min();
-        memory.used = memory.used.or_else(|| number(used).map(Bytes));
+        let tighter = this.is_some_and(|this| memory.limit.is_none_or(|limit| this < limit));
+        if tighter || memory.used.is_none() {
+            memory.limit = this.or(memory.limit);
+            memory.used = number(used).map(Bytes).or(memory.used);
+            memory.cache = read_small(&group.join("memory.stat"), file_pages).or(memory.cache);
+        }
     }
     memory
+}
+
+/// Pages of files in a `memory.stat`; version 1 also counts those of the groups below, under `total_`.
+fn file_pages(text: &str) -> Option<Bytes> {
+    let line = |key: &str| {
+        let fields = text.lines().filter_map(|line| line.split_once(' '));
+        fields.filter(|(name, _)| *name == key).find_map(|(_, n)| n.trim().parse::<u64>().ok())
+    };
+    let either = |key: &str| line(&format!("total_{key}")).or_else(|| line(key));
+    Some(Bytes(either("inactive_file")?.saturating_add(either("active_file")?)))
 }
 
 #[cfg(test)]
@@ -80,15 +96,27 @@ mod tests {
             ("system.slice/sprig.service/memory.current", "104857600\n"),
         ]);
         let got = cgroup_at(root.path(), "0::/system.slice/sprig.service\n");
-        assert_eq!(got, CgroupMemory { limit: Some(Bytes::mib(300)), used: Some(Bytes::mib(100)) });
+        assert_eq!(
+            got,
+            CgroupMemory { limit: Some(Bytes::mib(300)), used: Some(Bytes::mib(100)), cache: None }
+        );
     }
 
     #[test]
     fn version_1_in_a_container_falls_back_to_the_mount() {
-        let root =
-            tree(&[("memory/memory.limit_in_bytes", "268435456"), ("memory/memory.usage_in_bytes", "4096")]);
+        let root = tree(&[
+            ("memory/memory.limit_in_bytes", "268435456"),
+            ("memory/memory.usage_in_bytes", "4096"),
+            (
+                "memory/memory.stat",
+                "cache 9\ninactive_file 1\nactive_file 2\ntotal_inactive_file 3\ntotal_active_file 4\n",
+            ),
+        ]);
         let got = cgroup_at(root.path(), "9:name=systemd:/\n4:cpu,memory:/docker/0123\n0::/\n");
-        assert_eq!(got, CgroupMemory { limit: Some(Bytes::mib(256)), used: Some(Bytes(4096)) });
+        assert_eq!(
+            got,
+            CgroupMemory { limit: Some(Bytes::mib(256)), used: Some(Bytes(4096)), cache: Some(Bytes(7)) }
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cgroup;
 mod error;
 mod ladder;
 mod plan;
+pub mod pressure;
 pub mod process;
 mod size;
 mod sys;

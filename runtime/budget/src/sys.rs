@@ -3,7 +3,7 @@
 
 use crate::{Bytes, alloc};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::io;
+use std::io::{self, Write};
 
 /// The system allocator, counting. Install it with `#[global_allocator]` in the binary; read the
 /// counts through [`alloc`].
@@ -15,8 +15,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc`.
         let block = unsafe { System.alloc(layout) };
-        if !block.is_null() {
-            alloc::grew(layout.size());
+        match block.is_null() {
+            false => alloc::grew(layout.size()),
+            true => alloc::refused(layout.size()),
         }
         block
     }
@@ -24,8 +25,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         let block = unsafe { System.alloc_zeroed(layout) };
-        if !block.is_null() {
-            alloc::grew(layout.size());
+        match block.is_null() {
+            false => alloc::grew(layout.size()),
+            true => alloc::refused(layout.size()),
         }
         block
     }
@@ -43,9 +45,25 @@ unsafe impl GlobalAlloc for CountingAllocator {
             // Old and new may both be alive for a moment, so the old is taken off last.
             alloc::grew(new_size);
             alloc::shrank(layout.size());
+        } else {
+            alloc::refused(new_size);
         }
         moved
     }
+}
+
+/// Says on standard error that `bytes` were refused and ends the process, without allocating.
+pub(crate) fn exit_refused(bytes: usize, code: i32) -> ! {
+    let mut line = [0u8; 160];
+    let mut rest = &mut line[..];
+    let _ = writeln!(
+        rest,
+        "sprig: the system refused {bytes} bytes of memory; a checkpoint, if any, is kept: go on with --resume"
+    );
+    let left = rest.len();
+    let _ = io::stderr().write_all(&line[..line.len() - left]);
+    // SAFETY: `_exit` takes an integer and does not return; nothing is left to be written or freed.
+    unsafe { libc::_exit(code) }
 }
 
 /// Gives free heap pages back to the kernel, so that the resident size shows what is in use.

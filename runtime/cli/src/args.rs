@@ -169,6 +169,13 @@ pub struct TrainArgs {
     /// Most bytes on disk for the activations below the adapted blocks; 0 to compute them anew each time
     #[arg(long, value_name = "SIZE", default_value = "512MiB")]
     pub prefix_cache: Size,
+    /// Most bytes of heap; past it the run ends with a checkpoint, and a little later the kernel refuses more
+    /// [default: what the budget leaves beside the weights]
+    #[arg(long, value_name = "SIZE")]
+    pub heap_limit: Option<Size>,
+    /// Go on as planned when other processes need memory, instead of holding less until they are done
+    #[arg(long)]
+    pub ignore_pressure: bool,
 }
 
 #[derive(Debug, Args)]

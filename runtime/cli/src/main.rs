@@ -18,6 +18,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     alloc::limit_arenas();
+    alloc::exit_when_refused(Exit::Budget as i32);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -5,6 +5,8 @@
 
 #[path = "commands/bad_input.rs"]
 mod bad_input;
+#[path = "commands/memory.rs"]
+mod memory;
 #[path = "commands/plan.rs"]
 mod plan;
 #[path = "commands/real_model.rs"]

@@ -5,7 +5,9 @@ pub mod infer;
 pub mod plan;
 pub mod record;
 pub mod report;
+mod steplog;
 pub mod train;
+mod watch;
 
 /// Lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {

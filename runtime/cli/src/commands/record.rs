@@ -1,6 +1,7 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
 use super::hex;
+use super::steplog::StepLog;
 use crate::args::TrainArgs;
 use crate::exit::{Exit, Failure};
 use crate::report::{self, RunRecord};
@@ -21,16 +22,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Memory samples kept over a run.
 const SAMPLES: usize = 512;
 
+/// Moves for memory pressure kept; a run on a machine that is always short of memory has no end of them.
+const MOVES: usize = 64;
+
 /// Numbers of a run under way.
 pub struct Recorder {
     budget: Bytes,
     baseline: Status,
     timeline: Timeline,
     started: u64,
-    steps: Vec<report::Step>,
+    steps: StepLog,
     tokens: u64,
     forward_ms: Vec<f64>,
     mapped: Bytes,
+    moves: Vec<report::Moved>,
     /// Evaluation before the first step.
     pub eval_before: Option<Evaluation>,
     /// Evaluation after the last.
@@ -41,7 +46,7 @@ pub struct Recorder {
 #[derive(Serialize, Deserialize)]
 struct Notes {
     started: u64,
-    steps: Vec<report::Step>,
+    steps: StepLog,
     tokens: u64,
     eval_before: Option<Evaluation>,
 }
@@ -54,10 +59,11 @@ impl Recorder {
             baseline,
             timeline: Timeline::new(SAMPLES),
             started: now(),
-            steps: Vec::new(),
+            steps: StepLog::new(),
             tokens: 0,
             forward_ms: Vec::new(),
             mapped: Bytes::ZERO,
+            moves: Vec::new(),
             eval_before: None,
             eval_after: None,
         }
@@ -73,7 +79,7 @@ impl Recorder {
     /// Takes up the notes of a checkpoint; unreadable ones only cost the report its past.
     pub fn restore(&mut self, notes: &str) {
         if let Ok(notes) = serde_json::from_str::<Notes>(notes) {
-            (self.started, self.steps, self.tokens) = (notes.started, notes.steps, notes.tokens);
+            (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
             self.eval_before = notes.eval_before;
         }
     }
@@ -91,6 +97,15 @@ impl Recorder {
         self.timeline.record(report.step);
         let file = process::status().file.unwrap_or_default();
         self.mapped = self.mapped.max(file);
+    }
+
+    /// A move up or down the ladder before the step after `step`.
+    pub fn moved(&mut self, step: u64, plan: &Plan) {
+        if self.moves.len() < MOVES {
+            let rungs: Vec<_> = plan.ladder.iter().map(|r| r.why.as_str()).collect();
+            let what = if rungs.is_empty() { "as planned".to_owned() } else { rungs.join("; ") };
+            self.moves.push(report::Moved { step, plan: plan.total(), what });
+        }
     }
 
     /// The event of the newest step.
@@ -170,13 +185,14 @@ impl Recorder {
             plan: plan.clone(),
             measured: self.measured(plan, &status),
             timeline: self.timeline.iter().copied().collect(),
-            steps: self.steps.clone(),
+            steps: self.steps.steps(),
+            moves: self.moves.clone(),
             eval_before: self.eval_before.map(evaluation),
             eval_after: self.eval_after.map(evaluation),
             speed: report::Speed {
                 tokens_per_s: self.tokens_per_s(),
                 step_ms_median: self.median_ms(),
-                step_ms_p95: quantile(self.steps.iter().map(|s| s.ms).collect(), 0.95),
+                step_ms_p95: quantile(self.steps.times(), 0.95),
                 forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
             },
             scalars: report::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
@@ -190,7 +206,7 @@ impl Recorder {
     pub fn done_event(&self, record: &RunRecord) -> Value {
         let loss = |step: Option<&report::Step>| step.map(|s| s.loss);
         json!({
-            "event": "done", "steps": self.steps.len(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
+            "event": "done", "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
             "eval_before": self.eval_before, "eval_after": self.eval_after,
             "plan_bytes": record.plan.total(), "budget_bytes": self.budget,
             "peak_rss_bytes": record.measured.peak_rss, "peak_heap_bytes": record.measured.peak_heap,
@@ -204,7 +220,7 @@ impl Recorder {
         format!(
             "wrote {}: {} steps, {:.0} tokens/s, peak {} of {} (planned {})",
             out.display(),
-            self.steps.len(),
+            self.steps.count(),
             record.speed.tokens_per_s,
             record.measured.peak_rss,
             self.budget,
@@ -232,11 +248,11 @@ impl Recorder {
     }
 
     fn tokens_per_s(&self) -> f64 {
-        self.tokens as f64 / (self.steps.iter().map(|s| s.ms).sum::<f64>() / 1e3).max(1e-9)
+        self.tokens as f64 / (self.steps.total_ms() / 1e3).max(1e-9)
     }
 
     fn median_ms(&self) -> f64 {
-        quantile(self.steps.iter().map(|s| s.ms).collect(), 0.5)
+        quantile(self.steps.times(), 0.5)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::eval::{candidates, describe, judge, load_options};
 use super::hex;
 use super::plan::workload;
+use super::watch::{Watch, set_guards};
 use crate::args::{DecayArg, DirectionsArg, FamilyArg, OptimizerArg, TrainArgs};
 use crate::commands::record::Recorder;
 use crate::exit::{Exit, Failure};
@@ -53,10 +54,13 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let key = settings.forward.run_key;
     let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;
+    set_guards(&plan, args.heap_limit.map(|limit| limit.resolve(plan.budget)))?;
     let prefix = prefix_cache(args, &spec, &work, &geometry);
     let layout = PassLayout::new(&geometry, tuning.pass(&geometry, &work));
     let session = Session::new(&model, &ctx, layout, work.length, work.batch, prefix)?;
     let mut trainer = Trainer::new(session, adapter, &data, settings, tuning.cut)?;
+    let (weights, header) = (open::weights(&map, &gguf, &geometry)?, open::header_bytes(&gguf));
+    let mut watch = Watch::new(&geometry, weights, header, &work, tuning, &plan, !args.ignore_pressure);
 
     let fingerprint = fingerprint(args, &settings, &spec, &digest, &data, work.length);
     let checkpoint_path = beside(&args.out, "ckpt");
@@ -102,7 +106,15 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
 
     output.begin("training", args.steps, trainer.state().step);
     while trainer.state().step < args.steps {
-        alloc::check()?;
+        if let Err(error) = alloc::check() {
+            save(&trainer, &recorder)?;
+            return Err(error.into());
+        }
+        if let Some(moved) = watch.look(&mut trainer)? {
+            let step = trainer.state().step;
+            output.event(moved.event(step), || Some(moved.line()));
+            recorder.moved(step, &moved.plan);
+        }
         let start = Instant::now();
         let report = trainer.step()?;
         recorder.step(&report, start.elapsed());
@@ -130,7 +142,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     if let Some(held_out) = &held_out {
         let (session, adapter) = trainer.session();
         let Some(found) =
-            judge(session, Some(adapter), held_out, tuning.cut, "after", &mut output, &interrupt)?
+            judge(session, Some(adapter), held_out, watch.tuning().cut, "after", &mut output, &interrupt)?
         else {
             save(&trainer, &recorder)?;
             return stopped(&output, args.steps);

@@ -41,6 +41,9 @@ pub struct RunRecord {
     /// Heap and resident memory over time.
     pub timeline: Vec<Sample>,
     pub steps: Vec<Step>,
+    /// Moves up and down the ladder for memory pressure.
+    #[serde(default)]
+    pub moves: Vec<Moved>,
     pub eval_before: Option<Evaluation>,
     pub eval_after: Option<Evaluation>,
     pub speed: Speed,
@@ -111,6 +114,17 @@ pub struct Measured {
     /// Measured peak of a region of the plan, by its name; those that cannot be told apart are left out.
     #[serde(default)]
     pub regions: BTreeMap<String, Bytes>,
+}
+
+/// A move up or down the ladder while the run was under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Steps taken before it.
+    pub step: u64,
+    /// Bytes planned from then on.
+    pub plan: Bytes,
+    /// Rungs taken, or that there are none.
+    pub what: String,
 }
 
 /// One optimiser step.

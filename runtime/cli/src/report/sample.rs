@@ -108,6 +108,7 @@ pub fn record() -> RunRecord {
         },
         timeline,
         steps,
+        moves: vec![Moved { step: 17, plan: Bytes::mib(90), what: "2 examples a pass instead of 4".into() }],
         eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)) }),
         eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)) }),
         speed: Speed {

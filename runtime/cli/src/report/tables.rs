@@ -21,6 +21,15 @@ pub fn ladder(run: &RunRecord) -> Markup {
                 }
             } }
         }
+        @if !run.moves.is_empty() {
+            p { "Other processes needed memory, and the run stepped aside for them:" }
+            div.wide { table.numbers {
+                thead { tr { th.num scope="col" { "after step" } th.num scope="col" { "planned" } th scope="col" { "how" } } }
+                tbody { @for moved in &run.moves {
+                    tr { td.num { (moved.step) } td.num { (moved.plan) } td { (moved.what) } }
+                } }
+            } }
+        }
         p.note { "The smallest budget this run could be squeezed into is " strong { (plan.smallest_budget) } "." }
     }
 }

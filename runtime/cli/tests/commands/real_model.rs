@@ -2,7 +2,7 @@ use crate::scene::{Scene, number};
 use std::path::{Path, PathBuf};
 
 /// SmolLM2-135M-Instruct in Q4_1.
-fn model() -> PathBuf {
+pub fn model() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let usual = || workspace.join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     let path = std::env::var_os("SPRIG_MODEL").map_or_else(usual, PathBuf::from);

@@ -1,0 +1,157 @@
+//! The guards behind the plan, and stepping aside for others, on real limits of the kernel.
+
+use crate::scene::{Scene, number};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+const TRAIN: &str = "train --model tiny.gguf --task lm --raw --data lm.jsonl --steps 8 --batch 2 --threads 2 \
+     --checkpoint-every 2 --json";
+
+#[test]
+fn a_heap_past_its_limit_ends_with_a_checkpoint_that_goes_on() {
+    let scene = Scene::new();
+    scene.done(&format!("{TRAIN} --out straight.gguf"));
+    scene.fails(
+        4,
+        &format!("{TRAIN} --out a.gguf --heap-limit 64KiB"),
+        &["heap", "64.0 KiB", "raise the budget"],
+    );
+    assert!(scene.has("a.gguf.ckpt") && !scene.has("a.gguf"));
+    let resumed = scene.done(&format!("{TRAIN} --out a.gguf --resume"));
+    assert!(resumed.events().iter().any(|e| e["event"] == "resumed"));
+    assert!(scene.bytes("a.gguf") == scene.bytes("straight.gguf"));
+}
+
+/// The kernel's own limit, from far too little to plenty: at each the run either ends well or says what happened, and
+/// what a checkpoint held before is still there.
+#[test]
+fn what_the_kernel_refuses_is_said_and_costs_no_checkpoint() {
+    let scene = Scene::new();
+    scene.done(&format!("{TRAIN} --out straight.gguf"));
+    scene.fails(4, &format!("{TRAIN} --out a.gguf --heap-limit 64KiB"), &[]);
+    let checkpoint = scene.bytes("a.gguf.ckpt");
+    let (mut refused, mut done) = (0, 0);
+    for kib in (8..=28).map(|i| 128 * i) {
+        let line =
+            format!("ulimit -d {kib}; exec {} {TRAIN} --out a.gguf --resume", env!("CARGO_BIN_EXE_sprig"));
+        let output = Command::new("sh").args(["-c", &line]).current_dir(scene.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => {
+                done += 1;
+                assert!(scene.bytes("a.gguf") == scene.bytes("straight.gguf"));
+                fs::remove_file(scene.path("a.gguf")).unwrap();
+            }
+            Some(4) => {
+                refused += 1;
+                assert!(said.starts_with("sprig: ") && said.contains("system"), "{kib} KiB: {said}");
+            }
+            other => panic!("{kib} KiB: {other:?}: {said}"),
+        }
+        fs::write(scene.path("a.gguf.ckpt"), &checkpoint).unwrap();
+    }
+    assert!(refused > 0 && done > 0, "{refused} refused, {done} done");
+}
+
+/// Two processes in one memory cgroup: when the other one takes what is left, the run holds less; when it is gone, the
+/// run holds as much as before; and the result is the undisturbed run's.
+#[test]
+fn a_burst_by_another_process_slows_the_run_and_does_not_kill_it() {
+    let Some(group) = Group::new(320 << 20) else {
+        println!("skipped: this machine lets this user make no memory cgroup");
+        return;
+    };
+    let (scene, model) = (Scene::new(), crate::real_model::model());
+    let line = |steps: u32, name: &str| {
+        format!(
+            "train --model {} --task label --data label.jsonl --steps {steps} --batch 4 --threads 2 --json \
+             --layers 28..30 --checkpoint-every 0 --budget 200MiB --out {name}.gguf",
+            model.display()
+        )
+    };
+    const STEPS: u32 = 120;
+    scene.done(&line(STEPS, "alone"));
+    let (mut run, lines) = scene.start(&line(STEPS, "disturbed"));
+    group.add(run.id());
+    let (mut burst, mut events): (Option<Child>, Vec<Value>) = (None, Vec::new());
+    for line in lines {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if event["event"] == "step" && number(&event, "step") == 5.0 {
+            burst = Some(group.hog());
+        }
+        events.push(event);
+        let down = events.iter().any(|e| e["event"] == "pressure");
+        if down && let Some(mut hog) = burst.take() {
+            hog.kill().unwrap();
+            hog.wait().unwrap();
+        }
+    }
+    if let Some(mut hog) = burst {
+        hog.kill().unwrap();
+        hog.wait().unwrap();
+    }
+    assert!(run.wait().unwrap().success(), "{:?}", events.last());
+    let plans: Vec<f64> =
+        events.iter().filter(|e| e["event"] == "pressure").map(|e| number(e, "plan_bytes")).collect();
+    println!("planned bytes after each move: {plans:?}");
+    let whole = number(&events[0]["plan"], "total_bytes");
+    assert!(
+        plans.first().is_some_and(|&plan| plan < whole),
+        "the run never stepped aside: {whole}, {plans:?}"
+    );
+    assert!(scene.bytes("alone.gguf") == scene.bytes("disturbed.gguf"), "the adapters differ");
+}
+
+/// A memory cgroup of version 1 or 2 with a limit and no swap; removed when dropped.
+struct Group {
+    folder: PathBuf,
+    limit: u64,
+    /// Names of the files: limit, swap, use.
+    files: [&'static str; 3],
+}
+
+impl Group {
+    fn new(limit: u64) -> Option<Self> {
+        let name = format!("sprig-test-{}", std::process::id());
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        let (folder, files) = if v1.join("memory.limit_in_bytes").exists() {
+            (v1.join(name), ["memory.limit_in_bytes", "memory.swappiness", "memory.usage_in_bytes"])
+        } else {
+            (Path::new("/sys/fs/cgroup").join(name), ["memory.max", "memory.swap.max", "memory.current"])
+        };
+        fs::create_dir(&folder).ok()?;
+        let group = Self { folder, limit, files };
+        fs::write(group.folder.join(files[0]), limit.to_string()).ok()?;
+        let _ = fs::write(group.folder.join(files[1]), "0");
+        Some(group)
+    }
+
+    fn add(&self, pid: u32) {
+        fs::write(self.folder.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+
+    /// A process in the group that takes all but 8 MiB of what is left, and keeps it until it is killed.
+    fn hog(&self) -> Child {
+        let read = |file: &str| fs::read_to_string(self.folder.join(file)).unwrap();
+        let used: u64 = read(self.files[2]).trim().parse().unwrap();
+        // Version 1 lists each count twice, its own and `total_`, which are the same in a group without groups.
+        let stat = read("memory.stat");
+        let cached =
+            stat.lines().filter(|l| l.starts_with("inactive_file ") || l.starts_with("active_file "));
+        let cache: u64 = cached.map(|l| l.split_once(' ').unwrap().1.parse::<u64>().unwrap()).sum();
+        let bytes = self.limit - (used - cache) - (8 << 20);
+        let script = format!(
+            "echo $$ > {}/cgroup.procs; exec perl -e 'vec($x, {bytes}, 8) = 1; sleep 99'",
+            self.folder.display()
+        );
+        Command::new("sh").args(["-c", &script]).spawn().unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
