@@ -98,6 +98,20 @@ impl<'a> Pass<'a> {
         &mut self.buffers.residual[..n]
     }
 
+    /// The residual stream while it is plain, and as much room behind it, which nothing uses until the stream gets its
+    /// tangents: for rows that are already known while others are computed. There is room only if K > 0.
+    pub fn hidden_and_spare(&mut self) -> (&mut [f32], &mut [f32]) {
+        let n = self.env.batch.positions() * self.model.geometry().width;
+        let (hidden, rest) = self.buffers.residual.split_at_mut(n);
+        (hidden, &mut rest[..n])
+    }
+
+    /// Goes on with `batch`, which must fit the layout, while the residual stream is plain. Its rows stay as they are:
+    /// they are the caller's to arrange.
+    pub fn change_batch(&mut self, batch: Batch<'a>) {
+        self.env.batch = batch;
+    }
+
     /// Runs blocks `range`.
     pub fn blocks(&mut self, range: std::ops::Range<usize>) -> Result<(), BudgetError> {
         for b in range {

@@ -132,14 +132,18 @@ impl DataSet {
     /// `i` is not below [`len`](Self::len).
     pub fn example(&self, i: usize) -> Example<'_> {
         let entry = self.entries[i];
-        let begin = if i == 0 { 0 } else { self.entries[i - 1].end };
-        let tokens = &self.tokens[begin as usize..entry.end as usize];
+        let tokens = &self.tokens[self.tokens_before(i)..entry.end as usize];
         let target = entry.target as usize;
         let target = match entry.candidates as usize {
             0 => Target::Lm { first: target },
             n => Target::Label { row: tokens.len() - 1, candidates: &self.candidates[..n], answer: target },
         };
         Example { tokens, target }
+    }
+
+    /// Tokens of all examples before example `i`, which is at most [`len`](Self::len).
+    pub fn tokens_before(&self, i: usize) -> usize {
+        i.checked_sub(1).map_or(0, |last| self.entries[last].end as usize)
     }
 
     /// Whether tokens are the targets (a language model), rather than one of a few candidates.
