@@ -166,7 +166,8 @@ pub struct TrainArgs {
     /// Steps between checkpoints; 0 for none but on Ctrl-C
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub checkpoint_every: u64,
-    /// Most bytes on disk for the activations below the adapted blocks; 0 to compute them anew each time
+    /// Most bytes on disk, beside --out until the run is complete, for the activations below the adapted blocks; 0 to
+    /// compute them anew each time
     #[arg(long, value_name = "SIZE", default_value = "512MiB")]
     pub prefix_cache: Size,
     /// Most bytes of heap; past it the run ends with a checkpoint, and a little later the kernel refuses more

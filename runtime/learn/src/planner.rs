@@ -32,8 +32,6 @@ pub struct Workload {
     pub threads: usize,
     /// Bytes of the encoded data sets.
     pub data: Bytes,
-    /// Examples in the training data (for the prefix cache's table).
-    pub examples: usize,
     /// Whether a prefix cache is kept.
     pub prefix: bool,
     /// Where the weights may be.
@@ -195,7 +193,7 @@ fn regions(
     if w.prefix {
         regions.push(heap(
             "prefix cache window",
-            PrefixCache::heap_bytes(w.examples, w.length, geometry.width).0,
+            PrefixCache::heap_bytes(w.length, geometry.width, positions, w.batch).0,
         ));
     }
     // Before all this there was the tokenizer; the process never held both.

@@ -58,9 +58,12 @@ impl<'m> Session<'m> {
         layout: PassLayout,
         length: usize,
         examples: usize,
-        prefix: Option<PrefixCache>,
+        mut prefix: Option<PrefixCache>,
     ) -> Result<Self, LearnError> {
         let positions = layout.size().positions;
+        if let Some(cache) = &mut prefix {
+            cache.reserve(positions, examples);
+        }
         let rows = BatchRows {
             tokens: Vec::with_capacity(positions),
             starts: Vec::with_capacity(examples + 1),
@@ -109,6 +112,16 @@ impl<'m> Session<'m> {
         (self.arena.high_water(), self.arena.size())
     }
 
+    /// The cache of the frozen prefix, if there is one.
+    pub fn prefix(&self) -> Option<&PrefixCache> {
+        self.prefix.as_ref()
+    }
+
+    /// The same, to remove it in the end.
+    pub fn prefix_mut(&mut self) -> Option<&mut PrefixCache> {
+        self.prefix.as_mut()
+    }
+
     /// Most positions of one pass.
     pub fn positions(&self) -> usize {
         self.layout.size().positions
@@ -130,8 +143,10 @@ impl<'m> Session<'m> {
     ) -> Result<(), LearnError> {
         self.rows.gather(data, ids);
         let tangents = probe.map_or(0, |p| p.count);
+        let g = self.model.geometry();
+        let batch = Batch::new(&self.rows.tokens, &self.rows.starts, g.vocabulary)?;
         let input = PassInput {
-            batch: Batch::new(&self.rows.tokens, &self.rows.starts, self.model.geometry().vocabulary)?,
+            batch,
             tangents,
             directions: probe.map(|p| &p.directions as &dyn sprig_engine::dual::Directions),
             first_example,
@@ -139,22 +154,15 @@ impl<'m> Session<'m> {
             integer: false,
         };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
-        let blocks = self.model.geometry().blocks;
-        let lowest = if probe.is_some() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        let lowest = if tangents > 0 { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
         match &mut self.prefix {
-            Some(cache) if lowest > 0 => {
-                if !cache.load(ids, &self.rows.starts, pass.hidden()) {
-                    pass.embed();
-                    pass.blocks(0..lowest)?;
-                    cache.store(ids, &self.rows.starts, pass.hidden());
-                }
-            }
+            Some(cache) if lowest > 0 => cache.advance(&mut pass, g, batch, data, ids, lowest)?,
             _ => {
                 pass.embed();
                 pass.blocks(0..lowest)?;
             }
         }
-        pass.blocks(lowest..blocks)?;
+        pass.blocks(lowest..g.blocks)?;
         if data.is_lm() {
             read_lm(&mut pass, &self.rows, tangents, outcomes, derivatives)
         } else {

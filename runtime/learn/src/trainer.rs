@@ -6,6 +6,7 @@ use crate::estimator::{Cut, Forward, Scalars};
 use crate::guard::Guard;
 use crate::optimiser::{Rule, Schedule};
 use crate::planner::Tuning;
+use crate::prefix::PrefixCache;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::model::PassLayout;
@@ -156,6 +157,11 @@ impl<'m, 'd> Trainer<'m, 'd> {
     /// The session, for an evaluation between steps, and the adapter to evaluate.
     pub fn session(&mut self) -> (&mut Session<'m>, &Adapter) {
         (&mut self.session, &self.adapter)
+    }
+
+    /// The cache of the frozen prefix, if there is one.
+    pub fn prefix(&self) -> Option<&PrefixCache> {
+        self.session.prefix()
     }
 
     /// Everything that must survive, with the adapter's values.

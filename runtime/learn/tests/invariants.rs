@@ -19,7 +19,7 @@ use sprig_learn::estimator::{Cut, Scalars};
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::planner::{Tuning, plan};
-use sprig_learn::prefix::PrefixCache;
+use sprig_learn::prefix::{Counts, Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Probe, Session};
 use sprig_learn::trainer::{Settings, State, Trainer};
 use std::path::Path;
@@ -185,34 +185,49 @@ fn residency_and_retuning_change_no_bit() {
 #[test]
 fn the_prefix_cache_changes_no_bit() {
     let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.gguf.prefix");
     let width = WORLD.model.geometry().width;
-    let slot = LENGTH * width * 2;
-    let cache = |dir: &Path, slots: usize| {
-        PrefixCache::new(dir, Bytes((slots * slot) as u64), WORLD.lm.len(), LENGTH, width)
-    };
     for data in both_objectives() {
-        for examples in [4, 1] {
-            let (spec, cut) = (spec(Kind::BOnly, 2..3), Cut { tangents: 2, examples });
-            let run = |prefix: Option<PrefixCache>| {
-                let mut trainer = trainer(ctx(2), data, &spec, ADAMW, cut, prefix);
+        // Header, and for each example a checksum and its rows in f16.
+        let size = |examples| 40 + 8 * examples + 2 * width * data.tokens_before(examples);
+        let cache = |path: &Path, examples: usize| {
+            let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: "any" };
+            let limit = if examples == 0 { 0 } else { size(examples) };
+            PrefixCache::open(path, Bytes(limit as u64), &origin, LENGTH)
+        };
+        for examples in [4, 3, 1] {
+            let cut = Cut { tangents: 2, examples };
+            let run_from = |block: usize, prefix: Option<PrefixCache>| {
+                let mut trainer = trainer(ctx(2), data, &spec(Kind::BOnly, block..3), ADAMW, cut, prefix);
                 take(&mut trainer, 10);
-                result(&trainer)
+                (result(&trainer), trainer.prefix().map(PrefixCache::counts))
             };
-            let full = run(Some(cache(dir.path(), 8)));
-            for (name, other) in [
-                ("half", cache(dir.path(), 4)),
-                ("no", cache(dir.path(), 0)),
-                ("an unwritable", cache(Path::new("/nonexistent"), 8)),
-            ] {
-                assert!(run(Some(other)) == full, "{name} cache, {examples} a pass: another result");
-            }
+            let straight = run_from(2, Some(cache(&path, 0))).0;
+            // 5 epochs of 8 examples, each visited by two passes of 2 tangents.
+            let check = |what: &str, prefix: PrefixCache, hits: u64, corrupt: u64| {
+                let (found, counts) = run_from(2, Some(prefix));
+                assert_eq!(counts, Some(Counts { hits, misses: 80 - hits, corrupt }), "{what}");
+                assert!(found == straight, "{what}, {examples} a pass: another result");
+            };
+            check("a full cache", cache(&path, 8), 72, 0);
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), size(8) as u64);
+            check("what it left", cache(&path, 8), 80, 0);
+            // Every other example damaged: batches are half held, in many patterns.
+            let mut bytes = std::fs::read(&path).unwrap();
+            (0..8).step_by(2).for_each(|e| bytes[size(e) + 20] ^= 4);
+            std::fs::write(&path, &bytes).unwrap();
+            check("a damaged cache", cache(&path, 8), 76, 4);
+            check("a repaired cache", cache(&path, 8), 80, 0);
+            std::fs::remove_file(&path).unwrap();
+            check("a cache of the first half", cache(&path, 4), 36, 0);
+            check("one example of what that left", cache(&path, 1), 10, 0);
+            check("no cache", cache(&path, 0), 0, 0);
+            check("an unwritable cache", cache(Path::new("/nonexistent/prefix"), 8), 0, 0);
             // The test sees the cache: without its rounding, or with other contents, the result is another.
-            assert!(run(None) != full, "the cache rounds nothing");
-            let mut wrong = cache(dir.path(), 8);
-            for id in 0..data.len() {
-                wrong.store(&[id], &[0, LENGTH], &mut vec![0.5; LENGTH * width]);
-            }
-            assert!(run(Some(wrong)) != full, "the cache is never read");
+            assert!(run_from(2, None).0 != straight, "the cache rounds nothing");
+            run_from(1, Some(cache(&path, 8)));
+            assert!(run_from(2, Some(cache(&path, 8))).0 != straight, "the cache is never read");
+            std::fs::remove_file(&path).unwrap();
         }
     }
 }

@@ -39,7 +39,6 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         candidates: candidates(&data),
         threads: args.model.threads(),
         data: Bytes(data.bytes() as u64),
-        examples: 0,
         prefix: false,
         residency: args.model.residency(),
         loading: Bytes(Tokenizer::load_bytes(&gguf)),

@@ -66,7 +66,6 @@ pub fn workload(
         },
         threads: model.threads(),
         data: Bytes::ZERO,
-        examples: 0,
         prefix: false,
         residency: model.residency(),
         loading: Bytes(Tokenizer::load_bytes(gguf)),

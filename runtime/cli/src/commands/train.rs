@@ -23,7 +23,7 @@ use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::planner::{Tuning, Workload, plan};
-use sprig_learn::prefix::PrefixCache;
+use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::Session;
 use sprig_learn::trainer::{Settings, Trainer};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;
     set_guards(&plan, args.heap_limit.map(|limit| limit.resolve(plan.budget)))?;
-    let prefix = prefix_cache(args, &spec, &work, &geometry);
+    let prefix = prefix_cache(args, &spec, &work, &geometry, &digest, &data, &ctx);
     let layout = PassLayout::new(&geometry, tuning.pass(&geometry, &work));
     let session = Session::new(&model, &ctx, layout, work.length, work.batch, prefix)?;
     let mut trainer = Trainer::new(session, adapter, &data, settings, tuning.cut)?;
@@ -170,6 +170,10 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         record.write(path)?;
     }
     let _ = std::fs::remove_file(&checkpoint_path);
+    match trainer.session().0.prefix_mut() {
+        Some(cache) => cache.remove(),
+        None => drop(std::fs::remove_file(beside(&args.out, "prefix"))), // of a run that was given up
+    }
     output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &args.out)));
     Ok(Exit::Done)
 }
@@ -210,7 +214,6 @@ fn make_plan(
         length: longest,
         candidates: candidates(data).max(held_out.and_then(candidates)),
         data: Bytes((data.bytes() + held_out.map_or(0, DataSet::bytes)) as u64),
-        examples: data.len(),
         prefix: cached,
         ..workload(&args.model, gguf, &args.shape, spec, args.records.task.into())
     };
@@ -259,13 +262,23 @@ fn settings(args: &TrainArgs) -> Settings {
     }
 }
 
-fn prefix_cache(args: &TrainArgs, spec: &AdapterSpec, work: &Workload, g: &Geometry) -> Option<PrefixCache> {
+fn prefix_cache(
+    args: &TrainArgs,
+    spec: &AdapterSpec,
+    work: &Workload,
+    g: &Geometry,
+    digest: &str,
+    data: &DataSet,
+    ctx: &Ctx,
+) -> Option<PrefixCache> {
     if spec.layers.start == 0 {
         return None;
     }
     // A share makes no sense of a disk whose size we do not ask; a percentage is taken of the memory at hand.
     let limit = args.prefix_cache.resolve(process::memory_at_hand().unwrap_or(Bytes::ZERO));
-    Some(PrefixCache::new(&folder(&args.out), limit, work.examples, work.length, g.width))
+    let (data, blocks) = (data.digest(), spec.layers.start);
+    let origin = Origin { model: digest, data, blocks, width: g.width, isa: ctx.isa.name() };
+    Some(PrefixCache::open(&beside(&args.out, "prefix"), limit, &origin, work.length))
 }
 
 /// Everything the result depends on, under the names of the flags.

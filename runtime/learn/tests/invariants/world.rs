@@ -107,7 +107,6 @@ pub fn workload(
         candidates: (!data.is_lm()).then(|| data.candidates(0)),
         threads,
         data: Bytes(data.bytes() as u64),
-        examples: data.len(),
         prefix: false,
         residency: Residency::Auto,
         loading: Bytes::ZERO,

@@ -1,0 +1,185 @@
+//! Cache of the frozen prefix on flash: the residual stream at the lowest trainable block, per example, in f16.
+//!
+//! Below that block nothing changes while training, so a second visit to an example may start there; so may the first
+//! one after an interruption, since the file stays beside the output until the run is complete. Every training pass
+//! rounds the stream to f16 at that place, whether it comes from the cache or not: results are bit-identical with a
+//! full cache, a half-full one, a damaged one, a failing disk, or none at all (spec 6.6, T8).
+
+mod slots;
+
+use crate::data::DataSet;
+use crate::error::LearnError;
+use sha2::{Digest, Sha256};
+use slots::{Found, Slots};
+use sprig_budget::Bytes;
+use sprig_engine::dual::Batch;
+use sprig_engine::model::{Geometry, Pass};
+use std::path::Path;
+
+/// The cache of one run.
+pub struct PrefixCache {
+    slots: Slots,
+    missing: Missing,
+    counts: Counts,
+}
+
+/// Everything the cached activations depend on. A file made with anything else is started anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Digest of the model file.
+    pub model: &'a str,
+    /// Digest of the encoded training data.
+    pub data: [u8; 32],
+    /// Blocks that were run: the index of the lowest trainable one.
+    pub blocks: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Name of the kernels' instruction set.
+    pub isa: &'a str,
+}
+
+/// Visits to examples by the passes of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Served from the cache.
+    pub hits: u64,
+    /// Computed.
+    pub misses: u64,
+    /// Those computed because their slot was damaged.
+    pub corrupt: u64,
+}
+
+/// The examples of a batch that are not held; capacity is reserved once.
+#[derive(Default)]
+struct Missing {
+    /// Their places in the batch, ascending.
+    places: Vec<usize>,
+    tokens: Vec<u32>,
+    starts: Vec<usize>,
+}
+
+impl PrefixCache {
+    /// A cache in the file `path` of at most `limit` bytes, for examples of up to `length` tokens. Slots lie in the
+    /// order of the data: what fits is its beginning. Never fails: without a usable file the cache only rounds.
+    pub fn open(path: &Path, limit: Bytes, origin: &Origin<'_>, length: usize) -> Self {
+        Self {
+            slots: Slots::open(path, limit, &origin.key(), length, origin.width),
+            missing: Missing::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Heap bytes for batches of up to `examples` examples and `positions` tokens: one slot, and the list of what is
+    /// missing. Nothing is kept per example of the data.
+    pub fn heap_bytes(length: usize, width: usize, positions: usize, examples: usize) -> Bytes {
+        Bytes(Slots::heap_bytes(length, width) + (4 * positions + 8 * (2 * examples + 1)) as u64)
+    }
+
+    /// Hits and misses so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Why less is kept than was allowed: the disk's last refusal, or another run that has the file.
+    pub fn error(&self) -> Option<&str> {
+        self.slots.error()
+    }
+
+    /// Takes the file off the disk: the run is complete. Another run's is left alone.
+    pub fn remove(&mut self) {
+        self.slots.remove();
+    }
+
+    /// Reserves for batches of up to `examples` examples and `positions` tokens.
+    pub(crate) fn reserve(&mut self, positions: usize, examples: usize) {
+        self.missing.places.reserve_exact(examples);
+        self.missing.starts.reserve_exact(examples + 1);
+        self.missing.tokens.reserve_exact(positions);
+    }
+
+    /// Brings `pass`, which is at its beginning and has tangents to carry, to the input of block `lowest` of a model of
+    /// shape `geometry`. `batch` is its batch: examples `ids` of `data`. Only those not held go through the blocks, as
+    /// a batch of their own; a row's bits do not depend on the rows beside it.
+    pub(crate) fn advance<'a>(
+        &'a mut self,
+        pass: &mut Pass<'a>,
+        geometry: &Geometry,
+        batch: Batch<'a>,
+        data: &DataSet,
+        ids: &[usize],
+        lowest: usize,
+    ) -> Result<(), LearnError> {
+        let Self { slots, missing, counts } = self;
+        let d = geometry.width;
+        missing.clear();
+        let (_, held) = pass.hidden_and_spare();
+        for (place, &id) in ids.iter().enumerate() {
+            let span = batch.span(place);
+            match slots.load(id, data.tokens_before(id), &mut held[span.start * d..span.end * d]) {
+                Found::Held => counts.hits += 1,
+                found => {
+                    counts.misses += 1;
+                    counts.corrupt += u64::from(found == Found::Corrupt);
+                    missing.push(place, data.example(id).tokens);
+                }
+            }
+        }
+        let missing = &*missing;
+        if !missing.places.is_empty() {
+            let part = Batch::new(&missing.tokens, &missing.starts, geometry.vocabulary)?;
+            pass.change_batch(part);
+            pass.embed();
+            pass.blocks(0..lowest)?;
+            let hidden = pass.hidden();
+            for (e, &place) in missing.places.iter().enumerate() {
+                let (id, span) = (ids[place], part.span(e));
+                slots.store(id, data.tokens_before(id), &mut hidden[span.start * d..span.end * d]);
+            }
+            pass.change_batch(batch);
+        }
+        // Computed rows move to their places, held ones fill the gaps. Rows only ever move up, so from the last example
+        // to the first none is overwritten before it has moved.
+        let (hidden, held) = pass.hidden_and_spare();
+        let mut computed = missing.places.len();
+        for place in (0..ids.len()).rev() {
+            let to = batch.span(place).start * d..batch.span(place).end * d;
+            if computed > 0 && missing.places[computed - 1] == place {
+                computed -= 1;
+                let from = missing.starts[computed] * d;
+                hidden.copy_within(from..from + to.len(), to.start);
+            } else {
+                hidden[to.clone()].copy_from_slice(&held[to]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Origin<'_> {
+    /// SHA-256 over all of it, and over the version of the program: the next one may round otherwise.
+    fn key(&self) -> [u8; 32] {
+        let shape = [self.blocks as u64, self.width as u64].map(u64::to_le_bytes);
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        let mut hash = Sha256::new();
+        for field in [version, self.isa.as_bytes(), self.model.as_bytes(), &self.data, shape.as_flattened()] {
+            hash.update((field.len() as u64).to_le_bytes());
+            hash.update(field);
+        }
+        hash.finalize().into()
+    }
+}
+
+impl Missing {
+    fn clear(&mut self) {
+        self.places.clear();
+        self.tokens.clear();
+        self.starts.clear();
+        self.starts.push(0);
+    }
+
+    fn push(&mut self, place: usize, tokens: &[u32]) {
+        self.places.push(place);
+        self.tokens.extend_from_slice(tokens);
+        self.starts.push(self.tokens.len());
+    }
+}
