@@ -9,6 +9,8 @@ mod bad_input;
 mod memory;
 #[path = "commands/plan.rs"]
 mod plan;
+#[path = "commands/prefix.rs"]
+mod prefix;
 #[path = "commands/real_model.rs"]
 mod real_model;
 #[path = "commands/resume.rs"]

@@ -15,6 +15,7 @@ use sprig_engine::kernels::Ctx;
 use sprig_engine::model::Geometry;
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -109,13 +110,14 @@ impl Recorder {
     }
 
     /// The event of the newest step.
-    pub fn step_event(&self, report: &StepReport, steps: u64) -> Value {
-        let status = process::status();
+    pub fn step_event(&self, report: &StepReport, steps: u64, cache: Option<&PrefixCache>) -> Value {
+        let (status, prefix) = (process::status(), cache.map(PrefixCache::counts).unwrap_or_default());
         json!({
             "event": "step", "step": report.step, "steps": steps, "loss": report.loss, "lr": report.lr,
             "ms": self.steps.last().map(|s| s.ms), "tokens_per_s": self.tokens_per_s(),
             "rss_bytes": status.rss, "heap_bytes": alloc::current(), "budget_bytes": self.budget,
             "eta_s": self.median_ms() / 1e3 * (steps - report.step) as f64,
+            "prefix_hits": prefix.hits, "prefix_misses": prefix.misses,
         })
     }
 
@@ -196,6 +198,7 @@ impl Recorder {
                 forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
             },
             scalars: report::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
+            prefix: trainer.prefix().map(prefix),
             threads: ctx.pool.threads() as u32,
             isa: ctx.isa.to_string(),
             machine: machine(),
@@ -205,6 +208,7 @@ impl Recorder {
     /// The last event.
     pub fn done_event(&self, record: &RunRecord) -> Value {
         let loss = |step: Option<&report::Step>| step.map(|s| s.loss);
+        let prefix = record.prefix.clone().unwrap_or_default();
         json!({
             "event": "done", "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
             "eval_before": self.eval_before, "eval_after": self.eval_after,
@@ -212,6 +216,8 @@ impl Recorder {
             "peak_rss_bytes": record.measured.peak_rss, "peak_heap_bytes": record.measured.peak_heap,
             "mapped_bytes": record.measured.mapped, "step_ms_median": record.speed.step_ms_median,
             "forward_ms_median": record.speed.forward_ms_median, "tokens_per_s": record.speed.tokens_per_s,
+            "prefix_hits": prefix.hits, "prefix_misses": prefix.misses, "prefix_corrupt": prefix.corrupt,
+            "prefix_failed": prefix.error.is_some(), "prefix_error": prefix.error,
         })
     }
 
@@ -262,6 +268,11 @@ impl RunRecord {
         let text = serde_json::to_vec_pretty(self).map_err(|e| Failure::new(Exit::Bug, e))?;
         replace_file(path, |out| out.write_all(&text)).map_err(|e| Failure::io("write", path, e))
     }
+}
+
+fn prefix(cache: &PrefixCache) -> report::Prefix {
+    let Counts { hits, misses, corrupt } = cache.counts();
+    report::Prefix { hits, misses, corrupt, error: cache.error().map(str::to_owned) }
 }
 
 fn evaluation(e: Evaluation) -> report::Evaluation {

@@ -75,14 +75,16 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
             Some(format!("resumed at step {step}"))
         });
     }
-    let save = |trainer: &Trainer<'_, '_>, recorder: &Recorder| {
-        checkpoint::save(
-            &checkpoint_path,
-            &fingerprint,
-            trainer.adapter().values(),
-            trainer.state(),
-            &recorder.notes(),
-        )
+    let save = |trainer: &mut Trainer<'_, '_>, recorder: &Recorder| {
+        let write = |trainer: &Trainer<'_, '_>| {
+            let values = trainer.adapter().values();
+            checkpoint::save(&checkpoint_path, &fingerprint, values, trainer.state(), &recorder.notes())
+        };
+        // The prefix cache may have taken the disk's last room just before; it only saves time.
+        write(trainer).or_else(|problem| {
+            let room = trainer.session().0.prefix_mut().is_some_and(PrefixCache::give_up);
+            if room { write(trainer) } else { Err(problem) }
+        })
     };
 
     if let (Some(held_out), None) = (&held_out, recorder.eval_before) {
@@ -107,7 +109,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     output.begin("training", args.steps, trainer.state().step);
     while trainer.state().step < args.steps {
         if let Err(error) = alloc::check() {
-            save(&trainer, &recorder)?;
+            save(&mut trainer, &recorder)?;
             return Err(error.into());
         }
         if let Some(moved) = watch.look(&mut trainer)? {
@@ -127,10 +129,10 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         }
         let message = || recorder.status_line(report.loss, args.steps);
         output.at(report.step, message);
-        output.event(recorder.step_event(&report, args.steps), || None);
+        output.event(recorder.step_event(&report, args.steps, trainer.prefix()), || None);
         let stop = interrupt.raised();
         if stop || (args.checkpoint_every > 0 && report.step % args.checkpoint_every == 0) {
-            save(&trainer, &recorder)?;
+            save(&mut trainer, &recorder)?;
         }
         if stop {
             output.end();
@@ -144,13 +146,17 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         let Some(found) =
             judge(session, Some(adapter), held_out, watch.tuning().cut, "after", &mut output, &interrupt)?
         else {
-            save(&trainer, &recorder)?;
+            save(&mut trainer, &recorder)?;
             return stopped(&output, args.steps);
         };
         output.event(serde_json::json!({ "event": "eval", "when": "after", "result": found }), || {
             Some(format!("after:  {}", describe(&found)))
         });
         recorder.eval_after = Some(found);
+    }
+    match trainer.session().0.prefix_mut() {
+        Some(cache) => cache.remove(),
+        None => drop(std::fs::remove_file(beside(&args.out, "prefix"))), // of a run that was given up
     }
     write_adapter(&args.out, &digest, trainer.adapter())?;
     let record = recorder.finish(
@@ -170,10 +176,6 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         record.write(path)?;
     }
     let _ = std::fs::remove_file(&checkpoint_path);
-    match trainer.session().0.prefix_mut() {
-        Some(cache) => cache.remove(),
-        None => drop(std::fs::remove_file(beside(&args.out, "prefix"))), // of a run that was given up
-    }
     output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &args.out)));
     Ok(Exit::Done)
 }

@@ -267,6 +267,7 @@ mod tests {
             "11 min 52 s",
             "fewer tangents per pass",
             "stacked activations",
+            "5,759 of 7,680 visits to an example served (75.0%), 1 damaged and computed anew",
         ] {
             assert!(html.contains(text), "{text}");
         }

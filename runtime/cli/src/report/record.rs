@@ -48,6 +48,9 @@ pub struct RunRecord {
     pub eval_after: Option<Evaluation>,
     pub speed: Speed,
     pub scalars: Scalars,
+    /// Use of the prefix cache; none where the lowest block is trained, or none was counted.
+    #[serde(default)]
+    pub prefix: Option<Prefix>,
     /// Worker threads.
     pub threads: u32,
     /// Kernels chosen ("avx2+fma", "neon+dotprod").
@@ -172,6 +175,19 @@ pub struct Scalars {
     pub skipped: u64,
     /// Over the clip, and so cut to it.
     pub clipped: u64,
+}
+
+/// Visits to examples at the lowest trained block, since the last start of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// Served from the cache.
+    pub hits: u64,
+    /// Computed.
+    pub misses: u64,
+    /// Those computed because their slot was damaged.
+    pub corrupt: u64,
+    /// Why less was kept than was allowed.
+    pub error: Option<String>,
 }
 
 /// Where it ran.

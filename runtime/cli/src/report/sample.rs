@@ -118,6 +118,7 @@ pub fn record() -> RunRecord {
             forward_ms_median: Some(742.0),
         },
         scalars: Scalars { total: 7_680, skipped: 2, clipped: 61 },
+        prefix: Some(Prefix { hits: 5_759, misses: 1_921, corrupt: 1, error: None }),
         threads: 2,
         isa: "avx2+fma".into(),
         machine: Machine {

@@ -1,6 +1,6 @@
 //! The tables below the charts: what was given up, what was set, where it all came from.
 
-use super::record::{DataSet, RunRecord};
+use super::record::{DataSet, Prefix, RunRecord};
 use super::words;
 use maud::{Markup, html};
 
@@ -52,8 +52,26 @@ pub fn settings(run: &RunRecord) -> Markup {
                 "{}; {} skipped as not finite ({}), {} clipped ({})", words::count(scalars.total),
                 words::count(scalars.skipped), share(scalars.skipped), words::count(scalars.clipped), share(scalars.clipped)
             )))
+            @if let Some(prefix) = &run.prefix { (fact("prefix cache", &cached(prefix))) }
         }
     }
+}
+
+fn cached(prefix: &Prefix) -> String {
+    let visits = prefix.hits + prefix.misses;
+    let mut text = format!(
+        "{} of {} visits to an example served ({})",
+        words::count(prefix.hits),
+        words::count(visits),
+        words::percent(prefix.hits as f64 / visits.max(1) as f64)
+    );
+    if prefix.corrupt > 0 {
+        text += &format!(", {} damaged and computed anew", words::count(prefix.corrupt));
+    }
+    if let Some(error) = &prefix.error {
+        text += &format!("; less was kept than allowed: {error}");
+    }
+    text
 }
 
 /// The model and the data, each with its digest.

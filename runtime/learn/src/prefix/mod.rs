@@ -85,6 +85,11 @@ impl PrefixCache {
         self.slots.error()
     }
 
+    /// Gives all room on the disk back, for a checkpoint that finds none; false if there is none to give.
+    pub fn give_up(&mut self) -> bool {
+        self.slots.give_up()
+    }
+
     /// Takes the file off the disk: the run is complete. Another run's is left alone.
     pub fn remove(&mut self) {
         self.slots.remove();

@@ -102,7 +102,7 @@ impl Slots {
             // Never written, or cut off by a power loss or a smaller limit.
             Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Found::Missing,
             Err(e) => {
-                self.fail(e);
+                self.fail(e, at);
                 return Found::Missing;
             }
         }
@@ -131,7 +131,7 @@ impl Slots {
         if let (Some(at), Some(file)) = (at, &self.file) {
             bytemuck::cast_slice_mut(sum).copy_from_slice(&checksum(self.seed, id, halves));
             if let Err(e) = file.write_all_at(bytemuck::cast_slice(window), at) {
-                self.fail(e);
+                self.fail(e, at);
             }
         }
     }
@@ -139,6 +139,16 @@ impl Slots {
     /// What the disk, or another run, last refused.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
+    }
+
+    /// Gives all room on the disk back, for something that matters more; false if there is none to give.
+    pub fn give_up(&mut self) -> bool {
+        let held = self.file.is_some();
+        if held {
+            self.error = Some("its room on the disk was needed".to_owned());
+            self.remove();
+        }
+        held
     }
 
     /// Takes the file off the disk, unless it is another run's.
@@ -183,19 +193,21 @@ impl Slots {
         (end <= self.limit && SUM_PLACES + values <= self.window.len()).then_some(at)
     }
 
-    /// Lives on with what the disk allows. A full disk gets half of the file back at once, because checkpoint and
-    /// adapter need room on it more than this does; any other failure would only come again.
-    fn fail(&mut self, e: io::Error) {
-        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    /// Lives on with what the disk allows after it refused the slot at byte `at`. A full disk gets half of the file back
+    /// at once: checkpoint and adapter need room on it more than this does. Any failure but these would only come again.
+    fn fail(&mut self, e: io::Error, at: u64) {
         self.error = Some(e.to_string());
-        let shrunk = self
-            .file
-            .as_ref()
-            .filter(|_| matches!(e.kind(), FileTooLarge | QuotaExceeded | StorageFull))
-            .map(|file| {
-                self.limit = self.limit.min(file.metadata()?.len()) / 2;
-                file.set_len(self.limit)
-            });
+        let shrunk = self.file.as_ref().map(|file| {
+            match e.kind() {
+                // By the file system (4 GiB on FAT) or by a limit on the process.
+                ErrorKind::FileTooLarge => self.limit = self.limit.min(at),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    self.limit = self.limit.min(file.metadata()?.len()) / 2;
+                }
+                _ => return Err(e),
+            }
+            file.set_len(self.limit.min(file.metadata()?.len()))
+        });
         if !matches!(shrunk, Some(Ok(()))) {
             self.file = None;
         }

@@ -174,7 +174,7 @@ fn without_a_usable_file_it_only_rounds() {
 }
 
 #[test]
-fn a_failing_disk_ends_the_keeping_and_a_full_one_halves_it() {
+fn a_failing_disk_ends_the_keeping_and_a_full_one_limits_it() {
     let (_dir, path, _) = filled();
     let deaf = OpenOptions::new().write(true).open(&path).unwrap();
     let mut slots = Slots { file: Some(deaf), ..open(&path, WHOLE, &KEY) };
@@ -188,12 +188,23 @@ fn a_failing_disk_ends_the_keeping_and_a_full_one_halves_it() {
 
     let mut slots = open(&path, 1 << 30, &KEY);
     assert_eq!(found(&mut slots), [Found::Held; 3]);
-    slots.fail(ErrorKind::StorageFull.into());
+    slots.fail(ErrorKind::FileTooLarge.into(), WHOLE - 32);
+    fill(&mut slots);
+    assert_eq!(found(&mut slots), [Found::Held, Found::Held, Found::Missing]);
+    drop(slots);
+    let mut slots = open(&path, 1 << 30, &KEY);
+    fill(&mut slots);
+    slots.fail(ErrorKind::StorageFull.into(), 0);
     assert_eq!(std::fs::metadata(&path).unwrap().len(), WHOLE / 2);
     fill(&mut slots);
     assert_eq!(found(&mut slots), [Found::Held, Found::Missing, Found::Missing]);
     assert!(std::fs::metadata(&path).unwrap().len() <= WHOLE / 2);
-    (0..8).for_each(|_| slots.fail(ErrorKind::StorageFull.into()));
+    assert!(slots.give_up() && !slots.give_up() && !path.exists());
+    fill(&mut slots);
+    assert_eq!(found(&mut slots), [Found::Missing; 3]);
+
+    let mut slots = open(&path, 1 << 30, &KEY);
+    (0..8).for_each(|_| slots.fail(ErrorKind::StorageFull.into(), 0));
     fill(&mut slots);
     assert_eq!(found(&mut slots), [Found::Missing; 3]);
 }
