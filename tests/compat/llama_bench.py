@@ -1,4 +1,4 @@
-"""Prefill and decode speed of stock llama.cpp on a GGUF file, as JSON: llama_bench.py MODEL [THREADS]."""
+"""Prefill and decode speed of stock llama.cpp on a GGUF file, as JSON: llama_bench.py MODEL [THREADS [REPEATS]]."""
 
 import json
 import statistics
@@ -7,9 +7,10 @@ import time
 
 from stock import VERSION, context, ffi, lib, load
 
-PREFILL, DECODE, REPEATS = 512, 64, 5
+PREFILL, DECODE = 512, 64
 
 threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+repeats = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 model = load(sys.argv[1])
 state = context(model, PREFILL, threads)
 vocabulary = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
@@ -28,8 +29,8 @@ def timed(calls):
 
 
 timed([(0, PREFILL)])
-prefill = statistics.median(timed([(0, PREFILL)]) for _ in range(REPEATS))
-decode = statistics.median(timed([(i, 1) for i in range(DECODE)]) for _ in range(REPEATS))
+prefill = statistics.median(timed([(0, PREFILL)]) for _ in range(repeats))
+decode = statistics.median(timed([(i, 1) for i in range(DECODE)]) for _ in range(repeats))
 print(
     json.dumps(
         {

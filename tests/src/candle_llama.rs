@@ -159,8 +159,23 @@ impl Oracle {
         adapter: &Adapter,
         objective: Objective<'_>,
     ) -> Result<(f64, Adapter)> {
+        self.batch_gradient(&[tokens], adapter, objective)
+    }
+
+    /// The mean of the objective over `sequences` and its gradient by one backward pass, before which the graphs of
+    /// all sequences are held: plain backprop of a batch.
+    ///
+    /// # Errors
+    /// Candle's own.
+    pub fn batch_gradient(
+        &self,
+        sequences: &[&[u32]],
+        adapter: &Adapter,
+        objective: Objective<'_>,
+    ) -> Result<(f64, Adapter)> {
         let live = self.live(Some(adapter))?;
-        let loss = self.loss_tensor(tokens, &live, objective)?;
+        let losses = sequences.iter().map(|tokens| self.loss_tensor(tokens, &live, objective));
+        let loss = Tensor::stack(&losses.collect::<Result<Vec<_>>>()?, 0)?.mean_all()?;
         let store = loss.backward()?;
         let mut gradient = adapter.empty();
         for (key, vars) in &live.vars {
