@@ -6,10 +6,21 @@ use sprig_engine::gguf::Synthetic;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [geometry, file] = arguments.as_slice() else {
-        return Err("usage: synthetic tiny|tinyllama|llama-2-7b FILE".into());
+        return Err("usage: synthetic tiny|smollm2-360m|tinyllama|llama-2-7b FILE".into());
     };
     let model = match geometry.as_str() {
         "tiny" => Synthetic::tiny(),
+        // The types of the demo's model.
+        "smollm2-360m" => Synthetic {
+            blocks: 32,
+            width: 960,
+            ffn: 2560,
+            heads: 15,
+            kv_heads: 5,
+            vocab: 49_152,
+            context: 8192,
+            ..Synthetic::tiny()
+        },
         "tinyllama" => Synthetic {
             blocks: 22,
             width: 2048,

@@ -29,11 +29,26 @@ pub struct Args {
 pub enum Geometry {
     /// 3 blocks of width 64: for quick tests
     Tiny,
+    /// 32 blocks of width 960, 0.36 billion weights
+    #[value(name = "smollm2-360m")]
+    Smollm2x360m,
     /// 1.1 billion weights
     Tinyllama,
     /// 6.7 billion weights
     #[value(name = "llama-2-7b")]
     Llama2x7b,
+}
+
+impl Geometry {
+    /// Numbers in all its tensors.
+    pub fn weights(self) -> u64 {
+        match self {
+            Self::Tiny => 130_240,
+            Self::Smollm2x360m => 361_821_120,
+            Self::Tinyllama => 1_100_048_384,
+            Self::Llama2x7b => 6_738_415_616,
+        }
+    }
 }
 
 /// A model that a package registry carries.

@@ -2,20 +2,22 @@
 
 use crate::sys;
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 /// A built binary.
 pub struct Sprig {
     path: PathBuf,
 }
 
-/// The last line of `sprig train --json`.
-#[derive(Clone, Debug, Deserialize)]
+/// The last line of `sprig train --json`, and what was seen of the process from outside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Done {
     /// Steps taken.
     pub steps: u64,
@@ -25,8 +27,15 @@ pub struct Done {
     pub plan_bytes: u64,
     /// The limit it was given.
     pub budget_bytes: u64,
-    /// Most memory the process ever held.
+    /// Most memory the process ever held, by its own account.
     pub peak_rss_bytes: u64,
+    /// The same by the kernel's account, asked by this process.
+    #[serde(default)]
+    pub seen_peak_bytes: u64,
+    /// Most bytes ever allocated on the heap.
+    pub peak_heap_bytes: u64,
+    /// Most bytes of the model file that were resident.
+    pub mapped_bytes: u64,
     /// Median time of a training step.
     pub step_ms_median: f64,
     /// Median time of a plain forward pass of the same batch; absent when none was timed.
@@ -34,7 +43,7 @@ pub struct Done {
 }
 
 /// What `sprig eval --json` prints.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Examples judged.
     pub n: u64,
@@ -73,7 +82,9 @@ impl Sprig {
         command.args(arguments).arg("--json").stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.path.display()))?;
         let lines = child.stdout.take().context("no standard output")?;
-        let mut done = None;
+        let pid = child.id();
+        let watcher = thread::spawn(move || peak_of(pid));
+        let mut done: Option<Done> = None;
         for line in BufReader::new(lines).lines() {
             let line = line.context("cannot read what sprig train prints")?;
             let event: Value =
@@ -88,8 +99,36 @@ impl Sprig {
         if !status.success() {
             bail!("`sprig train {}` failed: {status}", arguments.join(" "));
         }
-        done.context("sprig train ended without its last line")
+        let mut done = done.context("sprig train ended without its last line")?;
+        done.seen_peak_bytes = watcher.join().unwrap_or(0);
+        Ok(done)
     }
+}
+
+impl Done {
+    /// Most memory the process ever held: the larger of the two accounts.
+    pub fn peak(&self) -> u64 {
+        self.peak_rss_bytes.max(self.seen_peak_bytes)
+    }
+
+    /// What of the peak is not weights.
+    pub fn above_weights(&self) -> u64 {
+        self.peak().saturating_sub(self.mapped_bytes)
+    }
+}
+
+/// The kernel's VmHWM of a process in bytes, asked until it has ended.
+fn peak_of(pid: u32) -> u64 {
+    let mut peak = 0;
+    // A process that has ended keeps its entry until it is waited for, but holds no memory: the line is gone.
+    while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status"))
+        && let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))
+    {
+        let kib: u64 = line.trim_end_matches("kB").trim().parse().unwrap_or(0);
+        peak = peak.max(kib * 1024);
+        thread::sleep(Duration::from_millis(10));
+    }
+    peak
 }
 
 /// Command-line words of `pairs`: `--name value` each.

@@ -1,8 +1,14 @@
 //! `cargo xtask bench`: the numbers the project holds itself to, measured on this machine in one run.
 
+mod curves;
 mod measure;
 mod page;
+mod peers;
+mod plot;
+mod row;
 mod rows;
+mod scale;
+mod work;
 
 use crate::sprig::Sprig;
 use crate::{model, sys};
@@ -12,6 +18,8 @@ use serde::Serialize;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+use work::{Bench, Work};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -19,10 +27,14 @@ pub struct Args {
     /// Folder for bench.json and bench.html [default: target/bench]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Few repetitions: checks that the benchmarks run, not how fast
-    #[arg(long, conflicts_with = "scale")]
+    /// One round of few steps: checks that the benchmarks run, not how fast
+    #[arg(long)]
     quick: bool,
-    /// Also the Llama-2-7B geometry: writes 3.8 GB and takes minutes
+    /// Also how time and memory grow with length, batch, rank, layers, threads and model size; takes minutes
+    #[arg(long)]
+    curves: bool,
+    /// Also TinyLlama within 256 MiB and Llama-2-7B within 1 GiB, with random weights: writes 3.8 GB, deletes it
+    /// afterwards, and takes minutes
     #[arg(long)]
     scale: bool,
     /// A Python that has the wheels tests/compat/stock.py names: compares with llama.cpp
@@ -31,34 +43,27 @@ pub struct Args {
     /// Threads of every run
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Print the rows as one JSON object on standard output
+    /// Print the results as one JSON object on standard output
     #[arg(long)]
     json: bool,
 }
 
-/// One benchmark's result.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// What was measured.
-    pub name: &'static str,
-    /// The figure.
-    pub value: f64,
-    /// Its unit; empty for a ratio.
-    pub unit: &'static str,
-    /// What it is held to, if anything.
-    pub bar: Option<Bar>,
-    /// Whether it is.
-    pub met: Option<bool>,
-}
-
-/// A bound on a figure.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bar {
-    /// The figure may not be above this.
-    AtMost(f64),
-    /// The figure may not be below this.
-    AtLeast(f64),
+/// Where and how it was measured: absolute figures mean nothing without it.
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    processor: String,
+    cores: usize,
+    memory_bytes: u64,
+    kernel: String,
+    threads: usize,
+    /// One round of few steps.
+    quick: bool,
+    /// Processes that wanted to run when this began, a mean over a minute.
+    load: f64,
+    /// Seconds since 1970.
+    started: u64,
+    seconds: u64,
+    sprig_version: &'static str,
 }
 
 /// Runs the command. Fails when a bar is missed, but not with `--quick`, whose times mean little.
@@ -66,99 +71,55 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("bench")))?;
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let model = model::fetch("smollm2")?;
-    let measured = Measured::take(&Sprig::build()?, &model.path, &out, args)?;
+    let sprig = Sprig::build()?;
+    let mut setting = Setting::now(args);
+    let work = Work::usual(args.threads, if args.quick { 1 } else { 3 });
+    let measured = Measured::take(&Bench::new(&sprig, model.path, &out, work)?, args)?;
+    setting.seconds = now() - setting.started;
     let rows = rows::rows(&measured);
 
-    let machine = machine();
-    let json =
-        serde_json::json!({ "machine": machine, "threads": args.threads, "quick": args.quick, "rows": rows });
+    let json = serde_json::json!({ "setting": setting, "rows": rows, "curves": measured.curves });
     fs::write(out.join("bench.json"), serde_json::to_string_pretty(&json)?)?;
-    fs::write(out.join("bench.html"), page::page(&rows, &machine, args.threads))?;
-    let table = table(&rows);
+    fs::write(out.join("bench.html"), page::page(&setting, &rows, &measured))?;
+    let table = row::table(&rows);
     if args.json {
         println!("{json}");
         eprint!("{table}");
     } else {
         print!("{table}");
-        println!("{}", out.join("bench.html").display());
+        println!("\n{}", out.join("bench.html").display());
     }
     let missed = rows.iter().any(|row| row.met == Some(false));
     Ok(if missed && !args.quick { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-impl Row {
-    /// A figure without a bar.
-    pub fn plain(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit, bar: None, met: None }
+impl Setting {
+    fn now(args: &Args) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (cpuinfo, meminfo, load) = (read("/proc/cpuinfo"), read("/proc/meminfo"), read("/proc/loadavg"));
+        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+        let memory =
+            meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+        Self {
+            processor: format!("{} ({})", processor.unwrap_or("unnamed"), std::env::consts::ARCH),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024,
+            kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+            threads: args.threads,
+            quick: args.quick,
+            load: load.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+            started: now(),
+            seconds: 0,
+            sprig_version: env!("CARGO_PKG_VERSION"),
+        }
     }
 
-    /// A figure held to `bar`.
-    pub fn held(name: &'static str, value: f64, unit: &'static str, bar: Bar) -> Self {
-        let met = match bar {
-            Bar::AtMost(bound) => value <= bound,
-            Bar::AtLeast(bound) => value >= bound,
-        };
-        Self { name, value, unit, bar: Some(bar), met: Some(met) }
-    }
-
-    /// The value, the bar and the verdict as words.
-    pub fn words(&self) -> [String; 3] {
-        let value = format!("{} {}", number(self.value), self.unit);
-        let bar = match self.bar {
-            Some(Bar::AtMost(bound)) => format!("≤ {}", number(bound)),
-            Some(Bar::AtLeast(bound)) => format!("≥ {}", number(bound)),
-            None => String::new(),
-        };
-        let met = match self.met {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "",
-        };
-        [value.trim_end().to_owned(), bar, met.to_owned()]
+    /// Whether something else was running: times are then no more than a sketch.
+    fn busy(&self) -> bool {
+        self.load > 0.5 * self.cores as f64
     }
 }
 
-fn number(value: f64) -> String {
-    if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
-}
-
-fn table(rows: &[Row]) -> String {
-    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
-    let mut table = String::new();
-    for row in rows {
-        let [value, bar, met] = row.words();
-        let line = format!("{:width$}  {value:>16}  {bar:>8}  {met}", row.name);
-        table.push_str(line.trim_end());
-        table.push('\n');
-    }
-    table
-}
-
-/// Processor and core count: absolute figures mean nothing without them.
-fn machine() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{}, {cores} cores", model.unwrap_or(std::env::consts::ARCH))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bar_is_met_at_its_bound_and_missed_beyond() {
-        assert_eq!(Row::held("a", 2.2, "", Bar::AtMost(2.2)).met, Some(true));
-        assert_eq!(Row::held("a", 2.21, "", Bar::AtMost(2.2)).met, Some(false));
-        assert_eq!(Row::held("a", 0.69, "", Bar::AtLeast(0.7)).met, Some(false));
-        // A figure that could not be computed never meets a bar.
-        assert_eq!(Row::held("a", f64::NAN, "", Bar::AtMost(1.0)).met, Some(false));
-    }
-
-    #[test]
-    fn the_table_shows_value_bar_and_verdict() {
-        let rows = [Row::held("step", 250.4, "MiB", Bar::AtMost(190.0)), Row::plain("loss", 1.0, "nats")];
-        let table = table(&rows);
-        assert!(table.contains("250 MiB") && table.contains("≤ 190") && table.contains("MISSED"), "{table}");
-    }
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
