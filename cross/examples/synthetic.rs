@@ -2,8 +2,20 @@
 //! the other commands do not wait for the engine to be compiled.
 
 use sprig_engine::gguf::Synthetic;
+use std::error::Error;
+use std::process::ExitCode;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [geometry, file] = arguments.as_slice() else {
         return Err("usage: synthetic tiny|smollm2-360m|tinyllama|llama-2-7b FILE".into());

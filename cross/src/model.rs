@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Arguments of `cargo xtask model`.
 #[derive(clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
     /// Write a model of random weights instead, of this geometry
     #[arg(long, value_enum, requires = "out", conflicts_with = "name")]
     synthetic: Option<Geometry>,
-    /// The file to write it to; Llama-2-7B takes 3.8 GB
+    /// The new file to write it to; Llama-2-7B takes 3.8 GB
     #[arg(long, value_name = "FILE", requires = "synthetic")]
     out: Option<PathBuf>,
     /// Print one JSON object instead of the path
@@ -48,6 +49,15 @@ impl Geometry {
             Self::Tinyllama => 1_100_048_384,
             Self::Llama2x7b => 6_738_415_616,
         }
+    }
+
+    /// About the size of the file, from above: 4.5 bits a weight in Q4_0, some more in SmolLM2's types.
+    fn bytes(self) -> u64 {
+        let sixteenths = match self {
+            Self::Tiny | Self::Smollm2x360m => 11,
+            Self::Tinyllama | Self::Llama2x7b => 9,
+        };
+        self.weights() / 16 * sixteenths + (4 << 20)
     }
 }
 
@@ -104,12 +114,32 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes a model of random weights and returns its size.
+/// Writes a model of random weights to a new file and returns its size.
 pub fn synthesise(geometry: Geometry, out: &Path) -> Result<u64> {
     let value = geometry.to_possible_value().context("every geometry has a name")?;
+    // The commands run in the workspace root; a relative path is the caller's.
+    let out = std::path::absolute(out)?;
+    // Gigabytes must not be written over by a slip, nor half written for want of a look.
+    if out.exists() {
+        bail!("{} exists; delete it, or give --out another name", out.display());
+    }
+    let folder = out.parent().context("a file needs a folder")?;
+    if !folder.is_dir() {
+        bail!("the folder {} does not exist", folder.display());
+    }
+    let needed = geometry.bytes();
+    if let Some(free) = sys::free_bytes(folder).filter(|free| *free < needed) {
+        bail!(
+            "{} would take {} MiB, but {} has {} MiB free; give --out a folder on another disk",
+            out.display(),
+            needed >> 20,
+            folder.display(),
+            free >> 20
+        );
+    }
     let mut cargo = sys::command("cargo", true);
     cargo.args([
-        "run",
+        "build",
         "--release",
         "--locked",
         "--quiet",
@@ -118,9 +148,9 @@ pub fn synthesise(geometry: Geometry, out: &Path) -> Result<u64> {
         "--example",
         "synthetic",
     ]);
-    // The command runs in the workspace root; a relative path is the caller's.
-    let out = std::path::absolute(out)?;
-    sys::check(cargo.args(["--", value.get_name()]).arg(&out))?;
+    sys::check(&mut cargo)?;
+    let program = sys::target_dir().join("release/examples/synthetic");
+    sys::output(Command::new(program).arg(value.get_name()).arg(&out))?;
     Ok(fs::metadata(&out).with_context(|| format!("cannot read {}", out.display()))?.len())
 }
 
@@ -231,6 +261,18 @@ mod tests {
         fs::write(folder.path().join("abc.gguf"), "abc").unwrap();
         fs::write(folder.path().join("abc.gguf.LICENSE"), "free").unwrap();
         assert!(!SMALL.fetch_into(folder.path()).unwrap().fetched);
+    }
+
+    #[test]
+    fn a_synthetic_model_overwrites_nothing_and_needs_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.gguf");
+        fs::write(&path, "kept").unwrap();
+        let error = synthesise(Geometry::Tiny, &path).unwrap_err().to_string();
+        assert!(error.contains("exists; delete it"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+        let error = synthesise(Geometry::Tiny, &folder.path().join("no/x.gguf")).unwrap_err().to_string();
+        assert!(error.contains("does not exist"), "{error}");
     }
 
     #[test]

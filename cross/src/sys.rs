@@ -66,6 +66,13 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// Bytes that a file in `folder` could take; `None` where there is no GNU `df` to ask.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let mut df = Command::new("df");
+    let printed = output(df.args(["--block-size=1", "--output=avail"]).arg(folder)).ok()?;
+    printed.lines().nth(1)?.trim().parse().ok()
+}
+
 /// Lower-case hexadecimal SHA-256 of a file.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
