@@ -7,6 +7,9 @@ use super::plot::{BarLine, Lines, bars, escape, gauge};
 use super::row::{Row, number};
 
 const STYLE: &str = include_str!("page.css");
+/// The same widths in every table.
+const COLUMNS: &str = "<colgroup><col><col style=\"width:8.5rem\"><col style=\"width:8rem\">\
+<col style=\"width:4.5rem\"><col style=\"width:8rem\"><col style=\"width:5rem\"></colgroup>";
 const MIB: f64 = 1_048_576.0;
 
 /// The page.
@@ -63,8 +66,8 @@ fn verdict(setting: &Setting, rows: &[Row]) -> String {
 fn tables(rows: &[Row]) -> String {
     let mut text = String::new();
     for part in rows.chunk_by(|a, b| a.part == b.part) {
-        text += &format!("<h2>{}</h2>\n<table><thead><tr><th>Benchmark</th><th>Measured</th>", part[0].part);
-        text += "<th>Range</th><th>Bar</th><th></th><th></th></tr></thead>\n<tbody>\n";
+        text += &format!("<h2>{}</h2>\n<table>{COLUMNS}<thead><tr><th>Benchmark</th>", part[0].part);
+        text += "<th>Measured</th><th>Range</th><th>Bar</th><th></th><th></th></tr></thead>\n<tbody>\n";
         for row in part {
             let [value, range, bar, met] = row.words().map(|words| escape(&words));
             let gauge = row.bar.map_or(String::new(), |bar| gauge(row.value, bar));

@@ -38,7 +38,7 @@ pub fn rows(measured: &Measured) -> Vec<Row> {
     rows
 }
 
-/// Floating-point operations of a plain forward pass of `batch` sequences of `len` tokens with the language-model
+/// Floating-point operations of a Plain forward pass of `batch` sequences of `len` tokens with the language-model
 /// loss: two a weight and token in the body, two a weight of the head for each token that has a next one, and four
 /// a feature of each causal pair of tokens in attention. Norms, activations and the adapter are left out.
 pub fn forward_flop(batch: f64, len: f64) -> f64 {
@@ -55,14 +55,14 @@ fn training(measured: &Measured) -> Vec<Row> {
     let row = |name: &str, how: &str, stat, unit| Row::new(part, name, how, stat, unit);
 
     let mut rows = vec![
-        row("plain forward pass", "8 × 64 tokens, with the loss", over(&|r| forward(r) / 1e3), "s"),
-        row("one step, K = 1", "8 × 64 tokens", over(&|r| step(r, 1) / 1e3), "s"),
-        row("one step against the forward pass", "", over(&|r| step(r, 1) / forward(r)), "×").at_most(2.2),
+        row("Plain forward pass", "8 × 64 tokens, with the loss", over(&|r| forward(r) / 1e3), "s"),
+        row("One step, K = 1", "8 × 64 tokens", over(&|r| step(r, 1) / 1e3), "s"),
+        row("One step against the forward pass", "", over(&|r| step(r, 1) / forward(r)), "×").at_most(2.2),
     ];
     for k in [2, 4, 8] {
         let marginal = over(&|r| (step(r, k) - step(r, 1)) / f64::from(k - 1) / forward(r));
         let how = "(step of K − step of one) / (K − 1) / forward pass";
-        rows.push(row(&format!("a further tangent, K = {k}"), how, marginal, "forwards").at_most(1.0));
+        rows.push(row(&format!("A further tangent, K = {k}"), how, marginal, "forwards").at_most(1.0));
     }
     let flop = forward_flop(8.0, 64.0);
     let how = format!(
@@ -72,32 +72,32 @@ fn training(measured: &Measured) -> Vec<Row> {
         over(&|r| r.machine.product_gflops).median
     );
     let share = over(&|r| 100.0 * flop / (forward(r) * 1e6) / r.machine.product_gflops);
-    let share = row("forward pass of the machine's product peak", &how, share, "%");
+    let share = row("Forward pass, share of the f32 product peak", &how, share, "%");
     // Where llama.cpp is at hand, it is the judge.
     let has_llama_cpp = measured.rounds.iter().all(|round| round.llama_cpp.is_some());
     rows.push(if has_llama_cpp { share } else { share.at_least(60.0) });
     rows.extend([
         row(
-            "forward pass, candle's time against ours",
+            "Forward pass: candle's time against ours",
             "Candle in f32, sequence by sequence",
             over(&|r| r.candle.forward_ms.unwrap_or(f64::NAN) / forward(r)),
             "×",
         ),
         row(
-            "one step, candle's backprop against ours",
+            "One step: candle's backprop against ours",
             "Forward and backward pass of the same batch; a gradient where ours is one directional derivative",
             over(&|r| r.candle.backprop_ms.unwrap_or(f64::NAN) / step(r, 1)),
             "×",
         ),
         row(
-            "one step, K = 1, PyTorch's time against ours",
+            "One step, K = 1: PyTorch's time against ours",
             "5.4 s recorded with PyTorch 2.15's jvp on 2 AVX2 cores, not in this run",
             over(&|r| PYTORCH_STEP * 1e3 / step(r, 1)),
             "×",
         )
         .at_least(2.0),
         row(
-            "one step, K = 4, PyTorch's time against ours",
+            "One step, K = 4: PyTorch's time against ours",
             "22 s recorded with PyTorch 2.15's jvp in a loop, not in this run",
             over(&|r| PYTORCH_FOUR * 1e3 / step(r, 4)),
             "×",
@@ -124,32 +124,32 @@ fn memory(measured: &Measured) -> Vec<Row> {
     let runs = format!("Of all {} training runs of this page", measured.runs().count());
     let (tight, mean) = (&measured.tight, "Process peak against what was planned; either sign");
     vec![
-        row("process peak, 8 × 64, K = 1", "Weights, program and all", one, "MiB").at_most(190.0),
-        row("heap peak, 8 × 128, K = 1", "Every allocation counted", mib(long.peak_heap_bytes), "MiB")
+        row("Process peak, 8 × 64, K = 1", "Weights, program and all", one, "MiB").at_most(190.0),
+        row("Heap peak, 8 × 128, K = 1", "Every allocation counted", mib(long.peak_heap_bytes), "MiB")
             .at_most(64.0),
         row(
-            "peak above the mapped weights, 8 × 128, K = 1",
+            "Peak above the mapped weights, 8 × 128, K = 1",
             "Process peak without resident pages of the model file",
             mib(ours),
             "MiB",
         )
         .at_most(64.0),
-        row("candle's plain backprop against ours", "Both above their weights", against(at_once), "×")
+        row("Candle's plain backprop against ours", "Both above their weights", against(at_once), "×")
             .at_least(8.0),
         row(
-            "candle's backprop, sequence by sequence, against ours",
+            "Candle's backprop, sequence by sequence, against ours",
             "One sequence's graph at a time, gradients summed: less memory than plain backprop",
             against(by_sequence),
             "×",
         )
         .at_least(8.0),
-        row("worst peak against its budget", &runs, worst(&|done| share(done.budget_bytes, done)), "")
+        row("Worst peak against its budget", &runs, worst(&|done| share(done.budget_bytes, done)), "")
             .at_most(1.0),
-        row("worst error of the plan", mean, worst(&|d| 100.0 * (share(d.plan_bytes, d) - 1.0).abs()), "%")
+        row("Worst error of the plan", mean, worst(&|d| 100.0 * (share(d.plan_bytes, d) - 1.0).abs()), "%")
             .at_most(5.0),
-        row("smallest budget, 8 × 64, K = 1", "What the plan names", mib(tight.budget_bytes), "MiB"),
-        row("peak within it", "", mib(tight.peak()), "MiB").at_most(tight.budget_bytes as f64 / MIB),
-        row("one step within it", "", Stat::one(tight.step_ms_median / 1e3), "s"),
+        row("Smallest budget, 8 × 64, K = 1", "What the plan names", mib(tight.budget_bytes), "MiB"),
+        row("Peak within it", "", mib(tight.peak()), "MiB").at_most(tight.budget_bytes as f64 / MIB),
+        row("One step within it", "", Stat::one(tight.step_ms_median / 1e3), "s"),
     ]
 }
 
@@ -158,10 +158,10 @@ fn inference(measured: &Measured) -> Vec<Row> {
     let over = |figure: &dyn Fn(&Round) -> f64| Stat::over(measured.rounds.iter().map(figure));
     let row = |name: &str, how: &str, stat, unit| Row::new(part, name, how, stat, unit);
     let mut rows = vec![
-        row("prefill", "About 512 tokens", over(&|r| r.inference.prefill), "tokens/s"),
-        row("decode", "64 tokens after a short prompt", over(&|r| r.inference.decode), "tokens/s"),
+        row("Prefill", "About 512 tokens", over(&|r| r.inference.prefill), "tokens/s"),
+        row("Decode", "64 tokens after a short prompt", over(&|r| r.inference.decode), "tokens/s"),
         row(
-            "decode of the memory's speed",
+            "Decode, share of the memory's speed",
             &format!(
                 "Of the rate at which the threads could read the file once a token: {:.1} ms",
                 over(&|r| r.machine.read_ms).median
@@ -177,11 +177,11 @@ fn inference(measured: &Measured) -> Vec<Row> {
         let how = |speed: Stat| format!("Same file, same threads; llama.cpp: {:.0} tokens/s", speed.median);
         let (prefill, decode) = (how(peer(&|_, p| p.prefill)), how(peer(&|_, p| p.decode)));
         rows.push(
-            row("prefill against llama.cpp", &prefill, peer(&|r, p| r.inference.prefill / p.prefill), "×")
+            row("Prefill against llama.cpp", &prefill, peer(&|r, p| r.inference.prefill / p.prefill), "×")
                 .at_least(1.5),
         );
         rows.push(
-            row("decode against llama.cpp", &decode, peer(&|r, p| r.inference.decode / p.decode), "×")
+            row("Decode against llama.cpp", &decode, peer(&|r, p| r.inference.decode / p.decode), "×")
                 .at_least(0.7),
         );
     }
@@ -260,26 +260,26 @@ mod tests {
             assert!((row(name).value - value).abs() < 1e-9, "{name}: {}", row(name).value);
         };
         // A slow round moves times, but no ratio.
-        near("one step, K = 1", 3.0);
-        assert_eq!(row("one step, K = 1").range, Some([2.0, 6.0]));
-        near("one step against the forward pass", 2.0);
-        near("a further tangent, K = 4", 0.9);
-        assert_eq!(row("a further tangent, K = 8").met, Some(false));
-        near("one step, candle's backprop against ours", 1.5);
-        near("prefill against llama.cpp", 2.0);
+        near("One step, K = 1", 3.0);
+        assert_eq!(row("One step, K = 1").range, Some([2.0, 6.0]));
+        near("One step against the forward pass", 2.0);
+        near("A further tangent, K = 4", 0.9);
+        assert_eq!(row("A further tangent, K = 8").met, Some(false));
+        near("One step: candle's backprop against ours", 1.5);
+        near("Prefill against llama.cpp", 2.0);
         // 20 tokens a second, each reading the file in 4 ms.
-        near("decode of the memory's speed", 8.0);
+        near("Decode, share of the memory's speed", 8.0);
         // 150 MiB of which 90 are weights.
-        near("candle's plain backprop against ours", 10.0);
-        near("candle's backprop, sequence by sequence, against ours", 1.5);
-        near("worst peak against its budget", 310.0 / 300.0);
+        near("Candle's plain backprop against ours", 10.0);
+        near("Candle's backprop, sequence by sequence, against ours", 1.5);
+        near("Worst peak against its budget", 310.0 / 300.0);
         // 200 MiB planned, 190 held.
-        near("worst error of the plan", 5.0);
+        near("Worst error of the plan", 5.0);
     }
 
     #[test]
     fn the_product_peak_judges_only_where_llama_cpp_does_not() {
-        let name = "forward pass of the machine's product peak";
+        let name = "Forward pass, share of the f32 product peak";
         let of = |measured: &Measured| rows(measured).into_iter().find(|row| row.name == name).unwrap();
         let mut measured = measured();
         // 138.4 GFLOP in a second, of 160.
