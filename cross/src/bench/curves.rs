@@ -13,6 +13,9 @@ use std::fs;
 /// Blocks of SmolLM2.
 const BLOCKS: u32 = 30;
 
+/// What the smallest model is called.
+pub const TINY: &str = "tiny";
+
 /// One curve.
 #[derive(Clone, Debug, Serialize)]
 pub struct Curve {
@@ -101,7 +104,7 @@ fn tangents(measured: &Measured) -> Curve {
 fn sizes(bench: &Bench<'_>, measured: &Measured, work: &Work) -> Result<Curve> {
     let folder = tempfile::tempdir_in(sys::target_dir()).context("cannot write in the target folder")?;
     let mut points = Vec::new();
-    for (geometry, label) in [(Geometry::Tiny, "tiny"), (Geometry::Smollm2x360m, "SmolLM2-360M")] {
+    for (geometry, label) in [(Geometry::Tiny, TINY), (Geometry::Smollm2x360m, "SmolLM2-360M")] {
         let file = folder.path().join(format!("{label}.gguf"));
         model::synthesise(geometry, &file)?;
         let run = bench.train(&file, work)?;

@@ -55,7 +55,8 @@ impl Measured {
         let rounds = if args.quick { 1 } else { ROUNDS };
         let rounds = (0..rounds).map(|_| Round::take(bench, &peers, args)).collect::<Result<_>>()?;
 
-        let budget = bench.smallest_budget(&bench.work)?.to_string();
+        let smallest = bench.planned(&bench.model, &bench.work, "smallest_budget_bytes")?;
+        let budget = Some(smallest.to_string());
         let tight = bench.train(&bench.model, &Work { budget, steps: 1, ..bench.work.clone() })?;
         let long = bench.train(&bench.model, &Work { len: 128, steps: 1, ..bench.work.clone() })?;
         let candle_long = peers.candle(bench, 128, 0, Backward::AtOnce)?;
@@ -66,10 +67,12 @@ impl Measured {
         Ok(measured)
     }
 
-    /// Every training run whose budget and plan can be judged.
+    /// Every training run whose budget and plan can be judged: not the tiny model's, whose process is little but
+    /// the program.
     pub fn runs(&self) -> impl Iterator<Item = &Done> {
         let rounds = self.rounds.iter().flat_map(|round| round.training.values());
-        let curves = self.curves.iter().flat_map(|curve| &curve.points).map(|point| &point.run);
+        let points = self.curves.iter().flat_map(|curve| &curve.points);
+        let curves = points.filter(|point| point.label != Some(curves::TINY)).map(|point| &point.run);
         rounds.chain([&self.tight, &self.long]).chain(self.scaled.iter().map(|s| &s.run)).chain(curves)
     }
 }

@@ -140,7 +140,7 @@ fn curve(curve: &Curve) -> String {
         x: curve.x,
         ticks,
         series: vec![
-            ("planned", "s3", line(&|run| run.plan_bytes as f64 / MIB)),
+            ("planned", "s4", line(&|run| run.plan_bytes as f64 / MIB)),
             ("measured peak", "s0", line(&|run| run.peak() as f64 / MIB)),
         ],
     };

@@ -121,7 +121,10 @@ fn memory(measured: &Measured) -> Vec<Row> {
     let worst = |figure: &dyn Fn(&Done) -> f64| {
         Stat::one(measured.runs().map(figure).fold(f64::NEG_INFINITY, f64::max))
     };
-    let runs = format!("Of all {} training runs of this page", measured.runs().count());
+    let runs = format!(
+        "Of all {} training runs of this page, each given what `sprig plan` lays out",
+        measured.runs().count()
+    );
     let (tight, mean) = (&measured.tight, "Process peak against what was planned; either sign");
     vec![
         row("Process peak, 8 × 64, K = 1", "Weights, program and all", one, "MiB").at_most(190.0),

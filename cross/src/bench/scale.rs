@@ -36,6 +36,7 @@ fn step(bench: &Bench<'_>, geometry: Geometry, name: &'static str, budget: &str)
     let file = folder.path().join(format!("{name}.gguf"));
     eprintln!("writing {}", file.display());
     let file_bytes = model::synthesise(geometry, &file)?;
-    let run = bench.train(&file, &Work { budget: budget.to_owned(), steps: 1, ..bench.work.clone() })?;
+    let run =
+        bench.train(&file, &Work { budget: Some(budget.to_owned()), steps: 1, ..bench.work.clone() })?;
     Ok(Scaled { name, geometry, file_bytes, run })
 }

@@ -9,6 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// More than any planned work needs.
+const ROOM: &str = "8GiB";
+
 /// Shape of a training run. LoRA on q and v, language-model loss, one direction a tangent over one shared primal.
 #[derive(Clone, Debug)]
 pub struct Work {
@@ -19,7 +22,8 @@ pub struct Work {
     /// Only this many top blocks of how many; the activations below them are cached. All when absent.
     pub layers: Option<(u32, u32)>,
     pub threads: usize,
-    pub budget: String,
+    /// What `sprig plan` lays out where there is room, when absent: the peak must keep to the plan.
+    pub budget: Option<String>,
     pub steps: u32,
 }
 
@@ -46,14 +50,13 @@ pub struct Bench<'a> {
 }
 
 impl Work {
-    /// 8 × 64, K = 1, rank 8, within a budget far above what it needs.
+    /// 8 × 64, K = 1, rank 8, within what its plan lays out.
     pub fn usual(threads: usize, steps: u32) -> Self {
-        let budget = "4GiB".to_owned();
-        Self { batch: 8, len: 64, tangents: 1, rank: 8, layers: None, threads, budget, steps }
+        Self { batch: 8, len: 64, tangents: 1, rank: 8, layers: None, threads, budget: None, steps }
     }
 
     fn flags(&self) -> Vec<String> {
-        let (rank, budget) = (self.rank.to_string(), self.budget.as_str());
+        let rank = self.rank.to_string();
         let mut words = flags(&[
             ("task", "lm"),
             ("batch", &self.batch.to_string()),
@@ -63,7 +66,6 @@ impl Work {
             ("rank", &rank),
             ("alpha", &(2 * self.rank).to_string()),
             ("targets", "q,v"),
-            ("budget", budget),
             ("threads", &self.threads.to_string()),
         ]);
         if let Some((trained, of)) = self.layers {
@@ -90,6 +92,10 @@ impl<'a> Bench<'a> {
 
     /// A training run.
     pub fn train(&self, model: &Path, work: &Work) -> Result<Done> {
+        let budget = match &work.budget {
+            Some(budget) => budget.clone(),
+            None => self.planned(model, work, "total_bytes")?.to_string(),
+        };
         eprintln!(
             "training {}: {} x {}, K = {}, rank {}, {}, {} threads, budget {}",
             model.file_name().unwrap_or_default().to_string_lossy(),
@@ -99,7 +105,7 @@ impl<'a> Bench<'a> {
             work.rank,
             work.layers.map_or("all blocks".to_owned(), |(trained, of)| format!("{trained} of {of} blocks")),
             work.threads,
-            work.budget
+            budget
         );
         let mut arguments = work.flags();
         // With the lower blocks' output kept, every batch after the first finds it: one batch is enough.
@@ -111,19 +117,20 @@ impl<'a> Bench<'a> {
             ("lr", "0.0001"),
             ("seed", "1"),
             ("checkpoint-every", "0"),
+            ("budget", &budget),
             ("steps", &work.steps.to_string()),
             ("out", utf8(&self.out.join("adapter.gguf"))?),
         ]));
         self.sprig.train(&arguments, |_| ())
     }
 
-    /// What `sprig plan` calls the smallest budget for `work`.
-    pub fn smallest_budget(&self, work: &Work) -> Result<u64> {
+    /// A figure of the plan for `work` where there is room: `total_bytes` or `smallest_budget_bytes`.
+    pub fn planned(&self, model: &Path, work: &Work, figure: &str) -> Result<u64> {
         let mut arguments = vec!["plan".to_owned()];
         arguments.extend(work.flags());
-        arguments.extend(flags(&[("model", utf8(&self.model)?)]));
+        arguments.extend(flags(&[("model", utf8(model)?), ("budget", ROOM)]));
         let plan = self.sprig.json(&arguments)?;
-        plan["smallest_budget_bytes"].as_u64().context("sprig plan gave no smallest_budget_bytes")
+        plan[figure].as_u64().with_context(|| format!("sprig plan gave no {figure}"))
     }
 
     /// Prefill of about 512 tokens, and the writing of `tokens` after a short prompt: the work llama_bench.py times.
