@@ -1,16 +1,20 @@
 //! The commands as a script sees them: the built binary, its exit codes, its JSON, its messages, its files.
-//! Everything but [`real_model`] runs on a synthetic model of three blocks, which a test makes in milliseconds.
+//! Most run on a synthetic model of three blocks, which a test makes in milliseconds.
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 #[path = "commands/bad_input.rs"]
 mod bad_input;
+#[path = "commands/kill.rs"]
+mod kill;
 #[path = "commands/memory.rs"]
 mod memory;
 #[path = "commands/plan.rs"]
 mod plan;
 #[path = "commands/prefix.rs"]
 mod prefix;
+#[path = "commands/random.rs"]
+mod random;
 #[path = "commands/real_model.rs"]
 mod real_model;
 #[path = "commands/resume.rs"]

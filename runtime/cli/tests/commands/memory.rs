@@ -63,7 +63,7 @@ fn a_burst_by_another_process_slows_the_run_and_does_not_kill_it() {
         println!("skipped: this machine lets this user make no memory cgroup");
         return;
     };
-    let (scene, model) = (Scene::new(), crate::real_model::model());
+    let (scene, model) = (Scene::new(), crate::scene::model());
     let line = |steps: u32, name: &str| {
         format!(
             "train --model {} --task label --data label.jsonl --steps {steps} --batch 4 --threads 2 --json \

@@ -1,14 +1,4 @@
-use crate::scene::{Scene, number};
-use std::path::{Path, PathBuf};
-
-/// SmolLM2-135M-Instruct in Q4_1.
-pub fn model() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let usual = || workspace.join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let path = std::env::var_os("SPRIG_MODEL").map_or_else(usual, PathBuf::from);
-    assert!(path.exists(), "{}: run `cargo xtask model` first", path.display());
-    path
-}
+use crate::scene::{Scene, model, number};
 
 #[test]
 fn a_run_at_a_budget_of_exactly_its_plan_stays_below_it_and_near() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sprig_engine::gguf::Synthetic;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
@@ -63,6 +63,14 @@ impl Scene {
 
     pub fn has(&self, name: &str) -> bool {
         self.path(name).exists()
+    }
+
+    /// Names in the folder, sorted.
+    pub fn list(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     /// Writes a synthetic model with the weights of `seed`.
@@ -143,6 +151,15 @@ impl Ran {
     pub fn shown(&self) -> String {
         format!("{}\n-> {}\nstdout: {}\nstderr: {}", self.line, self.code, self.out, self.err)
     }
+}
+
+/// SmolLM2-135M-Instruct in Q4_1.
+pub fn model() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let usual = || workspace.join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = std::env::var_os("SPRIG_MODEL").map_or_else(usual, PathBuf::from);
+    assert!(path.exists(), "{}: run `cargo xtask model` first", path.display());
+    path
 }
 
 /// The keys of a JSON object.
