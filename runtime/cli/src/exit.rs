@@ -8,7 +8,9 @@ use sprig_engine::model::{GenerateError, ModelError};
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
+use std::error::Error;
 use std::fmt::{self, Display};
+use std::io;
 use std::path::Path;
 
 /// How a command ended. Scripts depend on the numbers.
@@ -51,8 +53,9 @@ impl Failure {
     }
 
     /// A failed read or write of `path`.
-    pub fn io(action: &str, path: &Path, error: impl Display) -> Self {
-        Self::new(Exit::Io, format_args!("cannot {action} {}: {error}", path.display()))
+    pub fn io(action: &str, path: &Path, error: io::Error) -> Self {
+        let remedy = remedy(&error);
+        Self::new(Exit::Io, format_args!("cannot {action} {}: {error}{remedy}", path.display()))
     }
 
     /// The same with the name of the file it is about in front.
@@ -72,6 +75,23 @@ impl Display for Failure {
     }
 }
 
+/// What to do about a disk that takes no more; the other errors say it themselves or leave no choice.
+fn remedy(error: &(dyn Error + 'static)) -> &'static str {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return "; free space there and run the same command again, a training with --resume";
+            }
+            Some(io::ErrorKind::ReadOnlyFilesystem) => {
+                return "; it has to be writable, or name another place";
+            }
+            _ => next = error.source(),
+        }
+    }
+    ""
+}
+
 fn file_or_io(is_io: bool) -> Exit {
     if is_io { Exit::Io } else { Exit::BadFile }
 }
@@ -81,7 +101,8 @@ macro_rules! failures {
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
                 let exit: fn(&$error) -> Exit = $exit;
-                Self::new(exit(&error), error)
+                let remedy = remedy(&error);
+                Self::new(exit(&error), format_args!("{error}{remedy}"))
             }
         }
     )+};

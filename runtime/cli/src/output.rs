@@ -1,8 +1,22 @@
 //! What a run says while it goes: one JSON object a line, or a progress line for people.
 
+use crate::exit::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write, stdout};
+use std::path::Path;
 use std::time::Duration;
+
+/// Writes the line that a command was asked for. A reader that left after what it wanted (`| head -1`) is no error.
+pub fn line(text: impl Display) -> Result<(), Failure> {
+    match writeln!(stdout(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::io("write to", Path::new("standard output"), e))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Where events go.
 pub struct Output {
@@ -16,12 +30,12 @@ impl Output {
         Self { json, bar: ProgressBar::hidden() }
     }
 
-    /// An event; `text` is what people see instead, if anything.
+    /// An event; `text` is what people see instead, if anything. That nobody can be told is no reason to stop.
     pub fn event(&self, event: Value, text: impl FnOnce() -> Option<String>) {
         if self.json {
-            println!("{event}");
+            let _ = line(event);
         } else if let Some(text) = text() {
-            self.bar.suspend(|| println!("{text}"));
+            let _ = self.bar.suspend(|| line(text));
         }
     }
 

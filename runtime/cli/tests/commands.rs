@@ -5,6 +5,10 @@
 
 #[path = "commands/bad_input.rs"]
 mod bad_input;
+#[path = "commands/disk.rs"]
+mod disk;
+#[path = "commands/faults.rs"]
+mod faults;
 #[path = "commands/kill.rs"]
 mod kill;
 #[path = "commands/memory.rs"]

@@ -1,18 +1,19 @@
 //! Checkpoints: everything a run needs to go on bit for bit, in one GGUF file replaced atomically.
 //!
 //! Metadata `sprig.checkpoint.version`, `.fingerprint` (what the run depends on, as JSON), `.state` (step, guard),
-//! `.notes` (opaque text of the caller) and `.sha256` of the tensors; tensors `values` and `moments`, F32.
+//! `.notes` (opaque text of the caller) and `.sha256` of all these texts and tensors, each with its length before it;
+//! tensors `values` and `moments`, F32.
 
 use crate::error::LearnError;
 use crate::guard::Guard;
 use crate::trainer::State;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sprig_engine::gguf::{Gguf, TensorType, Writer};
+use sprig_engine::gguf::{Gguf, GgufError, TensorType, Writer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest checkpoint read: rank 256 on every linear of a 7B model, with Adam's moments, is 8 GiB; boards stop far
 /// below.
 const MAX_BYTES: u64 = 8 << 30;
@@ -46,24 +47,23 @@ pub fn save(
 ) -> Result<(), LearnError> {
     let json = |problem: serde_json::Error| bad(path, problem.to_string());
     let header = Header { step: state.step, guard: state.guard.clone() };
+    let fingerprint = serde_json::to_string(fingerprint).map_err(json)?;
+    let header = serde_json::to_string(&header).map_err(json)?;
+    let sha256 = digest([&fingerprint, &header, notes], [values, &state.moments]);
     let mut writer = Writer::new()
         .metadata("general.type", "sprig.checkpoint")
         .metadata("sprig.checkpoint.version", VERSION)
-        .metadata("sprig.checkpoint.fingerprint", serde_json::to_string(fingerprint).map_err(json)?.as_str())
-        .metadata("sprig.checkpoint.state", serde_json::to_string(&header).map_err(json)?.as_str())
+        .metadata("sprig.checkpoint.fingerprint", fingerprint.as_str())
+        .metadata("sprig.checkpoint.state", header.as_str())
         .metadata("sprig.checkpoint.notes", notes)
-        .metadata("sprig.checkpoint.sha256", digest(values, &state.moments).as_str())
+        .metadata("sprig.checkpoint.sha256", sha256.as_str())
         .tensor_f32("values", &[values.len() as u64], values);
     if !state.moments.is_empty() {
         writer = writer.tensor_f32("moments", &[state.moments.len() as u64], &state.moments);
     }
-    writer.write_atomic(path).map_err(|e| match e.is_io() {
-        true => LearnError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source: std::io::Error::other(e.to_string()),
-        },
-        false => bad(path, e.to_string()),
+    writer.write_atomic(path).map_err(|e| match e {
+        GgufError::Io { source, .. } => LearnError::Io { action: "write", path: path.to_owned(), source },
+        refused => bad(path, refused.to_string()),
     })
 }
 
@@ -91,14 +91,6 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
             ),
         ));
     }
-    let theirs: Fingerprint = serde_json::from_str(text("fingerprint")?).map_err(|e| damaged(&e))?;
-    if let Some(difference) = differences(&theirs, fingerprint) {
-        return Err(bad(
-            path,
-            format!("{difference}; resume with the same settings, or delete the checkpoint to start anew"),
-        ));
-    }
-    let header: Header = serde_json::from_str(text("state")?).map_err(|e| damaged(&e))?;
     let tensor = |name: &str| -> Result<Vec<f32>, LearnError> {
         let Some(tensor) = gguf.tensor(name) else { return Ok(Vec::new()) };
         if tensor.ty != TensorType::F32 {
@@ -108,11 +100,20 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         Ok(data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     };
     let (values, moments) = (tensor("values")?, tensor("moments")?);
-    if digest(&values, &moments) != text("sha256")? {
+    let (theirs, state, notes) = (text("fingerprint")?, text("state")?, text("notes")?);
+    if digest([theirs, state, notes], [&values, &moments]) != text("sha256")? {
         return Err(damaged(&"its content does not match its checksum"));
     }
-    let notes = text("notes")?.to_owned();
-    Ok(Some(Checkpoint { values, state: State { step: header.step, moments, guard: header.guard }, notes }))
+    let theirs: Fingerprint = serde_json::from_str(theirs).map_err(|e| damaged(&e))?;
+    if let Some(difference) = differences(&theirs, fingerprint) {
+        return Err(bad(
+            path,
+            format!("{difference}; resume with the same settings, or delete the checkpoint to start anew"),
+        ));
+    }
+    let header: Header = serde_json::from_str(state).map_err(|e| damaged(&e))?;
+    let state = State { step: header.step, moments, guard: header.guard };
+    Ok(Some(Checkpoint { values, state, notes: notes.to_owned() }))
 }
 
 /// Every setting that differs, for one who must find the flag that was changed.
@@ -133,10 +134,15 @@ fn differences(theirs: &Fingerprint, ours: &Fingerprint) -> Option<String> {
     (!found.is_empty()).then(|| found.join(", "))
 }
 
-fn digest(values: &[f32], moments: &[f32]) -> String {
+fn digest(texts: [&str; 3], tensors: [&[f32]; 2]) -> String {
     let mut hash = Sha256::new();
-    for v in values.iter().chain(moments) {
-        hash.update(v.to_le_bytes());
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    for tensor in tensors {
+        hash.update((tensor.len() as u64).to_le_bytes());
+        tensor.iter().for_each(|v| hash.update(v.to_le_bytes()));
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -163,7 +169,7 @@ mod tests {
         assert!(load(&path, &fingerprint("1")).unwrap().is_none());
         save(&path, &fingerprint("1"), &[0.25], &state, "note").unwrap();
         let back = load(&path, &fingerprint("1")).unwrap().unwrap();
-        assert_eq!((back.values, back.state, back.notes), (vec![0.25], state, "note".to_owned()));
+        assert_eq!((back.values, back.state, back.notes), (vec![0.25], state.clone(), "note".to_owned()));
         let other = load(&path, &fingerprint("2")).err().unwrap().to_string();
         assert!(other.contains("seed = 1, this run has seed = 2"), "{other}");
 
@@ -176,14 +182,13 @@ mod tests {
                 assert!(whole.len() - end < 32, "cut at {end}");
             }
         }
-        let at = whole.len() - 64;
-        for flip in at..whole.len() {
+        for flip in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[flip] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            // A flip in the padding between tensors changes nothing.
+            // A flip in the padding between tensors, or in a key that is not read, changes nothing.
             if let Ok(Some(same)) = load(&path, &fingerprint("1")) {
-                assert_eq!((same.values, same.state.moments), (vec![0.25], vec![1.5, -2.5]));
+                assert_eq!((same.values, same.state, same.notes), (vec![0.25], state.clone(), "note".to_owned()));
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::args::InferArgs;
 use crate::exit::{Exit, Failure};
 use crate::open;
+use crate::output::line;
 use sprig_budget::{Bytes, Kind, Move, Region, Step, alloc, climb};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
@@ -109,9 +110,9 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
             "decode_tokens_per_s": rate(steps, decode),
             "peak_rss_bytes": sprig_budget::process::status().peak_rss,
         });
-        println!("{out}");
+        line(out)?;
     } else {
-        println!("{last}");
+        line(last)?;
         eprintln!(
             "{} prompt tokens at {:.0} tokens/s, {steps} more at {:.1} tokens/s",
             tokens.len(),
@@ -153,10 +154,10 @@ fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) ->
         let out = serde_json::json!({
             "text": args.choices[winner], "tokens": 1, "choices": choices, "prefill_tokens_per_s": rate, "decode_tokens_per_s": 0.0,
         });
-        println!("{out}");
+        line(out)?;
     } else {
         for (choice, share) in args.choices.iter().zip(&shares) {
-            println!("{:5.1} %  {choice}", 100.0 * share);
+            line(format_args!("{:5.1} %  {choice}", 100.0 * share))?;
         }
     }
     Ok(Exit::Done)

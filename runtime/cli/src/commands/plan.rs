@@ -3,6 +3,7 @@
 use crate::args::{ModelArgs, OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
 use crate::exit::{Exit, Failure};
 use crate::open::{check_length, header, header_bytes, weights};
+use crate::output::line;
 use sprig_budget::{BudgetError, Bytes};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::gguf::Gguf;
@@ -30,9 +31,9 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         Err(other) => return Err(other.into()),
     };
     if args.model.json {
-        println!("{}", serde_json::to_string(&plan).map_err(|e| Failure::new(Exit::Bug, e))?);
+        line(serde_json::to_string(&plan).map_err(|e| Failure::new(Exit::Bug, e))?)?;
     } else {
-        println!("{plan}");
+        line(plan)?;
     }
     match refusal {
         None => Ok(Exit::Done),

@@ -2,6 +2,7 @@
 
 use crate::args::ReportArgs;
 use crate::exit::{Exit, Failure};
+use crate::output::line;
 use crate::report::{RunRecord, render};
 use sprig_engine::gguf::replace_file;
 
@@ -11,9 +12,9 @@ pub fn run(args: &ReportArgs) -> Result<Exit, Failure> {
     replace_file(&args.out, |out| out.write_all(page.as_bytes()))
         .map_err(|e| Failure::io("write", &args.out, e))?;
     if args.json {
-        println!("{}", serde_json::json!({ "event": "report", "out": args.out, "bytes": page.len() }));
+        line(serde_json::json!({ "event": "report", "out": args.out, "bytes": page.len() }))?;
     } else {
-        println!("wrote {}", args.out.display());
+        line(format_args!("wrote {}", args.out.display()))?;
     }
     Ok(Exit::Done)
 }

@@ -26,6 +26,7 @@ use sprig_learn::planner::{Tuning, Workload, plan};
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::Session;
 use sprig_learn::trainer::{Settings, Trainer};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -38,7 +39,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let (gguf, geometry) = open::header(&map)?;
     let spec = args.shape.adapter(&geometry)?;
-    [Some(&args.out), args.run.as_ref()].into_iter().flatten().try_for_each(|path| check_writable(path))?;
+    check_writable(&args.out, result_bytes(&args.out, &spec, &geometry))?;
+    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
     let (data, held_out) = load_data(args, &gguf, &map)?;
     alloc::release_free_memory();
 
@@ -158,7 +160,10 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         Some(cache) => cache.remove(),
         None => drop(std::fs::remove_file(beside(&args.out, "prefix"))), // of a run that was given up
     }
-    write_adapter(&args.out, &digest, trainer.adapter())?;
+    if let Err(failure) = write_adapter(&args.out, &digest, trainer.adapter()) {
+        let _ = save(&mut trainer, &recorder); // the steps since the last checkpoint need not be lost with it
+        return Err(failure);
+    }
     let record = recorder.finish(
         args,
         &map,
@@ -344,13 +349,26 @@ fn write_adapter(path: &Path, digest: &str, adapter: &Adapter) -> Result<(), Fai
     Ok(())
 }
 
-/// Finds out now, not after an hour, that the result cannot be written.
-fn check_writable(out: &Path) -> Result<(), Failure> {
-    let folder = folder(out);
-    match tempfile::tempfile_in(&folder) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(Failure::io("write in", &folder, e)),
+/// Bytes that writing takes at its worst beside what is on disk: a second checkpoint, or the adapter beside the last one.
+fn result_bytes(out: &Path, spec: &AdapterSpec, g: &Geometry) -> u64 {
+    let (trainable, frozen) = spec.sizes(g);
+    // Values and two moments.
+    let (checkpoint, adapter) = (12 * trainable as u64, 4 * (trainable + frozen) as u64);
+    let there = std::fs::metadata(beside(out, "ckpt")).map_or(0, |m| m.len());
+    // Names, settings and notes are some KiB.
+    (checkpoint + checkpoint.max(adapter) + (8 << 10)).saturating_sub(there)
+}
+
+/// Finds out now, not after an hour, that a file cannot be written to `path`, or that `bytes` more have no room there.
+fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::new(Exit::Usage, format_args!("{} is a folder; name a file", path.display())));
     }
+    let folder = folder(path);
+    tempfile::tempfile_in(&folder)
+        .and_then(|mut file| std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file))
+        .map(drop)
+        .map_err(|e| Failure::io("write in", &folder, e).about(path))
 }
 
 fn folder(path: &Path) -> PathBuf {

@@ -67,10 +67,7 @@ impl Scene {
 
     /// Names in the folder, sorted.
     pub fn list(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+        names(self.folder.path())
     }
 
     /// Writes a synthetic model with the weights of `seed`.
@@ -128,7 +125,8 @@ impl Scene {
         (child, lines)
     }
 
-    fn command(&self, line: &str) -> Command {
+    /// A command, not yet started.
+    pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sprig"));
         command.current_dir(self.folder.path()).args(line.split_whitespace());
         command
@@ -151,6 +149,14 @@ impl Ran {
     pub fn shown(&self) -> String {
         format!("{}\n-> {}\nstdout: {}\nstderr: {}", self.line, self.code, self.out, self.err)
     }
+}
+
+/// Names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// SmolLM2-135M-Instruct in Q4_1.
