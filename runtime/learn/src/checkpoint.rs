@@ -9,7 +9,7 @@ use crate::guard::Guard;
 use crate::trainer::State;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sprig_engine::gguf::{Gguf, GgufError, TensorType, Writer};
+use sprig_engine::gguf::{Gguf, GgufError, Mapped, TensorType, Writer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -17,6 +17,9 @@ const VERSION: u32 = 2;
 /// Largest checkpoint read: rank 256 on every linear of a 7B model, with Adam's moments, is 8 GiB; boards stop far
 /// below.
 const MAX_BYTES: u64 = 8 << 30;
+
+/// Bytes of a checkpoint that are read at a time.
+const READ: usize = 256 << 10;
 
 /// What a run depends on, by name. A checkpoint resumes only under an equal fingerprint.
 pub type Fingerprint = BTreeMap<String, String>;
@@ -78,9 +81,12 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         }
         Ok(_) => {}
     }
-    let bytes = std::fs::read(path).map_err(io)?;
     let damaged = |e: &dyn std::fmt::Display| bad(path, format!("{e}; delete it to start anew"));
-    let gguf = Gguf::parse(&bytes).map_err(|e| damaged(&e))?;
+    let file = Mapped::open(path).map_err(|e| match e {
+        GgufError::Io { source, .. } => io(source),
+        locked => bad(path, locked.to_string()),
+    })?;
+    let gguf = Gguf::parse(file.bytes()).map_err(|e| damaged(&e))?;
     let text = |key: &str| gguf.require_str(&format!("sprig.checkpoint.{key}")).map_err(|e| damaged(&e));
     let version = gguf.require_u32("sprig.checkpoint.version").map_err(|e| damaged(&e))?;
     if version != VERSION {
@@ -96,8 +102,16 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         if tensor.ty != TensorType::F32 {
             return Err(damaged(&format!("tensor `{name}` is {}", tensor.ty)));
         }
-        let data = gguf.data(tensor).map_err(|e| damaged(&e))?;
-        Ok(data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        let range = gguf.data_range(tensor).map_err(|e| damaged(&e))?;
+        let mut numbers = Vec::with_capacity(range.len() / 4);
+        // What is copied is released, so that the file and the numbers are never both in memory.
+        for from in range.clone().step_by(READ) {
+            let part = from..range.end.min(from + READ);
+            numbers
+                .extend(file.bytes()[part.clone()].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)));
+            file.release(part).map_err(|e| damaged(&e))?;
+        }
+        Ok(numbers)
     };
     let (values, moments) = (tensor("values")?, tensor("moments")?);
     let (theirs, state, notes) = (text("fingerprint")?, text("state")?, text("notes")?);
@@ -188,7 +202,10 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             // A flip in the padding between tensors, or in a key that is not read, changes nothing.
             if let Ok(Some(same)) = load(&path, &fingerprint("1")) {
-                assert_eq!((same.values, same.state, same.notes), (vec![0.25], state.clone(), "note".to_owned()));
+                assert_eq!(
+                    (same.values, same.state, same.notes),
+                    (vec![0.25], state.clone(), "note".to_owned())
+                );
             }
         }
     }

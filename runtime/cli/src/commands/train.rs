@@ -12,7 +12,7 @@ use crate::open;
 use crate::output::Output;
 use clap::ValueEnum;
 use sprig_budget::{Bytes, Plan, alloc, process};
-use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, LoraPair};
+use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, PassLayout};
@@ -160,9 +160,9 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         Some(cache) => cache.remove(),
         None => drop(std::fs::remove_file(beside(&args.out, "prefix"))), // of a run that was given up
     }
-    if let Err(failure) = write_adapter(&args.out, &digest, trainer.adapter()) {
+    if let Err(failure) = trainer.adapter().write(&args.out, "llama", &digest) {
         let _ = save(&mut trainer, &recorder); // the steps since the last checkpoint need not be lost with it
-        return Err(failure);
+        return Err(failure.into());
     }
     let record = recorder.finish(
         args,
@@ -329,24 +329,6 @@ fn fingerprint(
 /// A choice as the command line spells it.
 fn word(choice: impl ValueEnum) -> String {
     choice.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
-}
-
-fn write_adapter(path: &Path, digest: &str, adapter: &Adapter) -> Result<(), Failure> {
-    let pairs = adapter
-        .to_pairs()
-        .into_iter()
-        .map(|p| LoraPair {
-            base_tensor: p.module.tensor_name(p.block),
-            rank: p.rank,
-            in_features: p.a.len() / p.rank,
-            out_features: p.b.len() / p.rank,
-            a: p.a,
-            b: p.b,
-        })
-        .collect();
-    let (architecture, alpha) = ("llama".to_owned(), adapter.alpha());
-    AdapterFile { architecture, alpha, base_digest: Some(digest.to_owned()), pairs }.write(path)?;
-    Ok(())
 }
 
 /// Bytes that writing takes at its worst beside what is on disk: a second checkpoint, or the adapter beside the last one.

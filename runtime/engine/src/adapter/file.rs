@@ -12,9 +12,9 @@ use crate::gguf::{Gguf, GgufError, Mapped, Short, TensorInfo, TensorType, Writer
 /// Largest rank that is read or written.
 pub const MAX_RANK: usize = 1024;
 
-const DIGEST_KEY: &str = "sprig.base.digest";
-const A: &str = ".lora_a";
-const B: &str = ".lora_b";
+pub(super) const DIGEST_KEY: &str = "sprig.base.digest";
+pub(super) const A: &str = ".lora_a";
+pub(super) const B: &str = ".lora_b";
 
 /// A LoRA adapter: what is in the file, no more.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,12 +81,7 @@ impl AdapterFile {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), AdapterError> {
         let at = At(path.as_ref());
         self.check().map_err(|problem| at.content(problem))?;
-        let mut writer = Writer::new()
-            .metadata("general.type", "adapter")
-            .metadata("general.architecture", self.architecture.as_str())
-            .metadata("adapter.type", "lora")
-            .metadata("adapter.lora.alpha", self.alpha)
-            .metadata("sprig.created_by", concat!("sprig ", env!("CARGO_PKG_VERSION")));
+        let mut writer = header(&self.architecture, self.alpha);
         if let Some(digest) = &self.base_digest {
             writer = writer.metadata(DIGEST_KEY, digest.as_str());
         }
@@ -183,16 +178,26 @@ impl LoraPair {
     }
 }
 
+/// A writer that says what the file is.
+pub(super) fn header<'s>(architecture: &str, alpha: f32) -> Writer<'s> {
+    Writer::new()
+        .metadata("general.type", "adapter")
+        .metadata("general.architecture", architecture)
+        .metadata("adapter.type", "lora")
+        .metadata("adapter.lora.alpha", alpha)
+        .metadata("sprig.created_by", concat!("sprig ", env!("CARGO_PKG_VERSION")))
+}
+
 /// The file an error is about.
 #[derive(Clone, Copy)]
-struct At<'p>(&'p Path);
+pub(super) struct At<'p>(pub &'p Path);
 
 impl At<'_> {
-    fn file(self, source: GgufError) -> AdapterError {
+    pub(super) fn file(self, source: GgufError) -> AdapterError {
         AdapterError::File { path: self.0.to_owned(), source }
     }
 
-    fn content(self, problem: String) -> AdapterError {
+    pub(super) fn content(self, problem: String) -> AdapterError {
         AdapterError::Content { path: self.0.to_owned(), problem }
     }
 }

@@ -3,6 +3,7 @@
 mod basis;
 mod file;
 mod sites;
+mod write;
 
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, LoraPair, MAX_RANK};

@@ -253,28 +253,24 @@ impl Adapter {
         adapter
     }
 
-    /// The adapter as plain LoRA pairs; LoRA-XS becomes A = R·Q, B = P.
+    /// The adapter as plain LoRA pairs; LoRA-XS becomes A = R·Q, B = P. A copy: [`write`](Self::write) makes none.
     pub fn to_pairs(&self) -> Vec<Pair> {
-        self.entries
-            .iter()
-            .map(|e| {
-                let (down, b) = (self.part(&e.down), self.part(&e.up).to_vec());
-                let a = match &e.core {
-                    None => down.to_vec(),
-                    Some(core) => {
-                        let (core, inp) = (self.part(core), down.len() / e.rank);
-                        let mut a = vec![0.0; down.len()];
-                        for (i, row) in a.chunks_exact_mut(inp).enumerate() {
-                            for (j, q) in down.chunks_exact(inp).enumerate() {
-                                row.iter_mut().zip(q).for_each(|(a, q)| *a += core[i * e.rank + j] * q);
-                            }
-                        }
-                        a
-                    }
-                };
-                Pair { block: e.block, module: e.module, rank: e.rank, a, b }
-            })
-            .collect()
+        let pair = |e: &Entry| {
+            let (down, b) = (self.part(&e.down), self.part(&e.up).to_vec());
+            let mut a = down.to_vec();
+            if let Some(core) = &e.core {
+                for (i, row) in a.chunks_exact_mut(down.len() / e.rank).enumerate() {
+                    merged_row(self.part(core), down, e.rank, i, row);
+                }
+            }
+            Pair { block: e.block, module: e.module, rank: e.rank, a, b }
+        };
+        self.entries.iter().map(pair).collect()
+    }
+
+    /// The adapted layers, in canonical order.
+    pub fn places(&self) -> impl Iterator<Item = (usize, Module)> {
+        self.entries.iter().map(|e| (e.block, e.module))
     }
 
     /// What trains.
@@ -371,5 +367,13 @@ impl Adapter {
             Part::Trained(tensor) => &self.values[tensor.range.clone()],
             Part::Frozen(range) => &self.frozen[range.clone()],
         }
+    }
+}
+
+/// Row i of A = R·Q, where `core` is R and `down` is Q.
+pub(super) fn merged_row(core: &[f32], down: &[f32], rank: usize, i: usize, row: &mut [f32]) {
+    row.fill(0.0);
+    for (c, q) in core[i * rank..][..rank].iter().zip(down.chunks_exact(row.len())) {
+        row.iter_mut().zip(q).for_each(|(a, q)| *a += c * q);
     }
 }
