@@ -5,6 +5,12 @@
 
 #[path = "commands/bad_input.rs"]
 mod bad_input;
+#[path = "commands/budget.rs"]
+mod budget;
+#[path = "commands/cases.rs"]
+mod cases;
+#[path = "commands/child.rs"]
+mod child;
 #[path = "commands/disk.rs"]
 mod disk;
 #[path = "commands/faults.rs"]

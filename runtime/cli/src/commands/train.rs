@@ -30,8 +30,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Plain forward passes timed beside the steps.
-const FORWARD_SAMPLES: usize = 3;
+/// Plain forward passes timed beside the steps, at most one a step.
+const FORWARD_SAMPLES: u64 = 3;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -102,7 +102,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         });
         recorder.eval_before = Some(found);
     }
-    for _ in 0..FORWARD_SAMPLES {
+    for _ in 0..FORWARD_SAMPLES.min(args.steps) {
         let start = Instant::now();
         trainer.plain_forward()?;
         recorder.forward(start.elapsed());
