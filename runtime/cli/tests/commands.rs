@@ -9,6 +9,8 @@ mod bad_input;
 mod budget;
 #[path = "commands/cases.rs"]
 mod cases;
+#[path = "commands/cgroup.rs"]
+mod cgroup;
 #[path = "commands/child.rs"]
 mod child;
 #[path = "commands/disk.rs"]
