@@ -17,6 +17,8 @@ mod child;
 mod disk;
 #[path = "commands/faults.rs"]
 mod faults;
+#[path = "commands/flat.rs"]
+mod flat;
 #[path = "commands/kill.rs"]
 mod kill;
 #[path = "commands/memory.rs"]
