@@ -3,8 +3,8 @@
 use crate::random::Random;
 use crate::scene::Scene;
 
-/// Where weights may be. A further value here is a further axis of every test that draws.
-const WEIGHTS: [&str; 1] = [""];
+/// Where weights may be.
+const WEIGHTS: [&str; 4] = ["auto", "auto", "resident", "streamed"];
 
 /// A configuration, and how its budget is drawn.
 pub struct Case {
@@ -115,10 +115,7 @@ fn attempt(random: &mut Random) -> (Case, f64) {
     if resumed {
         option("--checkpoint-every 1".to_owned());
     }
-    let weights = random.pick(&WEIGHTS);
-    if !weights.is_empty() {
-        option(format!("--weights {weights}"));
-    }
+    option(format!("--weights {}", random.pick(&WEIGHTS)));
 
     // A pass reads all weights (0.2 s) whatever its length, and takes 4 ms a row of values or tangents.
     let tight = matches!(budget, Draw::Smallest | Draw::Between(_));
