@@ -84,9 +84,9 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let start = Instant::now();
     while written < args.max_tokens && Some(next) != tokenizer.eos() {
         let piece = stream.push(&tokenizer.token_bytes(next));
-        if !args.model.json {
-            print!("{piece}");
-            let _ = std::io::stdout().flush();
+        let mut stdout = std::io::stdout();
+        if !args.model.json && write!(stdout, "{piece}").and_then(|()| stdout.flush()).is_err() {
+            break; // nobody reads on; what went wrong the last line finds out
         }
         text.push_str(&piece);
         written += 1;

@@ -17,6 +17,7 @@ pub struct Ended {
 }
 
 /// Runs `command` to its end. Standard error has to fit a pipe (64 KiB).
+#[allow(clippy::zombie_processes)] // `wait4` takes it away.
 pub fn run(command: &mut Command) -> Ended {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -164,7 +164,7 @@ fn a_disk_too_small_for_the_prefix_cache_changes_nothing() {
         let scene = scene();
         // 40 examples of some 20 tokens of 64 numbers of 2 bytes are 100 KiB, and all are seen by step 20.
         let disk = Disk::new(&scene, 1024);
-        let line = format!("{TRAIN} --steps 50");
+        let line = format!("{TRAIN} --steps 50 --checkpoint-every 5");
         let straight = scene.done(&format!("{line} --out a.gguf")).last();
         let same = |name: &str, ran: &Value| {
             assert_eq!(ran["loss_last"], straight["loss_last"], "{name}");
@@ -173,7 +173,8 @@ fn a_disk_too_small_for_the_prefix_cache_changes_nothing() {
         };
         let line = format!("{line} --out disk/b.gguf");
         same("no cache", &scene.done(&format!("{line} --prefix-cache 0")).last());
-        for left in [36, 48, 72] {
+        // Less than the cache takes, and less and less beside it for checkpoints and adapter.
+        for left in [36, 48, 72, 100, 120, 140, 160, 180] {
             disk.leave(left);
             same(&format!("{left} KiB"), &scene.done(&line).last());
         }
@@ -196,6 +197,12 @@ fn a_listener_that_leaves_or_a_log_that_is_full_ends_no_training() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(scene.bytes("a.gguf") == scene.bytes("b.gguf"));
+    for line in ["infer --model tiny.gguf --prompt a --raw --max-tokens 400", "plan --model tiny.gguf"] {
+        let (child, lines) = scene.start(line);
+        drop(lines);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 
     let into = |line: &str, to: &str| {
         let to = OpenOptions::new().write(true).open(to).unwrap();

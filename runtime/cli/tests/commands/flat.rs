@@ -46,8 +46,8 @@ fn stays_flat(scene: &Scene, line: &str) {
     let growth =
         |rounds: &[Round], of: fn(&Round) -> u64| rounds.iter().map(of).max().unwrap() - of(&rounds[0]);
     let settled = &measured[measured.len() - 11..];
-    let kinds: [(&str, fn(&Round) -> u64); 2] = [("resident", |r| r.0), ("anonymous", |r| r.1)];
-    for (what, of) in kinds {
+    for what in ["resident", "anonymous"] {
+        let of = if what == "resident" { |r: &Round| r.0 } else { |r: &Round| r.1 };
         let (all, last) = (growth(measured, of), growth(settled, of));
         println!("{what}: {all} bytes more in 20 rounds, {last} in the last ten");
         assert!(all <= SETTLING && last <= TOLERANCE, "{what} memory grows: {kib:?}");

@@ -96,7 +96,8 @@ impl AdapterFile {
         writer.write_atomic(at.0).map_err(|e| at.file(e))
     }
 
-    /// Reads a file. The weights take no more memory than the file has bytes.
+    /// Reads a file. The weights take no more memory than the file has bytes, whose own pages are released as they are
+    /// copied.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, AdapterError> {
         let at = At(path.as_ref());
         let file = |e| at.file(e);
@@ -120,6 +121,9 @@ impl AdapterFile {
             if let Some(base) = tensor.name.strip_suffix(A) {
                 let b = gguf.require_tensor(&format!("{base}{B}")).map_err(file)?;
                 adapter.pairs.push(read_pair(&gguf, base, tensor, b, at)?);
+                for read in [tensor, b] {
+                    mapped.release(gguf.data_range(read).map_err(file)?).map_err(file)?;
+                }
             } else {
                 let partner = tensor.name.strip_suffix(B).map(|base| format!("{base}{A}"));
                 if partner.is_none_or(|a| gguf.tensor(&a).is_none()) {

@@ -243,6 +243,8 @@ impl Adapter {
     /// A frozen adapter from plain LoRA pairs, for evaluation and generation.
     pub fn from_pairs(alpha: f32, blocks: usize, pairs: Vec<Pair>) -> Self {
         let mut adapter = Self::empty(Kind::Lora, alpha, blocks);
+        // To the number, and each pair is dropped once it is copied: nearly one adapter in memory, never two.
+        adapter.frozen.reserve_exact(pairs.iter().map(|p| p.a.len() + p.b.len()).sum());
         for Pair { block, module, rank, a, b } in pairs {
             let (down, up) = (adapter.freeze(a.len()), adapter.freeze(b.len()));
             adapter.frozen[down.clone()].copy_from_slice(&a);
