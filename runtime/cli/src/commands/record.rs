@@ -90,6 +90,11 @@ impl Recorder {
         self.forward_ms.push(took.as_secs_f64() * 1e3);
     }
 
+    /// Plain forward passes timed so far.
+    pub fn forwards(&self) -> usize {
+        self.forward_ms.len()
+    }
+
     /// A step that was taken.
     pub fn step(&mut self, report: &StepReport, took: Duration) {
         let ms = took.as_secs_f64() * 1e3;

@@ -30,8 +30,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Plain forward passes timed beside the steps, at most one a step.
-const FORWARD_SAMPLES: u64 = 3;
+/// Plain forward passes timed in turn with the first steps, so that a ratio of the two sees the same machine.
+const FORWARD_SAMPLES: usize = 3;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -102,12 +102,6 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         });
         recorder.eval_before = Some(found);
     }
-    for _ in 0..FORWARD_SAMPLES.min(args.steps) {
-        let start = Instant::now();
-        trainer.plain_forward()?;
-        recorder.forward(start.elapsed());
-    }
-
     output.begin("training", args.steps, trainer.state().step);
     while trainer.state().step < args.steps {
         if let Err(error) = alloc::check() {
@@ -122,6 +116,11 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         let start = Instant::now();
         let report = trainer.step()?;
         recorder.step(&report, start.elapsed());
+        if recorder.forwards() < FORWARD_SAMPLES {
+            let start = Instant::now();
+            trainer.plain_forward()?;
+            recorder.forward(start.elapsed());
+        }
         if !report.loss.is_finite() {
             let message = format!(
                 "training diverged: the loss of step {} is not a number; lower --lr (a checkpoint, if any, is kept)",
