@@ -35,10 +35,7 @@ impl Arena {
         let lines = alloc::attempt(|| bytemuck::allocation::try_zeroed_vec(size.as_usize().div_ceil(LINE)))
             .map_err(|()| BudgetError::OutOfMemory { asked: size })?;
         let mut arena = Arena { lines, high_water: 0 };
-        for line in arena.lines.iter_mut().step_by(SMALLEST_PAGE / LINE) {
-            // A page of zeros is not ours until it is written to, and a zero that the compiler knows is not written.
-            std::hint::black_box(&mut line.0)[0] = std::hint::black_box(0.0);
-        }
+        touch(bytemuck::cast_slice_mut(&mut arena.lines));
         Ok(arena)
     }
 
@@ -56,6 +53,20 @@ impl Arena {
     pub fn stack(&mut self) -> Stack<'_> {
         let rest: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
         Stack { planned: rest.len(), rest, high_water: &mut self.high_water }
+    }
+}
+
+/// `n` zeros whose memory the process holds from now on, as it does an arena's.
+pub fn held_zeros(n: usize) -> Vec<f32> {
+    let mut zeros = vec![0.0; n];
+    touch(&mut zeros);
+    zeros
+}
+
+/// Writes to each page: one of zeros is not ours until then, and a zero that the compiler knows is not written.
+fn touch(values: &mut [f32]) {
+    for first in values.iter_mut().step_by(SMALLEST_PAGE / size_of::<f32>()) {
+        *std::hint::black_box(first) = std::hint::black_box(0.0);
     }
 }
 

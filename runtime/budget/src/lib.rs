@@ -15,7 +15,7 @@ mod table;
 mod timeline;
 
 pub use alloc::CountingAllocator;
-pub use arena::{Arena, Stack, bytes_for};
+pub use arena::{Arena, Stack, bytes_for, held_zeros};
 pub use cgroup::CgroupMemory;
 pub use error::BudgetError;
 pub use ladder::{Move, Step, climb};

@@ -8,6 +8,7 @@ use crate::optimiser::{Rule, Schedule};
 use crate::planner::Tuning;
 use crate::prefix::PrefixCache;
 use crate::session::Session;
+use sprig_budget::held_zeros;
 use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::model::PassLayout;
 
@@ -80,12 +81,12 @@ impl<'m, 'd> Trainer<'m, 'd> {
         Ok(Self {
             order,
             tensors: adapter.tensors().cloned().collect(),
-            gradient: vec![0.0; n],
+            gradient: held_zeros(n),
             scalars: Scalars::new(settings.batch, settings.forward.tangents),
             ids: Vec::with_capacity(settings.batch),
             state: State {
                 step: 0,
-                moments: vec![0.0; n * settings.rule.moments()],
+                moments: held_zeros(n * settings.rule.moments()),
                 guard: Guard::default(),
             },
             session,

@@ -7,7 +7,8 @@
 use super::parallel::{for_each, piece_len};
 use super::rows::{Batch, Stack};
 use crate::kernels::Pool;
-use crate::kernels::elementwise::inline::{axpy, dot, exp, scale};
+use crate::kernels::elementwise::f16_to_f32;
+use crate::kernels::elementwise::inline::{axpy, axpy4, dot, dot4, exp, scale};
 use half::f16;
 use multiversion::multiversion;
 
@@ -17,6 +18,9 @@ pub const TILE: usize = 64;
 pub const MAX_TANGENTS: usize = 64;
 /// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128).
 pub const MAX_HEAD: usize = 256;
+
+/// Queries of one key-value head that are under way at a time.
+const STATES: usize = 64;
 
 /// Head geometry.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +42,9 @@ impl Attention {
         self.kv_heads * self.head_dim
     }
 
-    fn kv_head(&self, head: usize) -> usize {
-        head * self.kv_heads / self.heads
+    /// Query heads that share a key-value head; at most [`STATES`].
+    fn share(&self) -> usize {
+        self.heads / self.kv_heads
     }
 
     fn score_scale(&self) -> f32 {
@@ -55,6 +60,37 @@ pub struct KvTile<'a> {
     count: usize,
     stride: usize,
     step: usize,
+}
+
+impl KvTile<'_> {
+    /// e[j] = q·kⱼ, with the keys' row `at` elements after their value row. Four keys at a time read q once.
+    #[inline(always)]
+    fn scores(&self, q: &[f32], at: usize, e: &mut [f32; TILE]) {
+        let dh = q.len();
+        let key = |j: usize| &self.keys[j * self.stride + at..][..dh];
+        let fours = self.count - self.count % 4;
+        for j in (0..fours).step_by(4) {
+            e[j..j + 4].copy_from_slice(&dot4(q, [key(j), key(j + 1), key(j + 2), key(j + 3)]));
+        }
+        for j in fours..self.count {
+            e[j] = dot(q, key(j));
+        }
+    }
+
+    /// out += Σ eⱼ·vⱼ in ascending j, with the values' row `at` elements after their value row.
+    #[inline(always)]
+    fn mix(&self, e: &[f32; TILE], at: usize, out: &mut [f32]) {
+        let dh = out.len();
+        let value = |j: usize| &self.values[j * self.stride + at..][..dh];
+        let fours = self.count - self.count % 4;
+        for j in (0..fours).step_by(4) {
+            let four = [value(j), value(j + 1), value(j + 2), value(j + 3)];
+            axpy4([e[j], e[j + 1], e[j + 2], e[j + 3]], four, out);
+        }
+        for j in fours..self.count {
+            axpy(e[j], value(j), out);
+        }
+    }
 }
 
 /// Attention of every position of `batch` over its own example. `q`, `out`: `stack.rows()` × heads·head_dim;
@@ -77,42 +113,59 @@ pub fn attend_batch(
         pool,
         q[..n].chunks(piece * group * qw).zip(out[..n].chunks_mut(piece * group * qw)).enumerate(),
         |(c, (q, out))| {
-            for (i, (q, out)) in q.chunks_exact(group * qw).zip(out.chunks_exact_mut(group * qw)).enumerate()
-            {
-                let position = c * piece + i;
-                let first = batch.span(batch.example_of(position)).start;
-                attend_position(shape, stack.tangents, q, k, v, first, position, out);
+            let (mut from, end) = (c * piece, c * piece + q.len() / (group * qw));
+            let together = (STATES / shape.share()).max(1);
+            while from < end {
+                let span = batch.span(batch.example_of(from));
+                let to = end.min(span.end).min(from + together);
+                let rows = (from - c * piece) * group * qw..(to - c * piece) * group * qw;
+                attend_run(shape, stack.tangents, &q[rows.clone()], k, v, span.start, from, &mut out[rows]);
+                from = to;
             }
         },
     );
 }
 
+/// Positions from `from` on of an example that starts at `first`, as many as `q` and `out` hold. A tile of keys and
+/// values is read once for all of them and for the query heads it serves: for one query alone, reading would take
+/// longer than computing from some 100 positions on.
 #[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn attend_position(
+fn attend_run(
     shape: Attention,
     tangents: usize,
     q: &[f32],
     k: &[f32],
     v: &[f32],
     first: usize,
-    position: usize,
+    from: usize,
     out: &mut [f32],
 ) {
-    let (dh, qw, kw) = (shape.head_dim, shape.q_width(), shape.kv_width());
-    let stride = (1 + tangents) * kw;
+    let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
+    let (stride, group) = ((1 + tangents) * kw, (1 + tangents) * qw);
+    let rows = q.len() / group;
     out.fill(0.0);
-    for head in 0..shape.heads {
-        let mut state = Softmax::new();
-        let column = shape.kv_head(head) * dh;
-        let mut from = first;
-        while from <= position {
-            let count = TILE.min(position + 1 - from);
-            let at = from * stride + column;
-            let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
-            state.absorb(tile, &q[head * dh..], &mut out[head * dh..], qw, dh, tangents, shape.score_scale());
-            from += count;
+    for kv_head in 0..shape.kv_heads {
+        let mut states = [const { Softmax::new() }; STATES];
+        let place = |r: usize, h: usize| r * group + (kv_head * share + h) * dh;
+        for key in (first..from + rows).step_by(TILE) {
+            let at = key * stride + kv_head * dh;
+            for r in 0..rows {
+                let count = TILE.min((from + r + 1).saturating_sub(key));
+                if count == 0 {
+                    continue;
+                }
+                let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
+                for h in 0..share {
+                    let (state, at) = (&mut states[r * share + h], place(r, h));
+                    state.absorb(tile, &q[at..], &mut out[at..], qw, dh, tangents, shape.score_scale());
+                }
+            }
         }
-        state.finish(&mut out[head * dh..], qw, dh, tangents);
+        for r in 0..rows {
+            for h in 0..share {
+                states[r * share + h].finish(&mut out[place(r, h)..], qw, dh, tangents);
+            }
+        }
     }
 }
 
@@ -128,55 +181,83 @@ pub fn attend_cache(
     out: &mut [f32],
 ) {
     let (dh, qw) = (shape.head_dim, shape.q_width());
-    let share = shape.heads / shape.kv_heads;
-    for (r, (q, out)) in q.chunks_exact(qw).zip(out.chunks_exact_mut(qw)).enumerate() {
-        let seen = past + r + 1;
+    let share = shape.share();
+    if q.len() == qw {
         let pieces = q.chunks_exact(share * dh).zip(out.chunks_exact_mut(share * dh)).enumerate();
         for_each(pool, pieces, |(kv_head, (q, out))| {
-            cached_group(shape, kv_head, seen, q, keys, values, out);
+            let row = CachedRows { q, width: 0, seen: past + 1 };
+            attend_rows(&row, shape, kv_head, keys, values, out);
         });
+        return;
     }
+    // Rows that share a head's keys and values widen them once.
+    let together = (STATES / share).max(1);
+    let piece = piece_len(pool, q.len() / qw);
+    let pieces = q.chunks(piece * qw).zip(out.chunks_mut(piece * qw)).enumerate();
+    for_each(pool, pieces, |(p, (q, out))| {
+        let rows = q.chunks(together * qw).zip(out.chunks_mut(together * qw)).enumerate();
+        for (r, (q, out)) in rows {
+            let seen = past + p * piece + r * together + 1;
+            for kv_head in 0..shape.kv_heads {
+                let at = kv_head * share * dh;
+                let rows = CachedRows { q: &q[at..], width: qw, seen };
+                attend_rows(&rows, shape, kv_head, keys, values, &mut out[at..]);
+            }
+        }
+    });
+}
+
+/// Queries of one key-value head in rows `width` apart (0: a single row); the first row sees `seen` positions, each
+/// further row one more.
+struct CachedRows<'a> {
+    q: &'a [f32],
+    width: usize,
+    seen: usize,
 }
 
 #[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn cached_group(
+fn attend_rows(
+    queries: &CachedRows<'_>,
     shape: Attention,
     kv_head: usize,
-    seen: usize,
-    q: &[f32],
     keys: &[f16],
     values: &[f16],
     out: &mut [f32],
 ) {
     // Half a tile, so that both copies stay within 2 × 32 × 256 × 4 = 64 KiB of stack for the largest head.
     const ROWS: usize = TILE / 2;
-    let (dh, kw) = (shape.head_dim, shape.kv_width());
+    let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
+    let rows = queries.q.len().div_ceil(queries.width.max(share * dh));
     let mut k = [0.0f32; ROWS * MAX_HEAD];
     let mut v = [0.0f32; ROWS * MAX_HEAD];
-    let heads = q.len() / dh;
-    let mut states = [const { Softmax::new() }; 64];
-    out.fill(0.0);
-    for from in (0..seen).step_by(ROWS) {
-        let count = ROWS.min(seen - from);
+    let mut states = [const { Softmax::new() }; STATES];
+    let place = |r: usize, h: usize| r * queries.width + h * dh;
+    for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
+        out[place(r, h)..][..dh].fill(0.0);
+    }
+    let last = queries.seen + rows - 1;
+    for from in (0..last).step_by(ROWS) {
+        let count = ROWS.min(last - from);
         for j in 0..count {
             let at = (from + j) * kw + kv_head * dh;
-            widen(&keys[at..at + dh], &mut k[j * dh..(j + 1) * dh]);
-            widen(&values[at..at + dh], &mut v[j * dh..(j + 1) * dh]);
+            f16_to_f32(&keys[at..at + dh], &mut k[j * dh..(j + 1) * dh]);
+            f16_to_f32(&values[at..at + dh], &mut v[j * dh..(j + 1) * dh]);
         }
-        let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
-        for h in 0..heads {
-            states[h].absorb(tile, &q[h * dh..], &mut out[h * dh..], 0, dh, 0, shape.score_scale());
+        for r in 0..rows {
+            let count = count.min((queries.seen + r).saturating_sub(from));
+            if count == 0 {
+                continue;
+            }
+            let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
+            for h in 0..share {
+                let at = place(r, h);
+                let state = &mut states[r * share + h];
+                state.absorb(tile, &queries.q[at..], &mut out[at..], 0, dh, 0, shape.score_scale());
+            }
         }
     }
-    for h in 0..heads {
-        states[h].finish(&mut out[h * dh..], 0, dh, 0);
-    }
-}
-
-#[inline(always)]
-fn widen(from: &[f16], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = from.to_f32();
+    for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
+        states[r * share + h].finish(&mut out[place(r, h)..], 0, dh, 0);
     }
 }
 
@@ -205,10 +286,11 @@ impl Softmax {
         score_scale: f32,
     ) {
         let mut e = [0.0f32; TILE];
+        tile.scores(&q[..dh], 0, &mut e);
         let mut top = self.max;
-        for j in 0..tile.count {
-            e[j] = dot(&q[..dh], &tile.keys[j * tile.stride..][..dh]) * score_scale;
-            top = top.max(e[j]);
+        for e in &mut e[..tile.count] {
+            *e *= score_scale;
+            top = top.max(*e);
         }
         if top > self.max {
             let shrink = exp(self.max - top);
@@ -223,24 +305,23 @@ impl Softmax {
         for e in &mut e[..tile.count] {
             *e = exp(*e - top);
         }
-        for j in 0..tile.count {
-            self.z += e[j];
-            axpy(e[j], &tile.values[j * tile.stride..][..dh], &mut out[..dh]);
+        for e in &e[..tile.count] {
+            self.z += e;
         }
+        tile.mix(&e, 0, &mut out[..dh]);
         for k in 0..tangents {
-            let dq = &q[(k + 1) * width..][..dh];
-            let n = &mut out[(k + 1) * width..][..dh];
+            let (dq, at) = (&q[(k + 1) * width..][..dh], (k + 1) * tile.step);
+            let (mut slope, mut moved) = ([0.0f32; TILE], [0.0f32; TILE]);
+            tile.scores(dq, 0, &mut slope);
+            tile.scores(&q[..dh], at, &mut moved);
+            // From here on the pull e·ṡ of each key.
             for j in 0..tile.count {
-                let (key, value) = (&tile.keys[j * tile.stride..], &tile.values[j * tile.stride..]);
-                let at = (k + 1) * tile.step;
-                let slope = (dot(dq, &key[..dh]) + dot(&q[..dh], &key[at..][..dh])) * score_scale;
-                let pull = e[j] * slope;
-                self.u[k] += pull;
-                let (value, moved) = (&value[..dh], &value[at..][..dh]);
-                for i in 0..dh {
-                    n[i] += pull * value[i] + e[j] * moved[i];
-                }
+                slope[j] = e[j] * ((slope[j] + moved[j]) * score_scale);
+                self.u[k] += slope[j];
             }
+            let n = &mut out[(k + 1) * width..][..dh];
+            tile.mix(&slope, 0, n);
+            tile.mix(&e, at, n);
         }
     }
 

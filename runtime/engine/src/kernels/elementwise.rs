@@ -108,6 +108,50 @@ pub mod inline {
         join(acc, |a, b| a + b)
     }
 
+    /// Σ aᵢ·bᵢ for four b, with the bits of [`dot`]. All of the same length. No closures over arrays: one given to
+    /// `array::map` would be compiled without this function's instructions.
+    #[inline(always)]
+    pub fn dot4(a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
+        let (chunks, rest) = a.as_chunks::<LANES>();
+        let (n, whole) = (chunks.len(), a.len() - rest.len());
+        let (b0, b1, b2, b3) = (&b[0][..a.len()], &b[1][..a.len()], &b[2][..a.len()], &b[3][..a.len()]);
+        let (c0, c1) = (&b0.as_chunks::<LANES>().0[..n], &b1.as_chunks::<LANES>().0[..n]);
+        let (c2, c3) = (&b2.as_chunks::<LANES>().0[..n], &b3.as_chunks::<LANES>().0[..n]);
+        let (mut s0, mut s1, mut s2, mut s3) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for i in 0..n {
+            accumulate(&mut s0, &chunks[i], &c0[i]);
+            accumulate(&mut s1, &chunks[i], &c1[i]);
+            accumulate(&mut s2, &chunks[i], &c2[i]);
+            accumulate(&mut s3, &chunks[i], &c3[i]);
+        }
+        for (l, a) in rest.iter().enumerate() {
+            s0[l] += a * b0[whole + l];
+            s1[l] += a * b1[whole + l];
+            s2[l] += a * b2[whole + l];
+            s3[l] += a * b3[whole + l];
+        }
+        let add = |a, b| a + b;
+        [join(s0, add), join(s1, add), join(s2, add), join(s3, add)]
+    }
+
+    #[inline(always)]
+    fn accumulate(sum: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
+        for l in 0..LANES {
+            sum[l] += a[l] * b[l];
+        }
+    }
+
+    /// y += Σ aⱼ·xⱼ in the order of j, with the bits of four [`axpy`]: y is read and written once. All of the same
+    /// length.
+    #[inline(always)]
+    pub fn axpy4(a: [f32; 4], x: [&[f32]; 4], y: &mut [f32]) {
+        let n = y.len();
+        let (x0, x1, x2, x3) = (&x[0][..n], &x[1][..n], &x[2][..n], &x[3][..n]);
+        for i in 0..n {
+            y[i] = (((y[i] + a[0] * x0[i]) + a[1] * x1[i]) + a[2] * x2[i]) + a[3] * x3[i];
+        }
+    }
+
     /// y += a·x over the shorter length.
     #[inline(always)]
     pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
