@@ -28,13 +28,13 @@ impl StepLog {
     pub fn push(&mut self, step: Step) {
         self.count += 1;
         self.ms += step.ms;
-        if (step.step - 1).is_multiple_of(self.stride) {
+        if step.step.saturating_sub(1).is_multiple_of(self.stride) {
             if self.kept.len() == MOST {
-                self.stride *= 2;
+                self.stride = self.stride.saturating_mul(2);
                 let stride = self.stride;
-                self.kept.retain(|s| (s.step - 1).is_multiple_of(stride));
+                self.kept.retain(|s| s.step.saturating_sub(1).is_multiple_of(stride));
             }
-            if (step.step - 1).is_multiple_of(self.stride) {
+            if step.step.saturating_sub(1).is_multiple_of(self.stride) {
                 self.kept.push(step.clone());
             }
         }

@@ -104,11 +104,14 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     }
     output.begin("training", args.steps, trainer.state().step);
     while trainer.state().step < args.steps {
-        if let Err(error) = alloc::check() {
-            save(&mut trainer, &recorder)?;
-            return Err(error.into());
-        }
-        if let Some(moved) = watch.look(&mut trainer)? {
+        let moved = match alloc::check().map_err(Failure::from).and_then(|()| watch.look(&mut trainer)) {
+            Ok(moved) => moved,
+            Err(failure) => {
+                save(&mut trainer, &recorder)?;
+                return Err(failure);
+            }
+        };
+        if let Some(moved) = moved {
             let step = trainer.state().step;
             output.event(moved.event(step), || Some(moved.line()));
             recorder.moved(step, &moved.plan);
