@@ -8,7 +8,18 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("sprig-budget", "runtime/budget", &[]),
     ("sprig-engine", "runtime/engine", &["sprig-budget"]),
     ("sprig-learn", "runtime/learn", &["sprig-engine", "sprig-budget"]),
-    ("sprig", "runtime/cli", &["sprig-budget", "sprig-engine", "sprig-learn"]),
+    ("sprig-device", "device-profiles", &[]),
+    ("sprig-transport", "transport", &[]),
+    (
+        "sprig-fleet",
+        "runtime/fleet",
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport", "sprig-device"],
+    ),
+    (
+        "sprig",
+        "runtime/cli",
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-fleet", "sprig-transport", "sprig-device"],
+    ),
     // Developer commands drive the built binary; only an example uses the engine.
     ("sprig-cross", "cross", &[]),
 ];

@@ -1,0 +1,1 @@
+//! Which board this is, and what it can hold.

@@ -1,0 +1,1 @@
+//! Fleet training: the device agent and the coordinator.

@@ -1,0 +1,1 @@
+//! How a fleet talks: messages, topics, MQTT sessions, a durable outbox and chunked blobs. Knows no machine learning.
