@@ -1,6 +1,7 @@
 //! The `sprig` binary: argument parsing, progress, printing, exit codes. Nothing else.
 
 mod args;
+mod base;
 mod commands;
 mod exit;
 mod interrupt;

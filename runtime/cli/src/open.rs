@@ -1,11 +1,12 @@
-//! Opening what commands share: the model file, an adapter for it, the adapter settings, the budget.
+//! What commands take from the command line: the model file, the budget, the adapter to make or to read.
 
 use crate::args::{KindArg, ModelArgs, ShapeArgs, WeightsArg};
+use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
-use sprig_engine::gguf::{Gguf, Mapped};
-use sprig_engine::model::{Geometry, Llama, Module, Stream, WeightBytes};
+use sprig_engine::gguf::Mapped;
+use sprig_engine::model::{Geometry, Module};
 use sprig_learn::planner::Residency;
 use std::path::Path;
 
@@ -43,43 +44,6 @@ impl ModelArgs {
         self.threads
             .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(64), usize::from)
     }
-}
-
-/// Parses the header; the error names the file.
-pub fn header(map: &Mapped) -> Result<(Gguf<'_>, Geometry), Failure> {
-    let about = |f: Failure| f.about(map.path());
-    let gguf = Gguf::parse(map.bytes()).map_err(|e| about(e.into()))?;
-    let geometry = Geometry::read(&gguf).map_err(|e| about(e.into()))?;
-    Ok((gguf, geometry))
-}
-
-/// What the weights take in memory, from the header.
-pub fn weights(map: &Mapped, gguf: &Gguf<'_>, g: &Geometry) -> Result<WeightBytes, Failure> {
-    WeightBytes::read(gguf, g).map_err(|e| Failure::from(e).about(map.path()))
-}
-
-/// The model, with its weights in memory or streamed.
-pub fn model<'m>(map: &'m Mapped, gguf: &Gguf<'m>, streamed: bool) -> Result<Llama<'m>, Failure> {
-    let stream = Stream::new(map);
-    stream.set(streamed);
-    Llama::load_streamed(gguf, stream).map_err(|e| Failure::from(e).about(map.path()))
-}
-
-/// Refuses examples longer than the texts the model was made for.
-pub fn check_length(len: u32, g: &Geometry) -> Result<(), Failure> {
-    match len as usize <= g.context {
-        true => Ok(()),
-        false => Err(Failure::new(
-            Exit::Usage,
-            format_args!("--len {len} exceeds the model's context of {} tokens", g.context),
-        )),
-    }
-}
-
-/// Heap bytes of a parsed header: its tables of keys and tensors.
-pub fn header_bytes(gguf: &Gguf<'_>) -> Bytes {
-    // About 96 bytes a metadata entry and 112 a tensor, with growth of the vectors.
-    Bytes((gguf.metadata().len() * 192 + gguf.tensors().len() * 224) as u64)
 }
 
 impl ShapeArgs {
@@ -121,7 +85,8 @@ fn modules(list: &str) -> Result<Vec<Module>, Failure> {
 }
 
 /// Reads an adapter and checks that it belongs to this base.
-pub fn adapter(path: &Path, base: &Mapped, g: &Geometry) -> Result<Adapter, Failure> {
+pub fn adapter(path: &Path, base: &Base<'_>) -> Result<Adapter, Failure> {
+    let g = &base.geometry;
     let size = std::fs::metadata(path).map_err(|e| Failure::io("read", path, e))?.len();
     if size > MAX_ADAPTER {
         return Err(Failure::new(
@@ -131,7 +96,7 @@ pub fn adapter(path: &Path, base: &Mapped, g: &Geometry) -> Result<Adapter, Fail
     }
     let file = AdapterFile::read(path).map_err(|e| Failure::from(e).about(path))?;
     if file.base_digest.is_some() {
-        file.check_base(&base.digest_hex()?).map_err(|e| Failure::from(e).about(path))?;
+        file.check_base(&base.map.digest_hex()?).map_err(|e| Failure::from(e).about(path))?;
     }
     let mut pairs = Vec::with_capacity(file.pairs.len());
     for pair in file.pairs {

@@ -2,57 +2,49 @@
 
 use super::infer::adapter_bytes;
 use crate::args::{EvalArgs, LabelStyleArg, RecordArgs};
+use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::open;
 use crate::output::Output;
-use sprig_budget::{Bytes, alloc, process};
+use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::kernels::Ctx;
-use sprig_engine::model::PassLayout;
 use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::data::{DataSet, LabelStyle, Labels, LoadOptions};
+use sprig_learn::data::{DataSet, LabelStyle, LoadOptions};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{Evaluation, evaluate};
 use sprig_learn::optimiser::Rule;
-use sprig_learn::planner::{Workload, plan};
+use sprig_learn::planner::Workload;
 use sprig_learn::session::Session;
 
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
-    let (gguf, geometry) = open::header(&map)?;
-    open::check_length(args.len, &geometry)?;
-    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &map, &geometry)).transpose()?;
-    let data = {
-        let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
-        DataSet::load(&args.data, &load_options(&args.records, args.len as usize, None), &tokenizer)?
-    };
-    alloc::release_free_memory();
-    let work = Workload {
+    let base = Base::open(&map)?;
+    base.check_length(args.len)?;
+    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let data = base.data(&args.data, None, load_options(&args.records, args.len as usize))?;
+    let work = data.measure(Workload {
         batch: args.batch as usize,
-        length: data.longest(),
+        length: 0,
         tangents: 0,
         adapter: None,
         frozen_rank: adapter.as_ref().map_or(0, Adapter::rank),
         frozen_bytes: adapter_bytes(adapter.as_ref()),
         rule: Rule::Sgd { momentum: 0.0 },
-        candidates: candidates(&data),
+        candidates: None,
         threads: args.model.threads(),
-        data: Bytes(data.bytes() as u64),
+        data: Bytes::ZERO,
         prefix: false,
         residency: args.model.residency(),
-        loading: Bytes(Tokenizer::load_bytes(&gguf)),
-    };
-    let weights = open::weights(&map, &gguf, &geometry)?;
-    let (tuning, _) = plan(&geometry, &weights, open::header_bytes(&gguf), &work, args.model.budget()?)?;
-    let ctx =
-        Ctx::new(work.threads).with_panel_rows(tuning.panel_rows).map_err(|e| Failure::new(Exit::Bug, e))?;
-    let model = open::model(&map, &gguf, tuning.streamed)?;
-    let layout = PassLayout::new(&geometry, tuning.pass(&geometry, &work));
-    let mut session = Session::new(&model, &ctx, layout, work.length, work.batch, None)?;
+        loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
+    });
+    let planned = base.plan(work, args.model.budget()?)?;
+    let engine = base.engine(&planned)?;
+    let mut session = engine.session(&planned, None)?;
+    let (data, cut) = (&data.train, planned.tuning.cut);
     let mut output = Output::new(args.model.json);
     let interrupt = Interrupt::listen();
-    match judge(&mut session, adapter.as_ref(), &data, tuning.cut, "evaluating", &mut output, &interrupt)? {
+    match judge(&mut session, adapter.as_ref(), data, cut, "evaluating", &mut output, &interrupt)? {
         None => Err(Failure::new(Exit::Interrupted, "interrupted; an evaluation keeps nothing")),
         Some(found) => {
             let Evaluation { n, loss, accuracy, interval } = found;
@@ -98,13 +90,8 @@ pub fn describe(e: &Evaluation) -> String {
     )
 }
 
-/// Most candidates of an example; `None` for a language model.
-pub fn candidates(data: &DataSet) -> Option<usize> {
-    if data.is_lm() { None } else { Some((0..data.len()).map(|i| data.candidates(i)).max().unwrap_or(0)) }
-}
-
-/// How records become tokens; held-out data gets the training set's `labels`.
-pub fn load_options(args: &RecordArgs, len: usize, labels: Option<Labels>) -> LoadOptions {
+/// How records become tokens.
+pub fn load_options(args: &RecordArgs, len: usize) -> LoadOptions {
     LoadOptions {
         raw: args.raw,
         template: args.template.clone(),
@@ -113,7 +100,6 @@ pub fn load_options(args: &RecordArgs, len: usize, labels: Option<Labels>) -> Lo
             LabelStyleArg::Letter => LabelStyle::Letter,
         },
         label_words: args.label_tokens.clone(),
-        labels,
         ..LoadOptions::new(args.task.into(), len)
     }
 }

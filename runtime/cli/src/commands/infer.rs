@@ -1,6 +1,7 @@
 //! `sprig infer`: continue a prompt, greedily.
 
 use crate::args::InferArgs;
+use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use crate::open;
 use crate::output::line;
@@ -15,8 +16,9 @@ use std::time::Instant;
 
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
-    let (gguf, geometry) = open::header(&map)?;
-    let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|e| Failure::from(e).about(map.path()))?;
+    let base = Base::open(&map)?;
+    let geometry = &base.geometry;
+    let tokenizer = base.tokenizer()?;
     let prompt = match args.raw {
         true => args.prompt.clone(),
         false => tokenizer.chat(&[Message { role: "user", content: &args.prompt }], true)?,
@@ -36,11 +38,11 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         );
         return Err(Failure::new(Exit::Usage, message));
     }
-    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &map, &geometry)).transpose()?;
+    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
     let threads = args.model.threads();
-    let layout = Generator::layout(&geometry, adapter.as_ref(), threads, Ctx::PANEL_ROWS, capacity);
+    let layout = Generator::layout(geometry, adapter.as_ref(), threads, Ctx::PANEL_ROWS, capacity);
     let heap = |name: &str, bytes: Bytes| Region::new(name, Kind::Heap, bytes);
-    let weights = open::weights(&map, &gguf, &geometry)?;
+    let weights = base.weights()?;
     let kept = alloc::current();
     let regions = |streamed: &bool| {
         vec![
@@ -49,7 +51,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
                 true => Region::new("weights", Kind::Mapped, weights.streamed(STREAMED_TILE, threads)),
             },
             Region::new("pass", Kind::Arena, layout.bytes()),
-            heap("keys and values", KvCache::bytes(&geometry, capacity)),
+            heap("keys and values", KvCache::bytes(geometry, capacity)),
             heap(
                 "logits and rotary table",
                 Bytes((geometry.vocabulary * 4 + capacity * geometry.rope_dims * 4) as u64),
@@ -68,7 +70,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     };
     let rung = Step { name: "streamed weights", next: &stream };
     let (streamed, _) = climb(residency == Residency::Streamed, &[rung], args.model.budget()?, regions)?;
-    let model = open::model(&map, &gguf, streamed)?;
+    let model = base.model(streamed)?;
     let ctx = Ctx::new(threads);
     let mut generator = Generator::new(&model, adapter.as_ref(), &ctx, capacity, !args.exact)?;
 

@@ -7,6 +7,7 @@ pub mod record;
 pub mod report;
 mod steplog;
 pub mod train;
+mod training;
 mod watch;
 
 /// Lower-case hexadecimal.

@@ -1,8 +1,8 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
 use crate::args::{ModelArgs, OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
+use crate::base::Base;
 use crate::exit::{Exit, Failure};
-use crate::open::{check_length, header, header_bytes, weights};
 use crate::output::line;
 use sprig_budget::{BudgetError, Bytes};
 use sprig_engine::adapter::AdapterSpec;
@@ -17,13 +17,15 @@ const DATA_ALLOWANCE: Bytes = Bytes::mib(1);
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
-    let (gguf, geometry) = header(&map)?;
-    check_length(args.shape.len, &geometry)?;
-    let task = args.task.into();
-    let spec = args.shape.adapter(&geometry)?;
-    let work = Workload { data: DATA_ALLOWANCE, ..workload(&args.model, &gguf, &args.shape, spec, task) };
-    let weights = weights(&map, &gguf, &geometry)?;
-    let (plan, refusal) = match plan(&geometry, &weights, header_bytes(&gguf), &work, args.model.budget()?) {
+    let base = Base::open(&map)?;
+    base.check_length(args.shape.len)?;
+    let spec = args.shape.adapter(&base.geometry)?;
+    let work = Workload {
+        data: DATA_ALLOWANCE,
+        ..workload(&args.model, &base.gguf, &args.shape, spec, args.task.into())
+    };
+    let (weights, header) = (base.weights()?, base.header_bytes());
+    let (plan, refusal) = match plan(&base.geometry, &weights, header, &work, args.model.budget()?) {
         Ok((_, plan)) => (plan, None),
         Err(BudgetError::TooSmall { ref plan, budget, smallest }) => {
             ((**plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan: plan.clone() }))

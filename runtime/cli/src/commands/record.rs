@@ -3,6 +3,7 @@
 use super::hex;
 use super::steplog::StepLog;
 use crate::args::TrainArgs;
+use crate::base::{Base, Data, Engine};
 use crate::exit::{Exit, Failure};
 use crate::report::{self, RunRecord};
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,7 @@ use serde_json::{Value, json};
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_engine::gguf::{Gguf, Mapped, replace_file};
-use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Geometry;
+use sprig_engine::gguf::replace_file;
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::{Counts, PrefixCache};
@@ -127,7 +126,7 @@ impl Recorder {
     }
 
     /// The progress line's message.
-    pub fn status_line(&self, loss: f64, _steps: u64) -> String {
+    pub fn status_line(&self, loss: f64) -> String {
         let rss = process::status().rss.unwrap_or_default();
         format!("loss {loss:.4}  {:.0} tokens/s  {rss} of {}", self.tokens_per_s(), self.budget)
     }
@@ -136,17 +135,15 @@ impl Recorder {
     pub fn finish(
         &self,
         args: &TrainArgs,
-        map: &Mapped,
-        gguf: &Gguf<'_>,
-        g: &Geometry,
+        base: &Base<'_>,
+        engine: &Engine<'_>,
         digest: &str,
         spec: &AdapterSpec,
-        data: &DataSet,
-        held_out: Option<&DataSet>,
-        trainer: &Trainer<'_, '_>,
+        data: &Data,
         plan: &Plan,
-        ctx: &Ctx,
+        trainer: &Trainer<'_, '_>,
     ) -> RunRecord {
+        let Base { map, gguf, geometry: g } = base;
         let status = process::status();
         let file = |path: &Path, set: &DataSet| report::DataSet {
             name: name(path),
@@ -178,8 +175,12 @@ impl Recorder {
                 kv_heads: g.kv_heads as u32,
                 vocabulary: g.vocabulary as u32,
             },
-            train_data: file(&args.data, data),
-            eval_data: args.eval_data.as_deref().zip(held_out).map(|(path, set)| file(path, set)),
+            train_data: file(&args.data, &data.train),
+            eval_data: args
+                .eval_data
+                .as_deref()
+                .zip(data.held_out.as_ref())
+                .map(|(path, set)| file(path, set)),
             adapter: report::Adapter {
                 kind: spec.kind.name().to_owned(),
                 rank: spec.rank as u32,
@@ -204,8 +205,8 @@ impl Recorder {
             },
             scalars: report::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
             prefix: trainer.prefix().map(prefix),
-            threads: ctx.pool.threads() as u32,
-            isa: ctx.isa.to_string(),
+            threads: engine.ctx.pool.threads() as u32,
+            isa: engine.ctx.isa.to_string(),
             machine: machine(),
         }
     }

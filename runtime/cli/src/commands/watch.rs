@@ -1,5 +1,6 @@
 //! Memory between steps: stepping aside when others need it, and the guards behind the plan.
 
+use crate::base::{Base, Planned};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use sprig_budget::pressure::{self, Governor, Reading};
@@ -37,18 +38,19 @@ pub struct Moved {
 
 impl<'a> Watch<'a> {
     /// Starts the watch over a run of `plan`; without `steps_aside` it only holds the heap to its limit.
-    pub fn new(
-        geometry: &'a Geometry,
-        weights: WeightBytes,
-        header: Bytes,
-        work: &'a Workload,
-        tuning: Tuning,
-        plan: &Plan,
-        steps_aside: bool,
-    ) -> Self {
-        let governor = steps_aside.then(|| Governor::new(plan.smallest_budget, plan.total()));
+    pub fn new(base: &'a Base<'_>, planned: &'a Planned, steps_aside: bool) -> Result<Self, Failure> {
+        let Planned { work, tuning, plan } = planned;
         let now = Instant::now();
-        Self { geometry, weights, header, work, tuning, governor, began: now, looked: now }
+        Ok(Self {
+            geometry: &base.geometry,
+            weights: base.weights()?,
+            header: base.header_bytes(),
+            work,
+            tuning: *tuning,
+            governor: steps_aside.then(|| Governor::new(plan.smallest_budget, plan.total())),
+            began: now,
+            looked: now,
+        })
     }
 
     /// How batches are cut now.

@@ -1,0 +1,160 @@
+//! From a model file to something that runs, in the stages that every command goes through: the header, the data, the
+//! plan, and only then the weights. What trains or evaluates reuses it, wherever its settings came from.
+
+use crate::exit::{Exit, Failure};
+use sprig_budget::process::{self, Status};
+use sprig_budget::{Bytes, Plan, alloc};
+use sprig_engine::adapter::{Adapter, AdapterSpec};
+use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
+use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::data::{DataSet, LoadOptions};
+use sprig_learn::directions::initial_normals;
+use sprig_learn::planner::{Tuning, Workload, plan};
+use sprig_learn::prefix::PrefixCache;
+use sprig_learn::session::Session;
+use std::path::Path;
+
+/// A model file of which only the header has been read.
+pub struct Base<'m> {
+    /// The file.
+    pub map: &'m Mapped,
+    /// Its header.
+    pub gguf: Gguf<'m>,
+    /// The model's shape.
+    pub geometry: Geometry,
+}
+
+/// Encoded examples.
+pub struct Data {
+    /// What is learnt from.
+    pub train: DataSet,
+    /// What is judged by.
+    pub held_out: Option<DataSet>,
+}
+
+/// What a run does, how it is cut to fit, and what it then holds.
+pub struct Planned {
+    /// What is asked for.
+    pub work: Workload,
+    /// How it is cut.
+    pub tuning: Tuning,
+    /// What it holds.
+    pub plan: Plan,
+}
+
+/// A base model ready to run.
+pub struct Engine<'m> {
+    /// Its weights, in memory or streamed.
+    pub model: Llama<'m>,
+    /// Threads and instruction set.
+    pub ctx: Ctx,
+    /// The process just before the weights were brought into memory.
+    pub before: Status,
+}
+
+impl<'m> Base<'m> {
+    /// Parses the header; errors name the file.
+    pub fn open(map: &'m Mapped) -> Result<Self, Failure> {
+        let about = |f: Failure| f.about(map.path());
+        let gguf = Gguf::parse(map.bytes()).map_err(|e| about(e.into()))?;
+        let geometry = Geometry::read(&gguf).map_err(|e| about(e.into()))?;
+        Ok(Self { map, gguf, geometry })
+    }
+
+    /// The tokenizer. Some tens of MiB: it has to be gone before an arena is made.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
+        Tokenizer::from_gguf(&self.gguf).map_err(|e| Failure::from(e).about(self.map.path()))
+    }
+
+    /// Reads the data, held-out data with the training set's labels, and returns what that took to the system.
+    pub fn data(&self, train: &Path, held_out: Option<&Path>, options: LoadOptions) -> Result<Data, Failure> {
+        let data = {
+            let tokenizer = self.tokenizer()?;
+            let train = DataSet::load(train, &options, &tokenizer)?;
+            let options = LoadOptions { labels: train.labels().cloned(), ..options };
+            let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;
+            Data { train, held_out }
+        };
+        alloc::release_free_memory();
+        Ok(data)
+    }
+
+    /// Refuses examples longer than the texts the model was made for.
+    pub fn check_length(&self, len: u32) -> Result<(), Failure> {
+        let context = self.geometry.context;
+        match len as usize <= context {
+            true => Ok(()),
+            false => Err(Failure::new(
+                Exit::Usage,
+                format_args!("--len {len} exceeds the model's context of {context} tokens"),
+            )),
+        }
+    }
+
+    /// What the weights take in memory.
+    pub fn weights(&self) -> Result<WeightBytes, Failure> {
+        WeightBytes::read(&self.gguf, &self.geometry).map_err(|e| Failure::from(e).about(self.map.path()))
+    }
+
+    /// Heap bytes of the parsed header: its tables of keys and tensors.
+    pub fn header_bytes(&self) -> Bytes {
+        // About 96 bytes a metadata entry and 112 a tensor, with growth of the vectors.
+        Bytes((self.gguf.metadata().len() * 192 + self.gguf.tensors().len() * 224) as u64)
+    }
+
+    /// Plans `work` within `budget`, or refuses with the smallest that would do.
+    pub fn plan(&self, work: Workload, budget: Bytes) -> Result<Planned, Failure> {
+        let (tuning, plan) = plan(&self.geometry, &self.weights()?, self.header_bytes(), &work, budget)?;
+        Ok(Planned { work, tuning, plan })
+    }
+
+    /// The model, with its weights in memory or streamed.
+    pub fn model(&self, streamed: bool) -> Result<Llama<'m>, Failure> {
+        let stream = Stream::new(self.map);
+        stream.set(streamed);
+        Llama::load_streamed(&self.gguf, stream).map_err(|e| Failure::from(e).about(self.map.path()))
+    }
+
+    /// The model and threads of a plan.
+    pub fn engine(&self, planned: &Planned) -> Result<Engine<'m>, Failure> {
+        let before = process::status();
+        let model = self.model(planned.tuning.streamed)?;
+        let ctx = Ctx::new(planned.work.threads).with_panel_rows(planned.tuning.panel_rows);
+        Ok(Engine { model, ctx: ctx.map_err(|e| Failure::new(Exit::Bug, e))?, before })
+    }
+}
+
+impl Data {
+    /// `work` with what only the data tell: the longest example, the most candidates, the bytes.
+    pub fn measure(&self, work: Workload) -> Workload {
+        let sets = || std::iter::once(&self.train).chain(&self.held_out);
+        Workload {
+            length: sets().map(DataSet::longest).max().unwrap_or(0),
+            candidates: sets().filter_map(candidates).max(),
+            data: Bytes(sets().map(DataSet::bytes).sum::<usize>() as u64),
+            ..work
+        }
+    }
+}
+
+/// Most candidates of an example; `None` for a language model.
+fn candidates(data: &DataSet) -> Option<usize> {
+    (!data.is_lm()).then(|| (0..data.len()).map(|i| data.candidates(i)).max().unwrap_or(0))
+}
+
+impl Engine<'_> {
+    /// A new adapter that changes nothing yet; `key` seeds its start values.
+    pub fn adapter(&self, spec: &AdapterSpec, key: [u32; 2]) -> Result<Adapter, Failure> {
+        Adapter::new(spec, &self.model, &self.ctx, |id, out| initial_normals(key, id, out))
+            .map_err(|e| Failure::new(Exit::Usage, e))
+    }
+
+    /// The arena and tables of a plan.
+    pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, Failure> {
+        let Planned { work, tuning, .. } = planned;
+        let layout = PassLayout::new(self.model.geometry(), tuning.pass(self.model.geometry(), work));
+        Ok(Session::new(&self.model, &self.ctx, layout, work.length, work.batch, prefix)?)
+    }
+}

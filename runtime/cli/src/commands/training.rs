@@ -1,0 +1,178 @@
+//! The loop of `sprig train`: steps between two evaluations, with a checkpoint to go back to.
+
+use super::eval::{describe, judge};
+use super::record::Recorder;
+use super::train::beside;
+use super::watch::Watch;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use sprig_budget::alloc;
+use sprig_learn::checkpoint::{self, Fingerprint};
+use sprig_learn::data::DataSet;
+use sprig_learn::evaluate::Evaluation;
+use sprig_learn::prefix::PrefixCache;
+use sprig_learn::trainer::{StepReport, Trainer};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Plain forward passes timed in turn with the first steps, so that a ratio of the two sees the same machine.
+const FORWARD_SAMPLES: usize = 3;
+
+/// A training under way, and what goes on beside it.
+pub struct Training<'m, 'd> {
+    /// Steps to take.
+    pub steps: u64,
+    /// Steps between two checkpoints; 0 for none but when interrupted.
+    pub checkpoint_every: u64,
+    /// Where checkpoints are kept.
+    pub checkpoint: PathBuf,
+    /// What the result depends on.
+    pub fingerprint: Fingerprint,
+    /// What trains.
+    pub trainer: Trainer<'m, 'd>,
+    /// Memory between steps.
+    pub watch: Watch<'d>,
+    /// Numbers for the record.
+    pub recorder: Recorder,
+    /// Where events go.
+    pub output: Output,
+    /// Set when somebody asks the run to stop.
+    pub interrupt: Interrupt,
+}
+
+impl Training<'_, '_> {
+    /// Goes on from the checkpoint, if there is one.
+    pub fn resume(&mut self) -> Result<(), Failure> {
+        let Some(found) = checkpoint::load(&self.checkpoint, &self.fingerprint)? else { return Ok(()) };
+        self.recorder.restore(&found.notes);
+        self.trainer.restore(&found.values, found.state)?;
+        let step = self.trainer.state().step;
+        self.output.event(serde_json::json!({ "event": "resumed", "step": step }), || {
+            Some(format!("resumed at step {step}"))
+        });
+        Ok(())
+    }
+
+    /// Evaluates the untouched model, unless the checkpoint says what that gave: an adapter that was just made
+    /// changes nothing. False when interrupted.
+    pub fn judge_before(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
+        let Some(held_out) = held_out.filter(|_| self.recorder.eval_before.is_none()) else {
+            return Ok(true);
+        };
+        self.recorder.eval_before = self.judge(held_out, "before", "before: ")?;
+        Ok(self.recorder.eval_before.is_some())
+    }
+
+    /// Evaluates the trained model. False when interrupted, after a checkpoint.
+    pub fn judge_after(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
+        let Some(held_out) = held_out else { return Ok(true) };
+        self.recorder.eval_after = self.judge(held_out, "after", "after:  ")?;
+        if self.recorder.eval_after.is_none() {
+            self.save()?;
+        }
+        Ok(self.recorder.eval_after.is_some())
+    }
+
+    fn judge(&mut self, held_out: &DataSet, when: &str, label: &str) -> Result<Option<Evaluation>, Failure> {
+        let cut = self.watch.tuning().cut;
+        let (session, adapter) = self.trainer.session();
+        let found = judge(session, Some(adapter), held_out, cut, when, &mut self.output, &self.interrupt)?;
+        if let Some(found) = &found {
+            self.output.event(serde_json::json!({ "event": "eval", "when": when, "result": found }), || {
+                Some(format!("{label}{}", describe(found)))
+            });
+        }
+        Ok(found)
+    }
+
+    /// Takes the steps that are left. False when interrupted, after a checkpoint.
+    pub fn steps(&mut self) -> Result<bool, Failure> {
+        self.output.begin("training", self.steps, self.trainer.state().step);
+        while self.trainer.state().step < self.steps {
+            if let Err(failure) = self.step_aside() {
+                self.save()?;
+                return Err(failure);
+            }
+            let report = self.step()?;
+            let stop = self.interrupt.raised();
+            if stop || (self.checkpoint_every > 0 && report.step % self.checkpoint_every == 0) {
+                self.save()?;
+            }
+            if stop {
+                self.output.end();
+                return Ok(false);
+            }
+        }
+        self.output.end();
+        Ok(true)
+    }
+
+    /// Holds the heap to its limit, and holds less while others need memory.
+    fn step_aside(&mut self) -> Result<(), Failure> {
+        alloc::check()?;
+        if let Some(moved) = self.watch.look(&mut self.trainer)? {
+            let step = self.trainer.state().step;
+            self.output.event(moved.event(step), || Some(moved.line()));
+            self.recorder.moved(step, &moved.plan);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<StepReport, Failure> {
+        let start = Instant::now();
+        let report = self.trainer.step()?;
+        self.recorder.step(&report, start.elapsed());
+        if self.recorder.forwards() < FORWARD_SAMPLES {
+            let start = Instant::now();
+            self.trainer.plain_forward()?;
+            self.recorder.forward(start.elapsed());
+        }
+        if !report.loss.is_finite() {
+            let message = format!(
+                "training diverged: the loss of step {} is not a number; lower --lr (a checkpoint, if any, is kept)",
+                report.step
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        self.output.at(report.step, || self.recorder.status_line(report.loss));
+        self.output.event(self.recorder.step_event(&report, self.steps, self.trainer.prefix()), || None);
+        Ok(report)
+    }
+
+    fn save(&mut self) -> Result<(), Failure> {
+        let Self { checkpoint, fingerprint, trainer, recorder, .. } = self;
+        let write = |trainer: &Trainer<'_, '_>| {
+            let values = trainer.adapter().values();
+            checkpoint::save(checkpoint, fingerprint, values, trainer.state(), &recorder.notes())
+        };
+        // The prefix cache may have taken the disk's last room just before; it only saves time.
+        write(trainer).or_else(|problem| {
+            let room = trainer.session().0.prefix_mut().is_some_and(PrefixCache::give_up);
+            if room { write(trainer) } else { Err(problem) }
+        })?;
+        Ok(())
+    }
+
+    /// Says that the run was interrupted, and where.
+    pub fn stopped(&self) -> Exit {
+        let step = self.trainer.state().step;
+        self.output.event(serde_json::json!({ "event": "interrupted", "step": step }), || {
+            Some(format!("interrupted at step {step}; go on with the same command and --resume"))
+        });
+        Exit::Interrupted
+    }
+
+    /// Writes the adapter, after the prefix cache has made room for it.
+    pub fn write(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
+        match self.trainer.session().0.prefix_mut() {
+            Some(cache) => cache.remove(),
+            None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up
+        }
+        if let Err(failure) = self.trainer.adapter().write(out, "llama", digest) {
+            let _ = self.save(); // the steps since the last checkpoint need not be lost with it
+            return Err(failure.into());
+        }
+        Ok(())
+    }
+}
