@@ -118,6 +118,7 @@ failures! {
         LearnError::Data(e) => data(e),
         LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
         LearnError::Budget(e) => budget(e),
+        LearnError::File { source, .. } => file_or_io(source.is_io()),
         LearnError::Batch(_) | LearnError::Checkpoint { .. } => Exit::BadFile,
         LearnError::Io { .. } => Exit::Io,
     },

@@ -1,7 +1,6 @@
 //! The `sprig` binary: argument parsing, progress, printing, exit codes. Nothing else.
 
 mod args;
-mod base;
 mod commands;
 mod exit;
 mod interrupt;

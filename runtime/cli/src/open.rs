@@ -1,12 +1,12 @@
 //! What commands take from the command line: the model file, the budget, the adapter to make or to read.
 
 use crate::args::{KindArg, ModelArgs, ShapeArgs, WeightsArg};
-use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::model::{Geometry, Module};
+use sprig_learn::base::Base;
 use sprig_learn::planner::Residency;
 use std::path::Path;
 

@@ -4,6 +4,9 @@ use crate::data::DataError;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::SpecError;
 use sprig_engine::dual::BatchError;
+use sprig_engine::gguf::GgufError;
+use sprig_engine::model::ModelError;
+use sprig_engine::tokenizer::TokenizerError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -19,6 +22,14 @@ pub enum LearnError {
     /// Over budget, or our bug.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// The model file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FileError,
+    },
     /// A batch the model cannot run: data made with another tokenizer.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -43,4 +54,29 @@ pub enum LearnError {
     /// Settings that contradict each other.
     #[error("{0}")]
     Settings(String),
+}
+
+/// A model file that cannot be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It is no GGUF file, or cannot be read.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// It holds no model of a known family.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Its tokenizer is none we know.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+impl FileError {
+    /// Whether the disk failed, and not the file.
+    pub fn is_io(&self) -> bool {
+        match self {
+            Self::Gguf(e) => e.is_io(),
+            Self::Model(e) => e.is_io(),
+            Self::Tokenizer(_) => false,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Learning without a backward pass: directions, estimators, objectives and optimisers over the dual engine.
 //! Pure: no network and no clock, so that a run is a function of its inputs.
 
+pub mod base;
 pub mod checkpoint;
 pub mod data;
 pub mod directions;
@@ -16,4 +17,4 @@ pub mod prefix;
 pub mod session;
 pub mod trainer;
 
-pub use error::LearnError;
+pub use error::{FileError, LearnError};

@@ -2,7 +2,6 @@
 
 use super::infer::adapter_bytes;
 use crate::args::{EvalArgs, LabelStyleArg, RecordArgs};
-use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::open;
@@ -10,6 +9,7 @@ use crate::output::Output;
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::base::Base;
 use sprig_learn::data::{DataSet, LabelStyle, LoadOptions};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{Evaluation, evaluate};
@@ -20,7 +20,7 @@ use sprig_learn::session::Session;
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    base.check_length(args.len)?;
+    base.check_length(args.len as usize)?;
     let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
     let data = base.data(&args.data, None, load_options(&args.records, args.len as usize))?;
     let work = data.measure(Workload {

@@ -1,7 +1,6 @@
 //! `sprig infer`: continue a prompt, greedily.
 
 use crate::args::InferArgs;
-use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use crate::open;
 use crate::output::line;
@@ -10,6 +9,7 @@ use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Generator, KvCache, STREAMED_TILE};
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
+use sprig_learn::base::Base;
 use sprig_learn::planner::{PROGRAM, Residency, STREAMED_TIME};
 use std::io::Write;
 use std::time::Instant;

@@ -1,13 +1,13 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
 use crate::args::{ModelArgs, OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
-use crate::base::Base;
 use crate::exit::{Exit, Failure};
 use crate::output::line;
 use sprig_budget::{BudgetError, Bytes};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::gguf::Gguf;
 use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::base::Base;
 use sprig_learn::data::Task;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::{Workload, plan};
@@ -18,7 +18,7 @@ const DATA_ALLOWANCE: Bytes = Bytes::mib(1);
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    base.check_length(args.shape.len)?;
+    base.check_length(args.shape.len as usize)?;
     let spec = args.shape.adapter(&base.geometry)?;
     let work = Workload {
         data: DATA_ALLOWANCE,

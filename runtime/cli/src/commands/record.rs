@@ -3,7 +3,6 @@
 use super::hex;
 use super::steplog::StepLog;
 use crate::args::TrainArgs;
-use crate::base::{Base, Data, Engine};
 use crate::exit::{Exit, Failure};
 use crate::report::{self, RunRecord};
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::gguf::replace_file;
+use sprig_learn::base::{Base, Data, Engine};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::{Counts, PrefixCache};

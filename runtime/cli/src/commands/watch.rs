@@ -1,11 +1,11 @@
 //! Memory between steps: stepping aside when others need it, and the guards behind the plan.
 
-use crate::base::{Base, Planned};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use sprig_budget::pressure::{self, Governor, Reading};
 use sprig_budget::{Bytes, Plan, alloc, process};
 use sprig_engine::model::{Geometry, PassLayout, WeightBytes};
+use sprig_learn::base::{Base, Planned};
 use sprig_learn::planner::{Tuning, Workload, plan};
 use sprig_learn::trainer::Trainer;
 use std::time::{Duration, Instant};

@@ -27,6 +27,8 @@ pub struct LoadOptions {
     pub label_style: LabelStyle,
     /// (label, word) pairs: the word to answer with for a label.
     pub label_words: Vec<(String, String)>,
+    /// Names of all labels, when one file may lack some of them: a device of a fleet. Empty: those of the file.
+    pub label_names: Vec<String>,
     /// The labels to use; `None` collects them from the file. Give held-out data the training set's.
     pub labels: Option<Labels>,
     /// Most bytes of encoded examples.
@@ -43,6 +45,7 @@ impl LoadOptions {
             template: None,
             label_style: LabelStyle::default(),
             label_words: Vec::new(),
+            label_names: Vec::new(),
             labels: None,
             max_bytes: MAX_DATA_BYTES,
         }
@@ -287,7 +290,10 @@ fn label_encoder<'t>(
         return Ok(Encoder::label(tokenizer, options, prompt(&labels.listed())?, labels));
     }
     let wrong = |problem| DataError::Labels { path: path.to_owned(), problem };
-    let names = collect_labels(path)?;
+    let names = match options.label_names.as_slice() {
+        [] => collect_labels(path)?,
+        names => names.iter().cloned().collect(),
+    };
     let words = Labels::words(&names, options.label_style, &options.label_words).map_err(wrong)?;
     let listed = Labels::options(names.iter(), &words, options.label_style);
     let prompt = prompt(&listed)?;

@@ -268,3 +268,14 @@ fn the_digest_is_of_what_is_learnt() {
         load("{\"text\": \"ab\"}", &lm).unwrap().example(0).tokens
     );
 }
+
+#[test]
+fn a_file_may_lack_some_of_the_announced_labels() {
+    let line = r#"{"text": "t", "label": "pos"}"#;
+    fails(line, &LoadOptions::new(Task::Label, 200), &["use records of at least two labels"]);
+    let names = ["pos", "neg", "even"].map(str::to_owned).to_vec();
+    let options = LoadOptions { label_names: names, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(line, &options).unwrap();
+    assert_eq!(set.labels().unwrap().names(), ["even", "neg", "pos"]);
+    fails(r#"{"text": "t", "label": "odd"}"#, &options, &["d.jsonl:1:", "odd"]);
+}

@@ -1,7 +1,12 @@
 //! From a model file to something that runs, in the stages that every command goes through: the header, the data, the
 //! plan, and only then the weights. What trains or evaluates reuses it, wherever its settings came from.
 
-use crate::exit::{Exit, Failure};
+use crate::data::{DataSet, LoadOptions};
+use crate::directions::initial_normals;
+use crate::error::{FileError, LearnError};
+use crate::planner::{Tuning, Workload, plan};
+use crate::prefix::PrefixCache;
+use crate::session::Session;
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Plan, alloc};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
@@ -9,11 +14,6 @@ use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
 use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::data::{DataSet, LoadOptions};
-use sprig_learn::directions::initial_normals;
-use sprig_learn::planner::{Tuning, Workload, plan};
-use sprig_learn::prefix::PrefixCache;
-use sprig_learn::session::Session;
 use std::path::Path;
 
 /// A model file of which only the header has been read.
@@ -56,20 +56,24 @@ pub struct Engine<'m> {
 
 impl<'m> Base<'m> {
     /// Parses the header; errors name the file.
-    pub fn open(map: &'m Mapped) -> Result<Self, Failure> {
-        let about = |f: Failure| f.about(map.path());
-        let gguf = Gguf::parse(map.bytes()).map_err(|e| about(e.into()))?;
-        let geometry = Geometry::read(&gguf).map_err(|e| about(e.into()))?;
+    pub fn open(map: &'m Mapped) -> Result<Self, LearnError> {
+        let gguf = Gguf::parse(map.bytes()).map_err(|e| wrong(map, e))?;
+        let geometry = Geometry::read(&gguf).map_err(|e| wrong(map, e))?;
         Ok(Self { map, gguf, geometry })
     }
 
     /// The tokenizer. Some tens of MiB: it has to be gone before an arena is made.
-    pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
-        Tokenizer::from_gguf(&self.gguf).map_err(|e| Failure::from(e).about(self.map.path()))
+    pub fn tokenizer(&self) -> Result<Tokenizer, LearnError> {
+        Tokenizer::from_gguf(&self.gguf).map_err(|e| wrong(self.map, e))
     }
 
     /// Reads the data, held-out data with the training set's labels, and returns what that took to the system.
-    pub fn data(&self, train: &Path, held_out: Option<&Path>, options: LoadOptions) -> Result<Data, Failure> {
+    pub fn data(
+        &self,
+        train: &Path,
+        held_out: Option<&Path>,
+        options: LoadOptions,
+    ) -> Result<Data, LearnError> {
         let data = {
             let tokenizer = self.tokenizer()?;
             let train = DataSet::load(train, &options, &tokenizer)?;
@@ -82,20 +86,19 @@ impl<'m> Base<'m> {
     }
 
     /// Refuses examples longer than the texts the model was made for.
-    pub fn check_length(&self, len: u32) -> Result<(), Failure> {
+    pub fn check_length(&self, len: usize) -> Result<(), LearnError> {
         let context = self.geometry.context;
-        match len as usize <= context {
+        match len <= context {
             true => Ok(()),
-            false => Err(Failure::new(
-                Exit::Usage,
-                format_args!("--len {len} exceeds the model's context of {context} tokens"),
-            )),
+            false => Err(LearnError::Settings(format!(
+                "--len {len} exceeds the model's context of {context} tokens"
+            ))),
         }
     }
 
     /// What the weights take in memory.
-    pub fn weights(&self) -> Result<WeightBytes, Failure> {
-        WeightBytes::read(&self.gguf, &self.geometry).map_err(|e| Failure::from(e).about(self.map.path()))
+    pub fn weights(&self) -> Result<WeightBytes, LearnError> {
+        WeightBytes::read(&self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))
     }
 
     /// Heap bytes of the parsed header: its tables of keys and tensors.
@@ -105,24 +108,24 @@ impl<'m> Base<'m> {
     }
 
     /// Plans `work` within `budget`, or refuses with the smallest that would do.
-    pub fn plan(&self, work: Workload, budget: Bytes) -> Result<Planned, Failure> {
+    pub fn plan(&self, work: Workload, budget: Bytes) -> Result<Planned, LearnError> {
         let (tuning, plan) = plan(&self.geometry, &self.weights()?, self.header_bytes(), &work, budget)?;
         Ok(Planned { work, tuning, plan })
     }
 
     /// The model, with its weights in memory or streamed.
-    pub fn model(&self, streamed: bool) -> Result<Llama<'m>, Failure> {
+    pub fn model(&self, streamed: bool) -> Result<Llama<'m>, LearnError> {
         let stream = Stream::new(self.map);
         stream.set(streamed);
-        Llama::load_streamed(&self.gguf, stream).map_err(|e| Failure::from(e).about(self.map.path()))
+        Llama::load_streamed(&self.gguf, stream).map_err(|e| wrong(self.map, e))
     }
 
     /// The model and threads of a plan.
-    pub fn engine(&self, planned: &Planned) -> Result<Engine<'m>, Failure> {
+    pub fn engine(&self, planned: &Planned) -> Result<Engine<'m>, LearnError> {
         let before = process::status();
         let model = self.model(planned.tuning.streamed)?;
         let ctx = Ctx::new(planned.work.threads).with_panel_rows(planned.tuning.panel_rows);
-        Ok(Engine { model, ctx: ctx.map_err(|e| Failure::new(Exit::Bug, e))?, before })
+        Ok(Engine { model, ctx: ctx.map_err(|e| LearnError::Settings(e.to_string()))?, before })
     }
 }
 
@@ -146,15 +149,18 @@ fn candidates(data: &DataSet) -> Option<usize> {
 
 impl Engine<'_> {
     /// A new adapter that changes nothing yet; `key` seeds its start values.
-    pub fn adapter(&self, spec: &AdapterSpec, key: [u32; 2]) -> Result<Adapter, Failure> {
-        Adapter::new(spec, &self.model, &self.ctx, |id, out| initial_normals(key, id, out))
-            .map_err(|e| Failure::new(Exit::Usage, e))
+    pub fn adapter(&self, spec: &AdapterSpec, key: [u32; 2]) -> Result<Adapter, LearnError> {
+        Ok(Adapter::new(spec, &self.model, &self.ctx, |id, out| initial_normals(key, id, out))?)
     }
 
     /// The arena and tables of a plan.
-    pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, Failure> {
+    pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, LearnError> {
         let Planned { work, tuning, .. } = planned;
         let layout = PassLayout::new(self.model.geometry(), tuning.pass(self.model.geometry(), work));
         Ok(Session::new(&self.model, &self.ctx, layout, work.length, work.batch, prefix)?)
     }
+}
+
+fn wrong(map: &Mapped, error: impl Into<FileError>) -> LearnError {
+    LearnError::File { path: map.path().to_owned(), source: error.into() }
 }
