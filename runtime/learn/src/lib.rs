@@ -15,6 +15,7 @@ pub mod philox;
 pub mod planner;
 pub mod prefix;
 pub mod session;
+pub mod spry;
 pub mod trainer;
 
 pub use error::{FileError, LearnError};

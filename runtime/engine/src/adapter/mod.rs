@@ -3,8 +3,10 @@
 mod basis;
 mod file;
 mod sites;
+mod spec;
 mod write;
 
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, LoraPair, MAX_RANK};
-pub use sites::{Adapter, AdapterSpec, Kind, Pair, SpecError, Tensor};
+pub use sites::{Adapter, Pair};
+pub use spec::{AdapterSpec, Kind, SpecError, Tensor};

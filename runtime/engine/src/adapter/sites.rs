@@ -1,142 +1,11 @@
 //! The adapter of a model: trainable numbers in one flat vector, frozen factors in another.
 
-use crate::adapter::principal_factors;
+use super::principal_factors;
+use super::spec::{AdapterSpec, Kind, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Site, TensorId};
 use crate::kernels::Ctx;
-use crate::model::{Geometry, Llama, Module};
+use crate::model::{Llama, Module};
 use std::ops::Range;
-use thiserror::Error;
-
-/// What of the low-rank update trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Both factors A and B of LoRA.
-    Lora,
-    /// Only B; A is frozen as drawn (spec 6.8): no noise into A while B is 0, and averages of B are exact.
-    BOnly,
-    /// LoRA-XS: a core R (r × r) between frozen factors P = U·Σ and Q = Vᵀ of the base weight (spec 6.8).
-    Xs,
-}
-
-impl Kind {
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::BOnly => "b-only",
-            Self::Xs => "lora-xs",
-        }
-    }
-}
-
-/// Which layers get an adapter, and of what kind.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AdapterSpec {
-    /// What trains.
-    pub kind: Kind,
-    /// r.
-    pub rank: usize,
-    /// alpha; the update is scaled by alpha / r.
-    pub alpha: f32,
-    /// Modules, in canonical order, without repeats.
-    pub targets: Vec<Module>,
-    /// Blocks.
-    pub layers: Range<usize>,
-}
-
-/// A specification that does not fit the model.
-#[derive(Debug, Error, PartialEq)]
-pub enum SpecError {
-    /// Rank out of range.
-    #[error("rank {rank} is not between 1 and {limit}, the smaller side of {module} in this model")]
-    Rank {
-        /// Asked for.
-        rank: usize,
-        /// Largest that makes sense.
-        limit: usize,
-        /// The module that limits it.
-        module: &'static str,
-    },
-    /// Blocks out of range.
-    #[error("layers {from}..{to} are not within this model's 0..{blocks}")]
-    Layers {
-        /// First asked for.
-        from: usize,
-        /// One past the last.
-        to: usize,
-        /// Blocks of the model.
-        blocks: usize,
-    },
-    /// Nothing to adapt.
-    #[error("no target modules; name some of q,k,v,o,gate,up,down or `all`")]
-    NoTargets,
-    /// alpha is zero, negative or not a number.
-    #[error("alpha {0} is not a positive number")]
-    Alpha(f32),
-}
-
-impl AdapterSpec {
-    /// Checks it against a model.
-    pub fn check(&self, g: &Geometry) -> Result<(), SpecError> {
-        if self.targets.is_empty() {
-            return Err(SpecError::NoTargets);
-        }
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Err(SpecError::Alpha(self.alpha));
-        }
-        if self.layers.is_empty() || self.layers.end > g.blocks {
-            let (from, to) = (self.layers.start, self.layers.end);
-            return Err(SpecError::Layers { from, to, blocks: g.blocks });
-        }
-        for module in &self.targets {
-            let (rows, cols) = module.shape(g);
-            let limit = rows.min(cols);
-            if self.rank == 0 || self.rank > limit {
-                return Err(SpecError::Rank { rank: self.rank, limit, module: module.name() });
-            }
-        }
-        Ok(())
-    }
-
-    /// (trainable, frozen) numbers of one module.
-    fn numbers(&self, g: &Geometry, module: Module) -> (usize, usize) {
-        let ((out, inp), r) = (module.shape(g), self.rank);
-        match self.kind {
-            Kind::Lora => (r * (inp + out), 0),
-            Kind::BOnly => (r * out, r * inp),
-            Kind::Xs => (r * r, r * (inp + out)),
-        }
-    }
-
-    /// (trainable, frozen) numbers in all.
-    pub fn sizes(&self, g: &Geometry) -> (usize, usize) {
-        let per_block =
-            self.targets.iter().map(|&m| self.numbers(g, m)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        (per_block.0 * self.layers.len(), per_block.1 * self.layers.len())
-    }
-
-    /// Elements of the largest trainable tensor.
-    pub fn largest_tensor(&self, g: &Geometry) -> usize {
-        let of = |m: &Module| {
-            let (out, inp) = m.shape(g);
-            match self.kind {
-                Kind::Lora => self.rank * out.max(inp),
-                Kind::BOnly => self.rank * out,
-                Kind::Xs => self.rank * self.rank,
-            }
-        };
-        self.targets.iter().map(of).max().unwrap_or(0)
-    }
-}
-
-/// One trainable tensor: its name and its place in the flat vector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// Canonical name.
-    pub id: TensorId,
-    /// Place in [`Adapter::values`].
-    pub range: Range<usize>,
-}
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -201,13 +70,8 @@ impl Adapter {
         for block in spec.layers.clone() {
             for &module in &spec.targets {
                 let (out, inp) = module.shape(g);
-                let id = |slot: u32| TensorId(((block * 7 + module as usize) * 2) as u32 + slot);
-                // The usual start of A: variance 1 / (3·in), as Kaiming-uniform with slope √5 has it.
-                let random_a = |a: &mut [f32]| {
-                    normal(id(0), a);
-                    let deviation = 1.0 / (3.0 * inp as f32).sqrt();
-                    a.iter_mut().for_each(|v| *v *= deviation);
-                };
+                let id = |slot: u32| tensor_id(block, module, slot);
+                let random_a = |a: &mut [f32]| start_a(id(0), inp, &normal, a);
                 let (down, core, up) = match spec.kind {
                     Kind::Lora => {
                         let a = adapter.train(id(0), r * inp);

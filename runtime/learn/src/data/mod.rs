@@ -26,3 +26,4 @@ pub use prompt::{OPTIONS, TEXT};
 pub use record::{CHOICES, Task};
 pub use set::{DataSet, Example, LoadOptions, MAX_DATA_BYTES, Target};
 pub use shuffle::Shuffle;
+pub(crate) use shuffle::mix;

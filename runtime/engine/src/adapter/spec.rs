@@ -1,0 +1,183 @@
+//! Which linear layers carry an adapter, of what kind, and where its trainable numbers lie: known from the model's shape
+//! alone, before a weight is read.
+
+use crate::dual::TensorId;
+use crate::model::{Geometry, Module};
+use std::ops::Range;
+use thiserror::Error;
+
+/// What of the low-rank update trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Both factors A and B of LoRA.
+    Lora,
+    /// Only B; A is frozen as drawn (spec 6.8): no noise into A while B is 0, and averages of B are exact.
+    BOnly,
+    /// LoRA-XS: a core R (r × r) between frozen factors P = U·Σ and Q = Vᵀ of the base weight (spec 6.8).
+    Xs,
+}
+
+impl Kind {
+    /// Name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lora => "lora",
+            Self::BOnly => "b-only",
+            Self::Xs => "lora-xs",
+        }
+    }
+}
+
+/// Which layers get an adapter, and of what kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterSpec {
+    /// What trains.
+    pub kind: Kind,
+    /// r.
+    pub rank: usize,
+    /// alpha; the update is scaled by alpha / r.
+    pub alpha: f32,
+    /// Modules, in canonical order, without repeats.
+    pub targets: Vec<Module>,
+    /// Blocks.
+    pub layers: Range<usize>,
+}
+
+/// A specification that does not fit the model.
+#[derive(Debug, Error, PartialEq)]
+pub enum SpecError {
+    /// Rank out of range.
+    #[error("rank {rank} is not between 1 and {limit}, the smaller side of {module} in this model")]
+    Rank {
+        /// Asked for.
+        rank: usize,
+        /// Largest that makes sense.
+        limit: usize,
+        /// The module that limits it.
+        module: &'static str,
+    },
+    /// Blocks out of range.
+    #[error("layers {from}..{to} are not within this model's 0..{blocks}")]
+    Layers {
+        /// First asked for.
+        from: usize,
+        /// One past the last.
+        to: usize,
+        /// Blocks of the model.
+        blocks: usize,
+    },
+    /// Nothing to adapt.
+    #[error("no target modules; name some of q,k,v,o,gate,up,down or `all`")]
+    NoTargets,
+    /// alpha is zero, negative or not a number.
+    #[error("alpha {0} is not a positive number")]
+    Alpha(f32),
+}
+
+impl AdapterSpec {
+    /// Checks it against a model.
+    pub fn check(&self, g: &Geometry) -> Result<(), SpecError> {
+        if self.targets.is_empty() {
+            return Err(SpecError::NoTargets);
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(SpecError::Alpha(self.alpha));
+        }
+        if self.layers.is_empty() || self.layers.end > g.blocks {
+            let (from, to) = (self.layers.start, self.layers.end);
+            return Err(SpecError::Layers { from, to, blocks: g.blocks });
+        }
+        for module in &self.targets {
+            let (rows, cols) = module.shape(g);
+            let limit = rows.min(cols);
+            if self.rank == 0 || self.rank > limit {
+                return Err(SpecError::Rank { rank: self.rank, limit, module: module.name() });
+            }
+        }
+        Ok(())
+    }
+
+    /// (trainable, frozen) numbers of one module.
+    fn numbers(&self, g: &Geometry, module: Module) -> (usize, usize) {
+        let ((out, inp), r) = (module.shape(g), self.rank);
+        match self.kind {
+            Kind::Lora => (r * (inp + out), 0),
+            Kind::BOnly => (r * out, r * inp),
+            Kind::Xs => (r * r, r * (inp + out)),
+        }
+    }
+
+    /// (trainable, frozen) numbers in all.
+    pub fn sizes(&self, g: &Geometry) -> (usize, usize) {
+        let per_block =
+            self.targets.iter().map(|&m| self.numbers(g, m)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        (per_block.0 * self.layers.len(), per_block.1 * self.layers.len())
+    }
+
+    /// The adapted layers in canonical order, each with its trainable tensors, whose ranges follow one another.
+    pub fn trained(&self, g: &Geometry) -> Vec<(usize, Module, Vec<Tensor>)> {
+        let (mut layers, mut at) = (Vec::with_capacity(self.layers.len() * self.targets.len()), 0);
+        for block in self.layers.clone() {
+            for &module in &self.targets {
+                let ((out, inp), r) = (module.shape(g), self.rank);
+                let lengths: &[(u32, usize)] = match self.kind {
+                    Kind::Lora => &[(0, r * inp), (1, out * r)],
+                    Kind::BOnly => &[(1, out * r)],
+                    Kind::Xs => &[(0, r * r)],
+                };
+                let tensors = lengths.iter().map(|&(slot, len)| {
+                    at += len;
+                    Tensor { id: tensor_id(block, module, slot), range: at - len..at }
+                });
+                layers.push((block, module, tensors.collect()));
+            }
+        }
+        layers
+    }
+
+    /// The trainable numbers of a new adapter: what [`Adapter::new`](super::Adapter::new) starts from, without the
+    /// model. Only LoRA's A is not 0.
+    pub fn start(&self, g: &Geometry, normal: impl Fn(TensorId, &mut [f32])) -> Vec<f32> {
+        let mut values = vec![0.0; self.sizes(g).0];
+        if self.kind == Kind::Lora {
+            for (_, module, tensors) in self.trained(g) {
+                start_a(tensors[0].id, module.shape(g).1, &normal, &mut values[tensors[0].range.clone()]);
+            }
+        }
+        values
+    }
+
+    /// Elements of the largest trainable tensor.
+    pub fn largest_tensor(&self, g: &Geometry) -> usize {
+        let of = |m: &Module| {
+            let (out, inp) = m.shape(g);
+            match self.kind {
+                Kind::Lora => self.rank * out.max(inp),
+                Kind::BOnly => self.rank * out,
+                Kind::Xs => self.rank * self.rank,
+            }
+        };
+        self.targets.iter().map(of).max().unwrap_or(0)
+    }
+}
+
+/// One trainable tensor: its name and its place in the flat vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Canonical name.
+    pub id: TensorId,
+    /// Place in [`Adapter::values`](super::Adapter::values).
+    pub range: Range<usize>,
+}
+
+/// Name of a tensor: slot 0 is A or the core, slot 1 is B.
+pub(super) fn tensor_id(block: usize, module: Module, slot: u32) -> TensorId {
+    TensorId(((block * 7 + module as usize) * 2) as u32 + slot)
+}
+
+/// The usual start of A: variance 1 / (3·in), as Kaiming-uniform with slope √5 has it.
+pub(super) fn start_a(id: TensorId, inputs: usize, normal: &impl Fn(TensorId, &mut [f32]), a: &mut [f32]) {
+    normal(id, a);
+    let deviation = 1.0 / (3.0 * inputs as f32).sqrt();
+    a.iter_mut().for_each(|v| *v *= deviation);
+}

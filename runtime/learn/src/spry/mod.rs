@@ -1,0 +1,9 @@
+//! Spry: a fleet that finetunes one adapter by forward-mode gradients, each device a few of its groups. Assignment, one
+//! device's round, and the server's step, which every party replays bit for bit from scalars (specification, sections
+//! 3, 4 and 6). No network and no clock: a round is a function of its inputs.
+
+mod assign;
+mod layout;
+
+pub use assign::{Dealing, MAX_GROUPS, Member, Share, deal};
+pub use layout::{Group, Layout, Part};
