@@ -119,7 +119,7 @@ failures! {
         LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
         LearnError::Budget(e) => budget(e),
         LearnError::File { source, .. } => file_or_io(source.is_io()),
-        LearnError::Batch(_) | LearnError::Checkpoint { .. } => Exit::BadFile,
+        LearnError::Batch(_) | LearnError::Checkpoint { .. } | LearnError::Update { .. } => Exit::BadFile,
         LearnError::Io { .. } => Exit::Io,
     },
     GenerateError => |e| match e {

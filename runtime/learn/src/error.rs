@@ -51,6 +51,14 @@ pub enum LearnError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A device's update that cannot be applied. Nothing of it was.
+    #[error("update of device {number}: {problem}")]
+    Update {
+        /// Number of the device.
+        number: u32,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// Settings that contradict each other.
     #[error("{0}")]
     Settings(String),

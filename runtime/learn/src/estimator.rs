@@ -6,7 +6,7 @@ use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::guard::Guard;
 use crate::session::{Outcome, Probe, Session};
-use sprig_engine::adapter::Adapter;
+use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::dual::for_each;
 
 /// How a batch is cut to fit the budget; the gradient is the same for every cut.
@@ -63,40 +63,47 @@ impl Scalars {
 }
 
 impl Forward {
-    /// The directions of iteration `iteration` for `adapter`.
-    pub fn directions<'a>(
+    /// The directions of step `iteration` of a single device over `tensors`.
+    pub fn directions<'a>(&self, tensors: &'a [Tensor], iteration: u64) -> Directions<'a> {
+        self.directions_of(tensors, (iteration >> 32) as u32, iteration as u32, 0)
+    }
+
+    /// The directions of one iteration of a device in a fleet's round. `tensors` are those it holds, their ranges
+    /// following one another.
+    pub fn directions_of<'a>(
         &self,
-        adapter_tensors: &'a [sprig_engine::adapter::Tensor],
-        iteration: u64,
+        tensors: &'a [Tensor],
+        round: u32,
+        iteration: u32,
+        device: u32,
     ) -> Directions<'a> {
         Directions {
             family: self.family,
             sharing: self.sharing,
             run_key: self.run_key,
-            round: (iteration >> 32) as u32,
-            iteration: iteration as u32,
-            device: 0,
+            round,
+            iteration,
+            device,
             tangents: self.tangents,
             first_tangent: 0,
-            tensors: adapter_tensors,
+            tensors,
         }
     }
 
-    /// Estimates the gradient of the mean loss of examples `ids` into `gradient`.
-    pub fn gradient(
+    /// Runs examples `ids` along `directions` and leaves in `scalars` their losses and the coefficients whose sum over
+    /// the directions ([`accumulate`]) estimates the gradient of their mean loss.
+    pub fn measure(
         &self,
         session: &mut Session<'_>,
         adapter: &Adapter,
-        tensors: &[sprig_engine::adapter::Tensor],
+        directions: Directions<'_>,
         data: &DataSet,
         ids: &[usize],
         cut: Cut,
-        iteration: u64,
         guard: &mut Guard,
         scalars: &mut Scalars,
-        gradient: &mut [f32],
     ) -> Result<(), LearnError> {
-        let (k, directions) = (self.tangents, self.directions(tensors, iteration));
+        let k = self.tangents;
         scalars.outcomes.resize(ids.len(), Outcome::default());
         scalars.derivatives.resize(ids.len() * k, 0.0);
         for (c, chunk) in ids.chunks(cut.examples).enumerate() {
@@ -113,6 +120,25 @@ impl Forward {
             }
         }
         self.coefficients(guard, scalars);
+        Ok(())
+    }
+
+    /// Estimates the gradient of the mean loss of examples `ids` into `gradient`.
+    pub fn gradient(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &Adapter,
+        tensors: &[Tensor],
+        data: &DataSet,
+        ids: &[usize],
+        cut: Cut,
+        iteration: u64,
+        guard: &mut Guard,
+        scalars: &mut Scalars,
+        gradient: &mut [f32],
+    ) -> Result<(), LearnError> {
+        let directions = self.directions(tensors, iteration);
+        self.measure(session, adapter, directions, data, ids, cut, guard, scalars)?;
         gradient.fill(0.0);
         let mut rest = gradient;
         let per_piece = tensors.len().div_ceil((4 * session.ctx().pool.threads()).min(64)).max(1);
@@ -122,15 +148,8 @@ impl Forward {
             rest = tail;
             (tensors, mine)
         });
-        // Ascending (example, k) for every element, whatever thread does it: the order a replay uses (spec 6.9).
-        for_each(&session.ctx().pool, pieces, |(tensors, mut gradient)| {
-            for tensor in tensors {
-                let (mine, tail) = std::mem::take(&mut gradient).split_at_mut(tensor.range.len());
-                gradient = tail;
-                for (i, &c) in scalars.derivatives.iter().enumerate().filter(|(_, c)| **c != 0.0) {
-                    directions.accumulate(i % k, i / k, tensor, c, mine);
-                }
-            }
+        for_each(&session.ctx().pool, pieces, |(tensors, gradient)| {
+            accumulate(&directions, &scalars.derivatives, tensors, gradient);
         });
         Ok(())
     }
@@ -156,6 +175,24 @@ impl Forward {
                 }
                 scalars.derivatives.truncate(k);
             }
+        }
+    }
+}
+
+/// Adds the `coefficients` of an iteration (K an example, or K in all) times their directions to `gradient`, the slice of
+/// `tensors`, which follow one another. Ascending (example, k) for every element: the order of a replay (spec 6.9).
+pub fn accumulate(
+    directions: &Directions<'_>,
+    coefficients: &[f32],
+    tensors: &[Tensor],
+    mut gradient: &mut [f32],
+) {
+    let k = directions.tangents;
+    for tensor in tensors {
+        let (mine, tail) = gradient.split_at_mut(tensor.range.len());
+        gradient = tail;
+        for (i, &c) in coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0) {
+            directions.accumulate(i % k, i / k, tensor, c, mine);
         }
     }
 }

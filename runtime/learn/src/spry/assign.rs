@@ -63,7 +63,8 @@ impl Share {
 
     /// Its last group.
     pub fn last(self) -> Option<usize> {
-        self.iter().last()
+        let steps = usize::from(self.count.checked_sub(1)?);
+        Some(usize::from(self.first) + steps * usize::from(self.step))
     }
 
     /// Whether it has `group`.

@@ -109,9 +109,9 @@ impl Layout {
         share.iter().map(|g| self.groups[g].weights.len()).sum()
     }
 
-    /// Whether all groups of `share` exist, and there is one.
+    /// Whether all groups of `share` exist, none is named twice, and there is one.
     pub fn holds(&self, share: Share) -> bool {
-        share.last().is_some_and(|last| last < self.groups.len())
+        share.step > 0 && share.last().is_some_and(|last| last < self.groups.len())
     }
 
     /// The part of `share`, whose groups must exist.

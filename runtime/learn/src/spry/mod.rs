@@ -4,6 +4,13 @@
 
 mod assign;
 mod layout;
+mod path;
+mod rules;
+mod server;
+mod server_rule;
 
 pub use assign::{Dealing, MAX_GROUPS, Member, Share, deal};
 pub use layout::{Group, Layout, Part};
+pub use rules::{Exchange, Rules, Seeds, paper_adapter};
+pub use server::{Body, Server, Step};
+pub use server_rule::ServerRule;

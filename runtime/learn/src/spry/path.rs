@@ -1,0 +1,42 @@
+//! From scalars to weights: what a device does to its part in a round, and what every other party replays of it.
+
+use super::{Part, Rules};
+use crate::directions::Directions;
+use crate::estimator::accumulate;
+
+/// A device's weights on their way through a round. Buffers are kept from one use to the next.
+#[derive(Debug, Default)]
+pub(super) struct Path {
+    pub weights: Vec<f32>,
+    pub gradient: Vec<f32>,
+    moments: Vec<f32>,
+    steps: u64,
+}
+
+impl Path {
+    /// Starts `part` from the round's base `all`, with fresh optimiser state.
+    pub fn begin(&mut self, rules: &Rules, part: &Part, all: &[f32]) {
+        reset(&mut self.weights, part.len);
+        part.gather(all, &mut self.weights);
+        reset(&mut self.moments, part.len * rules.local.moments());
+        self.steps = 0;
+    }
+
+    /// The gradient that the `scalars` of one iteration estimate.
+    pub fn estimate(&mut self, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
+        reset(&mut self.gradient, part.len);
+        accumulate(directions, scalars, &part.tensors, &mut self.gradient);
+    }
+
+    /// One step of the local optimiser.
+    pub fn step(&mut self, rules: &Rules, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
+        self.estimate(part, directions, scalars);
+        self.steps += 1;
+        rules.local.step(&mut self.weights, &self.gradient, &mut self.moments, rules.lr, self.steps);
+    }
+}
+
+fn reset(buffer: &mut Vec<f32>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+}

@@ -1,0 +1,209 @@
+//! The state of the adapter that all parties share, and its one step a round. Coordinator and devices run this same code
+//! on the same updates: f32 without fused multiply-adds, in a fixed order.
+
+use super::path::Path;
+use super::{Exchange, Layout, Rules, Share};
+use crate::error::LearnError;
+use sha2::{Digest, Sha256};
+
+/// The adapter's weights and the server optimiser's state.
+#[derive(Debug)]
+pub struct Server {
+    layout: Layout,
+    rules: Rules,
+    values: Vec<f32>,
+    moments: Vec<f32>,
+    /// Σ n·Δ of the round under way.
+    sums: Vec<f32>,
+    /// Σ n, a group.
+    examples: Vec<u64>,
+    path: Path,
+}
+
+/// A round under way. Dropped before [`finish`](Step::finish), it leaves the server as it was.
+#[derive(Debug)]
+pub struct Step<'a> {
+    server: &'a mut Server,
+    round: u32,
+    last: Option<u32>,
+}
+
+/// What a device reports.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// Coefficients of its directions, as applied: ascending (iteration, example, k).
+    Scalars(&'a [f32]),
+    /// Weights of its share after its last step, group after group; per epoch only.
+    Dense(&'a [f32]),
+}
+
+impl Server {
+    /// Starts from `values`, with the optimiser's state at 0.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`] if the rules make no sense or `values` are not `layout`'s in number.
+    pub fn new(layout: Layout, rules: Rules, values: Vec<f32>) -> Result<Self, LearnError> {
+        rules.check()?;
+        let n = layout.len();
+        let (moments, sums) = (vec![0.0; n * rules.server.moments()], vec![0.0; n]);
+        let examples = vec![0; layout.groups().len()];
+        let mut server = Self {
+            layout,
+            rules,
+            values: Vec::new(),
+            moments: Vec::new(),
+            sums,
+            examples,
+            path: Path::default(),
+        };
+        server.restore(values, moments)?;
+        Ok(server)
+    }
+
+    /// Goes on from a snapshot.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`] if it is of another adapter or another optimiser; the server stays as it was.
+    pub fn restore(&mut self, values: Vec<f32>, moments: Vec<f32>) -> Result<(), LearnError> {
+        let n = self.layout.len();
+        let wanted = (n, n * self.rules.server.moments());
+        if (values.len(), moments.len()) != wanted {
+            return Err(LearnError::Settings(format!(
+                "a snapshot of {} weights and {} moments does not fit this run's {} and {}; take one of this run",
+                values.len(),
+                moments.len(),
+                wanted.0,
+                wanted.1,
+            )));
+        }
+        (self.values, self.moments) = (values, moments);
+        Ok(())
+    }
+
+    /// The adapter's groups.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The rules of the run.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The adapter's weights.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The optimiser's state.
+    pub fn moments(&self) -> &[f32] {
+        &self.moments
+    }
+
+    /// SHA-256 of the weights, as little-endian f32.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        self.values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+        hash.finalize().into()
+    }
+
+    /// Begins the step of `round`.
+    pub fn begin(&mut self, round: u32) -> Step<'_> {
+        self.sums.fill(0.0);
+        self.examples.fill(0);
+        Step { server: self, round, last: None }
+    }
+}
+
+impl Step<'_> {
+    /// Adds the update of device `number`, behind which are `examples` examples. Devices come in ascending order.
+    ///
+    /// # Errors
+    /// [`LearnError::Update`] if it cannot be an answer to this round's task, or leads to numbers that are not finite;
+    /// the round goes on without it.
+    pub fn add(
+        &mut self,
+        number: u32,
+        share: Share,
+        examples: u32,
+        body: Body<'_>,
+    ) -> Result<(), LearnError> {
+        let Server { layout, rules, values, sums, examples: behind, path, .. } = &mut *self.server;
+        let refuse = |problem: String| Err(LearnError::Update { number, problem });
+        if let Some(last) = self.last.filter(|&last| number <= last) {
+            return refuse(format!(
+                "came after device {last}; updates are added in ascending order, once each"
+            ));
+        }
+        if !layout.holds(share) {
+            return refuse(format!("{share:?} is not within the {} groups", layout.groups().len()));
+        }
+        if examples == 0 || examples > rules.examples() {
+            return refuse(format!("{examples} examples, instead of 1 to {}", rules.examples()));
+        }
+        let (found, wanted) = match body {
+            Body::Scalars(scalars) => (scalars.len(), rules.scalar_count(examples)),
+            Body::Dense(weights) => (weights.len(), layout.weights(share)),
+        };
+        if found != wanted {
+            return refuse(format!("{found} numbers, instead of {wanted}"));
+        }
+        let part = layout.part(share);
+        let change = match (rules.exchange, body) {
+            (Exchange::PerIteration, Body::Scalars(scalars)) => {
+                path.estimate(&part, &rules.directions(&part.tensors, self.round, 0, number), scalars);
+                &mut path.gradient
+            }
+            (Exchange::PerIteration, Body::Dense(_)) => {
+                return refuse("weights, instead of the scalars of an iteration".to_owned());
+            }
+            (Exchange::PerEpoch { .. }, body) => {
+                path.begin(rules, &part, values);
+                match body {
+                    Body::Dense(weights) => path.weights.copy_from_slice(weights),
+                    Body::Scalars(scalars) => {
+                        let iterations = scalars.chunks(rules.scalars_per_iteration());
+                        for (i, scalars) in iterations.enumerate() {
+                            let directions = rules.directions(&part.tensors, self.round, i as u32, number);
+                            path.step(rules, &part, &directions, scalars);
+                        }
+                    }
+                }
+                let base = part.places.iter().flat_map(|place| &values[place.clone()]);
+                path.weights.iter_mut().zip(base).for_each(|(w, base)| *w -= base);
+                &mut path.weights
+            }
+        };
+        let n = examples as f32;
+        change.iter_mut().for_each(|c| *c *= n);
+        if !change.iter().all(|c| c.is_finite()) {
+            return refuse("leads to weights that are not finite".to_owned());
+        }
+        for (tensor, place) in part.tensors.iter().zip(&part.places) {
+            let change = &change[tensor.range.clone()];
+            sums[place.clone()].iter_mut().zip(change).for_each(|(sum, c)| *sum += c);
+        }
+        share.iter().for_each(|group| behind[group] += u64::from(examples));
+        self.last = Some(number);
+        Ok(())
+    }
+
+    /// Steps every group that a device returned; the others keep their weights and state.
+    pub fn finish(self) {
+        let Server { layout, rules, values, moments, sums, examples, .. } = self.server;
+        let half = moments.len() / 2;
+        let (first, second) = moments.split_at_mut(half);
+        // Per iteration the mean is a gradient, and the change a step against it.
+        let scale = if rules.exchange == Exchange::PerIteration { -rules.lr } else { 1.0 };
+        for (group, &n) in layout.groups().iter().zip(examples.iter()).filter(|(_, n)| **n > 0) {
+            let own = group.weights.clone();
+            let delta = sums[own.clone()].iter().map(|sum| scale * (sum / n as f32));
+            let state = if first.is_empty() { 0..0 } else { own.clone() };
+            rules.server.step(&mut values[own], &mut first[state.clone()], &mut second[state], delta);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
