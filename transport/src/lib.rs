@@ -1,4 +1,7 @@
 //! How a fleet talks: messages, topics, MQTT sessions, a durable outbox and chunked blobs. Knows no machine learning.
 
+pub mod faults;
+pub mod link;
+pub mod memory;
 pub mod messages;
 pub mod topics;

@@ -16,8 +16,8 @@ mod update;
 mod tests;
 
 pub use error::MessageError;
-pub(crate) use names::check_level;
 pub use names::{DeviceId, Digest, GroupSet, Groups, NameError, RunId};
+pub(crate) use names::{check_level, shortened};
 pub use presence::Presence;
 pub use receipt::{Reason, Receipt, Verdict};
 pub use record::{

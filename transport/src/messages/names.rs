@@ -224,7 +224,7 @@ fn from_hex<const N: usize>(hex: &str) -> Result<[u8; N], NameError> {
 }
 
 /// Enough of a hostile name to recognise it.
-fn shortened(name: &str) -> String {
+pub(crate) fn shortened(name: &str) -> String {
     cut(name, 80).to_owned()
 }
 
