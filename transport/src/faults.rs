@@ -74,6 +74,10 @@ impl<L: Link> Link for Faulty<L> {
         self.link.subscribe(filter)
     }
 
+    fn unsubscribe(&mut self, filter: &str) -> Result<(), LinkError> {
+        self.link.unsubscribe(filter)
+    }
+
     fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
         self.up.push(Packet { topic: topic.to_owned(), payload, retain });
         self.send()

@@ -46,6 +46,12 @@ pub trait Link: Send {
     /// If the filter is none, or the link is closed.
     fn subscribe(&mut self, filter: &str) -> Result<(), LinkError>;
 
+    /// No longer asks for what [`subscribe`](Self::subscribe) asked for with the same filter.
+    ///
+    /// # Errors
+    /// If the link is closed.
+    fn unsubscribe(&mut self, filter: &str) -> Result<(), LinkError>;
+
     /// Queues a message; the broker keeps it for later subscribers if `retain` is set (an empty payload ends that).
     /// At the queue's bound it blocks for [`LinkConfig::patience`] at most.
     ///

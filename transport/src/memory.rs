@@ -74,6 +74,10 @@ impl Link for HubLink {
         lock(&self.hub.0).subscribe(&self.id, &self.client, filter)
     }
 
+    fn unsubscribe(&mut self, filter: &str) -> Result<(), LinkError> {
+        lock(&self.hub.0).unsubscribe(&self.id, &self.client, filter)
+    }
+
     fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
         link::check_publication(topic, &payload)?;
         let bytes = link::packet_bytes(topic, &payload);
@@ -157,6 +161,21 @@ mod tests {
         a.publish("x/1", Vec::new(), true).unwrap();
         assert_eq!(hub.retained("x/1"), None);
         assert_eq!(drain(&mut b), ["x/1="]);
+    }
+
+    #[test]
+    fn what_is_no_longer_asked_for_does_not_come() {
+        let hub = broker();
+        let (mut a, mut b) = (hub.link("a", None), hub.link("b", None));
+        for filter in ["x/+", "y"] {
+            b.subscribe(filter).unwrap();
+            b.unsubscribe(filter).unwrap();
+        }
+        b.subscribe("z").unwrap();
+        for topic in ["x/1", "y", "z"] {
+            a.publish(topic, vec![1], false).unwrap();
+        }
+        assert_eq!(drain(&mut b).len(), 2, "connected, and z");
     }
 
     #[test]

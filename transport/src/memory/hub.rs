@@ -103,6 +103,20 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: &str,
+        client: &Arc<Client>,
+        filter: &str,
+    ) -> Result<(), LinkError> {
+        self.session(id, client)?.filters.retain(|known| known != filter);
+        self.wild.retain(|(known, who)| known != filter || !Arc::ptr_eq(who, client));
+        if let Some(who) = self.exact.get_mut(filter) {
+            who.retain(|who| !Arc::ptr_eq(who, client));
+        }
+        Ok(())
+    }
+
     pub(super) fn publish(
         &mut self,
         id: &str,
