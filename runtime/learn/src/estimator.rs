@@ -32,6 +32,7 @@ pub struct Forward {
 }
 
 /// Buffers of the estimator for batches of one size.
+#[derive(Debug)]
 pub struct Scalars {
     /// One an example.
     pub outcomes: Vec<Outcome>,

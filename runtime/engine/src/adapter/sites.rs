@@ -16,6 +16,7 @@ struct Entry {
     down: Part,
     core: Option<Part>,
     up: Part,
+    perturbed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +98,8 @@ impl Adapter {
                         (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
                     }
                 };
-                adapter.push(Entry { block, module, rank: r, scale: spec.alpha / r as f32, down, core, up });
+                let scale = spec.alpha / r as f32;
+                adapter.push(Entry { block, module, rank: r, scale, down, core, up, perturbed: true });
             }
             model.leave(block);
         }
@@ -114,7 +116,8 @@ impl Adapter {
             adapter.frozen[down.clone()].copy_from_slice(&a);
             adapter.frozen[up.clone()].copy_from_slice(&b);
             let (down, up) = (Part::Frozen(down), Part::Frozen(up));
-            adapter.push(Entry { block, module, rank, scale: alpha / rank as f32, down, core: None, up });
+            let scale = alpha / rank as f32;
+            adapter.push(Entry { block, module, rank, scale, down, core: None, up, perturbed: true });
         }
         adapter
     }
@@ -159,7 +162,13 @@ impl Adapter {
         self.entries.iter().map(|e| e.rank).max().unwrap_or(0)
     }
 
-    /// Lowest adapted block: below it a pass needs no tangents, and its input never changes.
+    /// Perturbs those layers alone that `chosen` names by their places in canonical order; a new adapter perturbs all.
+    /// A pass has no tangents below the lowest of them.
+    pub fn perturb(&mut self, chosen: impl Fn(usize) -> bool) {
+        self.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.perturbed = chosen(i));
+    }
+
+    /// Lowest adapted block, whether it is perturbed or not: below it the input of a block never changes.
     pub fn lowest_block(&self) -> usize {
         self.entries.iter().map(|e| e.block).min().unwrap_or(0)
     }
@@ -184,14 +193,15 @@ impl Adapter {
         )
     }
 
-    /// Factors of one layer; `train` names the trainable ones, so that they are perturbed.
+    /// Factors of one layer; `train` names the trainable ones of a layer that [`perturb`](Self::perturb) chose, so that
+    /// they are perturbed.
     pub fn site(&self, block: usize, module: Module, train: bool) -> Option<Site<'_>> {
         let slot = *self.index.get(block * 7 + module as usize)?;
         let e = self.entries.get(usize::from(slot).checked_sub(1)?)?;
         let factor = |part: &Part| Factor {
             values: self.part(part),
             tensor: match part {
-                Part::Trained(tensor) if train => Some(tensor.id),
+                Part::Trained(tensor) if train && e.perturbed => Some(tensor.id),
                 _ => None,
             },
         };

@@ -4,6 +4,7 @@
 use super::{MAX_GROUPS, Share};
 use crate::directions::initial_normals;
 use crate::error::LearnError;
+use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterSpec, Tensor};
 use sprig_engine::dual::TensorId;
 use sprig_engine::model::{Geometry, Module};
@@ -109,6 +110,16 @@ impl Layout {
         share.iter().map(|g| self.groups[g].weights.len()).sum()
     }
 
+    /// Its heap bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.tensors.len() * size_of::<Tensor>() + self.groups.len() * size_of::<Group>()
+    }
+
+    /// Heap bytes of a part of all groups.
+    pub(super) fn part_bytes(&self) -> Bytes {
+        Bytes((self.tensors.len() * (size_of::<Tensor>() + size_of::<Range<usize>>())) as u64)
+    }
+
     /// Whether all groups of `share` exist, none is named twice, and there is one.
     pub fn holds(&self, share: Share) -> bool {
         share.step > 0 && share.last().is_some_and(|last| last < self.groups.len())
@@ -116,7 +127,8 @@ impl Layout {
 
     /// The part of `share`, whose groups must exist.
     pub fn part(&self, share: Share) -> Part {
-        let mut part = Part { tensors: Vec::new(), places: Vec::new(), len: 0 };
+        let count = share.iter().map(|g| self.groups[g].tensors.len()).sum();
+        let mut part = Part { tensors: Vec::with_capacity(count), places: Vec::with_capacity(count), len: 0 };
         for tensor in share.iter().flat_map(|g| &self.tensors[self.groups[g].tensors.clone()]) {
             let range = part.len..part.len + tensor.range.len();
             part.len = range.end;

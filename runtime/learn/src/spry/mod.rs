@@ -4,6 +4,7 @@
 
 mod assign;
 mod layout;
+mod local;
 mod path;
 mod rules;
 mod server;
@@ -11,6 +12,7 @@ mod server_rule;
 
 pub use assign::{Dealing, MAX_GROUPS, Member, Share, deal};
 pub use layout::{Group, Layout, Part};
+pub use local::{Assignment, LocalRound, LocalUpdate};
 pub use rules::{Exchange, Rules, Seeds, paper_adapter};
 pub use server::{Body, Server, Step};
 pub use server_rule::ServerRule;

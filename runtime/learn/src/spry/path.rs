@@ -1,8 +1,9 @@
 //! From scalars to weights: what a device does to its part in a round, and what every other party replays of it.
 
-use super::{Part, Rules};
+use super::{Exchange, Part, Rules};
 use crate::directions::Directions;
 use crate::estimator::accumulate;
+use sprig_budget::Bytes;
 
 /// A device's weights on their way through a round. Buffers are kept from one use to the next.
 #[derive(Debug, Default)]
@@ -14,6 +15,15 @@ pub(super) struct Path {
 }
 
 impl Path {
+    /// Its heap bytes for a part of up to `len` weights.
+    pub fn heap_bytes(rules: &Rules, len: usize) -> Bytes {
+        let vectors = match rules.exchange {
+            Exchange::PerIteration => 1,
+            Exchange::PerEpoch { .. } => 2 + rules.local.moments(),
+        };
+        Bytes::of::<f32>(vectors * len)
+    }
+
     /// Starts `part` from the round's base `all`, with fresh optimiser state.
     pub fn begin(&mut self, rules: &Rules, part: &Part, all: &[f32]) {
         reset(&mut self.weights, part.len);

@@ -5,6 +5,7 @@ use super::path::Path;
 use super::{Exchange, Layout, Rules, Share};
 use crate::error::LearnError;
 use sha2::{Digest, Sha256};
+use sprig_budget::Bytes;
 
 /// The adapter's weights and the server optimiser's state.
 #[derive(Debug)]
@@ -78,6 +79,13 @@ impl Server {
         }
         (self.values, self.moments) = (values, moments);
         Ok(())
+    }
+
+    /// Heap bytes of a server of `layout` under `rules`, at most.
+    pub fn heap_bytes(layout: &Layout, rules: &Rules) -> Bytes {
+        let n = layout.len();
+        let own = (2 + rules.server.moments()) * n * size_of::<f32>() + layout.heap_bytes();
+        Bytes((own + 8 * layout.groups().len()) as u64) + Path::heap_bytes(rules, n) + layout.part_bytes()
     }
 
     /// The adapter's groups.

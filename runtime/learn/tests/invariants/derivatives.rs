@@ -61,14 +61,14 @@ impl Fill for OnlyBlock<'_> {
 }
 
 /// Tangents that are never made are tangents of zero: block 1 alone is perturbed, with and without sites below it that
-/// add nothing (B = 0).
+/// add nothing (B = 0), and with those sites there but not chosen.
 #[test]
 fn absent_tangents_are_zero_tangents() {
     const K: usize = 3;
     let (tokens, starts) = ([5, 80, 210, 7, 7, 299, 31], [0, 4, 7]);
     let (wanted, targets) = ([0, 2, 4, 5], [80, 7, 299, 31]);
     let ctx = ctx(2);
-    let derivatives = |layers: Range<usize>| {
+    let derivatives = |layers: Range<usize>, chosen: Option<usize>| {
         let spec = spec(Kind::Lora, layers);
         let mut adapter = fresh_adapter(&spec);
         let tensors = tensors(&adapter);
@@ -77,8 +77,12 @@ fn absent_tangents_are_zero_tangents() {
             initial_normals([9, 9], t.id, values);
             values.iter_mut().for_each(|v| *v *= 0.1);
         }
+        let blocks: Vec<usize> = adapter.places().map(|(block, _)| block).collect();
+        adapter.perturb(|site| chosen.is_none_or(|block| blocks[site] == block));
         let all = forward(Family::Rademacher, Sharing::PerExample, K).directions(&tensors, 0);
+        // Chosen sites need no help to leave the others alone.
         let directions = OnlyBlock(all, 1);
+        let directions: &dyn Fill = if chosen.is_some() { &all } else { &directions };
         let work = workload(&WORLD.lm, &spec, 2, K, 2);
         let layout = PassLayout::new(
             WORLD.model.geometry(),
@@ -89,7 +93,7 @@ fn absent_tangents_are_zero_tangents() {
         let input = PassInput {
             batch: Batch::new(&tokens, &starts, 300).unwrap(),
             tangents: K,
-            directions: Some(&directions),
+            directions: Some(directions),
             first_example: 0,
             adapter: Some(&adapter),
             integer: false,
@@ -100,7 +104,9 @@ fn absent_tangents_are_zero_tangents() {
         let stats = pass.row_statistics(&wanted, &targets).unwrap();
         [&*stats.lse, stats.target, stats.d_lse, stats.d_target].concat()
     };
-    let (without, with) = (derivatives(1..2), derivatives(0..2));
+    let (without, with) = (derivatives(1..2, None), derivatives(0..2, None));
+    let chosen = derivatives(0..2, Some(1));
+    assert_eq!(bits(&chosen), bits(&without), "sites that were not chosen have tangents");
     let size = rms(without[8..].iter().map(|&v| f64::from(v)));
     assert!(size > 1e-2);
     for (i, (a, b)) in without.iter().zip(&with).enumerate() {

@@ -1,0 +1,186 @@
+//! One device's part of a round, an iteration at a time: between two of them the caller may look at the link, at the
+//! memory at hand, or stop.
+
+use super::path::Path;
+use super::{Exchange, Layout, Part, Rules, Server, Share};
+use crate::data::{DataSet, Shuffle};
+use crate::error::LearnError;
+use crate::estimator::{Cut, Scalars};
+use crate::guard::Guard;
+use crate::session::Session;
+use sprig_budget::Bytes;
+use sprig_engine::adapter::Adapter;
+
+/// What a device is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The round.
+    pub round: u32,
+    /// Number of the device in the fleet.
+    pub number: u32,
+    /// Groups it trains.
+    pub share: Share,
+}
+
+/// A device's round under way. What it yields is a function of the data, the assignment, the server's state at its
+/// beginning and, where a derivative is clipped, the guard.
+#[derive(Debug)]
+pub struct LocalRound<'d> {
+    rules: Rules,
+    assignment: Assignment,
+    part: Part,
+    data: &'d DataSet,
+    order: Shuffle,
+    examples: u32,
+    iteration: u32,
+    path: Path,
+    ids: Vec<usize>,
+    scalars: Scalars,
+    sent: Vec<f32>,
+    loss: f64,
+    rows: f64,
+    tokens: u64,
+}
+
+/// What a device reports of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalUpdate {
+    /// Examples visited.
+    pub examples: u32,
+    /// Tokens visited.
+    pub tokens: u64,
+    /// Mean loss over the target rows visited, each before the step it led to; nats.
+    pub loss: f64,
+    /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars).
+    pub scalars: Vec<f32>,
+    /// Weights of the share after the last step, for [`Body::Dense`](super::Body::Dense); none per iteration.
+    pub weights: Vec<f32>,
+}
+
+impl<'d> LocalRound<'d> {
+    /// Begins a round from `server`'s weights, which are copied into `adapter`; only the share is perturbed from here
+    /// on. The device visits each of its examples at most once: a set smaller than a round's examples makes the round
+    /// shorter. The order of visits is `data`'s own permutation under the run's key, where the last round stopped.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`] if the share or the adapter is not of the server's layout, or there is no data.
+    pub fn new(
+        server: &Server,
+        adapter: &mut Adapter,
+        data: &'d DataSet,
+        assignment: Assignment,
+    ) -> Result<Self, LearnError> {
+        let (layout, rules, share) = (server.layout(), *server.rules(), assignment.share);
+        let settings = |problem: String| Err(LearnError::Settings(problem));
+        if !layout.tensors().iter().eq(adapter.tensors()) {
+            return settings(
+                "the device's adapter is another than the fleet's; make it from the run's settings".into(),
+            );
+        }
+        if !layout.holds(share) {
+            return settings(format!(
+                "{share:?} is not within the adapter's {} groups",
+                layout.groups().len()
+            ));
+        }
+        let [low, high] = rules.forward.run_key.map(u64::from);
+        let Some(order) = Shuffle::new(high << 32 | low, data.len()) else {
+            return settings("no training examples".into());
+        };
+        adapter.values_mut().copy_from_slice(server.values());
+        adapter.perturb(|group| share.contains(group));
+        let examples = rules.examples().min(data.len().try_into().unwrap_or(u32::MAX));
+        let part = layout.part(share);
+        let mut path = Path::default();
+        if rules.exchange != Exchange::PerIteration {
+            path.begin(&rules, &part, server.values());
+        }
+        Ok(Self {
+            assignment,
+            part,
+            data,
+            order,
+            examples,
+            iteration: 0,
+            path,
+            ids: Vec::with_capacity(rules.batch),
+            scalars: Scalars::new(rules.batch, rules.forward.tangents),
+            sent: Vec::with_capacity(rules.scalar_count(examples)),
+            loss: 0.0,
+            rows: 0.0,
+            tokens: 0,
+            rules,
+        })
+    }
+
+    /// Heap bytes of a round with a share of up to all of `layout`.
+    pub fn heap_bytes(layout: &Layout, rules: &Rules) -> Bytes {
+        let lists =
+            rules.batch * size_of::<usize>() + rules.scalar_count(rules.examples()) * size_of::<f32>();
+        let scalars = Scalars::bytes(rules.batch, rules.forward.tangents);
+        Path::heap_bytes(rules, layout.len()) + layout.part_bytes() + Bytes(lists as u64 + scalars)
+    }
+
+    /// Iterations of the round, and how many of them are done.
+    pub fn progress(&self) -> (u32, u32) {
+        (self.iteration, self.rules.iterations(self.examples))
+    }
+
+    /// Runs one iteration; false if all were done before. `cut` may change from one to the next, as may the session's
+    /// arena: no bit of the update depends on them. `adapter` is the one the round began with; per epoch its share
+    /// moves with each step, until the next round begins.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn step(
+        &mut self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        cut: Cut,
+        guard: &mut Guard,
+    ) -> Result<bool, LearnError> {
+        let (rules, round) = (&self.rules, self.assignment.round);
+        let done = self.iteration as usize * rules.batch;
+        let left = self.examples as usize - done.min(self.examples as usize);
+        if left == 0 {
+            return Ok(false);
+        }
+        let first = u64::from(round) * u64::from(self.examples) + done as u64;
+        self.ids.clear();
+        self.ids.extend((0..rules.batch.min(left) as u64).map(|i| self.order.at(first + i)));
+        let directions = rules.directions(&self.part.tensors, round, self.iteration, self.assignment.number);
+        rules.forward.measure(
+            session,
+            adapter,
+            directions,
+            self.data,
+            &self.ids,
+            cut,
+            guard,
+            &mut self.scalars,
+        )?;
+        let applied = &self.scalars.derivatives;
+        self.sent.extend_from_slice(applied);
+        if rules.exchange != Exchange::PerIteration {
+            self.path.step(rules, &self.part, &directions, applied);
+            self.part.scatter(&self.path.weights, adapter.values_mut());
+        }
+        let rows: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.rows)).sum();
+        self.loss += self.scalars.loss() * rows;
+        self.rows += rows;
+        self.tokens += self.ids.iter().map(|&id| self.data.example(id).tokens.len() as u64).sum::<u64>();
+        self.iteration += 1;
+        Ok(true)
+    }
+
+    /// What to report once [`step`](Self::step) has returned false.
+    pub fn finish(self) -> LocalUpdate {
+        LocalUpdate {
+            examples: self.examples,
+            tokens: self.tokens,
+            loss: self.loss / self.rows,
+            scalars: self.sent,
+            weights: self.path.weights,
+        }
+    }
+}
