@@ -36,7 +36,7 @@ pub struct ModelArgs {
     /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand)
     #[arg(long, value_name = "SIZE", default_value = "80%")]
     pub budget: Size,
-    /// Where the weights are between their uses: resident = in memory, streamed = in the file, from which one block
+    /// Where the weights are between their uses: resident = in memory, streamed = in the file, from which one layer
     /// at a time is mapped, used and released; auto = in memory if the budget allows it
     #[arg(long, value_enum, default_value_t = WeightsArg::Auto)]
     pub weights: WeightsArg,

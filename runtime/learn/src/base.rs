@@ -115,7 +115,7 @@ impl<'m> Base<'m> {
 
     /// The model, with its weights in memory or streamed.
     pub fn model(&self, streamed: bool) -> Result<Llama<'m>, LearnError> {
-        let stream = Stream::new(self.map);
+        let stream = Stream::new(self.map, &self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))?;
         stream.set(streamed);
         Llama::load_streamed(&self.gguf, stream).map_err(|e| wrong(self.map, e))
     }

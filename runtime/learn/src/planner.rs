@@ -47,7 +47,7 @@ pub enum Residency {
     Auto,
     /// In memory, or the budget is refused.
     Resident,
-    /// In the file: a block at a time is mapped, used and released.
+    /// In the file: a linear layer at a time is mapped, used and released.
     Streamed,
 }
 
@@ -147,7 +147,8 @@ pub fn plan(
     let stream = |t: &Tuning| {
         (!t.streamed && workload.residency == Residency::Auto).then(|| {
             let next = Tuning { streamed: true, ..*t };
-            let why = format!("{} of weights mapped anew in each pass, one block at a time", weights.file);
+            let why =
+                format!("{} of weights mapped anew in each pass, one linear layer at a time", weights.file);
             Move { config: next, why, time_factor: STREAMED_TIME }
         })
     };
@@ -175,7 +176,7 @@ fn regions(
     let mut regions = vec![match tuning.streamed {
         false => Region::new("weights", Kind::Mapped, weights.file),
         true => Region::new("weights", Kind::Mapped, weights.streamed(HEAD_TILE, w.threads))
-            .note("streamed: the largest block, or a tile of the head"),
+            .note("streamed: the largest linear layer, or a tile of the head"),
     }];
     regions.extend(layout.regions().into_iter().map(|(name, bytes)| Region::new(name, Kind::Arena, bytes)));
     let heap = |name: &str, bytes: u64| Region::new(name, Kind::Heap, Bytes(bytes));

@@ -159,7 +159,8 @@ fn residency_and_retuning_change_no_bit() {
     Synthetic::tiny().write_atomic(&path).unwrap();
     let map: &'static Mapped = Box::leak(Box::new(Mapped::open(&path).unwrap()));
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let streamed = Llama::load_streamed(&gguf, Stream::new(map)).unwrap();
+    let streamed =
+        Llama::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
     let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
     for data in both_objectives() {
         let (spec, cut) = (spec(Kind::Lora, 0..3), Cut { tangents: 4, examples: 4 });

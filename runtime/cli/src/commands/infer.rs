@@ -64,7 +64,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let stream = |streamed: &bool| {
         (!streamed && residency == Residency::Auto).then(|| Move {
             config: true,
-            why: "each token maps all weights anew, one block at a time".to_owned(),
+            why: "each token maps all weights anew, one linear layer at a time".to_owned(),
             time_factor: STREAMED_TIME,
         })
     };

@@ -95,13 +95,13 @@ impl Adapter {
                             &mut head[q.clone()],
                             |v| normal(id(0), v),
                         );
+                        model.done_with(model.block(block).linear(module));
                         (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
                     }
                 };
                 let scale = spec.alpha / r as f32;
                 adapter.push(Entry { block, module, rank: r, scale, down, core, up, perturbed: true });
             }
-            model.leave(block);
         }
         Ok(adapter)
     }

@@ -61,10 +61,22 @@ impl Mapped {
         }
     }
 
-    /// Has a touched page bring no more than its neighbours: where the page cache holds the file in huge pages, the
-    /// kernel would map 2 MiB (32 MiB with pages of 16 KiB) at a time, and a released weight would return with them.
-    pub fn use_small_pages(&self) {
-        let _ = self.map.advise(Advice::NoHugePage); // a kernel that refuses has no huge pages
+    /// Has the kernel treat what lies between two of `cuts` (ascending page boundaries) as a mapping of its own: a page
+    /// that is touched brings no other from beyond. Huge pages, which no cut could keep apart, are refused too.
+    pub fn divide(&self, cuts: &[usize]) {
+        // Mappings side by side are one unless they differ. Whether a dump of the process would hold the pages, which
+        // are in the file anyway, is the difference that matters least. A kernel that refuses brings more pages than
+        // planned; the guards behind the plan remain.
+        self.unite();
+        let _ = self.map.advise(Advice::NoHugePage);
+        for part in cuts.windows(2).step_by(2) {
+            let _ = self.map.advise_range(Advice::DontDump, part[0], part[1].min(self.map.len()) - part[0]);
+        }
+    }
+
+    /// Undoes [`divide`](Self::divide).
+    pub fn unite(&self) {
+        let _ = self.map.advise(Advice::DoDump);
     }
 
     /// A second handle on the file, to read it from another thread.
@@ -137,6 +149,48 @@ mod tests {
         assert_eq!(mapped.bytes(), content);
         assert_eq!(mapped.digest().unwrap(), <[u8; 32]>::from(Sha256::digest(&content)));
         assert_eq!(mapped.digest_hex().unwrap().len(), 64);
+    }
+
+    /// Bytes in memory of the mappings that begin within `map`.
+    fn resident(map: &[u8]) -> usize {
+        let (smaps, mut inside, mut sum) = (std::fs::read_to_string("/proc/self/smaps").unwrap(), false, 0);
+        for line in smaps.lines() {
+            if let Some(kib) = line.strip_prefix("Rss:") {
+                sum += if inside {
+                    kib.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+                } else {
+                    0
+                };
+            } else if let Some(from) =
+                line.split_once('-').and_then(|(a, _)| usize::from_str_radix(a, 16).ok())
+            {
+                inside = map.as_ptr_range().contains(&(from as *const u8));
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn a_touched_page_brings_nothing_from_beyond_a_cut() {
+        let page = page_size();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, vec![1u8; 64 * page]).unwrap();
+        let mapped = Mapped::open(&path).unwrap();
+        mapped.divide(&[0, 7 * page, 8 * page, 30 * page, 64 * page]);
+        mapped.release(0..64 * page).unwrap();
+        assert_eq!(resident(mapped.bytes()), 0);
+        for (touched, most) in [(7 * page, 1), (7 * page - 1, 8), (8 * page, 30)] {
+            std::hint::black_box(mapped.bytes()[touched]);
+            let held = resident(mapped.bytes());
+            assert!((1..=most * page).contains(&held), "{held} bytes after byte {touched}");
+        }
+        mapped.populate();
+        mapped.release(7 * page..8 * page).unwrap();
+        assert_eq!(resident(mapped.bytes()), 63 * page);
+        mapped.unite();
+        std::hint::black_box(mapped.bytes()[0]);
+        assert!(resident(mapped.bytes()) >= 63 * page);
     }
 
     #[test]

@@ -118,7 +118,6 @@ impl<'a> Pass<'a> {
             self.model.enter(b);
             self.attention(b)?;
             self.feed_forward(b)?;
-            self.model.leave(b);
         }
         Ok(())
     }
@@ -233,6 +232,7 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
+            self.model.done_with(block.linear(*module));
         }
         let (past, batch) = (self.cache.as_ref().map_or(0, |c| c.len()), self.env.batch);
         let position = |i: usize| past + i - batch.span(batch.example_of(i)).start;
@@ -264,6 +264,7 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
+        self.model.done_with(block.linear(Module::O));
         Ok(())
     }
 
@@ -298,6 +299,7 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
+            self.model.done_with(block.linear(*module));
         }
         swiglu(pool, stack, g.ffn, gate, up);
         let site = self.adapter.and_then(|a| a.site(b, Module::Down, self.env.tangents > 0));
@@ -321,6 +323,7 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
+        self.model.done_with(block.linear(Module::Down));
         Ok(())
     }
 

@@ -111,15 +111,11 @@ impl<'m> Llama<'m> {
             Some(_) => vector("rope_freqs.weight", geometry.rope_dims / 2)?,
             None => vec![geometry.rope_scale; geometry.rope_dims / 2],
         };
-        Ok(Self {
-            geometry,
-            embedding,
-            blocks,
-            final_norm: gain("output_norm.weight".to_owned())?,
-            head,
-            rope_factors,
-            stream,
-        })
+        let final_norm = gain("output_norm.weight".to_owned())?;
+        if let Some(stream) = &stream {
+            stream.release(gguf.bytes()); // the header, where the tensors were looked up
+        }
+        Ok(Self { geometry, embedding, blocks, final_norm, head, rope_factors, stream })
     }
 
     /// Where its weights are, if that was left to a stream.
@@ -132,11 +128,6 @@ impl<'m> Llama<'m> {
         if let (Some(stream), Some(next)) = (&self.stream, self.blocks.get(b + 1)) {
             stream.soon(&next.linears);
         }
-    }
-
-    /// Tells that block `b` is not needed for a while.
-    pub(crate) fn leave(&self, b: usize) {
-        self.blocks[b].linears.iter().for_each(|m| self.done_with(m));
     }
 
     /// Tells that `weights`, a matrix of this model or some rows of one, are not needed for a while.

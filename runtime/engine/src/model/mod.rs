@@ -7,6 +7,7 @@ mod forward;
 mod geometry;
 mod layout;
 mod llama;
+mod parts;
 mod stream;
 
 pub use cache::KvCache;
@@ -16,4 +17,5 @@ pub use forward::{Pass, PassInput, STREAMED_TILE};
 pub use geometry::Geometry;
 pub use layout::{PassLayout, PassSize};
 pub use llama::{Block, Llama, Module};
-pub use stream::{Stream, WeightBytes};
+pub use parts::WeightBytes;
+pub use stream::Stream;

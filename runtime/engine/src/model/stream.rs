@@ -1,84 +1,37 @@
-//! Weights that are not kept: mapped, used and released, one block at a time, in file order.
+//! Weights that are not kept: mapped, used and released, one linear layer at a time, in file order.
 //!
 //! Forward mode needs each weight once a pass, so a model larger than the budget (and than the machine's memory) runs
 //! at the cost of reading it anew. What is released stays in the page cache while the machine has room for it, and
 //! comes back without a read. The next block is read ahead by another thread into the page cache, not into this
-//! process: at most one block and one tile of the head count as its memory.
+//! process: at most one linear layer or one tile of the head counts as its memory.
 
-use super::{Geometry, ModelError, Module};
+use super::parts::{Parts, READ};
+use super::{Geometry, ModelError};
 use crate::gguf::{Gguf, Mapped};
 use crate::kernels::Matrix;
-use sprig_budget::Bytes;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-/// Most bytes that a touched page brings with it. Kernels up to Linux 6.17 map 64 KiB around it, later ones the whole
-/// folio that the page cache keeps it in: up to 2 MiB with pages of 4 KiB.
-const GRAIN: usize = 2 << 20;
-/// Bytes read ahead at a time: large enough for flash, small enough to turn to a newer wish at once.
-const READ: usize = 256 << 10;
-
-/// Memory that a model's weights take, resident and streamed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WeightBytes {
-    /// The whole file.
-    pub file: Bytes,
-    /// Largest block.
-    pub block: Bytes,
-    /// One row of the output head.
-    pub head_row: Bytes,
-    /// One row of the embedding.
-    pub embedding_row: Bytes,
-}
-
-impl WeightBytes {
-    /// Reads them from the header.
-    pub fn read(gguf: &Gguf<'_>, geometry: &Geometry) -> Result<Self, ModelError> {
-        let bytes = |name: &str| -> Result<u64, ModelError> {
-            let range = gguf.data_range(gguf.require_tensor(name)?)?;
-            Ok(range.len() as u64)
-        };
-        let mut block = 0;
-        for b in 0..geometry.blocks {
-            let linears = Module::ALL.iter().map(|m| bytes(&m.tensor_name(b)));
-            block = block.max(linears.sum::<Result<u64, _>>()?);
-        }
-        let embedding = bytes("token_embd.weight")?;
-        let head = if gguf.tensor("output.weight").is_some() { bytes("output.weight")? } else { embedding };
-        let row = |matrix: u64| Bytes(matrix.div_ceil(geometry.vocabulary as u64));
-        Ok(Self {
-            file: Bytes(gguf.bytes().len() as u64),
-            block: Bytes(block),
-            head_row: row(head),
-            embedding_row: row(embedding),
-        })
-    }
-
-    /// Most bytes in memory while streaming with head tiles of `tile` rows and `threads` threads: a block, or the head's
-    /// tile, or the row that each thread looks up; with what is mapped around their edges, and the read-ahead's buffer.
-    pub fn streamed(&self, tile: usize, threads: usize) -> Bytes {
-        let grain = GRAIN as u64;
-        let used = self.block.0.max(tile as u64 * self.head_row.0) + 2 * grain;
-        let lookups = threads as u64 * (grain + self.head_row.0.max(self.embedding_row.0));
-        Bytes((used.max(lookups) + READ as u64).min(self.file.0))
-    }
-}
-
 /// The residency of a mapped model's weights; it may change between passes.
 pub struct Stream<'m> {
     map: &'m Mapped,
+    parts: Parts,
     on: AtomicBool,
     /// Made when streaming first begins.
     ahead: OnceLock<ReadAhead>,
 }
 
 impl<'m> Stream<'m> {
-    /// Nothing is released or read until [`set`](Self::set).
-    pub fn new(map: &'m Mapped) -> Self {
-        Self { map, on: AtomicBool::new(false), ahead: OnceLock::new() }
+    /// Nothing is released or read until [`set`](Self::set). `gguf` is the header of `map`.
+    ///
+    /// # Errors
+    /// A tensor that the model needs is missing.
+    pub fn new(map: &'m Mapped, gguf: &Gguf<'m>, geometry: &Geometry) -> Result<Self, ModelError> {
+        let parts = Parts::new(gguf, geometry)?;
+        Ok(Self { map, parts, on: AtomicBool::new(false), ahead: OnceLock::new() })
     }
 
     /// Whether weights are streamed.
@@ -90,10 +43,11 @@ impl<'m> Stream<'m> {
     pub fn set(&self, on: bool) {
         self.on.store(on, Ordering::Relaxed);
         if on {
-            self.map.use_small_pages();
+            self.map.divide(self.parts.cuts());
             self.ahead.get_or_init(|| ReadAhead::new(self.map));
-            self.release(self.map.bytes());
+            let _ = self.map.release(0..self.map.bytes().len());
         } else {
+            self.map.unite();
             self.map.populate();
         }
     }
@@ -111,14 +65,14 @@ impl<'m> Stream<'m> {
         }
     }
 
-    /// Gives back the pages of `bytes`, a part of the map, and what came with them: less would leave the far ends of
-    /// their folios in memory. They come back from the file when touched again.
+    /// Gives back the pages of `bytes`, a part of the map, and what came with them. They come back from the file when
+    /// touched again.
     pub(super) fn release(&self, bytes: &[u8]) {
         if self.is_on()
             && let Some((from, to)) = self.place(bytes)
         {
             // A refusal costs memory, not correctness; the heap's and the kernel's guards remain.
-            let _ = self.map.release(from - from % GRAIN..to.next_multiple_of(GRAIN));
+            let _ = self.map.release(self.parts.around(from..to));
         }
     }
 
