@@ -24,8 +24,10 @@ pub struct Workload {
     pub frozen_rank: usize,
     /// Heap bytes of an adapter that is only evaluated.
     pub frozen_bytes: Bytes,
-    /// Optimiser.
-    pub rule: Rule,
+    /// Optimiser of the trainer; `None` for an evaluation, and where steps are taken elsewhere (see `beside`).
+    pub rule: Option<Rule>,
+    /// Heap bytes that the caller holds beside the session and the data, and what for.
+    pub beside: Vec<(&'static str, Bytes)>,
     /// Most candidate answers of an example; `None` for a language model, which needs all logits of all rows.
     pub candidates: Option<usize>,
     /// Threads.
@@ -183,10 +185,11 @@ fn regions(
     let (trainable, frozen) = w.adapter.as_ref().map_or((0, 0), |s| s.sizes(geometry));
     regions.push(heap("model tables", Llama::heap_bytes(geometry) as u64 + header.0));
     regions.push(heap("adapter", 4 * (trainable + frozen) as u64 + w.frozen_bytes.0));
-    if w.tangents > 0 {
+    if let Some(rule) = w.rule {
         regions.push(heap("gradient", 4 * trainable as u64));
-        regions.push(heap("optimiser state", 4 * (trainable * w.rule.moments()) as u64));
+        regions.push(heap("optimiser state", 4 * (trainable * rule.moments()) as u64));
     }
+    regions.extend(w.beside.iter().map(|(name, bytes)| heap(name, bytes.0)));
     let positions = layout.size().positions;
     let tables = Session::table_bytes(geometry.rope_dims, w.length, positions, w.batch).0;
     regions.push(heap("rotary table and batch", tables + Scalars::bytes(w.batch, w.tangents)));

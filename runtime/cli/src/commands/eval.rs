@@ -13,7 +13,6 @@ use sprig_learn::base::Base;
 use sprig_learn::data::{DataSet, LabelStyle, LoadOptions};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{Evaluation, evaluate};
-use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::Workload;
 use sprig_learn::session::Session;
 
@@ -30,7 +29,8 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         adapter: None,
         frozen_rank: adapter.as_ref().map_or(0, Adapter::rank),
         frozen_bytes: adapter_bytes(adapter.as_ref()),
-        rule: Rule::Sgd { momentum: 0.0 },
+        rule: None,
+        beside: Vec::new(),
         candidates: None,
         threads: args.model.threads(),
         data: Bytes::ZERO,

@@ -58,10 +58,11 @@ pub fn workload(
         adapter: Some(spec),
         frozen_rank: 0,
         frozen_bytes: Bytes::ZERO,
-        rule: match shape.optimizer {
+        rule: Some(match shape.optimizer {
             OptimizerArg::Adamw => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
             OptimizerArg::Sgd => Rule::Sgd { momentum: 0.9 },
-        },
+        }),
+        beside: Vec::new(),
         candidates: match task {
             Task::Lm => None,
             Task::Choice => Some(26),
