@@ -4,4 +4,6 @@ pub mod faults;
 pub mod link;
 pub mod memory;
 pub mod messages;
+#[cfg(feature = "provision")]
+pub mod provision;
 pub mod topics;

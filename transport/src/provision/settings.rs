@@ -1,0 +1,71 @@
+//! `fleet.toml` and `device.toml`, ready but for the model and the data.
+
+use super::identity::Identity;
+
+/// The coordinator's settings.
+pub(super) fn coordinator(identity: &Identity) -> String {
+    format!(
+        r#"# Coordinator of the fleet {fleet}: sprig coordinate --config fleet.toml
+# Paths are relative to this file.
+
+[fleet]
+name = "{fleet}"
+broker = "{url}"
+ca = "ca.crt"
+cert = "coordinator.crt"
+key = "coordinator.key"
+
+[model]
+# The same file as on the devices.
+path = "model.gguf"
+
+[rounds]
+count = 100
+# Devices asked in a round, those that must be there before one starts, and answers that close it.
+devices = 10
+min_devices = 1
+quorum = 1
+deadline_seconds = 300
+
+[train]
+# What the devices learn: `lm` (text), `label` (text and label) or `choice` (question and choices).
+task = "lm"
+# labels = ["yes", "no"]
+
+[coordinator]
+dashboard = "127.0.0.1:8080"
+# eval_data = "held_out.jsonl"
+# adapter = "adapter.gguf"
+"#,
+        fleet = identity.fleet,
+        url = identity.url(),
+    )
+}
+
+/// A device's settings.
+pub(super) fn device(identity: &Identity, id: &str) -> String {
+    format!(
+        r#"# A device of the fleet {fleet}: sprig agent --config device.toml
+# Paths are relative to this file.
+
+[fleet]
+name = "{fleet}"
+id = "{id}"
+broker = "{url}"
+ca = "ca.crt"
+cert = "device.crt"
+key = "device.key"
+
+[model]
+path = "model.gguf"
+# What the whole process may hold: "300MiB", or a share of the machine's memory.
+# budget = "300MiB"
+
+[data]
+# This device's own records, one JSON object a line; they never leave it.
+train = "train.jsonl"
+"#,
+        fleet = identity.fleet,
+        url = identity.url(),
+    )
+}
