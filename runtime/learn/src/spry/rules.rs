@@ -168,3 +168,67 @@ pub fn paper_adapter(geometry: &Geometry) -> AdapterSpec {
         layers: 0..geometry.blocks,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T13: scalars of an update. The frame around them is the transport's to count.
+    #[test]
+    fn updates_have_the_length_of_the_formula() {
+        let mut rules = Rules::paper([1, 2], 25);
+        assert_eq!((rules.examples(), rules.scalar_count(200), rules.scalar_count(193)), (200, 25, 25));
+        assert_eq!(rules.scalar_count(192), 24);
+        (rules.forward.sharing, rules.forward.tangents) = (Sharing::PerExample, 4);
+        assert_eq!((rules.scalar_count(200), rules.scalar_count(193)), (800, 772));
+        rules.exchange = Exchange::PerIteration;
+        assert_eq!((rules.examples(), rules.scalar_count(8), rules.scalar_count(5)), (8, 32, 20));
+        rules.forward.sharing = Sharing::Shared;
+        assert_eq!((rules.scalar_count(8), rules.scalar_count(5)), (4, 4));
+    }
+
+    #[test]
+    fn the_papers_preset_is_the_papers() {
+        let smollm2 = Geometry {
+            blocks: 30,
+            width: 576,
+            ffn: 1536,
+            heads: 9,
+            kv_heads: 3,
+            head_dim: 64,
+            rope_dims: 64,
+            rope_base: 100_000.0,
+            rope_scale: 1.0,
+            norm_epsilon: 1e-5,
+            vocabulary: 49_152,
+            context: 8192,
+        };
+        let layout = crate::spry::Layout::new(&paper_adapter(&smollm2), &smollm2).unwrap();
+        assert_eq!((layout.groups().len(), layout.len()), (60, 57_600));
+        Rules::paper([1, 2], 25).check().unwrap();
+    }
+
+    #[test]
+    fn rules_that_make_no_sense_are_refused() {
+        let paper = Rules::paper([1, 2], 25);
+        let forward = |tangents: usize| Forward { tangents, ..paper.forward };
+        let yogi = |beta1: f32, tau: f32| ServerRule::Yogi { eta: 0.1, beta1, beta2: 0.9, tau };
+        for (rules, name) in [
+            (Rules { batch: 0, ..paper }, "batch"),
+            (Rules { batch: 65_535, ..paper }, "batch"),
+            (Rules { exchange: Exchange::PerEpoch { steps: 0 }, ..paper }, "steps"),
+            (Rules { exchange: Exchange::PerEpoch { steps: u32::MAX }, ..paper }, "steps"),
+            (Rules { forward: forward(0), ..paper }, "tangents"),
+            (Rules { forward: forward(1 << 16), ..paper }, "tangents"),
+            (Rules { lr: f32::NAN, ..paper }, "lr"),
+            (Rules { lr: 0.0, ..paper }, "lr"),
+            (Rules { local: Rule::Sgd { momentum: 1.0 }, ..paper }, "local"),
+            (Rules { server: yogi(1.0, 0.1), ..paper }, "server"),
+            (Rules { server: yogi(0.9, 0.0), ..paper }, "server"),
+            (Rules { server: ServerRule::Avg { eta: f32::INFINITY }, ..paper }, "server"),
+        ] {
+            let error = rules.check().unwrap_err().to_string();
+            assert!(error.contains(&format!(": {name} must be")), "{error}");
+        }
+    }
+}
