@@ -4,6 +4,7 @@ pub mod faults;
 pub mod link;
 pub mod memory;
 pub mod messages;
+pub mod outbox;
 #[cfg(feature = "provision")]
 pub mod provision;
 pub mod topics;

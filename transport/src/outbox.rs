@@ -1,0 +1,365 @@
+//! What a device has trained and holds no receipt for, on disk: it survives a kill and a power cut.
+//!
+//! When it is full, the oldest updates go first, but only those of rounds that are closed
+//! ([`Outbox::forget_before`]); an update whose round is open is never given up.
+
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the store's page cache. The default of `redb` is 1 GiB.
+pub const CACHE_BYTES: usize = 256 << 10;
+/// What an entry counts against the cap besides its bytes.
+const ENTRY: u64 = 64;
+
+const MESSAGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("messages");
+const NOTE: TableDefinition<'_, (), &[u8]> = TableDefinition::new("note");
+
+/// The outbox of one device. One process at a time can have it open.
+#[derive(Debug)]
+pub struct Outbox {
+    store: Database,
+    cap: u64,
+    /// Rounds before this one are closed.
+    open_from: u32,
+}
+
+/// Why the outbox does not keep a message.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// Every message it holds is of an open round.
+    #[error(
+        "the outbox holds {held} of {limit} bytes for open rounds and {needed} more are needed; \
+         wait for receipts, or raise `outbox_bytes`"
+    )]
+    Full {
+        /// Bytes of the message and its note.
+        needed: u64,
+        /// Bytes of what cannot be given up.
+        held: u64,
+        /// The cap.
+        limit: u64,
+    },
+    /// Another process has it open.
+    #[error("the outbox {} is in use by another process; end that agent first", .0.display())]
+    InUse(PathBuf),
+    /// The file cannot be opened.
+    #[error("cannot open the outbox {}: {why}; if it is damaged, remove it: what it held is trained again", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The disk failed.
+    #[error("the outbox cannot be read or written: {0}; check the disk")]
+    Storage(#[from] Box<redb::Error>),
+}
+
+impl Outbox {
+    /// Opens the outbox in the file at `path`, or creates it. Its messages and note take at most `cap_bytes`
+    /// (the file, somewhat more: see [`Outbox::file_bytes`]).
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is damaged, or is in use.
+    pub fn open(path: &Path, cap_bytes: u64) -> Result<Self, OutboxError> {
+        let failed = |why: String| OutboxError::Open { path: path.to_owned(), why };
+        if !path.exists() {
+            create(path).map_err(failed)?;
+        }
+        match builder().open(path) {
+            Ok(store) => Ok(Self { store, cap: cap_bytes, open_from: 0 }),
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => Err(OutboxError::InUse(path.to_owned())),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// An outbox in `backend`, which tests use to cut the power.
+    ///
+    /// # Errors
+    /// If what it holds is damaged.
+    pub fn with_backend(backend: impl StorageBackend, cap_bytes: u64) -> Result<Self, OutboxError> {
+        let store = builder().create_with_backend(backend).map_err(failed)?;
+        let outbox = Self { store, cap: cap_bytes, open_from: 0 };
+        outbox.make_tables()?;
+        Ok(outbox)
+    }
+
+    /// Keeps the message of a round, in place of one it may hold, together with the note of the caller's state
+    /// after that round: both or neither. On return they are on disk.
+    ///
+    /// # Errors
+    /// [`OutboxError::Full`] if there is no room even without the closed rounds: nothing has changed then.
+    pub fn put(&mut self, round: u32, message: &[u8], note: &[u8]) -> Result<(), OutboxError> {
+        let (mut held, evicted) = self.room(round, size(message) + size(note))?;
+        held += size(message) + size(note);
+        debug_assert!(held <= self.cap);
+        self.write(|messages, notes| {
+            for old in evicted {
+                messages.remove(old)?;
+            }
+            messages.insert(round, message)?;
+            notes.insert((), note)?;
+            Ok(())
+        })
+    }
+
+    /// The note of the last [`Outbox::put`].
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn note(&self) -> Result<Option<Vec<u8>>, OutboxError> {
+        let read = self.store.begin_read().map_err(failed)?;
+        let notes = read.open_table(NOTE).map_err(failed)?;
+        Ok(notes.get(()).map_err(failed)?.map(|note| note.value().to_vec()))
+    }
+
+    /// The messages without receipt, by ascending round.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn pending(&self) -> Result<Vec<(u32, Vec<u8>)>, OutboxError> {
+        let mut pending = Vec::new();
+        self.each(|round, message| pending.push((round, message.to_vec())))?;
+        Ok(pending)
+    }
+
+    /// Drops the message of a round: its receipt is here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove(&mut self, round: u32) -> Result<(), OutboxError> {
+        self.write(|messages, _| messages.remove(round).map(drop))
+    }
+
+    /// Drops every message and the note: another run begins.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn clear(&mut self) -> Result<(), OutboxError> {
+        self.open_from = 0;
+        self.write(|messages, notes| {
+            messages.retain(|_, _| false)?;
+            notes.remove(()).map(drop)
+        })
+    }
+
+    /// Rounds before `round` are closed: their messages may make room for later ones. Kept in memory only, as
+    /// every announcement of a round says it again.
+    pub fn forget_before(&mut self, round: u32) {
+        self.open_from = self.open_from.max(round);
+    }
+
+    /// Bytes that messages and note count against the cap.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn held(&self) -> Result<u64, OutboxError> {
+        let mut held = self.note()?.map_or(0, |note| size(&note));
+        self.each(|_, message| held += size(message))?;
+        Ok(held)
+    }
+
+    /// What the file of an outbox with this cap takes at most: pages are copied before they are changed, and each
+    /// of two versions may fill its last page badly.
+    pub fn file_bytes(cap_bytes: u64) -> u64 {
+        4 * cap_bytes + (2 << 20)
+    }
+
+    /// Bytes held by what stays, and the closed rounds that must go, if `needed` bytes for `round` are to fit.
+    fn room(&self, round: u32, needed: u64) -> Result<(u64, Vec<u32>), OutboxError> {
+        // The note is replaced, as is an earlier message of the same round.
+        let mut kept = Vec::new();
+        self.each(|key, message| {
+            if key != round {
+                kept.push((key, size(message)));
+            }
+        })?;
+        let mut held: u64 = kept.iter().map(|(_, bytes)| bytes).sum();
+        let mut evicted = Vec::new();
+        for (key, bytes) in kept {
+            if held + needed <= self.cap || key >= self.open_from {
+                break;
+            }
+            held -= bytes;
+            evicted.push(key);
+        }
+        if held + needed > self.cap {
+            return Err(OutboxError::Full { needed, held, limit: self.cap });
+        }
+        Ok((held, evicted))
+    }
+
+    fn each(&self, mut see: impl FnMut(u32, &[u8])) -> Result<(), OutboxError> {
+        let read = self.store.begin_read().map_err(failed)?;
+        let messages = read.open_table(MESSAGES).map_err(failed)?;
+        for entry in messages.iter().map_err(failed)? {
+            let (round, message) = entry.map_err(failed)?;
+            see(round.value(), message.value());
+        }
+        Ok(())
+    }
+
+    /// One transaction; on disk when it returns.
+    fn write(
+        &self,
+        change: impl FnOnce(&mut Messages<'_>, &mut Notes<'_>) -> Result<(), redb::StorageError>,
+    ) -> Result<(), OutboxError> {
+        let write = self.store.begin_write().map_err(failed)?;
+        {
+            let mut messages = write.open_table(MESSAGES).map_err(failed)?;
+            let mut notes = write.open_table(NOTE).map_err(failed)?;
+            change(&mut messages, &mut notes).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+
+    /// Readers need the tables to exist.
+    fn make_tables(&self) -> Result<(), OutboxError> {
+        self.write(|_, _| Ok(()))
+    }
+}
+
+type Messages<'t> = redb::Table<'t, u32, &'static [u8]>;
+type Notes<'t> = redb::Table<'t, (), &'static [u8]>;
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    // A damaged page is an error at the opening; without the check it may panic later.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+/// Makes an empty outbox aside and moves it into place: a power cut leaves either none or a whole one, and its
+/// name is on disk before anything is kept in it.
+fn create(path: &Path) -> Result<(), String> {
+    let aside = path.with_extension("new");
+    let make = || -> Result<(), Box<dyn std::error::Error>> {
+        let _ = fs::remove_file(&aside);
+        let store = builder().create(&aside)?;
+        Outbox { store, cap: 0, open_from: 0 }.make_tables()?;
+        fs::rename(&aside, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    make().map_err(|error| error.to_string())
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    ENTRY + bytes.len() as u64
+}
+
+fn failed(error: impl Into<redb::Error>) -> OutboxError {
+    OutboxError::Storage(Box::new(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds(outbox: &Outbox) -> Vec<u32> {
+        outbox.pending().unwrap().into_iter().map(|(round, _)| round).collect()
+    }
+
+    #[test]
+    fn what_was_put_is_there_after_opening_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox.redb");
+        let mut outbox = Outbox::open(&path, 10_000).unwrap();
+        assert_eq!(outbox.note().unwrap(), None);
+        outbox.put(7, b"seven", b"after 7").unwrap();
+        outbox.put(3, b"three", b"after 3").unwrap();
+        outbox.put(3, b"THREE", b"after 3 again").unwrap();
+        assert!(matches!(Outbox::open(&path, 10_000), Err(OutboxError::InUse(_))));
+        drop(outbox);
+        let mut outbox = Outbox::open(&path, 10_000).unwrap();
+        assert_eq!(outbox.pending().unwrap(), [(3, b"THREE".to_vec()), (7, b"seven".to_vec())]);
+        assert_eq!(outbox.note().unwrap().unwrap(), b"after 3 again");
+        outbox.remove(3).unwrap();
+        outbox.remove(99).unwrap();
+        assert_eq!(rounds(&outbox), [7]);
+        outbox.clear().unwrap();
+        assert_eq!((rounds(&outbox), outbox.note().unwrap()), (vec![], None));
+    }
+
+    #[test]
+    fn only_closed_rounds_make_room_and_the_oldest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut outbox = Outbox::open(&folder.path().join("o"), 4 * 164).unwrap();
+        let message = [1; 100];
+        for round in 0..3 {
+            outbox.put(round, &message, &message).unwrap();
+        }
+        // Three messages and the note fill it.
+        assert_eq!(outbox.held().unwrap(), 4 * 164);
+        let full = outbox.put(3, &message, &message).unwrap_err();
+        assert!(matches!(full, OutboxError::Full { needed: 328, held: 492, limit: 656 }), "{full}");
+        assert_eq!((rounds(&outbox), outbox.note().unwrap().unwrap()), (vec![0, 1, 2], message.to_vec()));
+        outbox.put(1, &message, &message).unwrap();
+        outbox.forget_before(2);
+        assert_eq!(rounds(&outbox), [0, 1, 2]);
+        outbox.put(3, &message, &message).unwrap();
+        assert_eq!(rounds(&outbox), [1, 2, 3]);
+        outbox.put(4, &message, &message).unwrap();
+        assert_eq!(rounds(&outbox), [2, 3, 4]);
+        assert!(outbox.put(5, &message, &message).is_err());
+        outbox.forget_before(10);
+        assert!(matches!(outbox.put(10, &[0; 600], &[]), Err(OutboxError::Full { held: 0, .. })));
+        assert_eq!(rounds(&outbox), [2, 3, 4]);
+    }
+
+    #[test]
+    fn the_file_stays_within_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o");
+        let cap = 1 << 20;
+        let mut outbox = Outbox::open(&path, cap).unwrap();
+        for round in 0..200u32 {
+            outbox.forget_before(round);
+            outbox.put(round, &vec![round as u8; 60_000], &vec![1; 20_000]).unwrap();
+        }
+        assert!(outbox.held().unwrap() > cap * 9 / 10);
+        let bytes = fs::metadata(&path).unwrap().len();
+        assert!(bytes <= Outbox::file_bytes(cap), "{bytes}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_outbox_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o");
+        fs::write(&path, vec![7; 10_000]).unwrap();
+        let error = Outbox::open(&path, 1000).unwrap_err().to_string();
+        assert!(error.contains("remove it"), "{error}");
+        assert!(Outbox::open(&folder.path().join("no/such/o"), 1000).is_err());
+    }
+
+    /// Of each damaged file: an error or an outbox, never a panic.
+    #[test]
+    fn a_damaged_file_does_not_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("o");
+        let mut outbox = Outbox::open(&path, 100_000).unwrap();
+        for round in 0..5 {
+            outbox.put(round, &[round as u8; 3000], b"note").unwrap();
+        }
+        drop(outbox);
+        let whole = fs::read(&path).unwrap();
+        let used = whole.iter().rposition(|&byte| byte != 0).unwrap();
+        let mut opened = 0;
+        for at in (0..used).step_by(used / 150) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(&path, &damaged).unwrap();
+            if let Ok(mut outbox) = Outbox::open(&path, 100_000) {
+                opened += 1;
+                let _ = (outbox.pending(), outbox.note(), outbox.put(9, b"nine", b"note"));
+            }
+        }
+        for length in [0, 1, 100, 4096, used / 2] {
+            fs::write(&path, &whole[..length]).unwrap();
+            let _ = Outbox::open(&path, 100_000).map(|outbox| outbox.pending());
+        }
+        assert!(opened > 0);
+    }
+}
