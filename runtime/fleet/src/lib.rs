@@ -1,1 +1,3 @@
 //! Fleet training: the device agent and the coordinator.
+
+pub mod coordinator;

@@ -1,0 +1,51 @@
+//! What can be wrong with a ledger, and what to do about it.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why the coordinator's state cannot be used.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Another process has it.
+    #[error("{} is in use by another coordinator; stop that one, or give this one another state folder", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not what a coordinator writes, or was damaged.
+    #[error("{} is damaged: {problem}; move it away to begin the run anew, or put a copy back", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        problem: String,
+    },
+    /// A later or earlier program wrote it.
+    #[error("{} has format {found}, this program reads {known}; finish the run with the program that began it", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+        /// Ours.
+        known: u32,
+    },
+    /// It holds another run.
+    #[error("{} holds a run with other settings ({difference}); finish that run with its own, or give this one another state folder", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
+    /// The machine.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,237 @@
+//! What closed rounds gave: records and snapshots, kept up to a number of bytes.
+
+use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS, cbor};
+use crate::coordinator::intake::CHUNK;
+use minicbor::{Decode, Encode};
+use redb::{ReadableTable, WriteTransaction};
+use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snapshot};
+
+/// What closing a round gave.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ResultRow {
+    /// The round.
+    #[n(0)]
+    pub round: u32,
+    /// SHA-256 of the adapter after it.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub after: [u8; 32],
+    /// Updates applied.
+    #[n(2)]
+    pub applied: u32,
+    /// Mean loss over all examples; NaN without.
+    #[n(3)]
+    pub loss: f32,
+    /// Length of the record's frame, if the round can be replayed and a record is what devices are sent.
+    #[n(4)]
+    pub record: Option<u32>,
+    /// SHA-256 of the record's frame, or of the snapshot's where there is no record.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub blob: [u8; 32],
+    /// Length of the snapshot's frame.
+    #[n(6)]
+    pub snapshot: u32,
+}
+
+/// An adapter with its moments.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SnapshotRow {
+    /// Rounds applied to it.
+    #[n(0)]
+    pub applied: u32,
+    /// SHA-256 of its values.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub adapter: [u8; 32],
+    /// SHA-256 of its frame.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub blob: [u8; 32],
+    /// Length of its frame.
+    #[n(3)]
+    pub bytes: u32,
+}
+
+impl Ledger {
+    /// What closing `round` gave, if that was done.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn result(&self, round: u32) -> Result<Option<ResultRow>, LedgerError> {
+        let row = self.get(RESULTS, round)?.map(|bytes| minicbor::decode(&bytes)).transpose();
+        row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
+    }
+
+    /// Keeps what closing a round gave: one transaction.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_result(
+        &mut self,
+        row: &ResultRow,
+        record: Option<&[u8]>,
+        snapshot: &Snapshot,
+    ) -> Result<(), LedgerError> {
+        let frame = snapshot.encode();
+        self.write(|txn| {
+            txn.open_table(RESULTS)?.insert(row.round, cbor(row).as_slice())?;
+            if let Some(record) = record {
+                txn.open_table(RECORDS)?.insert(row.round, record)?;
+            }
+            put_snapshot(txn, snapshot, &frame)
+        })
+    }
+
+    /// Keeps an adapter: the one before the first round.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), LedgerError> {
+        let frame = snapshot.encode();
+        self.write(|txn| put_snapshot(txn, snapshot, &frame))
+    }
+
+    /// Forgets the oldest records and snapshots until at most so many bytes are left. The last snapshot and those that
+    /// `wanted` names (rounds applied) stay.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn prune(&mut self, records: u64, snapshots: u64, wanted: &[u32]) -> Result<(), LedgerError> {
+        let mut rows = self.snapshots()?;
+        let last = rows.pop().map(|row| row.applied);
+        let mut total: u64 = rows.iter().map(|row| u64::from(row.bytes)).sum();
+        let mut old_snapshots = Vec::new();
+        for row in rows.iter().filter(|row| !wanted.contains(&row.applied) && Some(row.applied) != last) {
+            if total <= snapshots {
+                break;
+            }
+            total -= u64::from(row.bytes);
+            old_snapshots.push(row.applied);
+        }
+        let old_records = self.old_records(records)?;
+        if old_records.is_none() && old_snapshots.is_empty() {
+            return Ok(());
+        }
+        self.write(|txn| {
+            if let Some(end) = old_records {
+                txn.open_table(RECORDS)?.retain_in(..end, |_, _| false)?;
+            }
+            let (mut rows, mut slices) = (txn.open_table(SNAPSHOTS)?, txn.open_table(SLICES)?);
+            for applied in old_snapshots {
+                rows.remove(applied)?;
+                slices.retain_in((applied, 0)..=(applied, u32::MAX), |_, _| false)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// First round whose record may stay, if any must go.
+    fn old_records(&self, limit: u64) -> Result<Option<u32>, LedgerError> {
+        let txn = self.reader()?;
+        let scan = || -> Result<_, redb::Error> {
+            let mut total = 0u64;
+            for row in txn.open_table(RECORDS)?.iter()?.rev() {
+                let (round, value) = row?;
+                total += value.value().len() as u64;
+                if total > limit {
+                    return Ok(Some(round.value() + 1));
+                }
+            }
+            Ok(None)
+        };
+        scan().map_err(|e| self.failed("read", e))
+    }
+
+    /// The record of a round, its frame, while it is kept.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn record(&self, round: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.get(RECORDS, round)
+    }
+
+    /// Adapters that are kept, by rounds applied, ascending.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<SnapshotRow>, LedgerError> {
+        let mut rows = Vec::new();
+        self.each(SNAPSHOTS, |applied, bytes| {
+            let row = minicbor::decode(bytes);
+            rows.push(row.map_err(|e| self.damaged(format!("snapshot {applied}: {e}")))?);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// A kept adapter's row.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn snapshot_row(&self, applied: u32) -> Result<Option<SnapshotRow>, LedgerError> {
+        let row = self.get(SNAPSHOTS, applied)?.map(|bytes| minicbor::decode(&bytes)).transpose();
+        row.map_err(|e| self.damaged(format!("snapshot {applied}: {e}")))
+    }
+
+    /// A kept adapter, whole and checked.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or the adapter is not what its digest says.
+    pub fn snapshot(&self, row: &SnapshotRow) -> Result<Snapshot, LedgerError> {
+        let mut frame = Vec::with_capacity(row.bytes as usize);
+        for n in 0..row.bytes.div_ceil(CHUNK) {
+            let slice = self.slice(row.applied, n)?;
+            frame.extend(slice.ok_or_else(|| self.damaged(format!("snapshot {} has a gap", row.applied)))?);
+        }
+        let damaged = |problem: &dyn std::fmt::Display| {
+            self.damaged(format!("snapshot {}: {problem}", row.applied))
+        };
+        let snapshot = Snapshot::decode(&frame).map_err(|e| damaged(&e))?;
+        if snapshot.after.0 != row.adapter || snapshot.round != row.applied {
+            return Err(damaged(&"it is another"));
+        }
+        Ok(snapshot)
+    }
+
+    /// 16 KiB of a kept adapter's frame.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn slice(&self, applied: u32, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+        let txn = self.reader()?;
+        let read = || -> Result<_, redb::Error> {
+            Ok(txn.open_table(SLICES)?.get((applied, n))?.map(|value| value.value().to_vec()))
+        };
+        read().map_err(|e| self.failed("read", e))
+    }
+
+    /// What devices are told of a round's result.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn announced(&self, row: &ResultRow) -> Result<RoundResult, LedgerError> {
+        let digest = Digest(row.blob);
+        match row.record {
+            Some(bytes) if bytes as usize <= MAX_INLINE => {
+                let record = self.record(row.round)?;
+                let record =
+                    record.ok_or_else(|| self.damaged(format!("round {} has no record", row.round)))?;
+                Ok(RoundResult::Inline(record))
+            }
+            Some(bytes) => Ok(RoundResult::Blob { digest, bytes, kind: BlobKind::Record }),
+            None => Ok(RoundResult::Blob { digest, bytes: row.snapshot, kind: BlobKind::Snapshot }),
+        }
+    }
+}
+
+fn put_snapshot(txn: &WriteTransaction, snapshot: &Snapshot, frame: &[u8]) -> Result<(), redb::Error> {
+    let row = SnapshotRow {
+        applied: snapshot.round,
+        adapter: snapshot.after.0,
+        blob: Digest::of(frame).0,
+        bytes: frame.len() as u32,
+    };
+    txn.open_table(SNAPSHOTS)?.insert(row.applied, cbor(&row).as_slice())?;
+    let mut slices = txn.open_table(SLICES)?;
+    for (n, slice) in (0..).zip(frame.chunks(CHUNK as usize)) {
+        slices.insert((row.applied, n), slice)?;
+    }
+    Ok(())
+}
