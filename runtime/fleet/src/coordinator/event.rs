@@ -2,7 +2,7 @@
 
 use super::state::{DeviceRow, Member, State};
 use super::view::RoundRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sprig_transport::messages::{DeviceId, Digest, Presence, Reason, Report, RoundResult, Update, Want};
 use std::fmt;
 
@@ -75,7 +75,7 @@ pub struct Outcome {
 }
 
 /// An adapter's result on held-out data.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// Mean loss.
     pub loss: f64,

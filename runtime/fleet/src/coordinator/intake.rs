@@ -1,11 +1,11 @@
 //! What devices send: who is here, their updates, reports and wishes.
 
+use super::close;
 use super::event::{Effect, Entry, Millis, Notice, Unreadable};
 use super::machine::Machine;
 use super::registry::Arrival;
 use super::state::Stage;
 use super::validate::{self, Expected, Refusal, Sound};
-use sprig_learn::spry::Share;
 use sprig_transport::messages::{DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want};
 
 /// Bytes of a chunk of a blob.
@@ -96,7 +96,7 @@ impl Machine {
 
     /// Bytes of a share's weights.
     fn weights(&self, groups: GroupSet) -> u32 {
-        let share = Share { first: groups.first, step: groups.step, count: groups.count };
+        let share = close::share_of(groups);
         if self.layout.holds(share) { 4 * self.layout.weights(share) as u32 } else { 0 }
     }
 

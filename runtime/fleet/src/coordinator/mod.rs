@@ -2,6 +2,8 @@
 //!
 //! [`Machine`] decides and is pure.
 
+mod close;
+mod error;
 mod event;
 mod intake;
 mod ledger;
@@ -13,6 +15,8 @@ mod state;
 mod validate;
 mod view;
 
+pub use close::Closer;
+pub use error::CoordinatorError;
 pub use event::{Effect, Entry, Event, Judgement, Millis, Notice, Outcome, Unreadable};
 pub use ledger::{Ledger, LedgerError, ResultRow, SnapshotRow};
 pub use machine::Machine;

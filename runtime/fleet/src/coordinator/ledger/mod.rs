@@ -345,7 +345,7 @@ impl Ledger {
         }
     }
 
-    fn damaged(&self, problem: impl Into<String>) -> LedgerError {
+    pub(super) fn damaged(&self, problem: impl Into<String>) -> LedgerError {
         LedgerError::Damaged { path: self.path.clone(), problem: problem.into() }
     }
 }

@@ -59,7 +59,7 @@ impl Ledger {
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
 
-    /// Keeps what closing a round gave: one transaction.
+    /// Keeps what closing a round gave, in one transaction; `frame` is the snapshot's.
     ///
     /// # Errors
     /// When the disk fails.
@@ -68,14 +68,14 @@ impl Ledger {
         row: &ResultRow,
         record: Option<&[u8]>,
         snapshot: &Snapshot,
+        frame: &[u8],
     ) -> Result<(), LedgerError> {
-        let frame = snapshot.encode();
         self.write(|txn| {
             txn.open_table(RESULTS)?.insert(row.round, cbor(row).as_slice())?;
             if let Some(record) = record {
                 txn.open_table(RECORDS)?.insert(row.round, record)?;
             }
-            put_snapshot(txn, snapshot, &frame)
+            put_snapshot(txn, snapshot, frame)
         })
     }
 
@@ -127,10 +127,11 @@ impl Ledger {
         let txn = self.reader()?;
         let scan = || -> Result<_, redb::Error> {
             let mut total = 0u64;
-            for row in txn.open_table(RECORDS)?.iter()?.rev() {
+            // The last one is what devices are sent now.
+            for (age, row) in txn.open_table(RECORDS)?.iter()?.rev().enumerate() {
                 let (round, value) = row?;
                 total += value.value().len() as u64;
-                if total > limit {
+                if total > limit && age > 0 {
                     return Ok(Some(round.value() + 1));
                 }
             }
