@@ -2,7 +2,9 @@
 
 use super::ledger::LedgerError;
 use sprig_learn::LearnError;
+use sprig_transport::link::LinkError;
 use sprig_transport::messages::NameError;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a coordinator cannot go on. Started again, it takes up the same round.
@@ -17,4 +19,27 @@ pub enum CoordinatorError {
     /// The fleet's name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The broker does not let the coordinator in.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Nobody listens there.
+    #[error("no coordinator is running at {}; start one with `sprig coordinate`", path.display())]
+    NotRunning {
+        /// Its control socket.
+        path: PathBuf,
+    },
+    /// The machine.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A test cut the power.
+    #[cfg(test)]
+    #[error("power was cut")]
+    Cut,
 }

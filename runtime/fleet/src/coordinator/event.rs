@@ -32,8 +32,8 @@ pub enum Event {
     Checked(u32, Digest, Result<f32, (Reason, String)>),
     /// A round was applied.
     Closed(Outcome),
-    /// An adapter was evaluated: rounds applied to it, loss, accuracy, examples.
-    Evaluated(u32, Judgement),
+    /// An adapter was evaluated: rounds applied to it, and its result or why there is none.
+    Evaluated(u32, Result<Judgement, String>),
     /// Stop after what has been asked for.
     Pause,
     /// Go on.
@@ -237,6 +237,13 @@ pub enum Notice {
         #[serde(flatten)]
         judgement: Judgement,
     },
+    /// An adapter could not be evaluated.
+    Unjudged {
+        /// Rounds applied to it.
+        applied: u32,
+        /// Why.
+        reason: String,
+    },
     /// No more rounds open until resumed.
     Paused,
     /// Going on.
@@ -272,14 +279,23 @@ impl fmt::Display for Notice {
                 write!(f, "round {round}: refused from {device}: {reason}: {text}")
             }
             Notice::Closed(row) => {
-                write!(f, "round {} {}: {} of {} reported", row.round, row.state, row.reported, row.selected)?;
+                write!(
+                    f,
+                    "round {} {}: {} of {} reported",
+                    row.round, row.state, row.reported, row.selected
+                )?;
                 if row.refused > 0 {
                     write!(f, ", {} refused", row.refused)?;
                 }
                 if let Some(loss) = row.loss {
                     write!(f, ", loss {loss:.4}")?;
                 }
-                write!(f, ", {:.1} s, adapter {}", row.seconds, &row.adapter_digest[..8.min(row.adapter_digest.len())])
+                write!(
+                    f,
+                    ", {:.1} s, adapter {}",
+                    row.seconds,
+                    &row.adapter_digest[..8.min(row.adapter_digest.len())]
+                )
             }
             Notice::Evaluated { applied, judgement } => {
                 write!(f, "held out after {applied} rounds: loss {:.4}", judgement.loss)?;
@@ -287,6 +303,9 @@ impl fmt::Display for Notice {
                     Some(accuracy) => write!(f, ", {:.1} % of {}", 100.0 * accuracy, judgement.n),
                     None => write!(f, ", {} examples", judgement.n),
                 }
+            }
+            Notice::Unjudged { applied, reason } => {
+                write!(f, "no evaluation after {applied} rounds: {reason}")
             }
             Notice::Paused => write!(f, "paused"),
             Notice::Resumed => write!(f, "resumed"),

@@ -6,7 +6,9 @@ use super::machine::Machine;
 use super::registry::Arrival;
 use super::state::Stage;
 use super::validate::{self, Expected, Refusal, Sound};
-use sprig_transport::messages::{DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want};
+use sprig_transport::messages::{
+    DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want,
+};
 
 /// Bytes of a chunk of a blob.
 pub(super) const CHUNK: u32 = 16 << 10;
@@ -134,7 +136,8 @@ impl Machine {
         data: Vec<u8>,
         out: &mut Vec<Effect>,
     ) {
-        let pending = self.registry.number(id).and_then(|number| Some((number, self.pending.get_mut(&number)?)));
+        let pending =
+            self.registry.number(id).and_then(|number| Some((number, self.pending.get_mut(&number)?)));
         // The update itself was lost, or is in the ledger already: the device sends both again, or has its receipt.
         let Some((number, pending)) = pending.filter(|(_, p)| p.digest == digest) else { return };
         let length = pending.bytes.saturating_sub(n.saturating_mul(CHUNK)).min(CHUNK);

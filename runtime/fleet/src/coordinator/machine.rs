@@ -149,7 +149,7 @@ impl Machine {
             Event::Unreadable(device, why) => self.unreadable(device, why, &mut out),
             Event::Checked(number, digest, verdict) => self.checked(number, digest, verdict, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
-            Event::Evaluated(applied, judgement) => self.evaluated(applied, judgement, &mut out),
+            Event::Evaluated(applied, verdict) => self.evaluated(applied, verdict, &mut out),
             Event::Pause => self.pause(true, now, &mut out),
             Event::Resume => self.pause(false, now, &mut out),
             Event::Tick => {}
@@ -436,20 +436,26 @@ impl Machine {
             && (last || self.state.round.is_multiple_of(every) && self.state.evaluating.len() < EVALUATIONS)
     }
 
-    fn evaluated(&mut self, applied: u32, judgement: Judgement, out: &mut Vec<Effect>) {
+    fn evaluated(&mut self, applied: u32, verdict: Result<Judgement, String>, out: &mut Vec<Effect>) {
         let Some(at) = self.state.evaluating.iter().position(|&a| a == applied) else { return };
         self.state.evaluating.remove(at);
-        if applied == 0 {
-            self.before = Some(judgement);
-            out.push(Effect::Commit(Entry::Before(judgement)));
-        } else if let Some(at) = self.unjudged.iter().position(|row| row.round + 1 == applied) {
-            let mut row = self.unjudged.remove(at);
-            row.accuracy = judgement.accuracy;
-            row.loss_held_out = Some(judgement.loss);
-            out.push(Effect::Commit(Entry::History(row)));
-        }
+        let row = self.unjudged.iter().position(|row| row.round + 1 == applied);
+        let row = row.map(|at| self.unjudged.remove(at));
+        let notice = match verdict {
+            Ok(judgement) => {
+                if let Some(row) = row {
+                    let (accuracy, loss_held_out) = (judgement.accuracy, Some(judgement.loss));
+                    out.push(Effect::Commit(Entry::History(RoundRow { accuracy, loss_held_out, ..row })));
+                } else if applied == 0 {
+                    self.before = Some(judgement);
+                    out.push(Effect::Commit(Entry::Before(judgement)));
+                }
+                Notice::Evaluated { applied, judgement }
+            }
+            Err(reason) => Notice::Unjudged { applied, reason },
+        };
         out.push(Effect::Commit(Entry::State(self.state.clone())));
-        out.push(Effect::Tell(Notice::Evaluated { applied, judgement }));
+        out.push(Effect::Tell(notice));
     }
 
     fn pause(&mut self, paused: bool, now: Millis, out: &mut Vec<Effect>) {

@@ -1,25 +1,39 @@
 //! The coordinator: it opens rounds, takes in updates, applies them and tells the devices.
 //!
-//! [`Machine`] decides and is pure.
+//! [`Machine`] decides and is pure; [`Ledger`] remembers; [`Closer`] applies; [`Coordinator`] runs them on a link.
 
+mod carousel;
 mod close;
+mod control;
+mod core;
 mod error;
 mod event;
+mod handle;
+mod incoming;
 mod intake;
+mod judge;
 mod ledger;
 mod machine;
 mod options;
 mod registry;
 mod select;
+mod serve;
 mod state;
 mod validate;
 mod view;
 
 pub use close::Closer;
+pub use control::{Command, ask};
 pub use error::CoordinatorError;
 pub use event::{Effect, Entry, Event, Judgement, Millis, Notice, Outcome, Unreadable};
+pub use handle::Handle;
+pub use judge::Judge;
 pub use ledger::{Ledger, LedgerError, ResultRow, SnapshotRow};
 pub use machine::Machine;
 pub use options::{Options, Sync};
+pub use serve::Coordinator;
 pub use state::{DeviceRow, Member, Saved, Stage, State};
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView, RoundRow};
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Options {
     /// Name of the fleet: a level of every topic.
     pub fleet: String,
-    /// This run.
+    /// Name of the run if one begins; a ledger knows its own.
     pub run: RunId,
     /// What every device must know to take part, as TOML: published as the job. A state folder made under other
     /// settings is refused.

@@ -126,7 +126,10 @@ impl Registry {
 
     /// Whether a device can take part at all.
     fn fits(&self, device: &Device) -> bool {
-        device.presence.as_ref().is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
+        device
+            .presence
+            .as_ref()
+            .is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
     }
 
     /// Devices that are here and can take part, ascending.

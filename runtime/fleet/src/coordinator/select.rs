@@ -7,7 +7,8 @@ use sprig_transport::messages::GroupSet;
 /// Up to `most` of the candidates, each as likely as any other, ascending.
 pub(super) fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, attempt: u8) -> Vec<u32> {
     let most = most.min(candidates.len());
-    let mut random = SplitMix(seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55));
+    let mut random =
+        SplitMix(seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55));
     for at in 0..most {
         let left = (candidates.len() - at) as u64;
         // The high half of a 64 × 64 product: its bias is below 2⁻⁴⁰ for any fleet.

@@ -158,7 +158,8 @@ pub(super) fn decode_members(bytes: &[u8]) -> Option<Vec<Member>> {
     if !rest.is_empty() {
         return None;
     }
-    let four = |row: &[u8; MEMBER], at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+    let four =
+        |row: &[u8; MEMBER], at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
     let two = |row: &[u8; MEMBER], at: usize| u16::from_le_bytes([row[at], row[at + 1]]);
     Some(
         rows.iter()

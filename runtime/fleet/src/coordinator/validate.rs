@@ -59,12 +59,19 @@ pub(super) fn judge(update: &Update, expected: &Expected<'_>) -> Result<Sound, R
         return Err((Reason::NotSelected, format!("not selected for round {round}")));
     };
     if update.groups != member.groups {
-        return Err((Reason::WrongGroups, format!("groups {}; its task was {}", of(update.groups), of(member.groups))));
+        return Err((
+            Reason::WrongGroups,
+            format!("groups {}; its task was {}", of(update.groups), of(member.groups)),
+        ));
     }
     if update.base != expected.base {
         return Err((
             Reason::WrongBase,
-            format!("trained from {}; round {round} begins at {}", update.base.short(), expected.base.short()),
+            format!(
+                "trained from {}; round {round} begins at {}",
+                update.base.short(),
+                expected.base.short()
+            ),
         ));
     }
     if update.examples == 0 || update.examples > expected.examples {
@@ -106,7 +113,11 @@ fn of(groups: GroupSet) -> String {
 
 /// Refuses a norm above the limit.
 pub(super) fn within(norm: f32, limit: f32) -> Result<(), Refusal> {
-    if norm > limit { Err((Reason::Norm, format!("norm {norm:.3e}; the limit is {limit:.3e}"))) } else { Ok(()) }
+    if norm > limit {
+        Err((Reason::Norm, format!("norm {norm:.3e}; the limit is {limit:.3e}")))
+    } else {
+        Ok(())
+    }
 }
 
 /// Root mean square, in f64: squares of f32 overflow f32. 0 for nothing.

@@ -1,5 +1,8 @@
 //! The fleet as it can be looked at: what `sprig fleet status` prints and the dashboard shows.
 
+use super::event::Millis;
+use super::machine::Machine;
+use super::state::Stage;
 use serde::{Deserialize, Serialize};
 
 /// Devices listed in a view, at most: those online first. A page of thousands serves nobody.
@@ -127,4 +130,75 @@ pub struct RoundRow {
     pub seconds: f64,
     /// SHA-256 of the adapter after the round.
     pub adapter_digest: String,
+}
+
+impl Machine {
+    /// The fleet now, but for what only the ledger and the process know.
+    pub(super) fn view(&self, now: Millis) -> FleetView {
+        let state = self.state();
+        let mut numbers: Vec<u32> = self.registry.iter().map(|(number, _)| number).collect();
+        if numbers.len() > LISTED {
+            // Those online first, both parts ascending.
+            numbers.sort_by_key(|&n| self.registry.get(n).is_some_and(|d| !d.online));
+            numbers.truncate(LISTED);
+        }
+        FleetView {
+            fleet: self.options.fleet.clone(),
+            run: self.options.run.to_string(),
+            state: match state.stage {
+                Stage::Finished => "finished",
+                _ if state.paused => "paused",
+                Stage::Gathering => "gathering",
+                Stage::Collecting => "collecting",
+                Stage::Closing => "closing",
+            }
+            .into(),
+            waiting_for: self.waiting_for(now),
+            round: state.round,
+            rounds: self.options.rounds,
+            mode: self.options.mode().into(),
+            devices: numbers.into_iter().filter_map(|number| self.device_view(number)).collect(),
+            devices_total: self.registry.len(),
+            devices_online: self.registry.online(),
+            history: Vec::new(),
+            accuracy_before: self.before.and_then(|b| b.accuracy),
+            loss_before: self.before.map(|b| b.loss),
+            strange: self.strange,
+            coordinator_rss: 0,
+            uptime_s: 0.0,
+        }
+    }
+
+    fn device_view(&self, number: u32) -> Option<DeviceView> {
+        let device = self.registry.get(number)?;
+        let part = self.place(number).map(|at| self.parts[at]);
+        let state = match part {
+            Some(part) if part.norm.is_some() => "reported",
+            _ if !device.online => "absent",
+            Some(_) if self.state().stage == Stage::Collecting => "training",
+            _ => "idle",
+        };
+        let (presence, report) = (device.presence.as_ref(), device.report);
+        Some(DeviceView {
+            id: device.id.to_string(),
+            number,
+            board: presence.map(|p| p.board.clone()).unwrap_or_default(),
+            software: presence.map(|p| p.software.clone()).unwrap_or_default(),
+            online: device.online,
+            budget_bytes: presence.map_or(0, |p| p.budget),
+            peak_bytes: report.map(|r| r.peak),
+            planned_bytes: report.map(|r| r.planned),
+            rate: self.registry.strength(number),
+            tangents: presence.map_or(0, |p| p.tangents),
+            examples: presence.map_or(0, |p| p.examples),
+            last_round: device.last_accepted,
+            accepted: device.accepted,
+            refused: device.refused,
+            last_refusal: device.last_refusal.map(|reason| format!("{reason:?}")),
+            state: state.into(),
+            regions: Vec::new(),
+            bytes_up: report.map_or(0, |r| r.up),
+            bytes_down: report.map_or(0, |r| r.down),
+        })
+    }
 }

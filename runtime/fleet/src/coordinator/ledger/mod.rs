@@ -24,8 +24,8 @@ use super::event::{Entry, Judgement};
 use super::state::{self, DeviceRow, Saved, Stage, State};
 use super::view::RoundRow;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+    TableDefinition, WriteTransaction,
 };
 use sprig_transport::messages::{Digest, Report, RunId};
 use std::fmt;
@@ -434,7 +434,9 @@ fn difference(theirs: &str, ours: &str) -> String {
         match (theirs.next(), ours.next()) {
             (Some(a), Some(b)) if a == b => {}
             (None, None) => return "in white space".into(),
-            (a, b) => return format!("there `{}`, here `{}`", a.unwrap_or("").trim(), b.unwrap_or("").trim()),
+            (a, b) => {
+                return format!("there `{}`, here `{}`", a.unwrap_or("").trim(), b.unwrap_or("").trim());
+            }
         }
     }
 }

@@ -181,9 +181,8 @@ impl Ledger {
             let slice = self.slice(row.applied, n)?;
             frame.extend(slice.ok_or_else(|| self.damaged(format!("snapshot {} has a gap", row.applied)))?);
         }
-        let damaged = |problem: &dyn std::fmt::Display| {
-            self.damaged(format!("snapshot {}: {problem}", row.applied))
-        };
+        let damaged =
+            |problem: &dyn std::fmt::Display| self.damaged(format!("snapshot {}: {problem}", row.applied));
         let snapshot = Snapshot::decode(&frame).map_err(|e| damaged(&e))?;
         if snapshot.after.0 != row.adapter || snapshot.round != row.applied {
             return Err(damaged(&"it is another"));

@@ -1,0 +1,55 @@
+//! Asking a running coordinator from other threads: the control socket and the dashboard.
+
+use super::view::{FleetView, RoundRow};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::time::Duration;
+
+/// Time a running coordinator has to answer. Applying a round of thousands of updates takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A way to ask a running coordinator. Clones ask the same one.
+#[derive(Clone, Debug)]
+pub struct Handle(Sender<Request>);
+
+/// What can be asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    View(SyncSender<FleetView>),
+    /// Rows of all rounds from this one on.
+    History(u32, SyncSender<Vec<RoundRow>>),
+    Pause,
+    Resume,
+}
+
+impl Handle {
+    pub(super) fn new() -> (Self, Receiver<Request>) {
+        let (asks, asked) = mpsc::channel();
+        (Handle(asks), asked)
+    }
+
+    /// The fleet now; `None` when the coordinator has ended.
+    pub fn view(&self) -> Option<FleetView> {
+        self.ask(Request::View)
+    }
+
+    /// Rows of finished rounds, from `round` on; `None` when the coordinator has ended.
+    pub fn history(&self, round: u32) -> Option<Vec<RoundRow>> {
+        self.ask(|reply| Request::History(round, reply))
+    }
+
+    /// Has no further round opened or closed until resumed; whether the coordinator heard it.
+    pub fn pause(&self) -> bool {
+        self.0.send(Request::Pause).is_ok()
+    }
+
+    /// Goes on; whether the coordinator heard it.
+    pub fn resume(&self) -> bool {
+        self.0.send(Request::Resume).is_ok()
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.0.send(request(reply)).ok()?;
+        answer.recv_timeout(PATIENCE).ok()
+    }
+}

@@ -1,0 +1,46 @@
+//! What a message from a device is, before anyone believes it.
+
+use super::event::{Event, Unreadable};
+use sprig_transport::messages::{DeviceId, MessageError, Presence, Report, Update, Want};
+use sprig_transport::topics::{Topic, Topics};
+
+/// The event that a message is; `None` for one that was not meant for a coordinator.
+pub(super) fn event(topics: &Topics, topic: &str, payload: Vec<u8>) -> Option<Event> {
+    match topics.parse(topic) {
+        None => Some(Event::Unreadable(None, Unreadable::Malformed)),
+        // An empty retained message removes the one before.
+        Some(Topic::Presence(_)) if payload.is_empty() => None,
+        Some(Topic::Presence(device)) => {
+            Some(read(device, Presence::decode(&payload), |device, p| Event::Presence(device, p)))
+        }
+        Some(Topic::Update(device)) => {
+            let update = Update::decode(&payload);
+            Some(read(device, update, |device, update| Event::Update(device, update, payload)))
+        }
+        Some(Topic::Report(device)) => {
+            let report = Report::decode(&payload);
+            Some(read(device, report, |device, report| Event::Report(device, report, payload)))
+        }
+        Some(Topic::Want(device)) => Some(read(device, Want::decode(&payload), Event::Want)),
+        Some(_) => None,
+    }
+}
+
+fn read<T>(
+    device: DeviceId,
+    message: Result<T, MessageError>,
+    event: impl FnOnce(DeviceId, T) -> Event,
+) -> Event {
+    match message {
+        Ok(message) => event(device, message),
+        Err(error) => Event::Unreadable(
+            Some(device),
+            match error {
+                MessageError::TooLarge { .. } => Unreadable::TooLarge,
+                MessageError::Corrupt { .. } => Unreadable::Damaged,
+                MessageError::Version { .. } => Unreadable::Version,
+                MessageError::Field { .. } => Unreadable::Malformed,
+            },
+        ),
+    }
+}

@@ -1,0 +1,247 @@
+//! A running coordinator: messages in, one durable transaction for all of them, messages out.
+
+use super::carousel::Carousel;
+use super::control::Control;
+use super::core::{Core, Outward};
+use super::error::CoordinatorError;
+use super::event::{Event, Millis, Notice};
+use super::handle::{Handle, Request};
+use super::incoming;
+use super::judge::{Court, Judge};
+use super::ledger::Ledger;
+use super::options::Options;
+use super::view::{FleetView, ROUNDS, RegionView};
+use sprig_learn::spry::Layout;
+use sprig_transport::link::{self, Link, LinkError};
+use sprig_transport::topics::Topics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// Messages of one transaction, at most: a crash costs no more than they do to send again.
+const GROUP: usize = 512;
+/// Time the loop waits for a message: deadlines and requests are looked at so often.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A coordinator at work on a link.
+pub struct Coordinator<L> {
+    options: Arc<Options>,
+    core: Core,
+    link: L,
+    topics: Topics,
+    tell: Box<dyn FnMut(&Notice) + Send>,
+    court: Option<Court>,
+    carousel: Carousel,
+    handle: Handle,
+    requests: Receiver<Request>,
+    _control: Control,
+    begun: Instant,
+    started: bool,
+    connected: bool,
+}
+
+impl<L: Link> Coordinator<L> {
+    /// Opens the state folder and goes on with the run there, or begins one from the adapter `initial`. `tell` hears
+    /// what happens; without a `judge` nothing is evaluated.
+    ///
+    /// # Errors
+    /// When the state cannot be used, or the settings make no sense.
+    pub fn open(
+        mut options: Options,
+        layout: Layout,
+        initial: Vec<f32>,
+        mut link: L,
+        judge: Option<Box<dyn Judge>>,
+        tell: Box<dyn FnMut(&Notice) + Send>,
+    ) -> Result<Self, CoordinatorError> {
+        let topics = Topics::new(&options.fleet)?;
+        let ledger = Ledger::open(&options.state, options.run, &options.settings)?;
+        options.run = ledger.run();
+        let failed = |source| CoordinatorError::Io {
+            action: "start a thread for",
+            path: options.state.clone(),
+            source,
+        };
+        let court = judge.map(Court::new).transpose().map_err(failed)?;
+        if court.is_none() {
+            options.evaluate_every = 0;
+        }
+        let options = Arc::new(options);
+        let core = Core::open(ledger, &options, layout, initial)?;
+        let (handle, requests) = Handle::new();
+        let control = Control::listen(&options.state, handle.clone())?;
+        for filter in topics.of_devices() {
+            link.subscribe(&filter)?;
+        }
+        Ok(Coordinator {
+            carousel: Carousel::new(topics.clone(), options.run),
+            options,
+            core,
+            link,
+            topics,
+            tell,
+            court,
+            handle,
+            requests,
+            _control: control,
+            begun: Instant::now(),
+            started: false,
+            connected: false,
+        })
+    }
+
+    /// A way to ask this coordinator from other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> sprig_transport::messages::RunId {
+        self.options.run
+    }
+
+    /// Works until all rounds are done and evaluated and the devices had time to learn so, or `stop` is set. Returns
+    /// whether all rounds are done.
+    ///
+    /// # Errors
+    /// When the ledger fails, or the broker does not let the coordinator in. Started again, it goes on.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<bool, CoordinatorError> {
+        let mut finished: Option<Instant> = None;
+        while !stop.load(Ordering::Relaxed) {
+            self.turn(WAIT)?;
+            if !self.core.machine.finished() || self.carousel.is_turning() {
+                finished = None;
+            } else if finished.get_or_insert_with(Instant::now).elapsed() >= self.options.linger {
+                return Ok(true);
+            }
+        }
+        Ok(self.core.machine.finished())
+    }
+
+    /// Waits up to `wait` for something to happen, and does what it asks for.
+    ///
+    /// # Errors
+    /// As [`Coordinator::run`].
+    pub fn turn(&mut self, wait: Duration) -> Result<(), CoordinatorError> {
+        if !std::mem::replace(&mut self.started, true) {
+            self.with_outlet(|core, now, outlet| core.start(now, outlet))?;
+        }
+        let wait = if self.carousel.is_turning() { Duration::ZERO } else { wait };
+        let mut events = self.hear(wait)?;
+        events.extend(self.court.iter().flat_map(|court| std::iter::from_fn(|| court.verdict())));
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Pause => events.push(Event::Pause),
+                Request::Resume => events.push(Event::Resume),
+                // Whoever asked may have gone.
+                Request::View(reply) => drop(reply.send(self.view()?)),
+                Request::History(from, reply) => {
+                    drop(reply.send(self.core.ledger.history(from..u32::MAX)?));
+                }
+            }
+        }
+        events.push(Event::Tick);
+        self.with_outlet(|core, now, outlet| core.take(events, now, outlet))?;
+        self.carousel.turn(&self.core.ledger, &mut self.link)
+    }
+
+    /// The fleet now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn view(&self) -> Result<FleetView, CoordinatorError> {
+        let mut view = self.core.machine.view(self.now());
+        let ledger = &self.core.ledger;
+        for device in view.devices.iter_mut().filter(|d| d.peak_bytes.is_some()) {
+            let regions = ledger.report(device.number)?.map(|report| report.regions).unwrap_or_default();
+            device.regions = regions
+                .into_iter()
+                .map(|r| RegionView { name: r.name, planned: r.planned, measured: r.measured })
+                .collect();
+        }
+        let first = view.round.saturating_sub(ROUNDS as u32);
+        view.history = ledger.history(first..u32::MAX)?;
+        view.coordinator_rss = sprig_budget::process::status().rss.map_or(0, |rss| rss.get());
+        view.uptime_s = self.begun.elapsed().as_secs_f64();
+        Ok(view)
+    }
+
+    /// Events of the messages that are there, after waiting for the first.
+    fn hear(&mut self, wait: Duration) -> Result<Vec<Event>, CoordinatorError> {
+        let (mut events, mut wait) = (Vec::new(), wait);
+        while events.len() < GROUP {
+            match self.link.next(wait) {
+                Ok(None) => break,
+                Ok(Some(link::Event::Connected)) => {
+                    self.connected = true;
+                    events.push(Event::Connected);
+                }
+                Ok(Some(link::Event::Disconnected(reason))) => events.push(Event::Disconnected(reason)),
+                Ok(Some(link::Event::Message { topic, payload })) => {
+                    events.extend(incoming::event(&self.topics, &topic, payload));
+                }
+                // Once it was let in, this passes: the broker is being restarted or its rules are being changed.
+                Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
+                    (self.tell)(&Notice::Disconnected { reason: e.to_string() });
+                    break;
+                }
+                Err(e) => return Err(e.into()),
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(events)
+    }
+
+    fn with_outlet(
+        &mut self,
+        work: impl FnOnce(&mut Core, Millis, &mut super::core::Outlet<'_>) -> Result<(), CoordinatorError>,
+    ) -> Result<(), CoordinatorError> {
+        let now = self.now();
+        let Coordinator { core, link, tell, court, carousel, .. } = self;
+        let traffic = link.traffic();
+        core.traffic = (traffic.down, traffic.up);
+        let mut unjudged = Vec::new();
+        work(core, now, &mut |ledger, outward| {
+            match outward {
+                Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
+                Outward::Serve(device, want) => carousel.serve(ledger, link, &device, &want)?,
+                Outward::Tell(notice) => tell(&notice),
+                Outward::Evaluate { applied } => {
+                    let row = ledger.snapshot_row(applied)?;
+                    let values = row.map(|row| ledger.snapshot(&row)).transpose()?.map(|s| s.values);
+                    let asked = match (court.as_ref(), values) {
+                        (Some(court), Some(values)) => court.ask(applied, values),
+                        _ => false,
+                    };
+                    if !asked {
+                        let why = "there is no held-out data, or the adapter is gone".to_owned();
+                        unjudged.push(Event::Evaluated(applied, Err(why)));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if unjudged.is_empty() {
+            return Ok(());
+        }
+        self.with_outlet(|core, now, outlet| core.take(unjudged, now, outlet))
+    }
+
+    fn now(&self) -> Millis {
+        self.begun.elapsed().as_millis() as Millis
+    }
+}
+
+/// Sends what can be lost: receipts, tasks and announcements come again, chunks are asked for again.
+pub(super) fn send<L: Link>(
+    link: &mut L,
+    topic: &str,
+    payload: Vec<u8>,
+    retain: bool,
+) -> Result<(), LinkError> {
+    match link.publish(topic, payload, retain) {
+        Err(LinkError::Busy { .. }) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,61 @@
+//! A device that trains nothing: it takes part in the protocol and makes up its scalars. A few tens of bytes each.
+
+use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::estimator::Forward;
+use sprig_learn::optimiser::Rule;
+use sprig_learn::spry::{Exchange, Rules, Seeds, ServerRule};
+use sprig_transport::messages::{Body, Presence, Task, Update};
+
+/// Rules of a fleet that trains nothing: one batch of `batch` examples a round, each with its own direction.
+pub fn rules(batch: usize) -> Rules {
+    Rules {
+        exchange: Exchange::PerIteration,
+        batch,
+        forward: Forward {
+            family: Family::Rademacher,
+            sharing: Sharing::PerExample,
+            tangents: 1,
+            run_key: [0x5EED, 0x0F1E],
+        },
+        seeds: Seeds::Own,
+        local: Rule::Sgd { momentum: 0.0 },
+        lr: 0.01,
+        server: ServerRule::Adam { eta: 0.01, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+    }
+}
+
+/// The update that a synthetic device answers a task with: a function of the task alone.
+pub fn answer(task: &Task, rules: &Rules) -> Update {
+    let examples = rules.examples();
+    let mut state = u64::from(task.number) << 32 | u64::from(task.round);
+    // Knuth's generator, high bits: -1 to 1.
+    let mut scalar = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    let scalars: Vec<f32> = (0..rules.scalar_count(examples)).map(|_| scalar()).collect();
+    Update {
+        run: task.run,
+        round: task.round,
+        number: task.number,
+        groups: task.groups,
+        base: task.base,
+        examples,
+        loss: 1.0 + scalar() / 2.0,
+        body: Body::Scalars(scalars),
+    }
+}
+
+/// What a synthetic device says of itself.
+pub fn presence(session: u64) -> Presence {
+    Presence {
+        online: true,
+        session,
+        board: "synthetic".into(),
+        software: concat!("sprig ", env!("CARGO_PKG_VERSION")).into(),
+        budget: 64 << 20,
+        rate: 100.0,
+        tangents: 1,
+        examples: 1000,
+    }
+}
