@@ -1,5 +1,6 @@
 //! How a fleet talks: messages, topics, MQTT sessions, a durable outbox and chunked blobs. Knows no machine learning.
 
+pub mod blob;
 pub mod faults;
 pub mod link;
 pub mod memory;
