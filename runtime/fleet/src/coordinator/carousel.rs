@@ -1,38 +1,203 @@
-//! Blobs on their way to devices. All devices that want a blob share one sending of it: a carousel goes round until a
-//! whole turn has passed since the last one asked.
+//! Blobs on their way to devices. Devices that want the same blob share one sending of it: a carousel goes on until each
+//! of them has had every chunk pass by once since it asked.
 
 use super::error::CoordinatorError;
-use super::ledger::Ledger;
-use sprig_transport::link::Link;
-use sprig_transport::messages::{DeviceId, RunId, Want};
+use super::ledger::{Ledger, LedgerError};
+use super::serve::send;
+use sprig_transport::blob::{CHUNK, chunk_count, seal};
+use sprig_transport::link::{Link, LinkError};
+use sprig_transport::messages::{
+    BlobKind, DeviceId, Digest, Offer, Record, RoundResult, RunId, Want, join_records,
+};
 use sprig_transport::topics::Topics;
+
+/// Blobs on their way at a time; who wants another asks again later.
+const BLOBS: usize = 4;
+/// Chunks sent in one turn of the loop, so that updates and deadlines are not kept waiting: 256 KiB.
+const CHUNKS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Carousel {
     topics: Topics,
     run: RunId,
+    blobs: Vec<Blob>,
+    /// Which blob's turn it is.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Blob {
+    digest: Digest,
+    chunks: u32,
+    source: Source,
+    /// Next chunk, and chunks still to send, going round.
+    at: u32,
+    left: u32,
+}
+
+/// Where a blob's bytes are.
+#[derive(Debug)]
+enum Source {
+    Memory(Vec<u8>),
+    /// The snapshot after so many rounds.
+    Snapshot(u32),
+}
+
+/// What a device is sent: what it is, from which round to which, and its length.
+struct Parcel {
+    kind: BlobKind,
+    rounds: std::ops::Range<u32>,
+    digest: Digest,
+    bytes: u32,
+    source: Source,
 }
 
 impl Carousel {
     pub fn new(topics: Topics, run: RunId) -> Self {
-        Carousel { topics, run }
+        Carousel { topics, run, blobs: Vec::new(), next: 0 }
     }
 
     pub fn is_turning(&self) -> bool {
-        false
+        !self.blobs.is_empty()
     }
 
+    /// Starts sending a device what it misses.
     pub fn serve<L: Link>(
         &mut self,
-        _ledger: &Ledger,
-        _link: &mut L,
-        _device: &DeviceId,
-        _want: &Want,
+        ledger: &Ledger,
+        link: &mut L,
+        device: &DeviceId,
+        want: &Want,
     ) -> Result<(), CoordinatorError> {
+        if let Some((digest, chunk)) = want.resume {
+            if let Some(blob) = self.blobs.iter_mut().find(|b| b.digest == digest) {
+                blob.join(chunk);
+                return Ok(());
+            }
+            if let Some((bytes, source)) = current(ledger, digest)? {
+                self.begin(digest, bytes, source, chunk);
+                return Ok(());
+            }
+        }
+        let Some(Parcel { kind, rounds, digest, bytes, source }) = parcel(ledger, want)? else {
+            return Ok(());
+        };
+        let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start, to: rounds.end };
+        send(link, &self.topics.offer(device), offer.encode(), false)?;
+        match self.blobs.iter_mut().find(|b| b.digest == digest) {
+            Some(blob) => blob.join(0),
+            None => self.begin(digest, bytes, source, 0),
+        }
         Ok(())
     }
 
-    pub fn turn<L: Link>(&mut self, _ledger: &Ledger, _link: &mut L) -> Result<(), CoordinatorError> {
+    fn begin(&mut self, digest: Digest, bytes: u32, source: Source, chunk: u32) {
+        let chunks = chunk_count(bytes);
+        if self.blobs.len() < BLOBS && chunk < chunks {
+            self.blobs.push(Blob { digest, chunks, source, at: chunk, left: chunks - chunk });
+        }
+    }
+
+    /// Sends the next chunks.
+    pub fn turn<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
+        for _ in 0..CHUNKS {
+            if self.blobs.is_empty() {
+                break;
+            }
+            self.next %= self.blobs.len();
+            let blob = &mut self.blobs[self.next];
+            // A snapshot may have been pruned since: who waits for it asks again, and is offered the last one.
+            let Some(data) = blob.data(ledger)? else {
+                self.blobs.remove(self.next);
+                continue;
+            };
+            match link.publish(&self.topics.blob(&blob.digest, blob.at), seal(&data), false) {
+                Err(LinkError::Busy { .. }) => break,
+                other => other?,
+            }
+            blob.at = (blob.at + 1) % blob.chunks;
+            blob.left -= 1;
+            if blob.left == 0 {
+                self.blobs.remove(self.next);
+            } else {
+                self.next += 1;
+            }
+        }
         Ok(())
     }
+}
+
+impl Blob {
+    /// Another device wants the chunks from `chunk` on.
+    fn join(&mut self, chunk: u32) {
+        let left = if self.at <= chunk { self.chunks - self.at } else { self.chunks };
+        self.left = self.left.max(left);
+    }
+
+    fn data(&self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
+        match &self.source {
+            Source::Memory(bytes) => Ok(bytes.chunks(CHUNK).nth(self.at as usize).map(<[u8]>::to_vec)),
+            Source::Snapshot(applied) => ledger.slice(*applied, self.at),
+        }
+    }
+}
+
+/// A blob that devices may have begun: the last round's result, or the last snapshot.
+fn current(ledger: &Ledger, digest: Digest) -> Result<Option<(u32, Source)>, LedgerError> {
+    let Some(last) = ledger.last_snapshot()? else { return Ok(None) };
+    if last.blob == digest.0 {
+        return Ok(Some((last.bytes, Source::Snapshot(last.applied))));
+    }
+    let Some(round) = last.applied.checked_sub(1) else { return Ok(None) };
+    let announced = ledger.result(round)?.map(|row| ledger.announced(&row)).transpose()?;
+    match announced {
+        Some(RoundResult::Blob { digest: found, bytes, kind: BlobKind::Record }) if found == digest => {
+            Ok(ledger.record(round)?.map(|record| (bytes, Source::Memory(record))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The least that brings a device up to date: all records that it lacks, or the last snapshot.
+fn parcel(ledger: &Ledger, want: &Want) -> Result<Option<Parcel>, LedgerError> {
+    let Some(last) = ledger.last_snapshot()? else { return Ok(None) };
+    if want.round == last.applied && want.base.0 == last.adapter {
+        return Ok(None);
+    }
+    if let Some(records) = records(ledger, want, last.applied, last.bytes as usize)? {
+        return Ok(Some(Parcel {
+            kind: BlobKind::Records,
+            rounds: want.round..last.applied,
+            digest: Digest::of(&records),
+            bytes: records.len() as u32,
+            source: Source::Memory(records),
+        }));
+    }
+    Ok(Some(Parcel {
+        kind: BlobKind::Snapshot,
+        rounds: 0..last.applied,
+        digest: Digest(last.blob),
+        bytes: last.bytes,
+        source: Source::Snapshot(last.applied),
+    }))
+}
+
+/// The records from the device's round on, joined, if they follow its adapter and take less than `limit` bytes.
+fn records(ledger: &Ledger, want: &Want, applied: u32, limit: usize) -> Result<Option<Vec<u8>>, LedgerError> {
+    if want.round >= applied {
+        return Ok(None);
+    }
+    let (mut records, mut total) = (Vec::new(), 0);
+    for round in want.round..applied {
+        let Some(record) = ledger.record(round)? else { return Ok(None) };
+        total += 4 + record.len();
+        if total >= limit {
+            return Ok(None);
+        }
+        if round == want.round && !Record::decode(&record).is_ok_and(|record| record.base == want.base) {
+            return Ok(None);
+        }
+        records.push(record);
+    }
+    Ok(Some(join_records(&records)))
 }

@@ -4,7 +4,7 @@
 use super::error::CoordinatorError;
 use super::event::Outcome;
 use super::ledger::{Ledger, LedgerError, ResultRow};
-use super::options::{Options, Sync};
+use super::options::{Downlink, Options};
 use super::validate::{self, Refusal};
 use sha2::{Digest as _, Sha256};
 use sprig_learn::LearnError;
@@ -18,7 +18,7 @@ use sprig_transport::messages::{
 pub struct Closer {
     server: Server,
     run: RunId,
-    sync: Sync,
+    sync: Downlink,
     /// Rounds applied.
     applied: u32,
 }
@@ -36,7 +36,7 @@ impl Closer {
     ) -> Result<Self, CoordinatorError> {
         let mut server = Server::new(layout, options.rules, initial)?;
         let (run, sync) = (ledger.run(), options.sync);
-        let Some(row) = ledger.snapshots()?.pop() else {
+        let Some(row) = ledger.last_snapshot()? else {
             let closer = Closer { server, run, sync, applied: 0 };
             ledger.put_snapshot(&closer.snapshot())?;
             return Ok(closer);
@@ -92,9 +92,9 @@ impl Closer {
         }
         let base = self.digest();
         let mut sum = Sum::new(match self.sync {
-            Sync::Weights => 0,
-            Sync::Scalars => Record::MAX,
-            Sync::Auto => 4 * (self.server.values().len() + self.server.moments().len()),
+            Downlink::Weights => 0,
+            Downlink::Scalars => Record::MAX,
+            Downlink::Auto => 4 * (self.server.values().len() + self.server.moments().len()),
         });
         let layout = self.server.layout().clone();
         let mut step = self.server.begin(round);

@@ -24,7 +24,7 @@ pub enum Event {
     Report(DeviceId, Report, Vec<u8>),
     /// A device misses rounds.
     Want(DeviceId, Want),
-    /// A piece of a dense update.
+    /// A piece of a dense update, as it came.
     Chunk(DeviceId, Digest, u32, Vec<u8>),
     /// A message that could not be read.
     Unreadable(Option<DeviceId>, Unreadable),

@@ -21,6 +21,7 @@ pub(super) fn event(topics: &Topics, topic: &str, payload: Vec<u8>) -> Option<Ev
             let report = Report::decode(&payload);
             Some(read(device, report, |device, report| Event::Report(device, report, payload)))
         }
+        Some(Topic::Up { device, digest, chunk }) => Some(Event::Chunk(device, digest, chunk, payload)),
         Some(Topic::Want(device)) => Some(read(device, Want::decode(&payload), Event::Want)),
         Some(_) => None,
     }

@@ -6,12 +6,11 @@ use super::machine::Machine;
 use super::registry::Arrival;
 use super::state::Stage;
 use super::validate::{self, Expected, Refusal, Sound};
+use sprig_transport::blob::{chunk_count, unseal};
 use sprig_transport::messages::{
     DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want,
 };
 
-/// Bytes of a chunk of a blob.
-pub(super) const CHUNK: u32 = 16 << 10;
 /// A device is sent what it misses no more often than this.
 const WANTS: Millis = 1000;
 
@@ -121,7 +120,7 @@ impl Machine {
         if self.pending.get(&number).is_some_and(|p| p.digest == digest) {
             return;
         }
-        let chunks = bytes.div_ceil(CHUNK) as usize;
+        let chunks = chunk_count(bytes) as usize;
         let pending = Pending { digest, bytes, frame, have: vec![false; chunks], missing: chunks };
         if self.pending.insert(number, pending).is_some() {
             out.push(Effect::Commit(Entry::Discard(number)));
@@ -133,22 +132,20 @@ impl Machine {
         id: &DeviceId,
         digest: Digest,
         n: u32,
-        data: Vec<u8>,
+        frame: &[u8],
         out: &mut Vec<Effect>,
     ) {
         let pending =
             self.registry.number(id).and_then(|number| Some((number, self.pending.get_mut(&number)?)));
         // The update itself was lost, or is in the ledger already: the device sends both again, or has its receipt.
         let Some((number, pending)) = pending.filter(|(_, p)| p.digest == digest) else { return };
-        let length = pending.bytes.saturating_sub(n.saturating_mul(CHUNK)).min(CHUNK);
-        let Some(have) = pending.have.get_mut(n as usize) else { return };
-        if *have || data.len() != length as usize {
-            return;
-        }
+        // A damaged piece comes again.
+        let Ok(data) = unseal(frame, n, pending.bytes) else { return };
+        let Some(have) = pending.have.get_mut(n as usize).filter(|have| !**have) else { return };
         *have = true;
         pending.missing -= 1;
         let (missing, bytes) = (pending.missing, pending.bytes);
-        out.push(Effect::Commit(Entry::Chunk(number, n, data)));
+        out.push(Effect::Commit(Entry::Chunk(number, n, data.to_vec())));
         if missing == 0 {
             out.push(Effect::Check { number, digest, bytes });
         }

@@ -145,7 +145,7 @@ impl Machine {
             Event::Update(device, update, frame) => self.update(&device, update, frame, &mut out),
             Event::Report(device, report, frame) => self.report(&device, &report, frame, &mut out),
             Event::Want(device, want) => self.want(device, want, now, &mut out),
-            Event::Chunk(device, digest, n, bytes) => self.chunk(&device, digest, n, bytes, &mut out),
+            Event::Chunk(device, digest, n, frame) => self.chunk(&device, digest, n, &frame, &mut out),
             Event::Unreadable(device, why) => self.unreadable(device, why, &mut out),
             Event::Checked(number, digest, verdict) => self.checked(number, digest, verdict, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),

@@ -30,7 +30,7 @@ pub use handle::Handle;
 pub use judge::Judge;
 pub use ledger::{Ledger, LedgerError, ResultRow, SnapshotRow};
 pub use machine::Machine;
-pub use options::{Options, Sync};
+pub use options::{Downlink, Options};
 pub use serve::Coordinator;
 pub use state::{DeviceRow, Member, Saved, Stage, State};
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView, RoundRow};

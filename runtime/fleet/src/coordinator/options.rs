@@ -32,7 +32,7 @@ pub struct Options {
     /// How groups are dealt.
     pub dealing: Dealing,
     /// What carries a round's result to the devices.
-    pub sync: Sync,
+    pub sync: Downlink,
     /// Rounds from one evaluation to the next; 0: never. The last round is evaluated as well.
     pub evaluate_every: u32,
     /// What devices compute, and how the coordinator applies it.
@@ -60,7 +60,7 @@ pub struct Options {
 /// What carries a round's result to the devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sync {
+pub enum Downlink {
     /// The smaller of the two.
     #[default]
     Auto,
@@ -93,7 +93,7 @@ impl Options {
             deadline: Duration::from_secs(600),
             attempts: 3,
             dealing: Dealing::Contiguous,
-            sync: Sync::Auto,
+            sync: Downlink::Auto,
             evaluate_every: 0,
             rules,
             dense: false,

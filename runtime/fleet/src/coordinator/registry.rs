@@ -6,7 +6,7 @@ use sprig_transport::messages::{DeviceId, Presence, Reason, Report};
 use std::collections::HashMap;
 
 /// Refusals of one device in one round that are answered and told one by one; more are only counted.
-const ANSWERED: u8 = 8;
+pub(super) const ANSWERED: u8 = 8;
 
 /// A device.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// Devices of the ledger, which has checked their names.
     pub fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64) -> Self {
         let mut registry =
             Registry { devices: Vec::new(), by_id: HashMap::new(), limit, min_budget, online: 0, fit: 0 };

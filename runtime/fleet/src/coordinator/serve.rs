@@ -32,13 +32,18 @@ pub struct Coordinator<L> {
     topics: Topics,
     tell: Box<dyn FnMut(&Notice) + Send>,
     court: Option<Court>,
+    /// Evaluations that nobody can make.
+    unjudged: Vec<Event>,
     carousel: Carousel,
     handle: Handle,
     requests: Receiver<Request>,
     _control: Control,
     begun: Instant,
     started: bool,
+    /// The broker let us in once.
     connected: bool,
+    /// It can be reached now.
+    online: bool,
 }
 
 impl<L: Link> Coordinator<L> {
@@ -82,12 +87,14 @@ impl<L: Link> Coordinator<L> {
             topics,
             tell,
             court,
+            unjudged: Vec::new(),
             handle,
             requests,
             _control: control,
             begun: Instant::now(),
             started: false,
             connected: false,
+            online: false,
         })
     }
 
@@ -127,8 +134,9 @@ impl<L: Link> Coordinator<L> {
         if !std::mem::replace(&mut self.started, true) {
             self.with_outlet(|core, now, outlet| core.start(now, outlet))?;
         }
-        let wait = if self.carousel.is_turning() { Duration::ZERO } else { wait };
+        let wait = if self.online && self.carousel.is_turning() { Duration::ZERO } else { wait };
         let mut events = self.hear(wait)?;
+        events.append(&mut self.unjudged);
         events.extend(self.court.iter().flat_map(|court| std::iter::from_fn(|| court.verdict())));
         while let Ok(request) = self.requests.try_recv() {
             match request {
@@ -143,7 +151,8 @@ impl<L: Link> Coordinator<L> {
         }
         events.push(Event::Tick);
         self.with_outlet(|core, now, outlet| core.take(events, now, outlet))?;
-        self.carousel.turn(&self.core.ledger, &mut self.link)
+        // Without a broker the queue would only fill up.
+        if self.online { self.carousel.turn(&self.core.ledger, &mut self.link) } else { Ok(()) }
     }
 
     /// The fleet now.
@@ -174,10 +183,13 @@ impl<L: Link> Coordinator<L> {
             match self.link.next(wait) {
                 Ok(None) => break,
                 Ok(Some(link::Event::Connected)) => {
-                    self.connected = true;
+                    (self.connected, self.online) = (true, true);
                     events.push(Event::Connected);
                 }
-                Ok(Some(link::Event::Disconnected(reason))) => events.push(Event::Disconnected(reason)),
+                Ok(Some(link::Event::Disconnected(reason))) => {
+                    self.online = false;
+                    events.push(Event::Disconnected(reason));
+                }
                 Ok(Some(link::Event::Message { topic, payload })) => {
                     events.extend(incoming::event(&self.topics, &topic, payload));
                 }
@@ -198,10 +210,9 @@ impl<L: Link> Coordinator<L> {
         work: impl FnOnce(&mut Core, Millis, &mut super::core::Outlet<'_>) -> Result<(), CoordinatorError>,
     ) -> Result<(), CoordinatorError> {
         let now = self.now();
-        let Coordinator { core, link, tell, court, carousel, .. } = self;
+        let Coordinator { core, link, tell, court, carousel, unjudged, .. } = self;
         let traffic = link.traffic();
         core.traffic = (traffic.down, traffic.up);
-        let mut unjudged = Vec::new();
         work(core, now, &mut |ledger, outward| {
             match outward {
                 Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
@@ -221,11 +232,7 @@ impl<L: Link> Coordinator<L> {
                 }
             }
             Ok(())
-        })?;
-        if unjudged.is_empty() {
-            return Ok(());
-        }
-        self.with_outlet(|core, now, outlet| core.take(unjudged, now, outlet))
+        })
     }
 
     fn now(&self) -> Millis {

@@ -27,7 +27,7 @@ use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
     TableDefinition, WriteTransaction,
 };
-use sprig_transport::messages::{Digest, Report, RunId};
+use sprig_transport::messages::{DeviceId, Digest, Report, RunId};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,8 @@ const FORMAT: u32 = 1;
 const CACHE: usize = 8 << 20;
 /// Name of the ledger in the state folder.
 const FILE: &str = "ledger.redb";
+/// Its name while it is being made.
+const ASIDE: &str = "ledger.new";
 
 /// The coordinator's durable state.
 pub struct Ledger {
@@ -69,13 +71,27 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] names the file and the remedy.
     pub fn open(dir: &Path, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
-        std::fs::create_dir_all(dir).map_err(|source| LedgerError::Io {
-            action: "make the folder",
-            path: dir.to_owned(),
-            source,
-        })?;
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| LedgerError::Io { action, path, source }
+        };
+        std::fs::create_dir_all(dir).map_err(io("make the folder", dir))?;
         let path = dir.join(FILE);
-        let db = guarded(&path, || builder().create(&path))?;
+        if !path.exists() {
+            // Made aside and moved into place: a cut leaves no ledger or a whole one.
+            let aside = dir.join(ASIDE);
+            match std::fs::remove_file(&aside) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io("remove", &aside)(e));
+                }
+                _ => {}
+            }
+            let db = guarded(&aside, || builder().create(&aside))?;
+            drop(Self::begin(db, aside.clone(), fresh, settings)?);
+            std::fs::rename(&aside, &path).map_err(io("move into place", &aside))?;
+            std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))?;
+        }
+        let db = guarded(&path, || builder().open(&path))?;
         Self::begin(db, path, fresh, settings)
     }
 
@@ -191,6 +207,7 @@ impl Ledger {
             if row.number != number || number as usize != saved.devices.len() + 1 {
                 return Err(self.damaged(format!("device {number} stands where another should")));
             }
+            DeviceId::parse(&row.id).map_err(|e| self.damaged(format!("device {number}: {e}")))?;
             saved.devices.push(row);
             Ok(())
         })?;
@@ -404,7 +421,8 @@ impl Tables<'_> {
 
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE);
+    // A damaged page is an error at the opening; without the check redb may panic over it later.
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
     builder
 }
 

@@ -1,9 +1,9 @@
 //! What closed rounds gave: records and snapshots, kept up to a number of bytes.
 
 use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS, cbor};
-use crate::coordinator::intake::CHUNK;
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
+use sprig_transport::blob::{CHUNK, chunk_count};
 use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snapshot};
 
 /// What closing a round gave.
@@ -162,6 +162,19 @@ impl Ledger {
         Ok(rows)
     }
 
+    /// The last adapter.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn last_snapshot(&self) -> Result<Option<SnapshotRow>, LedgerError> {
+        let txn = self.reader()?;
+        let read = || -> Result<_, redb::Error> {
+            Ok(txn.open_table(SNAPSHOTS)?.last()?.map(|(_, value)| value.value().to_vec()))
+        };
+        let row = read().map_err(|e| self.failed("read", e))?.map(|bytes| minicbor::decode(&bytes));
+        row.transpose().map_err(|e| self.damaged(format!("last snapshot: {e}")))
+    }
+
     /// A kept adapter's row.
     ///
     /// # Errors
@@ -177,7 +190,7 @@ impl Ledger {
     /// When the ledger cannot be read, or the adapter is not what its digest says.
     pub fn snapshot(&self, row: &SnapshotRow) -> Result<Snapshot, LedgerError> {
         let mut frame = Vec::with_capacity(row.bytes as usize);
-        for n in 0..row.bytes.div_ceil(CHUNK) {
+        for n in 0..chunk_count(row.bytes) {
             let slice = self.slice(row.applied, n)?;
             frame.extend(slice.ok_or_else(|| self.damaged(format!("snapshot {} has a gap", row.applied)))?);
         }
@@ -230,7 +243,7 @@ fn put_snapshot(txn: &WriteTransaction, snapshot: &Snapshot, frame: &[u8]) -> Re
     };
     txn.open_table(SNAPSHOTS)?.insert(row.applied, cbor(&row).as_slice())?;
     let mut slices = txn.open_table(SLICES)?;
-    for (n, slice) in (0..).zip(frame.chunks(CHUNK as usize)) {
+    for (n, slice) in (0..).zip(frame.chunks(CHUNK)) {
         slices.insert((row.applied, n), slice)?;
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Storage that separates what was written from what was synced: cutting its power loses the difference.
+//! Storage that separates what was written from what was synced. A cut of its power loses a part of what was written
+//! since the last sync, whichever part a disk may have got to.
 
 use redb::StorageBackend;
 use std::io;
@@ -12,8 +13,19 @@ pub struct Disk(Arc<Mutex<Platter>>);
 struct Platter {
     written: Vec<u8>,
     synced: Vec<u8>,
+    /// Changes since the last sync.
+    pending: Vec<Change>,
     /// Grows with each cut; handles of before are dead.
     power: u32,
+    /// Syncs until the power is cut in the middle of one.
+    left: Option<u32>,
+    seed: u64,
+}
+
+#[derive(Debug)]
+enum Change {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
 }
 
 /// The disk, plugged in.
@@ -25,11 +37,36 @@ impl Disk {
         Plugged(self.clone(), self.0.lock().unwrap().power)
     }
 
-    /// Loses what was not synced. Whoever still has it plugged in gets errors.
+    /// The power goes within the sync after `syncs` more.
+    pub fn cut_after(&self, syncs: u32) {
+        self.0.lock().unwrap().left = Some(syncs);
+    }
+
+    /// The power goes now. Whoever still has the disk plugged in gets errors.
     pub fn cut(&self) {
-        let mut platter = self.0.lock().unwrap();
-        platter.written = platter.synced.clone();
-        platter.power += 1;
+        self.0.lock().unwrap().cut();
+    }
+}
+
+impl Platter {
+    fn cut(&mut self) {
+        for change in std::mem::take(&mut self.pending) {
+            self.seed =
+                self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            match change {
+                // A file system grows a file before it fills it.
+                Change::Length(length) => self.synced.resize(length, 0),
+                Change::Bytes(from, bytes) if self.seed >> 63 == 1 => {
+                    if let Some(place) = self.synced.get_mut(from..from + bytes.len()) {
+                        place.copy_from_slice(&bytes);
+                    }
+                }
+                Change::Bytes(..) => {}
+            }
+        }
+        self.written.clone_from(&self.synced);
+        self.power += 1;
+        self.left = None;
     }
 }
 
@@ -57,13 +94,23 @@ impl StorageBackend for Plugged {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with(|p| {
             p.written.resize(len as usize, 0);
+            p.pending.push(Change::Length(len as usize));
             Ok(())
         })
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.with(|p| {
+            match &mut p.left {
+                Some(0) => {
+                    p.cut();
+                    return Err(io::Error::other("no power"));
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
             p.synced.clone_from(&p.written);
+            p.pending.clear();
             Ok(())
         })
     }
@@ -73,6 +120,7 @@ impl StorageBackend for Plugged {
             let from = offset as usize;
             let place = p.written.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
             place.copy_from_slice(data);
+            p.pending.push(Change::Bytes(from, data.to_vec()));
             Ok(())
         })
     }

@@ -2,5 +2,8 @@
 
 mod disk;
 mod kill;
+mod ledger;
 mod random;
+mod rogue;
+mod served;
 mod world;

@@ -48,6 +48,8 @@ pub struct World {
     evaluations: VecDeque<u32>,
     numbers: BTreeMap<DeviceId, u32>,
     pub now: Millis,
+    /// Events of one transaction.
+    pub group: usize,
 }
 
 impl World {
@@ -62,6 +64,7 @@ impl World {
             evaluations: VecDeque::new(),
             numbers: BTreeMap::new(),
             now: 0,
+            group: usize::MAX,
         }
     }
 
@@ -124,24 +127,26 @@ impl World {
     pub fn run(&mut self, core: &mut Core) -> Result<(), CoordinatorError> {
         self.evaluations.clear();
         let now = self.now;
-        let mut sent = Vec::new();
         core.start(now, &mut |l, o| {
             self.receive(l, o);
             Ok(())
         })?;
-        let mut events = vec![Event::Connected];
-        events.extend(self.presences());
+        let mut next = vec![Event::Connected];
+        next.extend(self.presences());
         for _ in 0..1000 {
-            core.take(events, self.now, &mut |ledger, o| {
-                sent.push(o.clone());
-                self.receive(ledger, o);
-                Ok(())
-            })?;
+            let mut events = next.into_iter().peekable();
+            while events.peek().is_some() {
+                let group: Vec<Event> = events.by_ref().take(self.group).collect();
+                core.take(group, self.now, &mut |ledger, o| {
+                    self.receive(ledger, o);
+                    Ok(())
+                })?;
+            }
             if core.machine.finished() {
                 return Ok(());
             }
             self.now += 100;
-            events = self.send();
+            next = self.send();
         }
         panic!("no progress: {}", core.machine.view(self.now).waiting_for);
     }

@@ -1,0 +1,228 @@
+//! Many synthetic devices on one connection: what they hold is a few tens of bytes each, what they say is what real
+//! devices say.
+
+use super::synthetic::{answer, presence};
+use sprig_learn::spry::Rules;
+use sprig_transport::link::{Event, Link, LinkError};
+use sprig_transport::messages::{DeviceId, Phase, Receipt, Region, Report, Round, RunId, Task, Verdict};
+use sprig_transport::topics::{Topic, Topics};
+use std::time::{Duration, Instant};
+
+/// Messages handled in one turn, at most.
+const GROUP: usize = 1024;
+/// Devices looked at in one turn for what they must send again.
+const LOOK: usize = 256;
+
+/// Devices `first..first + count` on one connection.
+#[derive(Debug)]
+pub struct Swarm<L> {
+    link: L,
+    topics: Topics,
+    rules: Rules,
+    devices: Vec<Light>,
+    first: u32,
+    /// Where the look for what must be sent again goes on.
+    next: usize,
+    resend: Duration,
+    reports: bool,
+    begun: Instant,
+    /// What was counted so far.
+    pub counts: Counts,
+    /// The last announcement: its round, and whether it is the end.
+    pub round: Option<(u32, bool)>,
+}
+
+/// What the devices of a swarm did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tasks they saw, repetitions included.
+    pub tasks: u64,
+    /// Updates they sent, repetitions included.
+    pub updates: u64,
+    /// Updates in the ledger, by receipt.
+    pub accepted: u64,
+    /// Receipts of what was in the ledger already.
+    pub duplicates: u64,
+    /// Refusals.
+    pub refused: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+}
+
+/// A device. The coordinator repeats a task that has no update, so that nothing else need be held.
+#[derive(Clone, Copy, Debug)]
+struct Light {
+    /// Round of its last task; `u32::MAX` before the first.
+    round: u32,
+    waiting: bool,
+    /// Seconds since the swarm's beginning when it last spoke.
+    spoke: f32,
+}
+
+impl<L: Link> Swarm<L> {
+    /// Devices `sim-<first>` and on, on `link`. What has no answer after `resend` is sent again; with `reports` each
+    /// device reports its memory every round.
+    ///
+    /// # Errors
+    /// When the link is closed.
+    pub fn new(
+        mut link: L,
+        fleet: &str,
+        devices: std::ops::Range<u32>,
+        rules: Rules,
+        resend: Duration,
+        reports: bool,
+    ) -> Result<Self, LinkError> {
+        let topics = Topics::new(fleet).map_err(|e| LinkError::Settings(e.to_string()))?;
+        link.subscribe(&topics.round())?;
+        for n in devices.clone() {
+            let id = name(n);
+            link.subscribe(&topics.task(&id))?;
+            link.subscribe(&topics.receipt(&id))?;
+        }
+        let light = Light { round: u32::MAX, waiting: false, spoke: f32::NEG_INFINITY };
+        Ok(Swarm {
+            link,
+            topics,
+            rules,
+            devices: vec![light; devices.len()],
+            first: devices.start,
+            next: 0,
+            resend,
+            reports,
+            begun: Instant::now(),
+            counts: Counts::default(),
+            round: None,
+        })
+    }
+
+    /// The connection.
+    pub fn link(&self) -> &L {
+        &self.link
+    }
+
+    /// Waits up to `wait` for a message, and answers all that are there.
+    ///
+    /// # Errors
+    /// When the link is closed.
+    pub fn turn(&mut self, mut wait: Duration) -> Result<(), LinkError> {
+        for _ in 0..GROUP {
+            match self.link.next(wait)? {
+                None => break,
+                Some(Event::Connected) => {
+                    // Retained messages of a broker that was restarted may be gone.
+                    self.devices.iter_mut().for_each(|d| d.spoke = f32::NEG_INFINITY);
+                }
+                Some(Event::Disconnected(_)) => {}
+                Some(Event::Message { topic, payload }) => self.hear(&topic, &payload)?,
+            }
+            wait = Duration::ZERO;
+        }
+        self.remind()
+    }
+
+    fn hear(&mut self, topic: &str, payload: &[u8]) -> Result<(), LinkError> {
+        self.counts.received += 1;
+        match self.topics.parse(topic) {
+            Some(Topic::Round) => {
+                if let Ok(round) = Round::decode(payload) {
+                    let end = round.phase == Phase::Finished;
+                    self.round =
+                        Some(self.round.map_or((round.round, end), |old| old.max((round.round, end))));
+                }
+            }
+            Some(Topic::Task(id)) => {
+                let (Ok(task), Some(at)) = (Task::decode(payload), self.at(&id)) else { return Ok(()) };
+                self.counts.tasks += 1;
+                let device = &mut self.devices[at];
+                let news = device.round == u32::MAX || task.round > device.round;
+                if news || task.round == device.round && device.waiting {
+                    (device.round, device.waiting) = (task.round, true);
+                    self.update(at, &task)?;
+                }
+            }
+            Some(Topic::Receipt(id)) => {
+                let (Ok(receipt), Some(at)) = (Receipt::decode(payload), self.at(&id)) else {
+                    return Ok(());
+                };
+                match receipt.verdict {
+                    Verdict::Accepted => self.counts.accepted += 1,
+                    Verdict::Duplicate => self.counts.duplicates += 1,
+                    Verdict::Refused(_) => self.counts.refused += 1,
+                }
+                let device = &mut self.devices[at];
+                if receipt.round == device.round && std::mem::take(&mut device.waiting) && self.reports {
+                    let report = report(receipt.run, receipt.round);
+                    self.send(self.topics.report(&id), report.encode(), false)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, at: usize, task: &Task) -> Result<(), LinkError> {
+        self.devices[at].spoke = self.begun.elapsed().as_secs_f32();
+        self.counts.updates += 1;
+        let id = name(self.first + at as u32);
+        self.send(self.topics.update(&id), answer(task, &self.rules).encode(), false)
+    }
+
+    /// Has devices without a task say again that they are here, and those without a receipt wait for the coordinator
+    /// to repeat their task.
+    fn remind(&mut self) -> Result<(), LinkError> {
+        let now = self.begun.elapsed().as_secs_f32();
+        for _ in 0..LOOK.min(self.devices.len()) {
+            let at = self.next;
+            self.next = (self.next + 1) % self.devices.len();
+            let device = &mut self.devices[at];
+            let silent = now - device.spoke >= self.resend.as_secs_f32();
+            if silent && (device.round == u32::MAX || device.spoke == f32::NEG_INFINITY) {
+                device.spoke = now;
+                let id = name(self.first + at as u32);
+                self.send(self.topics.presence(&id), presence(1).encode(), true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, topic: String, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
+        self.counts.sent += 1;
+        match self.link.publish(&topic, payload, retain) {
+            // It is sent again when no answer comes.
+            Err(LinkError::Busy { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn at(&self, id: &DeviceId) -> Option<usize> {
+        let n: u32 = id.as_str().strip_prefix("sim-")?.parse().ok()?;
+        let at = n.checked_sub(self.first)? as usize;
+        (at < self.devices.len()).then_some(at)
+    }
+}
+
+fn name(n: u32) -> DeviceId {
+    DeviceId::parse(&format!("sim-{n}")).expect("letters, digits and a hyphen")
+}
+
+/// A report of the size that real ones have.
+fn report(run: RunId, round: u32) -> Report {
+    let region = |i: u64| Region { name: format!("region {i}"), planned: 1 << 20, measured: Some(i << 16) };
+    Report {
+        run,
+        round,
+        budget: 64 << 20,
+        planned: 60 << 20,
+        peak: 58 << 20,
+        heap_peak: 8 << 20,
+        weights: 40 << 20,
+        seconds: 1.0,
+        tokens: 512,
+        up: 300,
+        down: 900,
+        regions: (0..8).map(region).collect(),
+    }
+}
