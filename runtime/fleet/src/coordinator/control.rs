@@ -1,11 +1,15 @@
 //! The control socket: a Unix socket in the state folder, one line of JSON in, one out. `{"command":"status"}` answers with
-//! a [`FleetView`](super::FleetView), `history` with `{"rounds":[…]}`, `pause` and `resume` with `{"done":true}`; anything
-//! that cannot be done with `{"error":"…"}`.
+//! a [`FleetView`](super::FleetView), `history` with `{"rounds":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
+//! (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be done with
+//! `{"error":"…"}`.
 
 use super::error::CoordinatorError;
 use super::handle::Handle;
+use super::ledger::Ledger;
+use super::view::RoundRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sprig_transport::messages::Snapshot;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,8 +23,8 @@ use std::time::Duration;
 const FILE: &str = "control.sock";
 /// Bytes of a command.
 const COMMAND: u64 = 4096;
-/// Bytes of an answer that are read: 100,000 rounds.
-const ANSWER: u64 = 64 << 20;
+/// Bytes of an answer that are read: the largest snapshot.
+const ANSWER: u64 = 2 * Snapshot::MAX as u64 + 4096;
 /// Time a client has to send its line; one client is heard at a time.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time a coordinator has to answer.
@@ -34,6 +38,8 @@ pub enum Command {
     Status,
     /// All finished rounds.
     History,
+    /// An adapter, as a snapshot's frame.
+    Adapter,
     /// Open and close no further round.
     Pause,
     /// Go on.
@@ -43,6 +49,8 @@ pub enum Command {
 #[derive(Serialize, Deserialize)]
 struct Line {
     command: Command,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// Asks the coordinator whose state folder is `state`.
@@ -50,6 +58,65 @@ struct Line {
 /// # Errors
 /// When none is running there, or it does not answer.
 pub fn ask(state: &Path, command: Command) -> Result<Value, CoordinatorError> {
+    send(state, &Line { command, digest: None })
+}
+
+/// Finished rounds of the run in folder `state`, whether its coordinator is running or not.
+///
+/// # Errors
+/// When there is no run, or it cannot be read.
+pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
+    match ask(state, Command::History) {
+        Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.history(0..u32::MAX)?),
+        Err(other) => Err(other),
+        Ok(mut answer) => {
+            let rows = serde_json::from_value(answer["rounds"].take());
+            rows.map_err(|e| misunderstood(state, &answer, &e))
+        }
+    }
+}
+
+/// The adapter whose digest begins with `prefix`, or the last one, of the run in folder `state`, whether its coordinator
+/// is running or not.
+///
+/// # Errors
+/// When there is no run or no such adapter.
+pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, CoordinatorError> {
+    let line = Line { command: Command::Adapter, digest: prefix.map(str::to_owned) };
+    match send(state, &line) {
+        Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.adapter(prefix)?),
+        Err(other) => Err(other),
+        Ok(answer) => {
+            let frame = answer["snapshot"].as_str().and_then(from_hex).unwrap_or_default();
+            Snapshot::decode(&frame).map_err(|e| misunderstood(state, &answer, &e))
+        }
+    }
+}
+
+/// What the coordinator said instead of an answer.
+fn misunderstood(state: &Path, answer: &Value, problem: &dyn std::fmt::Display) -> CoordinatorError {
+    let problem = answer["error"].as_str().map_or_else(|| problem.to_string(), str::to_owned);
+    CoordinatorError::Io {
+        action: "understand the answer of",
+        path: state.join(FILE),
+        source: io::Error::other(problem),
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    if rest.is_empty() { bytes } else { None }
+}
+
+fn send(state: &Path, line: &Line) -> Result<Value, CoordinatorError> {
     let path = state.join(FILE);
     let failed = |action| {
         let path = path.clone();
@@ -62,7 +129,7 @@ pub fn ask(state: &Path, command: Command) -> Result<Value, CoordinatorError> {
         _ => failed("connect to")(source),
     })?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(failed("ask"))?;
-    let line = json!(Line { command }).to_string() + "\n";
+    let line = json!(line).to_string() + "\n";
     stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
     BufReader::new(stream.take(ANSWER)).read_line(&mut answer).map_err(failed("read the answer of"))?;
@@ -124,12 +191,17 @@ fn answer(stream: &UnixStream, handle: &Handle) -> io::Result<()> {
     let done = |heard| if heard { json!({ "done": true }) } else { ended.clone() };
     let value = match serde_json::from_str::<Line>(&line) {
         Err(e) => json!({ "error": format!("no command: {e}") }),
-        Ok(Line { command: Command::Status }) => handle.view().map_or(ended, |view| json!(view)),
-        Ok(Line { command: Command::History }) => {
+        Ok(Line { command: Command::Adapter, digest }) => match handle.adapter(digest.as_deref()) {
+            Some(Ok(snapshot)) => json!({ "snapshot": to_hex(&snapshot.encode()) }),
+            Some(Err(why)) => json!({ "error": why }),
+            None => ended,
+        },
+        Ok(Line { command: Command::Status, .. }) => handle.view().map_or(ended, |view| json!(view)),
+        Ok(Line { command: Command::History, .. }) => {
             handle.history(0).map_or(ended, |rounds| json!({ "rounds": rounds }))
         }
-        Ok(Line { command: Command::Pause }) => done(handle.pause()),
-        Ok(Line { command: Command::Resume }) => done(handle.resume()),
+        Ok(Line { command: Command::Pause, .. }) => done(handle.pause()),
+        Ok(Line { command: Command::Resume, .. }) => done(handle.resume()),
     };
     let mut stream = stream;
     stream.write_all((value.to_string() + "\n").as_bytes())

@@ -1,6 +1,7 @@
 //! Asking a running coordinator from other threads: the control socket and the dashboard.
 
 use super::view::{FleetView, RoundRow};
+use sprig_transport::messages::Snapshot;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(super) enum Request {
     View(SyncSender<FleetView>),
     /// Rows of all rounds from this one on.
     History(u32, SyncSender<Vec<RoundRow>>),
+    /// The adapter whose digest begins so, or the last one.
+    Adapter(Option<String>, SyncSender<Result<Snapshot, String>>),
     Pause,
     Resume,
 }
@@ -35,6 +38,12 @@ impl Handle {
     /// Rows of finished rounds, from `round` on; `None` when the coordinator has ended.
     pub fn history(&self, round: u32) -> Option<Vec<RoundRow>> {
         self.ask(|reply| Request::History(round, reply))
+    }
+
+    /// The adapter whose digest begins with `prefix`, or the last one; why there is none, or `None` when the coordinator
+    /// has ended.
+    pub fn adapter(&self, prefix: Option<&str>) -> Option<Result<Snapshot, String>> {
+        self.ask(|reply| Request::Adapter(prefix.map(str::to_owned), reply))
     }
 
     /// Has no further round opened or closed until resumed; whether the coordinator heard it.

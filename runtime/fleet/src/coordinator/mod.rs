@@ -4,7 +4,7 @@
 
 mod carousel;
 mod close;
-mod control;
+pub mod control;
 mod core;
 mod error;
 mod event;
@@ -23,7 +23,6 @@ mod validate;
 mod view;
 
 pub use close::Closer;
-pub use control::{Command, ask};
 pub use error::CoordinatorError;
 pub use event::{Effect, Entry, Event, Judgement, Millis, Notice, Outcome, Unreadable};
 pub use handle::Handle;

@@ -144,6 +144,10 @@ impl<L: Link> Coordinator<L> {
                 Request::Resume => events.push(Event::Resume),
                 // Whoever asked may have gone.
                 Request::View(reply) => drop(reply.send(self.view()?)),
+                Request::Adapter(prefix, reply) => {
+                    let adapter = self.core.ledger.adapter(prefix.as_deref());
+                    drop(reply.send(adapter.map_err(|e| e.to_string())));
+                }
                 Request::History(from, reply) => {
                     drop(reply.send(self.core.ledger.history(from..u32::MAX)?));
                 }

@@ -38,6 +38,24 @@ pub enum LedgerError {
         /// The first difference.
         difference: String,
     },
+    /// No run was begun in this folder.
+    #[error("there is no run in {}; begin one with `sprig coordinate`", path.display())]
+    None {
+        /// The state folder.
+        path: PathBuf,
+    },
+    /// No kept adapter, or more than one, has a digest that begins so.
+    #[error(
+        "{found} kept adapters have a digest that begins with `{wanted}`; the last is {last}, `sprig fleet history` lists all and the oldest are not kept"
+    )]
+    Adapter {
+        /// The digits asked for.
+        wanted: String,
+        /// How many there are.
+        found: usize,
+        /// Digest of the last adapter.
+        last: String,
+    },
     /// The machine.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -95,6 +95,21 @@ impl Ledger {
         Self::begin(db, path, fresh, settings)
     }
 
+    /// Opens the ledger of a run that was begun, whatever its settings: to look at what it holds.
+    ///
+    /// # Errors
+    /// [`LedgerError::None`] where there is none, [`LedgerError::InUse`] while its coordinator is running.
+    pub fn existing(dir: &Path) -> Result<Self, LedgerError> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Err(LedgerError::None { path: dir.to_owned() });
+        }
+        let db = guarded(&path, || builder().open(&path))?;
+        let ledger = Ledger { db, path, run: RunId([0; 16]) };
+        let (run, _) = ledger.identity()?;
+        Ok(Ledger { run, ..ledger })
+    }
+
     /// The same on storage of the caller's: for tests of what survives a loss of power.
     ///
     /// # Errors
@@ -111,18 +126,13 @@ impl Ledger {
 
     fn begin(db: Database, path: PathBuf, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
         let mut ledger = Ledger { db, path, run: fresh };
-        let found = ledger.write(|txn| {
+        ledger.write(|txn| {
             let mut meta = txn.open_table(META)?;
-            let read = |meta: &redb::Table<'_, &str, &[u8]>, key| -> Result<_, redb::Error> {
-                Ok(meta.get(key)?.map(|value| value.value().to_vec()))
-            };
-            let found = (read(&meta, "format")?, read(&meta, "run")?, read(&meta, "settings")?);
-            if found.0.is_none() {
+            if meta.get("format")?.is_none() {
                 meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
                 meta.insert("run", fresh.0.as_slice())?;
                 meta.insert("settings", settings.as_bytes())?;
             }
-            drop(meta);
             // Readers find every table from now on.
             for table in [DEVICES, REPORTS, RESULTS, RECORDS, SNAPSHOTS, HISTORY] {
                 txn.open_table(table)?;
@@ -130,25 +140,37 @@ impl Ledger {
             for table in [UPDATES, CHUNKS, SLICES] {
                 txn.open_table(table)?;
             }
-            Ok(found)
+            Ok(())
         })?;
-        let (Some(format), run, theirs) = found else { return Ok(ledger) };
-        if format != FORMAT.to_le_bytes() {
-            let found = <[u8; 4]>::try_from(format.as_slice()).map(u32::from_le_bytes);
+        let (run, theirs) = ledger.identity()?;
+        if theirs != settings {
+            let difference = difference(&theirs, settings);
+            return Err(LedgerError::Foreign { path: ledger.path, difference });
+        }
+        Ok(Ledger { run, ..ledger })
+    }
+
+    /// Run and settings, if the format is ours.
+    fn identity(&self) -> Result<(RunId, String), LedgerError> {
+        let txn = self.reader()?;
+        let read = || -> Result<_, redb::Error> {
+            let meta = txn.open_table(META)?;
+            let get = |key| -> Result<_, redb::Error> { Ok(meta.get(key)?.map(|v| v.value().to_vec())) };
+            Ok((get("format")?, get("run")?, get("settings")?))
+        };
+        let (format, run, settings) = read().map_err(|e| self.failed("read", e))?;
+        let format = format.and_then(|f| f.try_into().ok()).map(u32::from_le_bytes);
+        if format != Some(FORMAT) {
             return Err(LedgerError::Format {
-                path: ledger.path,
-                found: found.map_or("unknown".into(), |f| f.to_string()),
+                path: self.path.clone(),
+                found: format.map_or("unknown".into(), |f| f.to_string()),
                 known: FORMAT,
             });
         }
-        let theirs = theirs.unwrap_or_default();
-        if theirs != settings.as_bytes() {
-            let difference = difference(&String::from_utf8_lossy(&theirs), settings);
-            return Err(LedgerError::Foreign { path: ledger.path, difference });
-        }
         let run = run.and_then(|run| run.try_into().ok());
-        ledger.run = RunId(run.ok_or_else(|| ledger.damaged("its run has no name"))?);
-        Ok(ledger)
+        let run = RunId(run.ok_or_else(|| self.damaged("its run has no name"))?);
+        let settings = settings.and_then(|s| String::from_utf8(s).ok());
+        Ok((run, settings.ok_or_else(|| self.damaged("it has no settings"))?))
     }
 
     /// The run it holds.

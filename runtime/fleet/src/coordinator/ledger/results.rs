@@ -203,6 +203,29 @@ impl Ledger {
         Ok(snapshot)
     }
 
+    /// The kept adapter whose digest begins with these hexadecimal digits, or the last one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Adapter`] when not exactly one digest begins so.
+    pub fn adapter(&self, prefix: Option<&str>) -> Result<Snapshot, LedgerError> {
+        let rows = self.snapshots()?;
+        let last = rows.last().ok_or_else(|| self.damaged("it holds no adapter"))?;
+        let Some(prefix) = prefix else { return self.snapshot(last) };
+        let prefix = prefix.to_ascii_lowercase();
+        let mut found: Vec<_> =
+            rows.iter().filter(|r| Digest(r.adapter).to_string().starts_with(&prefix)).collect();
+        // A round without updates leaves the adapter as it was.
+        found.dedup_by_key(|row| row.adapter);
+        match found[..] {
+            [row] => self.snapshot(row),
+            _ => Err(LedgerError::Adapter {
+                wanted: prefix,
+                found: found.len(),
+                last: Digest(last.adapter).to_string(),
+            }),
+        }
+    }
+
     /// 16 KiB of a kept adapter's frame.
     ///
     /// # Errors

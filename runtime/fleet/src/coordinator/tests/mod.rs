@@ -1,5 +1,7 @@
 //! Tests of the whole coordinator.
 
+mod blobs;
+mod dense;
 mod disk;
 mod kill;
 mod ledger;

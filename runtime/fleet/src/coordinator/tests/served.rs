@@ -1,8 +1,10 @@
 //! A running coordinator on a hub in memory, with devices that train nothing.
 
 use super::world::{GROUPS, RUN, WEIGHTS, layout, options};
+use crate::coordinator::control::{self, Command, ask};
 use crate::coordinator::*;
 use crate::simulate::{Swarm, rules};
+use sprig_learn::spry::Layout;
 use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::link::Link;
 use sprig_transport::memory::{self, Hub};
@@ -35,12 +37,21 @@ pub fn settings(devices: u32, rounds: u32, state: &Path) -> Options {
 
 /// A coordinator and what it told.
 pub fn coordinator<L: Link>(options: Options, link: L) -> (Coordinator<L>, Arc<Mutex<Vec<Notice>>>) {
+    coordinator_of(layout(), options, link)
+}
+
+/// The same with another adapter.
+pub fn coordinator_of<L: Link>(
+    layout: Layout,
+    options: Options,
+    link: L,
+) -> (Coordinator<L>, Arc<Mutex<Vec<Notice>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let hear = Arc::clone(&told);
     let tell = Box::new(move |notice: &Notice| hear.lock().unwrap().push(notice.clone()));
     let judge = (options.evaluate_every > 0).then(|| Box::new(Fixed) as Box<dyn Judge>);
-    let initial = vec![0.5; GROUPS * WEIGHTS];
-    (Coordinator::open(options, layout(), initial, link, judge, tell).unwrap(), told)
+    let initial = vec![0.5; layout.len()];
+    (Coordinator::open(options, layout, initial, link, judge, tell).unwrap(), told)
 }
 
 /// Runs a coordinator to its end beside a swarm.
@@ -59,7 +70,7 @@ pub fn run<L: Link, M: Link>(coordinator: &mut Coordinator<L>, swarm: &mut Swarm
     });
 }
 
-fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
+pub fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
     Swarm::new(hub.link("swarm", None), "test", 0..devices, rules(2), RESEND, true).unwrap()
 }
 
@@ -174,11 +185,50 @@ fn it_answers_on_its_socket_pauses_and_resumes() {
         }
         assert!(served.join().unwrap().unwrap());
     });
-    let rows = coordinator.handle();
-    assert_eq!(coordinator.view().unwrap().history.len(), 3);
-    drop((coordinator, rows));
+    let view = coordinator.view().unwrap();
+    // What can be asked of a running coordinator but for a turn of its loop can be asked of its ledger.
+    drop(coordinator);
     let gone = ask(dir.path(), Command::Status).unwrap_err().to_string();
     assert!(gone.contains("no coordinator is running"), "{gone}");
+    assert_eq!(control::history(dir.path()).unwrap(), view.history);
+    let none = control::history(&dir.path().join("elsewhere")).unwrap_err().to_string();
+    assert!(none.contains("there is no run"), "{none}");
+}
+
+#[test]
+fn adapters_can_be_had_by_digest_from_a_running_and_a_stopped_coordinator() {
+    let (dir, hub) = (tempfile::tempdir().unwrap(), memory::broker());
+    let (mut coordinator, _) = coordinator(settings(2, 3, dir.path()), hub.link("coordinator", None));
+    run(&mut coordinator, &mut swarm(&hub, 2));
+    let history = coordinator.view().unwrap().history;
+    let digest = |round: usize| &history[round].adapter_digest[..12];
+    let stop = AtomicBool::new(false);
+    let take = |from: &str| {
+        let last = control::adapter(dir.path(), None).unwrap();
+        assert_eq!((last.round, last.after.to_string()), (3, history[2].adapter_digest.clone()), "{from}");
+        let second = control::adapter(dir.path(), Some(digest(1))).unwrap();
+        assert_eq!((second.round, second.values.len()), (2, GROUPS * WEIGHTS), "{from}");
+        let none = control::adapter(dir.path(), Some("zz")).unwrap_err().to_string();
+        assert!(none.contains("0 kept adapters") && none.contains(digest(2)), "{from}: {none}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                coordinator.turn(Duration::from_millis(5)).unwrap();
+            }
+        });
+        // Also ends the other thread when an assertion fails.
+        struct Stop<'a>(&'a AtomicBool);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let _stop = Stop(&stop);
+        take("running");
+    });
+    drop(coordinator);
+    take("stopped");
 }
 
 #[test]
