@@ -1,6 +1,7 @@
 //! A link that drops, duplicates, reorders, corrupts and stalls, in both directions, by the numbers of a seed.
 
 use crate::link::{Event, Farewell, Link, LinkError, Traffic};
+use crate::random::Random;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,7 @@ struct Packet {
 struct Lane {
     faults: Faults,
     met: Met,
-    random: u64,
+    random: Random,
     ready: VecDeque<Packet>,
     /// Held back, with the number of later packets that must pass first.
     held: Vec<(u8, Packet)>,
@@ -146,7 +147,7 @@ impl Lane {
         Self {
             faults,
             met: Met::default(),
-            random: seed,
+            random: Random::new(seed),
             ready: VecDeque::new(),
             held: Vec::new(),
             stalled: None,
@@ -154,26 +155,26 @@ impl Lane {
     }
 
     fn push(&mut self, mut packet: Packet) {
-        if self.chance(self.faults.stall) {
+        if self.random.chance(self.faults.stall) {
             self.met.stalled += 1;
             self.stalled = Some(Instant::now() + self.faults.stall_time);
         }
-        if self.chance(self.faults.drop) {
+        if self.random.chance(self.faults.drop) {
             self.met.dropped += 1;
             return;
         }
-        if self.chance(self.faults.duplicate) {
+        if self.random.chance(self.faults.duplicate) {
             self.met.duplicated += 1;
             self.pass(packet.clone());
         }
-        if !packet.payload.is_empty() && self.chance(self.faults.corrupt) {
+        if !packet.payload.is_empty() && self.random.chance(self.faults.corrupt) {
             self.met.corrupted += 1;
-            let bit = self.draw() as usize % (8 * packet.payload.len());
+            let bit = self.random.draw() as usize % (8 * packet.payload.len());
             packet.payload[bit / 8] ^= 1 << (bit % 8);
         }
-        if self.chance(self.faults.reorder) {
+        if self.random.chance(self.faults.reorder) {
             self.met.reordered += 1;
-            let behind = 1 + (self.draw() % 4) as u8;
+            let behind = 1 + (self.random.draw() % 4) as u8;
             self.held.push((behind, packet));
         } else {
             self.pass(packet);
@@ -198,20 +199,6 @@ impl Lane {
     /// Nothing else moves: what was held back goes on.
     fn idle(&mut self) {
         self.ready.extend(self.held.drain(..).map(|(_, packet)| packet));
-    }
-
-    fn chance(&mut self, probability: f64) -> bool {
-        // 53 bits: every such number is an f64 in [0, 1).
-        ((self.draw() >> 11) as f64) < probability * (1u64 << 53) as f64
-    }
-
-    /// SplitMix64 (Steele, Lea and Flood 2014).
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

@@ -5,7 +5,11 @@ pub mod faults;
 pub mod link;
 pub mod memory;
 pub mod messages;
+pub mod mqtt;
 pub mod outbox;
 #[cfg(feature = "provision")]
 pub mod provision;
+mod random;
+mod rules;
+mod tls;
 pub mod topics;

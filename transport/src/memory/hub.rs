@@ -1,7 +1,8 @@
 //! The hub's state: who is there, what they asked for, what is kept.
 
 use super::{INBOX_BYTES, QUEUE_BYTES, lock};
-use crate::link::{self, Event, Farewell, LinkError};
+use crate::link::{Event, Farewell, LinkError};
+use crate::rules;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -110,9 +111,9 @@ impl Inner {
         filter: &str,
     ) -> Result<(), LinkError> {
         self.session(id, client)?.filters.retain(|known| known != filter);
-        self.wild.retain(|(known, who)| known != filter || !Arc::ptr_eq(who, client));
-        if let Some(who) = self.exact.get_mut(filter) {
-            who.retain(|who| !Arc::ptr_eq(who, client));
+        self.wild.retain(|(known, c)| known != filter || !Arc::ptr_eq(c, client));
+        if let Some(clients) = self.exact.get_mut(filter) {
+            clients.retain(|c| !Arc::ptr_eq(c, client));
         }
         Ok(())
     }
@@ -206,7 +207,7 @@ impl Inner {
     }
 
     fn recall(&self, client: &Client, filter: &str) {
-        for (topic, payload) in self.retained.iter().filter(|(topic, _)| link::matches(filter, topic)) {
+        for (topic, payload) in self.retained.iter().filter(|(topic, _)| rules::matches(filter, topic)) {
             client.offer(&topic.as_str().into(), payload);
         }
     }
@@ -219,7 +220,7 @@ impl Inner {
         }
         let exact = self.exact.get(topic).into_iter().flatten();
         let wild =
-            self.wild.iter().filter(|(filter, _)| link::matches(filter, topic)).map(|(_, client)| client);
+            self.wild.iter().filter(|(filter, _)| rules::matches(filter, topic)).map(|(_, client)| client);
         let mut clients: Vec<_> = exact.chain(wild).collect();
         clients.sort_unstable_by_key(|client| Arc::as_ptr(client));
         clients.dedup_by_key(|client| Arc::as_ptr(client));
@@ -236,7 +237,7 @@ impl Client {
                 Some(Waiting::Event(event)) => return Ok(Some(event)),
                 Some(Waiting::Message(topic, payload)) => {
                     inbox.bytes -= size(&topic, &payload);
-                    inbox.down += link::packet_bytes(&topic, &payload);
+                    inbox.down += rules::packet_bytes(&topic, &payload);
                     drop(inbox);
                     let (topic, payload) = (topic.to_string(), payload.to_vec());
                     return Ok(Some(Event::Message { topic, payload }));

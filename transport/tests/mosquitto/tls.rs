@@ -1,0 +1,92 @@
+//! TLS with mosquitto: the right certificates, and each way they can be wrong.
+
+use super::broker::Mosquitto;
+use super::sessions::{config, connected, refusal};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use sprig_transport::link::{LinkConfig, LinkError, Who};
+use std::fs;
+use std::path::Path;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Writes `<name>.pem` and `<name>.key`.
+fn issue(authority: &Authority, folder: &Path, name: &str, host: &str) {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+    fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+/// A broker that wants client certificates of its own authority, and whose certificate names `host`.
+fn broker(host: &str) -> Mosquitto {
+    Mosquitto::with(|folder| {
+        let (ours, others) = (authority("ours"), authority("others"));
+        fs::write(folder.join("ca.pem"), ours.pem()).unwrap();
+        fs::write(folder.join("other-ca.pem"), others.pem()).unwrap();
+        issue(&ours, folder, "broker", host);
+        issue(&ours, folder, "pi", "pi");
+        issue(&others, folder, "stranger", "stranger");
+        let at = |name: &str| folder.join(name).display().to_string();
+        format!(
+            "allow_anonymous false\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n\
+             use_identity_as_username true\n",
+            at("ca.pem"),
+            at("broker.pem"),
+            at("broker.key")
+        )
+    })
+}
+
+fn client(broker: &Mosquitto, ca: &str, name: &str) -> LinkConfig {
+    let mut config = config(&broker.tls_url(), name);
+    config.ca = Some(broker.file(ca));
+    config.identity = Some((broker.file(&format!("{name}.pem")), broker.file(&format!("{name}.key"))));
+    config
+}
+
+#[test]
+fn client_certificates_let_in_and_keep_out() {
+    let broker = broker("localhost");
+    connected(&client(&broker, "ca.pem", "pi"));
+    assert!(broker.log().contains("'pi'"), "the certificate's name is the user's: {}", broker.log());
+
+    let error = refusal(&client(&broker, "ca.pem", "stranger"));
+    assert!(
+        matches!(error, LinkError::Refused { .. }) && error.to_string().contains("certificate"),
+        "{error}"
+    );
+
+    let mut none = client(&broker, "ca.pem", "pi");
+    none.identity = None;
+    let error = refusal(&none);
+    assert!(
+        matches!(error, LinkError::Refused { .. }) && error.to_string().contains("certificate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_broker_of_another_authority_is_not_trusted() {
+    let broker = broker("localhost");
+    let error = refusal(&client(&broker, "other-ca.pem", "pi"));
+    assert!(matches!(error, LinkError::Untrusted { .. }) && error.who() == Who::User, "{error}");
+    assert!(error.to_string().contains("ca"), "{error}");
+}
+
+#[test]
+fn a_broker_of_another_name_is_not_trusted() {
+    let broker = broker("broker.example");
+    let error = refusal(&client(&broker, "ca.pem", "pi"));
+    assert!(matches!(error, LinkError::Untrusted { .. }), "{error}");
+    assert!(error.to_string().contains("localhost"), "{error}");
+}
