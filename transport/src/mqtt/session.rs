@@ -2,8 +2,8 @@
 
 use super::SEND_WINDOW;
 use super::shared::{Change, Job, Outgoing, Shared};
-use super::trouble::{Trouble, judge};
-use crate::link::{Event, LinkError};
+use super::trouble::{Trouble, judge, largest_packet};
+use crate::link::LinkError;
 use crate::random::Random;
 use rumqttc::{
     AsyncClient, ConnectionError, EventLoop, MqttOptions, Outgoing as Sent, Packet, PublishNoticeError,
@@ -64,6 +64,13 @@ impl Task {
         loop {
             let begun = Instant::now();
             let Some(error) = self.connection().await else { return };
+            if let Some(largest) = largest_packet(&error) {
+                for topic in self.shared.drop_larger(largest) {
+                    self.refused(format!(
+                        "publishing to {topic}: it takes packets of {largest} bytes at most"
+                    ));
+                }
+            }
             match judge(&self.broker, &error) {
                 Trouble::Passing(why) => self.shared.lost(why),
                 Trouble::Standing(error) => {
@@ -123,7 +130,7 @@ impl Task {
         if !filters.is_empty() {
             self.subscribe(client, &filters).await;
         }
-        self.shared.tell(Event::Connected);
+        self.shared.connected();
         let mut published: JoinSet<Published> = JoinSet::new();
         loop {
             match self.shared.job(published.len() >= SEND_WINDOW) {
@@ -133,11 +140,16 @@ impl Task {
                         let _ = client.manual_ack(ack).await;
                     }
                 }
-                Job::Change(Change::Subscribe(filter)) => self.subscribe(client, &[filter]).await,
-                Job::Change(Change::Unsubscribe(filter)) => {
-                    if let Ok(notice) = client.unsubscribe_tracked(filter).await {
-                        let _ = notice.wait_async().await;
+                Job::Change(change) => {
+                    match change {
+                        Change::Subscribe(filter) => self.subscribe(client, &[filter]).await,
+                        Change::Unsubscribe(filter) => {
+                            if let Ok(notice) = client.unsubscribe_tracked(filter).await {
+                                let _ = notice.wait_async().await;
+                            }
+                        }
                     }
+                    self.shared.changed();
                 }
                 Job::Publish(message) => self.publish(client, message, &mut published).await,
                 Job::Disconnect => {

@@ -36,9 +36,13 @@ struct State {
     filters: Vec<String>,
     /// Changes since the connection began.
     changes: VecDeque<Change>,
+    /// One of them is under way.
+    changing: bool,
     inbox: VecDeque<Incoming>,
     inbox_bytes: usize,
     acks: Vec<ManualAck>,
+    /// The present connection stands.
+    connected: bool,
     /// Counts connections: an acknowledgement belongs to the one its message came by.
     connection: u64,
     traffic: Traffic,
@@ -138,7 +142,7 @@ impl Shared {
     pub(super) fn next(&self, until: Instant) -> Result<Option<Event>, LinkError> {
         let mut state = self.lock();
         loop {
-            match state.inbox.pop_front() {
+            match state.take() {
                 Some(Incoming::Event(event)) => return Ok(Some(event)),
                 Some(Incoming::Error(error)) => return Err(error),
                 Some(Incoming::Message { topic, payload, ack }) => {
@@ -207,6 +211,7 @@ impl Shared {
         state.sent = 0;
         state.acks.clear();
         state.changes.clear();
+        state.changing = false;
         state.filters.clone()
     }
 
@@ -217,6 +222,7 @@ impl Shared {
             return Job::Acknowledge(std::mem::take(&mut state.acks));
         }
         if let Some(change) = state.changes.pop_front() {
+            state.changing = true;
             return Job::Change(change);
         }
         if full {
@@ -230,6 +236,12 @@ impl Shared {
         if state.closing && state.queue.is_empty() { Job::Disconnect } else { Job::Wait }
     }
 
+    /// The broker has answered for a change.
+    pub(super) fn changed(&self) {
+        self.lock().changing = false;
+        self.arrived.notify_all();
+    }
+
     /// The broker has answered for a message: it is done with.
     pub(super) fn done(&self, id: u64) {
         let mut state = self.lock();
@@ -241,6 +253,18 @@ impl Shared {
             state.sent -= 1;
             self.room.notify_all();
         }
+    }
+
+    /// Drops the messages that the broker will never take, and says where they should have gone.
+    pub(super) fn drop_larger(&self, packet: u32) -> Vec<String> {
+        let mut state = self.lock();
+        state.sent = 0;
+        let large = |m: &Outgoing| rules::packet_bytes(&m.topic, &m.payload) > u64::from(packet);
+        let dropped = state.queue.iter().filter(|m| large(m)).map(|m| m.topic.clone()).collect();
+        state.queue.retain(|m| !large(m));
+        state.queued = state.queue.iter().map(|m| size(&m.topic, &m.payload)).sum();
+        self.room.notify_all();
+        dropped
     }
 
     /// A message has come. It is acknowledged now if the inbox has room, else when it is taken; without a way to
@@ -269,8 +293,10 @@ impl Shared {
         }
     }
 
-    pub(super) fn tell(&self, event: Event) {
-        self.push(Incoming::Event(event));
+    /// The session stands.
+    pub(super) fn connected(&self) {
+        self.lock().connected = true;
+        self.push(Incoming::Event(Event::Connected));
     }
 
     /// Only the latest of a row of errors waits: a link nobody listens to stays small.
@@ -287,11 +313,12 @@ impl Shared {
     pub(super) fn lost(&self, why: String) {
         let mut state = self.lock();
         state.sent = 0;
+        state.connected = false;
         if let Some(Incoming::Event(Event::Disconnected(_))) = state.inbox.back() {
             state.inbox.pop_back();
         }
         drop(state);
-        self.tell(Event::Disconnected(why));
+        self.push(Incoming::Event(Event::Disconnected(why)));
     }
 
     /// Nothing comes after this.
@@ -321,6 +348,15 @@ impl Shared {
 impl State {
     fn check_open(&self) -> Result<(), LinkError> {
         self.ended.as_ref().map_or(Ok(()), |why| Err(LinkError::Closed(why.clone())))
+    }
+
+    /// What came in next. [`Event::Connected`] waits for the subscriptions made since the connection began.
+    fn take(&mut self) -> Option<Incoming> {
+        let settling = self.changing || !self.changes.is_empty();
+        match self.inbox.front() {
+            Some(Incoming::Event(Event::Connected)) if settling && self.connected => None,
+            _ => self.inbox.pop_front(),
+        }
     }
 
     fn enqueue(&mut self, topic: String, payload: Vec<u8>, retain: bool) {

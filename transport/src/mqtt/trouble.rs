@@ -1,6 +1,7 @@
 //! What an error of the MQTT client means: who can end it.
 
 use crate::link::LinkError;
+use rumqttc::mqttbytes::Error as PacketError;
 use rumqttc::tokio_rustls::rustls::{self, AlertDescription};
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 
@@ -77,6 +78,20 @@ fn tls_error(error: &ConnectionError) -> Option<&rustls::Error> {
         ConnectionError::Tls(TlsError::Io(error))
         | ConnectionError::Io(error)
         | ConnectionError::MqttState(StateError::Io(error)) => error.get_ref()?.downcast_ref(),
+        ConnectionError::MqttState(StateError::Deserialization(PacketError::Io(error))) => {
+            error.get_ref()?.downcast_ref()
+        }
+        _ => None,
+    }
+}
+
+/// The largest packet the broker takes, if a larger one ended the connection.
+pub(super) fn largest_packet(error: &ConnectionError) -> Option<u32> {
+    match error {
+        ConnectionError::MqttState(
+            StateError::OutgoingPacketTooLarge { max, .. }
+            | StateError::Deserialization(PacketError::OutgoingPacketTooLarge { max, .. }),
+        ) => Some(*max),
         _ => None,
     }
 }

@@ -34,7 +34,7 @@ impl Mosquitto {
         // Started by root it would give up its rights, and with them those to this folder.
         let config = format!(
             "listener {} 127.0.0.1\nuser root\npersistence false\nmax_queued_messages 100000\n\
-             log_dest stderr\n{settings}\n",
+             log_dest stderr\nlog_type all\n{settings}\n",
             free.port()
         );
         fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
