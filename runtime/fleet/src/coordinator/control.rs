@@ -173,9 +173,11 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Wakes the thread from waiting for a client.
-        let _ = UnixStream::connect(&self.path);
-        if let Some(thread) = self.thread.take() {
+        // Wakes the thread from waiting for a client. If somebody removed the socket, nothing can, and the thread stays
+        // until the process ends.
+        if UnixStream::connect(&self.path).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
             let _ = thread.join();
         }
         let _ = std::fs::remove_file(&self.path);

@@ -1,0 +1,91 @@
+//! What an agent tells whoever watches it.
+
+use serde::Serialize;
+
+/// One thing that happened. Its JSON form has the name under `event`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AgentEvent {
+    /// The broker took us.
+    Connected,
+    /// The broker is gone; the link tries again by itself.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// The training to take part in.
+    Job {
+        /// Run, hexadecimal.
+        run: String,
+    },
+    /// What will be held in memory.
+    Planned {
+        /// Bytes in all.
+        plan_bytes: u64,
+        /// Of.
+        budget_bytes: u64,
+    },
+    /// The coordinator's state was reached.
+    Synced {
+        /// First round not applied.
+        round: u32,
+        /// Digest of the adapter.
+        digest: String,
+        /// `record`, `records`, `snapshot` or `start`.
+        by: &'static str,
+    },
+    /// A state of another history arrived, or bytes that lead nowhere; a snapshot was asked for.
+    Diverged {
+        /// What was found.
+        problem: String,
+    },
+    /// Our part of a round begins.
+    Training {
+        /// The round.
+        round: u32,
+        /// Groups of weights.
+        groups: u16,
+    },
+    /// It is done and durable.
+    Trained {
+        /// The round.
+        round: u32,
+        /// Mean loss of our examples before it.
+        loss: f32,
+        /// How long it took.
+        seconds: f32,
+    },
+    /// It was given up: the round ended without us.
+    Abandoned {
+        /// The round.
+        round: u32,
+    },
+    /// The update is on its way, for the first time or again.
+    Sent {
+        /// The round.
+        round: u32,
+        /// Bytes of the message.
+        bytes: u64,
+    },
+    /// The coordinator has it in its ledger, or refused it.
+    Receipt {
+        /// The round.
+        round: u32,
+        /// `accepted`, `duplicate` or why it was refused.
+        verdict: String,
+    },
+    /// A message that is none was dropped.
+    Dropped {
+        /// Where from.
+        topic: String,
+        /// Why.
+        problem: String,
+    },
+    /// The run is over.
+    Finished {
+        /// Rounds it had.
+        rounds: u32,
+        /// Digest of the final adapter.
+        digest: String,
+    },
+}

@@ -1,0 +1,358 @@
+//! The device's side of a fleet: joins, trains its part of each round, sends it, keeps it until a receipt comes, and
+//! follows the coordinator's adapter bit for bit.
+//!
+//! Everything is driven by [`Agent::on`] (an event of the link) and [`Agent::work`] (one piece of work); no thread, no
+//! clock of its own. What must survive a power cut goes through the outbox before it is sent.
+
+mod catch_up;
+mod events;
+mod model;
+mod note;
+mod run;
+mod worker;
+
+pub use events::AgentEvent;
+pub use model::{ModelWorker, Opened};
+pub use run::{Ended, Surroundings, absent, run};
+pub use worker::{Trained, Worker};
+
+use crate::error::FleetError;
+use catch_up::CatchUp;
+use note::{Note, pack, unpack};
+use sprig_transport::blob::chunks;
+use sprig_transport::link::{Event, Link, LinkError, Traffic};
+use sprig_transport::messages::{
+    Body, DeviceId, Phase, Presence, Receipt, Report, Round, RunId, Task, Update, Verdict,
+};
+use sprig_transport::outbox::Outbox;
+use sprig_transport::topics::{Topic, Topics};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Longest time between two sendings of the same update.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Presence is told again after so many pauses of resending: a message that was lost would keep us out for good.
+const TELL_AGAIN: u32 = 6;
+
+/// Who we are and what we can do.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Our name.
+    pub device: DeviceId,
+    /// Topics of the fleet.
+    pub topics: Topics,
+    /// The run we take part in.
+    pub run: RunId,
+    /// What we say of ourselves.
+    pub presence: Presence,
+    /// First pause before an update is sent again.
+    pub resend: Duration,
+}
+
+/// One device of a fleet.
+pub struct Agent<'o, W> {
+    who: Identity,
+    worker: W,
+    outbox: &'o mut Outbox,
+    watch: Box<dyn FnMut(AgentEvent) + 'o>,
+    round: Option<Round>,
+    task: Option<Task>,
+    note: Option<Note>,
+    catch_up: CatchUp,
+    training: Option<Training>,
+    resend: Resend,
+    counted: Traffic,
+    /// Rounds whose updates have no receipt yet.
+    unanswered: BTreeSet<u32>,
+    /// When to say again that we are here.
+    tell_at: Duration,
+    state: State,
+}
+
+/// What the agent is about, for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for the coordinator; nothing to do before the given time.
+    Waiting,
+    /// [`Agent::work`] has something to do now.
+    Busy,
+    /// Another run was announced: open it anew.
+    OtherRun,
+    /// The run is over and every update has its receipt.
+    Finished,
+}
+
+struct Training {
+    task: Task,
+    since: Duration,
+}
+
+struct Resend {
+    pause: Duration,
+    at: Duration,
+}
+
+impl<'o, W: Worker> Agent<'o, W> {
+    /// Takes part in `who.run` with what the outbox still holds of it.
+    pub fn new(
+        who: Identity,
+        worker: W,
+        outbox: &'o mut Outbox,
+        watch: impl FnMut(AgentEvent) + 'o,
+    ) -> Result<Self, FleetError> {
+        let note = outbox.note()?.and_then(|bytes| Note::decode(&bytes)).filter(|n| n.run == who.run);
+        if note.is_none() {
+            outbox.clear()?; // another run's
+        }
+        Ok(Self {
+            unanswered: outbox.pending()?.into_iter().map(|(round, _)| round).collect(),
+            catch_up: CatchUp::default(),
+            resend: Resend { pause: who.resend, at: Duration::ZERO },
+            watch: Box::new(watch),
+            round: None,
+            task: None,
+            note,
+            training: None,
+            counted: Traffic::default(),
+            tell_at: who.resend * TELL_AGAIN,
+            state: State::Waiting,
+            who,
+            worker,
+            outbox,
+        })
+    }
+
+    /// Subscribes and says that we are here; the link renews both after a reconnect through [`Event::Connected`].
+    pub fn start(&mut self, link: &mut dyn Link) -> Result<(), FleetError> {
+        let (topics, device) = (&self.who.topics, &self.who.device);
+        for filter in [topics.task(device), topics.receipt(device), topics.offer(device), topics.round()] {
+            link.subscribe(&filter)?;
+        }
+        self.say_present(link)
+    }
+
+    /// What to do next.
+    pub fn state(&self) -> State {
+        match &self.training {
+            Some(_) => State::Busy,
+            None => self.state,
+        }
+    }
+
+    /// The learner.
+    pub fn worker(&self) -> &W {
+        &self.worker
+    }
+
+    /// Takes one event of the link at `now`, a time that only moves forward.
+    pub fn on(&mut self, event: Event, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        match event {
+            Event::Connected => {
+                (self.watch)(AgentEvent::Connected);
+                self.say_present(link)?;
+                self.resend.at = now;
+                self.catch_up.again();
+            }
+            Event::Disconnected(reason) => (self.watch)(AgentEvent::Disconnected { reason }),
+            Event::Message { topic, payload } => self.message(&topic, &payload, link, now)?,
+        }
+        self.proceed(link, now)
+    }
+
+    /// Does one piece of work: an iteration of training, or what has become due.
+    pub fn work(&mut self, link: &mut dyn Link, now: impl Fn() -> Duration) -> Result<(), FleetError> {
+        if self.training.is_some()
+            && let Some(trained) = self.worker.step()?
+            && let Some(Training { task, since }) = self.training.take()
+        {
+            self.finish(&task, trained, now().saturating_sub(since), link, now())?;
+        }
+        self.proceed(link, now())
+    }
+
+    fn message(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        link: &mut dyn Link,
+        now: Duration,
+    ) -> Result<(), FleetError> {
+        let parsed = self.who.topics.parse(topic);
+        let dropped = |problem: String| AgentEvent::Dropped { topic: topic.to_owned(), problem };
+        let run = self.who.run;
+        match parsed {
+            Some(Topic::Round) => match Round::decode(payload) {
+                Ok(round) if round.run != run => self.state = State::OtherRun,
+                Ok(round) => self.announced(round, link, now)?,
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Task(_)) => match Task::decode(payload) {
+                Ok(task) if task.run == run => self.task = Some(task),
+                Ok(_) => {} // retained from another run
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Receipt(_)) => match Receipt::decode(payload) {
+                Ok(receipt) if receipt.run == run => self.receipt(&receipt)?,
+                Ok(_) => {}
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Offer(_) | Topic::Blob { .. }) => {
+                let steps = self.catch_up.take(&parsed, payload, &self.who, &mut self.watch, now);
+                match steps {
+                    Ok(Some(steps)) => self.catch_up.apply(steps, &mut self.worker, &mut self.watch)?,
+                    Ok(None) => {}
+                    Err(problem) => (self.watch)(dropped(problem)),
+                }
+            }
+            _ => (self.watch)(dropped("nothing is expected there".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn announced(&mut self, round: Round, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        let newer = self.round.as_ref().is_none_or(|r| r.round < round.round);
+        if newer && let Some(training) = self.training.take_if(|t| t.task.round < round.round) {
+            self.worker.abandon();
+            (self.watch)(AgentEvent::Abandoned { round: training.task.round });
+        }
+        self.outbox.forget_before(round.round);
+        self.catch_up.follow(&round, &mut self.worker, &mut self.watch)?;
+        // The coordinator may have been away: whatever is unanswered goes out now.
+        if newer {
+            self.resend = Resend { pause: self.who.resend, at: now };
+        }
+        self.round = Some(round);
+        self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)
+    }
+
+    fn receipt(&mut self, receipt: &Receipt) -> Result<(), FleetError> {
+        let verdict = match receipt.verdict {
+            Verdict::Accepted => "accepted".to_owned(),
+            Verdict::Duplicate => "duplicate".to_owned(),
+            Verdict::Refused(reason) => format!("refused: {reason:?}: {}", receipt.text),
+        };
+        if self.unanswered.remove(&receipt.round) {
+            self.outbox.remove(receipt.round)?;
+            (self.watch)(AgentEvent::Receipt { round: receipt.round, verdict });
+        }
+        Ok(())
+    }
+
+    /// Whatever the present knowledge allows: catch up, send again, begin training.
+    fn proceed(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)?;
+        if now >= self.tell_at {
+            self.tell_at = now + self.who.resend * TELL_AGAIN;
+            self.say_present(link)?;
+        }
+        if now >= self.resend.at && !self.unanswered.is_empty() {
+            self.send_pending(link, now)?;
+        }
+        let Some(round) = &self.round else { return Ok(()) };
+        let here = self.worker.round() == round.round && self.worker.digest() == round.base;
+        if here
+            && round.phase == Phase::Finished
+            && self.unanswered.is_empty()
+            && self.state != State::Finished
+        {
+            self.state = State::Finished;
+            let digest = round.base.to_string();
+            (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
+        }
+        let ours = |t: &&Task| t.round == round.round && t.base == round.base;
+        let Some(task) = self.task.as_ref().filter(ours) else { return Ok(()) };
+        let done = self.note.as_ref().is_some_and(|n| n.round >= task.round);
+        if here && round.phase == Phase::Collecting && !done && self.training.is_none() {
+            let task = task.clone();
+            self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))?;
+            (self.watch)(AgentEvent::Training { round: task.round, groups: task.groups.count });
+            self.training = Some(Training { task, since: now });
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        task: &Task,
+        trained: Trained,
+        took: Duration,
+        link: &mut dyn Link,
+        now: Duration,
+    ) -> Result<(), FleetError> {
+        let Trained { examples, tokens, loss, body, dense, memory, regions, planned, weights } = trained;
+        let update = Update {
+            run: self.who.run,
+            round: task.round,
+            number: task.number,
+            groups: task.groups,
+            base: task.base,
+            examples,
+            loss,
+            body,
+        };
+        let note = Note { run: self.who.run, round: task.round, memory };
+        // Durable before it is sent: after a power cut the same bytes go out, not a second training.
+        self.outbox.put(task.round, &pack(&update.encode(), &dense), &note.encode())?;
+        self.note = Some(note);
+        self.unanswered.insert(task.round);
+        let seconds = took.as_secs_f32();
+        (self.watch)(AgentEvent::Trained { round: task.round, loss, seconds });
+        self.resend = Resend { pause: self.who.resend, at: now };
+        self.send_pending(link, now)?;
+        let status = sprig_budget::process::status();
+        let (before, all) = (self.counted, link.traffic());
+        self.counted = all;
+        let report = Report {
+            run: self.who.run,
+            round: task.round,
+            budget: self.who.presence.budget,
+            planned,
+            peak: status.peak_rss.map_or(0, |b| b.0),
+            heap_peak: sprig_budget::alloc::peak().0,
+            weights,
+            seconds,
+            tokens,
+            up: all.up - before.up,
+            down: all.down - before.down,
+            regions,
+        };
+        send(link, &self.who.topics.report(&self.who.device), report.encode(), false)
+    }
+
+    fn send_pending(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        for (round, package) in self.outbox.pending()? {
+            let Some((message, dense)) = unpack(&package) else {
+                self.unanswered.remove(&round);
+                self.outbox.remove(round)?; // cannot happen to what we wrote; must not block what follows
+                continue;
+            };
+            if let Ok(Update { body: Body::Dense { digest, .. }, .. }) = Update::decode(message) {
+                for (n, chunk) in chunks(dense).enumerate() {
+                    send(link, &self.who.topics.up(&self.who.device, &digest, n as u32), chunk, false)?;
+                }
+            }
+            send(link, &self.who.topics.update(&self.who.device), message.to_vec(), false)?;
+            (self.watch)(AgentEvent::Sent { round, bytes: message.len() as u64 });
+        }
+        self.resend.at = now + self.resend.pause;
+        self.resend.pause = (self.resend.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+
+    fn say_present(&self, link: &mut dyn Link) -> Result<(), FleetError> {
+        let topic = self.who.topics.presence(&self.who.device);
+        send(link, &topic, self.who.presence.encode(), true)
+    }
+}
+
+/// Queues a message. A full queue is no failure: whatever matters is sent again until it is answered.
+fn send(link: &mut dyn Link, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), FleetError> {
+    match link.publish(topic, payload, retain) {
+        Err(LinkError::Busy { .. }) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
+
+use super::model::{Opened, open_data};
+use super::{Agent, AgentEvent, Identity, ModelWorker, State};
+use crate::error::FleetError;
+use crate::settings::{DeviceSettings, JobSettings, SettingsError};
+use sprig_engine::gguf::Mapped;
+use sprig_learn::base::Base;
+use sprig_transport::link::{Event, Link};
+use sprig_transport::messages::{DeviceId, Job, Presence};
+use sprig_transport::outbox::Outbox;
+use sprig_transport::topics::{Topic, Topics};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Most bytes of updates without a receipt.
+const OUTBOX_LIMIT: u64 = 64 << 20;
+
+/// How an agent's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody asked it to; nothing is lost.
+    Interrupted,
+    /// The run is over.
+    Finished,
+}
+
+/// What the agent is given.
+pub struct Surroundings<'a> {
+    /// Its configuration.
+    pub settings: &'a DeviceSettings,
+    /// The connection; its will says that we are gone.
+    pub link: &'a mut dyn Link,
+    /// What [`absent`] was given.
+    pub session: u64,
+    /// Whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Called once the memory for a run is planned, before it is taken: sets the guards.
+    pub guard: &'a dyn Fn(&sprig_budget::Plan) -> Result<(), FleetError>,
+}
+
+/// The last will: what the broker says for us when we are gone.
+pub fn absent(session: u64) -> Presence {
+    Presence {
+        online: false,
+        session,
+        board: String::new(),
+        software: String::new(),
+        budget: 0,
+        rate: 0.0,
+        tangents: 0,
+        examples: 0,
+    }
+}
+
+/// Takes part in whatever the fleet trains, until it is over or somebody says stop.
+pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<Ended, FleetError> {
+    let settings = around.settings;
+    let device = settings.fleet.device()?;
+    let topics = Topics::new(&settings.fleet.name).map_err(|e| FleetError::Peer(e.to_string()))?;
+    let state = &settings.agent.state;
+    std::fs::create_dir_all(state).map_err(|e| FleetError::io("make the folder", state, e))?;
+    let mut outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
+    let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
+    let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;
+    around.link.subscribe(&topics.job())?;
+    loop {
+        let Some(job) = next_job(around, &topics, watch)? else { return Ok(Ended::Interrupted) };
+        let settings_of_job = JobSettings::from_text(&job.settings)?;
+        if settings_of_job.model != found {
+            let (path, wanted) = (settings.model.path.clone(), settings_of_job.model);
+            return Err(FleetError::OtherModel { path, found, wanted });
+        }
+        watch(AgentEvent::Job { run: job.run.to_string() });
+        let ended = take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)?;
+        if let Some(ended) = ended {
+            let gone = Presence { online: false, ..absent(around.session) };
+            around.link.publish(&topics.presence(&device), gone.encode(), true)?;
+            return Ok(ended);
+        }
+    }
+}
+
+/// Waits for an announcement.
+fn next_job(
+    around: &mut Surroundings<'_>,
+    topics: &Topics,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<Job>, FleetError> {
+    while !(around.stop)() {
+        match around.link.next(GLANCE)? {
+            Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
+                match Job::decode(&payload) {
+                    Ok(job) => return Ok(Some(job)),
+                    Err(e) => watch(AgentEvent::Dropped { topic, problem: e.to_string() }),
+                }
+            }
+            Some(Event::Connected) => watch(AgentEvent::Connected),
+            Some(Event::Disconnected(reason)) => watch(AgentEvent::Disconnected { reason }),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// One run from its announcement to its end; `None` if another one takes its place.
+fn take_part(
+    around: &mut Surroundings<'_>,
+    device: &DeviceId,
+    topics: &Topics,
+    map: &Mapped,
+    job: &Job,
+    what: &JobSettings,
+    outbox: &mut Outbox,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<Ended>, FleetError> {
+    let settings = around.settings;
+    let base = Base::open(map)?;
+    let data = open_data(&base, &settings.data.train, &what.train)?;
+    let opened = Opened::plan(&base, &what.train, &data, settings)?;
+    let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
+    watch(AgentEvent::Planned { plan_bytes, budget_bytes });
+    (around.guard)(&opened.planned.plan)?;
+    let engine = base.engine(&opened.planned)?;
+    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
+    let rate = worker.measure()?;
+    let root = Path::new("/");
+    let here = match &settings.agent.board {
+        None => sprig_device::detect(root),
+        Some(name) => sprig_device::detect_as(root, name)
+            .map_err(|e| SettingsError::value("agent", "board", name, e.to_string()))?,
+    };
+    let who = Identity {
+        device: device.clone(),
+        topics: topics.clone(),
+        run: job.run,
+        presence: Presence {
+            online: true,
+            session: around.session,
+            board: here.board.name.clone(),
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            budget: budget_bytes,
+            rate,
+            tangents: opened.planned.tuning.cut.tangents.min(255) as u8,
+            examples: data.train.len() as u32,
+        },
+        resend: Duration::from_secs_f64(settings.agent.resend_seconds),
+    };
+    let began = Instant::now();
+    let mut agent = Agent::new(who, worker, outbox, watch)?;
+    agent.start(around.link)?;
+    loop {
+        if (around.stop)() {
+            return Ok(Some(Ended::Interrupted));
+        }
+        let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
+        while let Some(event) = around.link.next(wait)? {
+            if let Event::Message { topic, payload } = &event
+                && topics.parse(topic) == Some(Topic::Job)
+            {
+                if Job::decode(payload).is_ok_and(|other| other != *job) {
+                    // Announced while we worked: read it again from the broker, where it is retained.
+                    around.link.subscribe(&topics.job())?;
+                    return Ok(None);
+                }
+                continue;
+            }
+            agent.on(event, around.link, began.elapsed())?;
+            wait = Duration::ZERO;
+        }
+        sprig_budget::alloc::check()?;
+        agent.work(around.link, || began.elapsed())?;
+        match agent.state() {
+            State::Finished => return Ok(Some(Ended::Finished)),
+            State::OtherRun => {
+                around.link.subscribe(&topics.job())?;
+                return Ok(None);
+            }
+            State::Waiting | State::Busy => {}
+        }
+    }
+}
