@@ -6,8 +6,12 @@ use sprig_engine::adapter::AdapterError;
 use sprig_engine::gguf::GgufError;
 use sprig_engine::model::{GenerateError, ModelError};
 use sprig_engine::tokenizer::TokenizerError;
+use sprig_fleet::FleetError;
+use sprig_fleet::settings::SettingsError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
+use sprig_transport::link::{LinkError, Who};
+use sprig_transport::provision::ProvisionError;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
@@ -26,6 +30,8 @@ pub enum Exit {
     Budget = 4,
     /// Reading or writing failed.
     Io = 5,
+    /// The broker or a peer failed us.
+    Peer = 6,
     /// Interrupted after a clean checkpoint.
     Interrupted = 7,
     /// Our bug.
@@ -127,6 +133,27 @@ failures! {
         GenerateError::Batch(_) => Exit::BadFile,
         GenerateError::Budget(e) => budget(e),
     },
+    SettingsError => settings,
+    LinkError => link,
+    ProvisionError => |e| match e {
+        ProvisionError::Io { .. } => Exit::Io,
+        ProvisionError::Damaged { .. } => Exit::BadFile,
+        ProvisionError::Certificate(_) => Exit::Bug,
+        _ => Exit::Usage,
+    },
+    FleetError => |e| match e {
+        FleetError::Settings(e) => settings(e),
+        FleetError::Link(e) => link(e),
+        FleetError::Learn(LearnError::Budget(e)) | FleetError::Budget(e) => budget(e),
+        FleetError::Learn(LearnError::Data(e)) | FleetError::Data(e) => data(e),
+        FleetError::Learn(LearnError::File { source, .. }) => file_or_io(source.is_io()),
+        FleetError::Learn(LearnError::Io { .. }) => Exit::Io,
+        FleetError::Learn(_) => Exit::Usage,
+        FleetError::Model { .. } | FleetError::OtherModel { .. } => Exit::BadFile,
+        FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
+        FleetError::Peer(_) => Exit::Peer,
+        FleetError::Bug(_) => Exit::Bug,
+    },
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
 }
@@ -141,6 +168,22 @@ impl From<BudgetError> for Failure {
             }
             _ => Self::new(exit, error),
         }
+    }
+}
+
+fn settings(error: &SettingsError) -> Exit {
+    match error {
+        SettingsError::Io { .. } => Exit::Io,
+        SettingsError::TooLarge { .. } | SettingsError::Parse { .. } => Exit::BadFile,
+        SettingsError::Value { .. } => Exit::Usage,
+    }
+}
+
+fn link(error: &LinkError) -> Exit {
+    match error.who() {
+        Who::User => Exit::Usage,
+        Who::Broker | Who::Nobody => Exit::Peer,
+        Who::Program => Exit::Bug,
     }
 }
 

@@ -1,14 +1,31 @@
 //! The subcommands, one a file.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub mod agent;
+pub mod device;
 pub mod eval;
 pub mod infer;
 pub mod plan;
+pub mod provision;
 pub mod record;
 pub mod report;
 mod steplog;
 pub mod train;
 mod training;
 mod watch;
+
+/// A number that no other start of a program has.
+fn nonce() -> Result<u64, crate::exit::Failure> {
+    let mut bytes = [0; 8];
+    let random = Path::new("/dev/urandom");
+    File::open(random)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|e| crate::exit::Failure::io("read", random, e))?;
+    Ok(u64::from_le_bytes(bytes))
+}
 
 /// Lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {

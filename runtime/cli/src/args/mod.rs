@@ -1,5 +1,9 @@
 //! The command line. Scripts depend on these names.
 
+mod fleet;
+
+pub use fleet::*;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sprig_budget::Size;
 use std::ops::Range;
@@ -25,6 +29,12 @@ pub enum Command {
     Infer(InferArgs),
     /// Turn a run's record into one HTML page
     Report(ReportArgs),
+    /// Show which board this is and what it can hold
+    Device(DeviceArgs),
+    /// Take part in a fleet's training as one of its devices
+    Agent(AgentArgs),
+    /// Make certificates, broker settings and configurations for a fleet
+    Provision(ProvisionArgs),
 }
 
 /// Which model, and how much of the machine.

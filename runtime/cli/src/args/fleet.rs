@@ -1,0 +1,133 @@
+//! Command lines of a fleet.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Configuration of this device (device.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print one JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CoordinateArgs {
+    /// Configuration of the fleet (fleet.toml)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print one JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    #[command(subcommand)]
+    pub what: FleetCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FleetCommand {
+    /// The fleet now: devices, round, state
+    Status(FleetQuery),
+    /// Let the round under way end and begin no other
+    Pause(FleetQuery),
+    /// Go on after a pause
+    Resume(FleetQuery),
+    /// Every round so far
+    History(FleetQuery),
+    /// Write the adapter of a round as GGUF LoRA
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct FleetQuery {
+    /// Configuration of the fleet (fleet.toml): names the folder of its ledger
+    #[arg(long, value_name = "FILE", default_value = "fleet.toml")]
+    pub config: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub query: FleetQuery,
+    /// Which adapter, by its digest in the history or the beginning of it [default: the latest]
+    #[arg(long, value_name = "HEX")]
+    pub digest: Option<String>,
+    /// File to write (GGUF LoRA)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Devices
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub devices: u32,
+    /// Rounds
+    #[arg(long, value_name = "R", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: u32,
+    /// Broker to go through [default: an embedded one]
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// Train the real model of this fleet.toml, shared by all devices, instead of drawing scalars; needs --data
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub config: Option<PathBuf>,
+    /// Records that are dealt to the devices (JSONL), each label to few of them
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub data: Option<PathBuf>,
+    /// Skew of labels over devices: the parameter of a Dirichlet distribution, small for strong skew
+    #[arg(long, value_name = "A", default_value_t = 0.1)]
+    pub skew: f64,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProvisionArgs {
+    /// Folder to write; devices are added to an existing one
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Name of the fleet
+    #[arg(long, value_name = "NAME", default_value = "fleet")]
+    pub fleet: String,
+    /// Devices: a number (device-1, device-2, ...) or names, separated by commas
+    #[arg(long, value_name = "N|NAMES")]
+    pub devices: String,
+    /// Host name or address by which devices reach the broker; repeat for several [default: localhost]
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Port of the broker [default: 8883]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Days the certificates are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BrokerArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
+    pub listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Take it for this board instead of looking
+    #[arg(long, value_name = "NAME")]
+    pub board: Option<String>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}

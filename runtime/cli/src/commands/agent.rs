@@ -1,0 +1,75 @@
+//! `sprig agent`: one device of a fleet.
+
+use super::watch::set_guards;
+use crate::args::AgentArgs;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use sprig_fleet::agent::{self, AgentEvent, Ended, Surroundings, absent};
+use sprig_fleet::settings::DeviceSettings;
+use sprig_transport::link::Link;
+use sprig_transport::mqtt::connect;
+use sprig_transport::topics::Topics;
+
+pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen();
+    let output = Output::new(args.json);
+    let settings = DeviceSettings::read(&args.config)?;
+    let device = settings.fleet.device()?;
+    let topics = Topics::new(&settings.fleet.name).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let session = super::nonce()?;
+    let mut config = settings.fleet.link(&format!("sprig-{}-{device}", settings.fleet.name))?;
+    config.will = Some((topics.presence(&device), absent(session).encode()));
+    output.event(
+        serde_json::json!({ "event": "start", "device": device.as_str(), "broker": settings.fleet.broker }),
+        || Some(format!("{device}: connecting to {}", settings.fleet.broker)),
+    );
+    let mut link = Box::new(connect(&config)?);
+    let stop = || interrupt.raised();
+    let guard = |plan: &sprig_budget::Plan| {
+        set_guards(plan, None).map_err(|e| sprig_fleet::FleetError::Peer(e.to_string()))
+    };
+    let mut around =
+        Surroundings { settings: &settings, link: &mut *link, session, stop: &stop, guard: &guard };
+    let ended = agent::run(&mut around, &mut |event| {
+        let value = serde_json::to_value(&event).unwrap_or_default();
+        output.event(value, || line(&event));
+    });
+    let left = link.close(None);
+    let ended = ended?;
+    left?;
+    match ended {
+        Ended::Finished => Ok(Exit::Done),
+        Ended::Interrupted => {
+            output.event(serde_json::json!({ "event": "interrupted" }), || {
+                Some("interrupted; the same command goes on where the fleet is then".to_owned())
+            });
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// What people see of an event, if anything.
+fn line(event: &AgentEvent) -> Option<String> {
+    Some(match event {
+        AgentEvent::Connected => "connected".to_owned(),
+        AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
+        AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
+        AgentEvent::Planned { plan_bytes, budget_bytes } => {
+            format!("holds {} of {}", sprig_budget::Bytes(*plan_bytes), sprig_budget::Bytes(*budget_bytes))
+        }
+        AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
+        AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
+        AgentEvent::Training { round, groups } => format!("round {round}: training {groups} groups"),
+        AgentEvent::Trained { round, loss, seconds } => {
+            format!("round {round}: loss {loss:.3}, {seconds:.1} s")
+        }
+        AgentEvent::Abandoned { round } => format!("round {round}: ended without us"),
+        AgentEvent::Sent { round, bytes } => format!("round {round}: sent {bytes} bytes"),
+        AgentEvent::Receipt { round, verdict } => format!("round {round}: {verdict}"),
+        AgentEvent::Dropped { topic, problem } => format!("dropped a message on {topic}: {problem}"),
+        AgentEvent::Finished { rounds, digest } => {
+            format!("finished after {rounds} rounds, adapter {}", &digest[..digest.len().min(8)])
+        }
+    })
+}
