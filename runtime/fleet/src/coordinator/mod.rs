@@ -6,6 +6,8 @@ mod carousel;
 mod close;
 pub mod control;
 mod core;
+#[cfg(feature = "coordinator")]
+pub mod dashboard;
 mod error;
 mod event;
 mod handle;

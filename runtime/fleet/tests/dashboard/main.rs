@@ -1,0 +1,9 @@
+//! The dashboard from outside: over HTTP, and in a real browser.
+
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+mod browser;
+mod fake;
+mod follow;
+mod http;
+mod page;
