@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+use sprig_transport::link::{Event, Link, LinkConfig};
+use sprig_transport::mqtt::connect;
 use sprig_transport::provision::{Devices, Provisioned, Request, provision};
 use std::fs::{self, File};
 use std::io::Write;
@@ -226,6 +228,26 @@ fn packets_beyond_the_limit_are_refused() {
     fleet.publish("device-001", "update/device-001", &large);
     wait_until("the largest message", || ear.heard().contains(&large));
     assert!(!ear.heard().contains('y'), "a packet of 64 KiB came through");
+}
+
+#[test]
+fn our_own_link_takes_these_certificates() {
+    let fleet = Fleet::new();
+    let link = |who: &str| {
+        let (folder, stem) = fleet.identity(who);
+        let identity = Some((folder.join(format!("{stem}.crt")), folder.join(format!("{stem}.key"))));
+        // The address is certified as well as the name.
+        let url = format!("mqtts://127.0.0.1:{}", fleet.port);
+        connect(&LinkConfig { ca: Some(folder.join("ca.crt")), identity, ..LinkConfig::new(&url, who) })
+            .unwrap()
+    };
+    let mut coordinator = link("coordinator");
+    coordinator.subscribe("sprig/1/kitchen/update/+").unwrap();
+    wait_until("the coordinator", || matches!(coordinator.next(PATIENCE).unwrap(), Some(Event::Connected)));
+    let mut device = link("device-001");
+    device.publish("sprig/1/kitchen/update/device-001", b"own".to_vec(), false).unwrap();
+    let heard = coordinator.next(PATIENCE).unwrap();
+    assert!(matches!(&heard, Some(Event::Message { payload, .. }) if payload == b"own"), "{heard:?}");
 }
 
 #[test]
