@@ -1,6 +1,8 @@
 //! How a fleet talks: messages, topics, MQTT sessions, a durable outbox and chunked blobs. Knows no machine learning.
 
 pub mod blob;
+#[cfg(feature = "broker")]
+pub mod broker;
 pub mod faults;
 pub mod link;
 pub mod memory;

@@ -1,10 +1,10 @@
 //! A broker in this process, for simulation and tests: retained messages, wills, filters; and outages at will.
 
-mod hub;
+pub(crate) mod hub;
 
 use crate::link::{Event, Farewell, Link, LinkError, Traffic};
 use crate::rules;
-use hub::{Client, Inner};
+use hub::{Client, Inner, Will};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ impl Hub {
     /// A session, connected at once (unless the hub is stopped). One of the same name that stands is ended, its
     /// will published.
     pub fn link(&self, id: &str, will: Option<Farewell>) -> HubLink {
-        let client = lock(&self.0).join(id, will);
+        let client = lock(&self.0).join(id, will.map(|message| Will { message, retain: true }));
         HubLink { hub: self.clone(), id: id.to_owned(), client, up: 0 }
     }
 
@@ -109,7 +109,7 @@ impl Drop for HubLink {
 }
 
 /// A poisoned lock only means that another test thread panicked: every change here is complete before it can.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

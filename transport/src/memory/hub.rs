@@ -6,12 +6,13 @@ use crate::rules;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// What a waiting message costs besides its topic and payload.
 const OVERHEAD: usize = 64;
 
 #[derive(Default)]
-pub(super) struct Inner {
+pub(crate) struct Inner {
     stopped: bool,
     sessions: HashMap<String, Session>,
     /// Sessions by filter. Those without wildcard are found by the topic itself: with thousands of clients, each
@@ -22,20 +23,29 @@ pub(super) struct Inner {
     dropped: u64,
 }
 
+/// What is published for a session that ends without farewell.
+#[derive(Clone)]
+pub(crate) struct Will {
+    pub(crate) message: Farewell,
+    pub(crate) retain: bool,
+}
+
 struct Session {
     client: Arc<Client>,
-    will: Option<Farewell>,
+    will: Option<Will>,
     filters: Vec<String>,
     /// Published during an outage.
     queue: Vec<(String, Vec<u8>, bool)>,
     queued: usize,
 }
 
-/// The end of a session that a link holds.
+/// The end of a session that a link, or a connection, holds.
 #[derive(Default)]
-pub(super) struct Client {
+pub(crate) struct Client {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
+    /// The same for tasks.
+    stirred: Notify,
 }
 
 #[derive(Default)]
@@ -47,13 +57,18 @@ struct Inbox {
 }
 
 /// A message is shared by all who wait for it.
-enum Waiting {
+pub(crate) enum Waiting {
     Event(Event),
-    Message(Arc<str>, Arc<[u8]>),
+    Message {
+        topic: Arc<str>,
+        payload: Arc<[u8]>,
+        /// It was there before the subscription.
+        retained: bool,
+    },
 }
 
 impl Inner {
-    pub(super) fn join(&mut self, id: &str, will: Option<Farewell>) -> Arc<Client> {
+    pub(crate) fn join(&mut self, id: &str, will: Option<Will>) -> Arc<Client> {
         if let Some(old) = self.sessions.get(id).map(|session| session.client.clone()) {
             self.leave(id, &old, true);
         }
@@ -67,7 +82,7 @@ impl Inner {
         client
     }
 
-    pub(super) fn leave(&mut self, id: &str, client: &Arc<Client>, mourn: bool) {
+    pub(crate) fn leave(&mut self, id: &str, client: &Arc<Client>, mourn: bool) {
         client.close();
         if self.session(id, client).is_err() {
             return;
@@ -83,7 +98,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         id: &str,
         client: &Arc<Client>,
@@ -104,7 +119,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn unsubscribe(
+    pub(crate) fn unsubscribe(
         &mut self,
         id: &str,
         client: &Arc<Client>,
@@ -118,7 +133,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &mut self,
         id: &str,
         client: &Arc<Client>,
@@ -142,14 +157,14 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
         for session in self.sessions.values() {
             session.client.lose("the hub was stopped");
         }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.stopped = false;
         let mut queues = Vec::new();
         for session in self.sessions.values_mut() {
@@ -164,7 +179,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn cut(&mut self, id: &str) {
+    pub(crate) fn cut(&mut self, id: &str) {
         let Some(session) = self.sessions.get(id) else { return };
         session.client.lose("the connection was cut");
         self.mourn(session.will.clone());
@@ -173,15 +188,15 @@ impl Inner {
         }
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.retained.clear();
     }
 
-    pub(super) fn retained(&self, topic: &str) -> Option<Vec<u8>> {
+    pub(crate) fn retained(&self, topic: &str) -> Option<Vec<u8>> {
         self.retained.get(topic).map(|payload| payload.to_vec())
     }
 
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 
@@ -193,9 +208,9 @@ impl Inner {
         }
     }
 
-    fn mourn(&mut self, will: Option<Farewell>) {
-        if let Some((topic, payload)) = will {
-            self.deliver(&topic, payload.into(), true);
+    fn mourn(&mut self, will: Option<Will>) {
+        if let Some(Will { message: (topic, payload), retain }) = will {
+            self.deliver(&topic, payload.into(), retain);
         }
     }
 
@@ -208,11 +223,11 @@ impl Inner {
 
     fn recall(&self, client: &Client, filter: &str) {
         for (topic, payload) in self.retained.iter().filter(|(topic, _)| rules::matches(filter, topic)) {
-            client.offer(&topic.as_str().into(), payload);
+            client.offer(&topic.as_str().into(), payload, true);
         }
     }
 
-    fn deliver(&mut self, topic: &str, payload: Arc<[u8]>, retain: bool) {
+    pub(crate) fn deliver(&mut self, topic: &str, payload: Arc<[u8]>, retain: bool) {
         if retain && payload.is_empty() {
             self.retained.remove(topic);
         } else if retain {
@@ -225,24 +240,22 @@ impl Inner {
         clients.sort_unstable_by_key(|client| Arc::as_ptr(client));
         clients.dedup_by_key(|client| Arc::as_ptr(client));
         let topic = topic.into();
-        self.dropped += clients.iter().map(|client| u64::from(!client.offer(&topic, &payload))).sum::<u64>();
+        self.dropped +=
+            clients.iter().map(|client| u64::from(!client.offer(&topic, &payload, false))).sum::<u64>();
     }
 }
 
 impl Client {
-    pub(super) fn take(&self, until: Instant) -> Result<Option<Event>, LinkError> {
+    pub(crate) fn take(&self, until: Instant) -> Result<Option<Event>, LinkError> {
         let mut inbox = lock(&self.inbox);
         loop {
-            match inbox.waiting.pop_front() {
+            match inbox.pop()? {
                 Some(Waiting::Event(event)) => return Ok(Some(event)),
-                Some(Waiting::Message(topic, payload)) => {
-                    inbox.bytes -= size(&topic, &payload);
-                    inbox.down += rules::packet_bytes(&topic, &payload);
+                Some(Waiting::Message { topic, payload, .. }) => {
                     drop(inbox);
                     let (topic, payload) = (topic.to_string(), payload.to_vec());
                     return Ok(Some(Event::Message { topic, payload }));
                 }
-                None if inbox.closed => return Err(closed()),
                 None => {}
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -254,24 +267,37 @@ impl Client {
         }
     }
 
-    pub(super) fn down(&self) -> u64 {
+    /// The same without waiting.
+    #[cfg(feature = "broker")]
+    pub(crate) fn pop(&self) -> Result<Option<Waiting>, LinkError> {
+        lock(&self.inbox).pop()
+    }
+
+    /// Until something may wait.
+    #[cfg(feature = "broker")]
+    pub(crate) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    pub(crate) fn down(&self) -> u64 {
         lock(&self.inbox).down
     }
 
     fn tell(&self, event: Event) {
         lock(&self.inbox).waiting.push_back(Waiting::Event(event));
-        self.arrived.notify_one();
+        self.stir();
     }
 
-    fn offer(&self, topic: &Arc<str>, payload: &Arc<[u8]>) -> bool {
+    fn offer(&self, topic: &Arc<str>, payload: &Arc<[u8]>, retained: bool) -> bool {
         let mut inbox = lock(&self.inbox);
         let bytes = inbox.bytes + size(topic, payload);
         if bytes > INBOX_BYTES {
             return false;
         }
         inbox.bytes = bytes;
-        inbox.waiting.push_back(Waiting::Message(topic.clone(), payload.clone()));
-        self.arrived.notify_one();
+        let (topic, payload) = (topic.clone(), payload.clone());
+        inbox.waiting.push_back(Waiting::Message { topic, payload, retained });
+        self.stir();
         true
     }
 
@@ -281,12 +307,33 @@ impl Client {
         inbox.waiting.clear();
         inbox.bytes = 0;
         inbox.waiting.push_back(Waiting::Event(Event::Disconnected(why.to_owned())));
-        self.arrived.notify_one();
+        self.stir();
     }
 
     fn close(&self) {
         lock(&self.inbox).closed = true;
+        self.stir();
+    }
+
+    fn stir(&self) {
         self.arrived.notify_one();
+        self.stirred.notify_one();
+    }
+}
+
+impl Inbox {
+    /// What waits first; an error once the session is over and nothing waits.
+    fn pop(&mut self) -> Result<Option<Waiting>, LinkError> {
+        let next = self.waiting.pop_front();
+        match &next {
+            Some(Waiting::Message { topic, payload, .. }) => {
+                self.bytes -= size(topic, payload);
+                self.down += rules::packet_bytes(topic, payload);
+            }
+            None if self.closed => return Err(closed()),
+            _ => {}
+        }
+        Ok(next)
     }
 }
 

@@ -7,11 +7,27 @@ mod sessions;
 mod tls;
 
 use broker::{Mosquitto, program};
-use sessions::{LONG, SHORT, config, connected, message, next, refusal, wait_for};
-use sprig_transport::link::{Event, Link, LinkError, MAX_PAYLOAD, Who};
+use sessions::{LONG, SHORT, config, connected, message, next, wait_for};
+use sprig_transport::link::{Event, Link, LinkConfig, LinkError, MAX_PAYLOAD, Who};
 use sprig_transport::mqtt::connect;
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
+
+/// The error that connecting ends with.
+fn refusal(config: &LinkConfig) -> LinkError {
+    let mut link = connect(config).unwrap();
+    let until = Instant::now() + LONG;
+    while Instant::now() < until {
+        match link.next(SHORT) {
+            Err(error) => return error,
+            Ok(Some(Event::Connected)) => panic!("let in"),
+            Ok(Some(event)) => println!("{event:?}"),
+            Ok(None) => {}
+        }
+    }
+    panic!("no error within 30 s");
+}
 
 #[test]
 fn messages_reach_subscribers() {
@@ -211,7 +227,7 @@ fn closing_without_a_broker_ends_in_time() {
     let broker = Mosquitto::prepared(|_| String::new());
     let mut config = config(&broker.url(), "pi");
     config.patience = SHORT;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let mut link = connect(&config).unwrap();
     link.publish("t", vec![1], false).unwrap();
     assert!(matches!(Box::new(link).close(None), Err(LinkError::Busy { .. })));

@@ -1,7 +1,8 @@
 //! TLS with mosquitto: the right certificates, and each way they can be wrong.
 
 use super::broker::Mosquitto;
-use super::sessions::{config, connected, refusal};
+use super::refusal;
+use super::sessions::{config, connected};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use sprig_transport::link::{LinkConfig, LinkError, Who};
 use std::fs;

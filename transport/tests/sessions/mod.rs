@@ -55,21 +55,6 @@ pub fn wait_for(link: &mut impl Link, wanted: impl Fn(&Event) -> bool) {
     panic!("it did not come within 30 s, but {seen:?}");
 }
 
-/// The error that connecting ends with.
-pub fn refusal(config: &LinkConfig) -> LinkError {
-    let mut link = connect(config).unwrap();
-    let until = Instant::now() + LONG;
-    while Instant::now() < until {
-        match link.next(SHORT) {
-            Err(error) => return error,
-            Ok(Some(Event::Connected)) => panic!("let in"),
-            Ok(Some(event)) => println!("{event:?}"),
-            Ok(None) => {}
-        }
-    }
-    panic!("no error within 30 s");
-}
-
 pub fn messages_reach_subscribers(url: &str) {
     let mut a = connected(&config(url, "a"));
     let mut b = connect(&config(url, "b")).unwrap();
