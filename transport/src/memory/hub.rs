@@ -63,6 +63,7 @@ pub(crate) enum Waiting {
         topic: Arc<str>,
         payload: Arc<[u8]>,
         /// It was there before the subscription.
+        #[cfg_attr(not(feature = "broker"), allow(dead_code))]
         retained: bool,
     },
 }
