@@ -61,6 +61,21 @@ struct Light {
     spoke: f32,
 }
 
+impl Counts {
+    /// The sum of two.
+    pub fn plus(&self, other: &Counts) -> Counts {
+        Counts {
+            tasks: self.tasks + other.tasks,
+            updates: self.updates + other.updates,
+            accepted: self.accepted + other.accepted,
+            duplicates: self.duplicates + other.duplicates,
+            refused: self.refused + other.refused,
+            sent: self.sent + other.sent,
+            received: self.received + other.received,
+        }
+    }
+}
+
 impl<L: Link> Swarm<L> {
     /// Devices `sim-<first>` and on, on `link`. What has no answer after `resend` is sent again; with `reports` each
     /// device reports its memory every round.
