@@ -118,7 +118,11 @@ impl<'d> LocalRound<'d> {
         let lists =
             rules.batch * size_of::<usize>() + rules.scalar_count(rules.examples()) * size_of::<f32>();
         let scalars = Scalars::bytes(rules.batch, rules.forward.tangents);
-        Path::heap_bytes(rules, layout.len()) + layout.part_bytes() + Bytes(lists as u64 + scalars)
+        let path = match rules.exchange {
+            Exchange::PerIteration => Bytes::ZERO,
+            Exchange::PerEpoch { .. } => Path::heap_bytes(rules, layout.len()),
+        };
+        path + layout.part_bytes() + Bytes(lists as u64 + scalars)
     }
 
     /// Iterations of the round, and how many of them are done.
