@@ -7,10 +7,14 @@ use sprig_engine::gguf::GgufError;
 use sprig_engine::model::{GenerateError, ModelError};
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_fleet::FleetError;
+#[cfg(feature = "coordinator")]
+use sprig_fleet::coordinator::dashboard::DashboardError;
+use sprig_fleet::coordinator::{CoordinatorError, LedgerError};
 use sprig_fleet::settings::SettingsError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
 use sprig_transport::link::{LinkError, Who};
+#[cfg(feature = "coordinator")]
 use sprig_transport::provision::ProvisionError;
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -135,12 +139,7 @@ failures! {
     },
     SettingsError => settings,
     LinkError => link,
-    ProvisionError => |e| match e {
-        ProvisionError::Io { .. } => Exit::Io,
-        ProvisionError::Damaged { .. } => Exit::BadFile,
-        ProvisionError::Certificate(_) => Exit::Bug,
-        _ => Exit::Usage,
-    },
+    CoordinatorError => coordinator,
     FleetError => |e| match e {
         FleetError::Settings(e) => settings(e),
         FleetError::Link(e) => link(e),
@@ -149,6 +148,7 @@ failures! {
         FleetError::Learn(LearnError::File { source, .. }) => file_or_io(source.is_io()),
         FleetError::Learn(LearnError::Io { .. }) => Exit::Io,
         FleetError::Learn(_) => Exit::Usage,
+        FleetError::Coordinator(e) => coordinator(e),
         FleetError::Model { .. } | FleetError::OtherModel { .. } => Exit::BadFile,
         FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
         FleetError::Peer(_) => Exit::Peer,
@@ -185,6 +185,36 @@ fn link(error: &LinkError) -> Exit {
         Who::Broker | Who::Nobody => Exit::Peer,
         Who::Program => Exit::Bug,
     }
+}
+
+fn coordinator(error: &CoordinatorError) -> Exit {
+    match error {
+        CoordinatorError::Ledger(e) => match e {
+            LedgerError::Damaged { .. } | LedgerError::Format { .. } => Exit::BadFile,
+            LedgerError::Foreign { .. } | LedgerError::None { .. } | LedgerError::Adapter { .. } => {
+                Exit::Usage
+            }
+            _ => Exit::Io,
+        },
+        CoordinatorError::Learn(_) | CoordinatorError::Name(_) => Exit::Usage,
+        CoordinatorError::Link(e) => link(e),
+        CoordinatorError::NotRunning { .. } => Exit::Peer,
+        CoordinatorError::Io { .. } => Exit::Io,
+    }
+}
+
+#[cfg(feature = "coordinator")]
+failures! {
+    ProvisionError => |e| match e {
+        ProvisionError::Io { .. } => Exit::Io,
+        ProvisionError::Damaged { .. } => Exit::BadFile,
+        ProvisionError::Certificate(_) => Exit::Bug,
+        _ => Exit::Usage,
+    },
+    DashboardError => |e| match e {
+        DashboardError::BeyondLoopback { .. } => Exit::Usage,
+        _ => Exit::Io,
+    },
 }
 
 fn data(error: &DataError) -> Exit {

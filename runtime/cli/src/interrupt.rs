@@ -19,6 +19,12 @@ impl Interrupt {
         Self(flag)
     }
 
+    /// Set once somebody asked the run to stop.
+    #[cfg(feature = "coordinator")]
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether to stop.
     pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)

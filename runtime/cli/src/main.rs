@@ -51,6 +51,15 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
         Command::Agent(args) => commands::agent::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Coordinate(args) => commands::coordinate::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Fleet(args) => commands::fleet::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Simulate(args) => commands::simulate::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Broker(args) => commands::broker::run(args),
+        #[cfg(feature = "coordinator")]
         Command::Provision(args) => commands::provision::run(args),
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in a fleet, by who must act.
 
+use crate::coordinator::CoordinatorError;
 use crate::settings::SettingsError;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::SpecError;
@@ -32,6 +33,9 @@ pub enum FleetError {
     /// Over budget.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// The coordinator's state.
+    #[error(transparent)]
+    Coordinator(#[from] CoordinatorError),
     /// The model file.
     #[error("{}: {source}", path.display())]
     Model {

@@ -1,5 +1,6 @@
 //! Held-out evaluation on the coordinator. The model lives in a thread of its own, so that rounds go on meanwhile.
 
+use crate::coordinator::{Judge, Judgement};
 use crate::error::FleetError;
 use crate::settings::{FleetSettings, Train};
 use sprig_budget::{Bytes, Plan};
@@ -44,11 +45,13 @@ impl ModelJudge {
         let plan = opened.recv().map_err(|_| gone())??;
         Ok((Self { values, found, thread: Some(thread) }, plan))
     }
+}
 
-    /// Loss and accuracy of the adapter whose trainable numbers are `values`.
-    pub fn judge(&mut self, values: &[f32]) -> Result<Evaluation, FleetError> {
+impl Judge for ModelJudge {
+    fn judge(&mut self, values: &[f32]) -> Result<Judgement, Box<dyn std::error::Error + Send + Sync>> {
         self.values.send(values.to_vec()).map_err(|_| gone())?;
-        self.found.recv().map_err(|_| gone())?
+        let Evaluation { n, loss, accuracy, .. } = self.found.recv().map_err(|_| gone())??;
+        Ok(Judgement { loss, accuracy: Some(accuracy), n: n.try_into().unwrap_or(u32::MAX) })
     }
 }
 

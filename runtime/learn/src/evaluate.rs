@@ -51,10 +51,16 @@ pub fn evaluate(
 
 /// Share and its 95 % Wilson score interval.
 pub fn wilson(hits: u64, n: u64) -> (f64, [f64; 2]) {
-    let (p, n, z) = (hits as f64 / n as f64, n as f64, 1.959_963_984_540_054_f64);
+    let share = hits as f64 / n as f64;
+    (share, interval(share, n))
+}
+
+/// 95 % Wilson score interval of a share of `n`.
+pub fn interval(share: f64, n: u64) -> [f64; 2] {
+    let (p, n, z) = (share, n as f64, 1.959_963_984_540_054_f64);
     let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    (p, [(centre - half).max(0.0), (centre + half).min(1.0)])
+    [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
 #[cfg(test)]

@@ -76,15 +76,9 @@ pub struct SimulateArgs {
     /// Broker to go through [default: an embedded one]
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
-    /// Train the real model of this fleet.toml, shared by all devices, instead of drawing scalars; needs --data
-    #[arg(long, value_name = "FILE", requires = "data")]
-    pub config: Option<PathBuf>,
-    /// Records that are dealt to the devices (JSONL), each label to few of them
-    #[arg(long, value_name = "FILE", requires = "config")]
-    pub data: Option<PathBuf>,
-    /// Skew of labels over devices: the parameter of a Dirichlet distribution, small for strong skew
-    #[arg(long, value_name = "A", default_value_t = 0.1)]
-    pub skew: f64,
+    /// Be the coordinator of a load, with its ledger in this folder
+    #[arg(long, value_name = "DIR", hide = true, requires = "broker")]
+    pub coordinator_state: Option<PathBuf>,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

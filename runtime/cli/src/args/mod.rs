@@ -33,6 +33,19 @@ pub enum Command {
     Device(DeviceArgs),
     /// Take part in a fleet's training as one of its devices
     Agent(AgentArgs),
+    /// Run a fleet's training
+    #[cfg(feature = "coordinator")]
+    Coordinate(CoordinateArgs),
+    /// Look at a fleet's training, pause it, or take an adapter out of it
+    #[cfg(feature = "coordinator")]
+    Fleet(FleetArgs),
+    /// Load a coordinator and a broker with many light devices
+    #[cfg(feature = "coordinator")]
+    Simulate(SimulateArgs),
+    /// Run a small broker, to try a fleet on one machine
+    #[cfg(feature = "coordinator")]
+    Broker(BrokerArgs),
+    #[cfg(feature = "coordinator")]
     /// Make certificates, broker settings and configurations for a fleet
     Provision(ProvisionArgs),
 }

@@ -5,13 +5,24 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod agent;
+#[cfg(feature = "coordinator")]
+pub mod broker;
+#[cfg(feature = "coordinator")]
+pub mod coordinate;
 pub mod device;
 pub mod eval;
+#[cfg(feature = "coordinator")]
+mod export;
+#[cfg(feature = "coordinator")]
+pub mod fleet;
 pub mod infer;
 pub mod plan;
+#[cfg(feature = "coordinator")]
 pub mod provision;
 pub mod record;
 pub mod report;
+#[cfg(feature = "coordinator")]
+pub mod simulate;
 mod steplog;
 pub mod train;
 mod training;

@@ -2,7 +2,7 @@
 
 use super::{Trained, Worker};
 use crate::error::FleetError;
-use crate::settings::{DeviceSettings, Payload, Train};
+use crate::settings::{DeviceSettings, Train, Upload};
 use sprig_budget::{Bytes, Kind, Plan, process};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::tokenizer::Tokenizer;
@@ -31,7 +31,7 @@ pub struct Opened {
     /// What it takes.
     pub planned: Planned,
     layout: Layout,
-    up: Payload,
+    up: Upload,
 }
 
 impl Opened {
@@ -83,7 +83,7 @@ pub struct ModelWorker<'m> {
     guard: Guard,
     local: Option<LocalRound<'m>>,
     cut: Cut,
-    up: Payload,
+    up: Upload,
     plan: &'m Plan,
 }
 
@@ -205,12 +205,7 @@ impl Worker for ModelWorker<'_> {
             return Ok(None);
         }
         let Some(update) = self.local.take().map(LocalRound::finish) else { return Ok(None) };
-        let dense = match self.up {
-            Payload::Weights => true,
-            Payload::Scalars => false,
-            Payload::Auto => update.weights.len() < update.scalars.len(),
-        };
-        let (body, dense) = match dense && !update.weights.is_empty() {
+        let (body, dense) = match self.up == Upload::Weights && !update.weights.is_empty() {
             true => {
                 let bytes: Vec<u8> = update.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
                 (Body::Dense { digest: Digest::of(&bytes), bytes: bytes.len() as u32 }, bytes)

@@ -7,11 +7,14 @@ mod train;
 
 pub use connection::Connection;
 pub use job::JobSettings;
-pub use train::{Mode, Payload, Server, Train};
+pub use train::{Mode, Server, Train, Upload};
 
+use crate::coordinator::{Downlink, Options};
 use serde::Deserialize;
 use sprig_budget::{Bytes, Size, process};
+use sprig_transport::messages::RunId;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Largest configuration file, bytes.
@@ -113,8 +116,10 @@ pub struct Rounds {
     pub deadline_seconds: f64,
     /// Deadlines a round may pass without a quorum.
     pub attempts: u8,
-    /// Rounds between evaluations on held-out data; 0 for none but the first and the last.
+    /// Rounds between evaluations on held-out data; 0 for the first and the last alone.
     pub evaluate_every: u32,
+    /// What carries a round's result to the devices: `scalars`, `weights`, or `auto` for the fewer bytes.
+    pub down: Downlink,
 }
 
 impl Default for Rounds {
@@ -127,6 +132,7 @@ impl Default for Rounds {
             deadline_seconds: 300.0,
             attempts: 3,
             evaluate_every: 10,
+            down: Downlink::Auto,
         }
     }
 }
@@ -139,15 +145,26 @@ pub struct CoordinatorSettings {
     pub state: PathBuf,
     /// Address of the dashboard; none if absent.
     pub dashboard: Option<String>,
+    /// Allows other machines to look at the dashboard: it has no password.
+    pub dashboard_beyond_loopback: bool,
     /// Held-out records, evaluated every few rounds.
     pub eval_data: Option<PathBuf>,
     /// Where the finished adapter goes (GGUF LoRA).
     pub adapter: Option<PathBuf>,
+    /// Where the dashboard's page goes when the run is over, as it stands then.
+    pub page: Option<PathBuf>,
 }
 
 impl Default for CoordinatorSettings {
     fn default() -> Self {
-        Self { state: PathBuf::from("state"), dashboard: None, eval_data: None, adapter: None }
+        Self {
+            state: PathBuf::from("state"),
+            dashboard: None,
+            dashboard_beyond_loopback: false,
+            eval_data: None,
+            adapter: None,
+            page: None,
+        }
     }
 }
 
@@ -213,8 +230,30 @@ impl FleetSettings {
         join(&folder, &mut s.coordinator.state);
         s.coordinator.eval_data.iter_mut().for_each(|p| join(&folder, p));
         s.coordinator.adapter.iter_mut().for_each(|p| join(&folder, p));
+        s.coordinator.page.iter_mut().for_each(|p| join(&folder, p));
         s.check().map_err(|e| named(path, e))?;
         Ok(s)
+    }
+
+    /// What the coordinator is told; `run` names the run if one begins.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`], naming the setting.
+    pub fn options(&self, job: &JobSettings, run: RunId) -> Result<Options, SettingsError> {
+        let (r, rules) = (&self.rounds, self.train.rules()?);
+        let state = self.coordinator.state.clone();
+        Ok(Options {
+            min_devices: r.min_devices,
+            quorum: r.quorum,
+            deadline: Duration::from_secs_f64(r.deadline_seconds),
+            attempts: r.attempts,
+            dealing: self.train.dealing()?,
+            sync: r.down,
+            evaluate_every: if r.evaluate_every == 0 { u32::MAX } else { r.evaluate_every },
+            dense: self.train.up == Upload::Weights,
+            seed: self.train.seed,
+            ..Options::new(&self.fleet.name, run, job.to_text(), state, r.count, r.devices, rules)
+        })
     }
 
     fn check(&self) -> Result<(), SettingsError> {

@@ -22,16 +22,14 @@ pub enum Mode {
     PerEpoch,
 }
 
-/// How results travel.
+/// What devices send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Payload {
-    /// Scalars, or weights where those are fewer bytes.
+pub enum Upload {
+    /// Scalars, which everybody replays.
     #[default]
-    Auto,
-    /// Scalars, replayed by everybody.
     Scalars,
-    /// Weights.
+    /// The weights of their share; per epoch only.
     Weights,
 }
 
@@ -90,10 +88,8 @@ pub struct Train {
     pub server: Server,
     /// How groups are dealt to devices: `contiguous`, `cyclic` or `device-aware`.
     pub dealing: String,
-    /// What devices send up.
-    pub up: Payload,
-    /// What devices get down.
-    pub down: Payload,
+    /// What devices send.
+    pub up: Upload,
 }
 
 /// The server's optimiser (spec 3.3).
@@ -138,8 +134,7 @@ impl Default for Train {
             lr: 1.0,
             server: Server::default(),
             dealing: "contiguous".to_owned(),
-            up: Payload::Auto,
-            down: Payload::Auto,
+            up: Upload::Scalars,
         }
     }
 }
@@ -177,6 +172,13 @@ impl Train {
         if self.task()? == Task::Label && self.labels.len() < 2 {
             let remedy = "name all labels of the fleet: a single device need not have each";
             return Err(wrong("labels", format_args!("{:?}", self.labels), remedy));
+        }
+        if self.up == Upload::Weights && self.mode == Mode::PerIteration {
+            return Err(wrong(
+                "up",
+                "\"weights\"",
+                "use mode = \"per-epoch\": an iteration has scalars alone",
+            ));
         }
         self.kind()?;
         self.modules()?;

@@ -47,6 +47,11 @@ impl Listen {
     }
 }
 
+/// The page as a file: shows `view` and asks nobody.
+pub fn still(view: &FleetView) -> String {
+    page::still(view)
+}
+
 /// Why the page is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum DashboardError {

@@ -1,5 +1,6 @@
 //! The page: its parts put together once, and the policy that lets nothing else in.
 
+use crate::coordinator::FleetView;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -20,6 +21,14 @@ pub(super) static HTML: LazyLock<String> = LazyLock::new(|| {
         .replace("<style></style>", &format!("<style>{STYLE}</style>"))
         .replace("<script></script>", &format!("<script>{SCRIPT}</script>"))
 });
+
+/// The document with `view` in it: shows that and asks nobody.
+pub(super) fn still(view: &FleetView) -> String {
+    // Plain numbers and texts always have a form in JSON; without `<` nothing in it ends the element.
+    let json = serde_json::to_string(view).unwrap_or_default().replace('<', "\\u003c");
+    let kept = format!("<script type=\"application/json\" id=\"kept\">{json}</script>\n<script>");
+    HTML.replacen("<script>", &kept, 1)
+}
 
 /// The content security policy: this style, this script, events of this server, and nothing else.
 pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {

@@ -38,13 +38,19 @@ function drawRounds(history) {
   say(more, all ? `Show the last ${FEW}` : `Show all ${count(history.length)}`);
 }
 
-// The stream; the browser connects again by itself.
-const stream = new EventSource('events');
+// The stream; the browser connects again by itself. A page that was kept brings its view along.
 function link(kind, text) {
   $('link').className = `link ${kind}`;
   say($('link'), text);
 }
-stream.addEventListener('view', event => { link('live', 'live'); take(JSON.parse(event.data), true); });
-stream.addEventListener('patch', event => { link('live', 'live'); take(JSON.parse(event.data), false); });
-stream.onopen = () => link('live', fleet ? 'live' : 'waiting for the coordinator');
-stream.onerror = () => link('lost', stream.readyState === 2 ? 'disconnected; reload the page' : 'connection lost, trying again');
+const kept = $('kept');
+if (kept) {
+  link('', 'as it was kept');
+  take(JSON.parse(kept.textContent), true);
+} else {
+  const stream = new EventSource('events');
+  stream.addEventListener('view', event => { link('live', 'live'); take(JSON.parse(event.data), true); });
+  stream.addEventListener('patch', event => { link('live', 'live'); take(JSON.parse(event.data), false); });
+  stream.onopen = () => link('live', fleet ? 'live' : 'waiting for the coordinator');
+  stream.onerror = () => link('lost', stream.readyState === 2 ? 'disconnected; reload the page' : 'connection lost, trying again');
+}

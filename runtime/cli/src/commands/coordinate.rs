@@ -1,0 +1,171 @@
+//! `sprig coordinate`: a fleet's training, from its settings to its adapter.
+
+use super::{export, nonce};
+use crate::args::CoordinateArgs;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use serde_json::{Value, json};
+use sprig_engine::gguf::Mapped;
+use sprig_fleet::ModelJudge;
+use sprig_fleet::coordinator::dashboard::{Dashboard, Listen, still};
+use sprig_fleet::coordinator::{Coordinator, FleetView, Judge, Judgement, Notice, control};
+use sprig_fleet::settings::{FleetSettings, JobSettings};
+use sprig_learn::base::Base;
+use sprig_learn::evaluate::interval;
+use sprig_learn::spry::Layout;
+use sprig_transport::messages::RunId;
+use sprig_transport::mqtt::connect;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen();
+    let output = Arc::new(Output::new(args.json));
+    let settings = FleetSettings::read(&args.config)?;
+    let map = Mapped::open(&settings.model.path)?;
+    let base = Base::open(&map)?;
+    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules()?);
+    let layout = Layout::new(&spec, &base.geometry)?;
+    let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
+    let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
+    let mut run = [0; 16];
+    run[..8].copy_from_slice(&nonce()?.to_le_bytes());
+    run[8..].copy_from_slice(&nonce()?.to_le_bytes());
+    let options = settings.options(&job, RunId(run))?;
+    let weights = layout.len();
+
+    let judge = match &settings.coordinator.eval_data {
+        None => None,
+        Some(data) => {
+            let (judge, plan) = ModelJudge::open(&settings, data)?;
+            output.event(json!({ "event": "plan", "plan": plan }), || {
+                Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
+            });
+            Some(Box::new(judge) as Box<dyn Judge>)
+        }
+    };
+    let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
+    let judged = Arc::new(Mutex::new(Judged::default()));
+    let tell = {
+        let (output, judged) = (output.clone(), judged.clone());
+        Box::new(move |notice: &Notice| {
+            if let Notice::Evaluated { applied, judgement } = notice {
+                judged.lock().unwrap_or_else(PoisonError::into_inner).add(*applied, *judgement);
+            }
+            let value = serde_json::to_value(notice).unwrap_or_default();
+            output.event(event(notice, value), || shown(notice).then(|| notice.to_string()));
+        })
+    };
+    let mut coordinator = Coordinator::open(options, layout, start, link, judge, tell)?;
+    let dashboard = settings.coordinator.dashboard.as_deref().map(|address| {
+        let listen =
+            Listen { beyond_loopback: settings.coordinator.dashboard_beyond_loopback, ..Listen::at(address) };
+        let dashboard = Dashboard::start(&listen)?;
+        dashboard.follow(coordinator.handle())?;
+        Ok::<_, Failure>(dashboard)
+    });
+    let dashboard = dashboard.transpose()?;
+    if let Some(dashboard) = &dashboard {
+        let url = format!("http://{}/", dashboard.address());
+        output.event(json!({ "event": "dashboard", "url": url }), || Some(format!("dashboard at {url}")));
+    }
+
+    let finished = coordinator.run(interrupt.flag())?;
+    let view = coordinator.view()?;
+    if let Some(page) = &settings.coordinator.page {
+        std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
+    }
+    if !finished {
+        output.event(json!({ "event": "interrupted", "round": view.round }), || {
+            Some(format!("interrupted in round {}; the same command goes on", view.round))
+        });
+        return Ok(Exit::Interrupted);
+    }
+    if let Some(out) = &settings.coordinator.adapter {
+        // The ledger is free again once the coordinator is gone.
+        drop((dashboard, coordinator));
+        let last = control::adapter(&settings.coordinator.state, None)?;
+        export::write(&settings, &last.values, out)?;
+    }
+    let judged = *judged.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = done(&view, judged, weights);
+    output.event(done.clone(), || Some(line(&done, settings.coordinator.adapter.as_deref())));
+    Ok(Exit::Done)
+}
+
+/// The first and the last evaluation.
+#[derive(Clone, Copy, Default)]
+struct Judged {
+    before: Option<Judgement>,
+    after: Option<(u32, Judgement)>,
+}
+
+impl Judged {
+    fn add(&mut self, applied: u32, judgement: Judgement) {
+        match applied {
+            0 => self.before = Some(judgement),
+            _ if self.after.is_none_or(|(last, _)| last <= applied) => {
+                self.after = Some((applied, judgement))
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A notice for scripts: a round that is done is one line of the history.
+fn event(notice: &Notice, mut value: Value) -> Value {
+    if let Notice::Closed(row) = notice {
+        value = json!(row);
+        value["event"] = "round".into();
+    }
+    value
+}
+
+/// What people want to see pass by.
+fn shown(notice: &Notice) -> bool {
+    !matches!(notice, Notice::Accepted { .. } | Notice::Opened { .. })
+}
+
+/// The last line.
+fn done(view: &FleetView, judged: Judged, weights: usize) -> Value {
+    let evaluation = |j: Judgement| json!({ "n": j.n, "loss": j.loss, "accuracy": j.accuracy, "interval": j.accuracy.map(|a| interval(a, j.n.into())) });
+    let (before, after) = (judged.before, judged.after.map(|(_, j)| j));
+    let reports: f64 = view.history.iter().map(|row| f64::from(row.reported)).sum();
+    let per_report = |bytes: &dyn Fn(&sprig_fleet::coordinator::DeviceView) -> u64| {
+        // Each device tells of its last round.
+        let told: Vec<_> = view.devices.iter().filter(|d| d.peak_bytes.is_some()).map(bytes).collect();
+        told.iter().sum::<u64>() as f64 / told.len().max(1) as f64
+    };
+    json!({
+        "event": "done",
+        "rounds": view.rounds,
+        "devices": view.devices_total,
+        "updates": reports,
+        "accuracy_before": before.and_then(|j| j.accuracy).or(view.accuracy_before),
+        "accuracy_after": after.and_then(|j| j.accuracy),
+        "before": before.map(evaluation),
+        "after": after.map(evaluation),
+        "n": after.or(before).map(|j| j.n),
+        "bytes_up_per_device_round": per_report(&|d| d.bytes_up),
+        "bytes_down_per_device_round": per_report(&|d| d.bytes_down),
+        "weights_bytes": 4 * weights,
+        "peak_rss_bytes_max": view.devices.iter().filter_map(|d| d.peak_bytes).max(),
+        "budget_bytes": view.devices.iter().map(|d| d.budget_bytes).max(),
+        "coordinator_peak_rss_bytes": sprig_budget::process::status().peak_rss,
+        "adapter_digest": view.history.last().map(|row| row.adapter_digest.clone()),
+    })
+}
+
+fn line(done: &Value, adapter: Option<&Path>) -> String {
+    let share = |key: &str| {
+        done[key].as_f64().map_or_else(|| "not measured".to_owned(), |a| format!("{:.1} %", 100.0 * a))
+    };
+    let place = adapter.map_or_else(String::new, |path| format!(", adapter in {}", path.display()));
+    format!(
+        "{} rounds done: accuracy {} before, {} after{place}",
+        done["rounds"],
+        share("accuracy_before"),
+        share("accuracy_after")
+    )
+}

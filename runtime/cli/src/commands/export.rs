@@ -1,0 +1,32 @@
+//! An adapter of a fleet as GGUF LoRA.
+
+use crate::exit::{Exit, Failure};
+use sprig_engine::adapter::Adapter;
+use sprig_engine::gguf::Mapped;
+use sprig_engine::kernels::Ctx;
+use sprig_fleet::settings::FleetSettings;
+use sprig_learn::base::Base;
+use sprig_learn::directions::initial_normals;
+use std::path::Path;
+
+/// Writes the adapter whose trainable numbers are `values` to `out`. The weights are streamed: the frozen factors come
+/// from the model.
+pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(), Failure> {
+    let map = Mapped::open(&settings.model.path)?;
+    let base = Base::open(&map)?;
+    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules()?);
+    let (model, ctx) = (base.model(true)?, Ctx::new(settings.model.threads()));
+    let key = rules.forward.run_key;
+    let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
+        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    if adapter.values().len() != values.len() {
+        let message = format!(
+            "the ledger's adapter has {} numbers, the one of these settings {}; export with the settings of the run",
+            values.len(),
+            adapter.values().len()
+        );
+        return Err(Failure::new(Exit::BadFile, message));
+    }
+    adapter.values_mut().copy_from_slice(values);
+    Ok(adapter.write(out, "llama", &map.digest_hex()?)?)
+}

@@ -1,0 +1,103 @@
+//! `sprig fleet`: look at a fleet's training, pause it, go on, take an adapter out of it.
+
+use super::export;
+use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery};
+use crate::exit::{Exit, Failure};
+use crate::output::line;
+use serde_json::json;
+use sprig_budget::Bytes;
+use sprig_fleet::coordinator::control::{self, Command};
+use sprig_fleet::coordinator::{FleetView, RoundRow};
+use sprig_fleet::settings::FleetSettings;
+
+pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
+    match &args.what {
+        FleetCommand::Status(query) => status(query),
+        FleetCommand::Pause(query) => {
+            tell(query, Command::Pause, "paused: the round under way ends, no other begins")
+        }
+        FleetCommand::Resume(query) => tell(query, Command::Resume, "goes on"),
+        FleetCommand::History(query) => history(query),
+        FleetCommand::Export(args) => export(args),
+    }?;
+    Ok(Exit::Done)
+}
+
+fn status(query: &FleetQuery) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let answer = control::ask(&settings.coordinator.state, Command::Status)?;
+    if query.json {
+        return line(answer);
+    }
+    let view: FleetView = serde_json::from_value(answer).map_err(|e| {
+        Failure::new(Exit::Peer, format_args!("the coordinator's answer makes no sense: {e}"))
+    })?;
+    line(format_args!(
+        "{}: {}, round {} of {}, {}",
+        view.fleet, view.state, view.round, view.rounds, view.mode
+    ))?;
+    if !view.waiting_for.is_empty() {
+        line(format_args!("waits for {}", view.waiting_for))?;
+    }
+    line(format_args!("{} devices, {} here", view.devices_total, view.devices_online))?;
+    line("device            board               state     budget      peak        updates  refused")?;
+    for d in &view.devices {
+        line(format_args!(
+            "{:<17} {:<19} {:<9} {:<11} {:<11} {:>7}  {:>7}",
+            d.id,
+            d.board,
+            d.state,
+            Bytes(d.budget_bytes).to_string(),
+            d.peak_bytes.map_or_else(|| "-".to_owned(), |b| Bytes(b).to_string()),
+            d.accepted,
+            d.refused
+        ))?;
+    }
+    Ok(())
+}
+
+fn tell(query: &FleetQuery, command: Command, done: &str) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let answer = control::ask(&settings.coordinator.state, command)?;
+    if let Some(error) = answer["error"].as_str() {
+        return Err(Failure::new(Exit::Peer, error));
+    }
+    if query.json { line(answer) } else { line(done) }
+}
+
+fn history(query: &FleetQuery) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let rows: Vec<RoundRow> = control::history(&settings.coordinator.state)?;
+    if query.json {
+        return rows.iter().try_for_each(|row| line(json!(row)));
+    }
+    line("round  state      devices  refused  loss    accuracy  up          down        seconds  adapter")?;
+    for r in &rows {
+        line(format_args!(
+            "{:>5}  {:<9}  {:>3}/{:<3}  {:>7}  {:<6}  {:<8}  {:<10}  {:<10}  {:>7.1}  {}",
+            r.round,
+            r.state,
+            r.reported,
+            r.selected,
+            r.refused,
+            r.loss.map_or_else(|| "-".to_owned(), |l| format!("{l:.3}")),
+            r.accuracy.map_or_else(|| "-".to_owned(), |a| format!("{:.1} %", 100.0 * a)),
+            Bytes(r.bytes_up).to_string(),
+            Bytes(r.bytes_down).to_string(),
+            r.seconds,
+            r.adapter_digest.get(..8).unwrap_or(&r.adapter_digest)
+        ))?;
+    }
+    Ok(())
+}
+
+fn export(args: &ExportArgs) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&args.query.config)?;
+    let found = control::adapter(&settings.coordinator.state, args.digest.as_deref())?;
+    export::write(&settings, &found.values, &args.out)?;
+    let (rounds, digest) = (found.round, found.after.to_string());
+    if args.query.json {
+        return line(json!({ "out": args.out, "rounds": rounds, "adapter_digest": digest }));
+    }
+    line(format_args!("adapter {} after {rounds} rounds: {}", &digest[..8], args.out.display()))
+}

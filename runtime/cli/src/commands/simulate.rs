@@ -1,0 +1,82 @@
+//! `sprig simulate`: many light devices against a real coordinator, ledger, wire format and broker.
+
+use crate::args::SimulateArgs;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::line;
+use sprig_budget::Bytes;
+use sprig_fleet::simulate::{self, Plan};
+use sprig_transport::broker::Broker;
+use sprig_transport::link::{LinkConfig, LinkError};
+use sprig_transport::mqtt::{self, MqttLink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Bytes of messages on their way, each direction, of a connection that carries thousands of devices.
+const QUEUE: usize = 8 << 20;
+
+pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen();
+    let plan = Plan::new(args.devices, args.rounds);
+    if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
+        let link = link(url, "load-coordinator")?;
+        simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
+        return Ok(Exit::Done);
+    }
+    let broker = match &args.broker {
+        Some(_) => None,
+        None => {
+            let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+            Some(Broker::start(any).map_err(|e| Failure::new(Exit::Io, e))?)
+        }
+    };
+    let url = args.broker.clone().or_else(|| broker.as_ref().map(Broker::url)).unwrap_or_default();
+    let folder = tempfile::tempdir().map_err(|e| Failure::io("make a folder in", Path::new("/tmp"), e))?;
+    // The coordinator is another process, so that what it takes is its own.
+    let program = std::env::current_exe().map_err(|e| Failure::io("find", Path::new("sprig"), e))?;
+    let mut coordinator = Command::new(program)
+        .args(["simulate", "--broker", &url, "--coordinator-state"])
+        .arg(folder.path())
+        .args(["--devices", &args.devices.to_string(), "--rounds", &args.rounds.to_string()])
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
+    let found = simulate::load(&plan, coordinator.id(), |name| link(&url, name));
+    if found.is_err() {
+        let _ = coordinator.kill();
+    }
+    let _ = coordinator.wait();
+    let found = found.map_err(|e| Failure::new(Exit::Peer, e))?;
+    let ledger = std::fs::metadata(folder.path().join("ledger.redb")).map_or(0, |m| m.len());
+    if args.json {
+        let mut value = serde_json::to_value(&found).map_err(|e| Failure::new(Exit::Bug, e))?;
+        value["event"] = "done".into();
+        value["ledger_bytes"] = ledger.into();
+        line(value)?;
+        return Ok(Exit::Done);
+    }
+    let rounds = found.rss_rounds.len();
+    let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
+    line(format_args!(
+        "{} devices, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
+        args.devices, args.rounds, found.seconds, found.rounds_per_second, found.accepted
+    ))?;
+    line(format_args!("messages     {:.0} a second, both directions", found.messages_per_second))?;
+    line(format_args!(
+        "coordinator  {} idle, {} at most; {} after round 1, {} after round {rounds}",
+        Bytes(found.rss_idle),
+        Bytes(found.rss_peak),
+        at(0),
+        at(rounds.saturating_sub(1)),
+    ))?;
+    line(format_args!(
+        "             {:.0} bytes a device, {:.3} processor seconds per 1,000 devices and round",
+        found.bytes_per_device, found.cpu_seconds_per_1000_devices
+    ))?;
+    line(format_args!("ledger       {} on disk", Bytes(ledger)))?;
+    Ok(Exit::Done)
+}
+
+fn link(url: &str, name: &str) -> Result<MqttLink, LinkError> {
+    mqtt::connect(&LinkConfig { queue_bytes: QUEUE, inbox_bytes: QUEUE, ..LinkConfig::new(url, name) })
+}
