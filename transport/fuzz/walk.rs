@@ -1,6 +1,6 @@
 //! Gives bytes to everything that reads the wire; shared by the fuzz target and the ordinary tests.
 
-use sprig_transport::blob::Receiver;
+use sprig_transport::blob::Assembler;
 use sprig_transport::messages::{
     Digest, Job, Offer, Presence, Receipt, Record, Report, Round, Snapshot, Task, Update, Want, split_records,
 };
@@ -15,8 +15,8 @@ pub fn walk(bytes: &[u8]) -> usize {
         let Ok(record) = record else { break };
         let _ = Record::decode(record);
     }
-    if let Ok(mut receiver) = Receiver::new(Digest([0; 32]), bytes.len() as u32, 1 << 20) {
-        let _ = receiver.take(0, bytes);
+    if let Ok(mut blob) = Assembler::new(Digest([0; 32]), bytes.len() as u32, 1 << 20) {
+        let _ = blob.take(0, bytes);
     }
     if let (Ok(topics), Ok(text)) = (Topics::new("fleet"), std::str::from_utf8(bytes)) {
         let _ = (topics.parse(text), topics.parse(&format!("sprig/1/fleet/{text}")));

@@ -7,6 +7,9 @@
 mod address;
 mod session;
 mod shared;
+mod state;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use crate::link::{Event, Farewell, Link, LinkConfig, LinkError, MAX_PAYLOAD, MAX_TOPIC, Traffic};

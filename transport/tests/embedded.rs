@@ -1,5 +1,4 @@
 //! The embedded broker does for our links what mosquitto does.
-#![cfg(feature = "broker")]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 mod sessions;

@@ -1,7 +1,8 @@
 //! The link's thread: connects, keeps the connection busy, and connects again.
 
 use super::SEND_WINDOW;
-use super::shared::{Change, Job, Outgoing, Shared};
+use super::shared::{Job, Shared};
+use super::state::{Change, Outgoing};
 use super::trouble::{Trouble, judge, largest_packet};
 use crate::link::LinkError;
 use crate::random::Random;

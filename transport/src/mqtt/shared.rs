@@ -1,16 +1,13 @@
 //! What a link and its thread share: what waits to go out, and what has come in.
 
+use super::state::{Change, Incoming, Outgoing, State, size};
 use crate::link::{Event, Farewell, LinkError, MAX_PAYLOAD, Traffic};
 use crate::rules;
 use bytes::Bytes;
 use rumqttc::ManualAck;
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-
-/// What a waiting message costs besides its topic and payload.
-const OVERHEAD: usize = 64;
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -24,49 +21,6 @@ pub(super) struct Shared {
     abandoned: Notify,
     queue_bytes: usize,
     inbox_bytes: usize,
-}
-
-#[derive(Default)]
-struct State {
-    /// The first `sent` have been given to the present connection; each leaves when it is acknowledged.
-    queue: VecDeque<Outgoing>,
-    queued: usize,
-    sent: usize,
-    next_id: u64,
-    filters: Vec<String>,
-    /// Changes since the connection began.
-    changes: VecDeque<Change>,
-    /// One of them is under way.
-    changing: bool,
-    inbox: VecDeque<Incoming>,
-    inbox_bytes: usize,
-    acks: Vec<ManualAck>,
-    /// The present connection stands.
-    connected: bool,
-    /// Counts connections: an acknowledgement belongs to the one its message came by.
-    connection: u64,
-    traffic: Traffic,
-    closing: bool,
-    ended: Option<String>,
-}
-
-#[derive(Clone)]
-pub(super) struct Outgoing {
-    pub(super) id: u64,
-    pub(super) topic: String,
-    pub(super) payload: Bytes,
-    pub(super) retain: bool,
-}
-
-pub(super) enum Change {
-    Subscribe(String),
-    Unsubscribe(String),
-}
-
-enum Incoming {
-    Event(Event),
-    Error(LinkError),
-    Message { topic: String, payload: Bytes, ack: Option<(u64, ManualAck)> },
 }
 
 /// What the thread shall do next.
@@ -149,6 +103,7 @@ impl Shared {
                     state.inbox_bytes -= size(&topic, &payload);
                     let connection = state.connection;
                     if let Some((_, ack)) = ack.filter(|(of, _)| *of == connection) {
+                        state.put_off -= 1;
                         state.acks.push(ack);
                         self.work.notify_one();
                     }
@@ -210,6 +165,7 @@ impl Shared {
         state.connection += 1;
         state.sent = 0;
         state.acks.clear();
+        state.put_off = 0;
         state.changes.clear();
         state.changing = false;
         state.filters.clone()
@@ -276,13 +232,18 @@ impl Shared {
         // No fleet's message: too long for one, or not even text.
         let topic = topic.filter(|_| payload.len() <= MAX_PAYLOAD);
         let room = state.inbox_bytes + topic.as_ref().map_or(0, |t| size(t, &payload)) <= self.inbox_bytes;
+        // MQTT wants acknowledgements in the order of the messages: none overtakes one that is put off.
+        let now = room && state.put_off == 0 || topic.is_none();
         let later = match ack {
-            Some(ack) if room || topic.is_none() => {
+            Some(ack) if now => {
                 state.acks.push(ack);
                 self.work.notify_one();
                 None
             }
-            Some(ack) => Some((state.connection, ack)),
+            Some(ack) => {
+                state.put_off += 1;
+                Some((state.connection, ack))
+            }
             None if room => None,
             None => return,
         };
@@ -295,30 +256,31 @@ impl Shared {
 
     /// The session stands.
     pub(super) fn connected(&self) {
-        self.lock().connected = true;
-        self.push(Incoming::Event(Event::Connected));
+        let mut state = self.lock();
+        state.connected = true;
+        state.inbox.push_back(Incoming::Event(Event::Connected));
+        self.arrived.notify_all();
     }
 
-    /// Only the latest of a row of errors waits: a link nobody listens to stays small.
+    /// Only the latest of a row of errors waits.
     pub(super) fn complain(&self, error: LinkError) {
         let mut state = self.lock();
         if let Some(Incoming::Error(_)) = state.inbox.back() {
             state.inbox.pop_back();
         }
-        drop(state);
-        self.push(Incoming::Error(error));
+        state.inbox.push_back(Incoming::Error(error));
+        self.arrived.notify_all();
     }
 
-    /// The connection is lost, or none came about.
+    /// The connection is lost, or none came about. What nobody has heard of the attempts before is forgotten: a link
+    /// that nobody listens to stays small.
     pub(super) fn lost(&self, why: String) {
         let mut state = self.lock();
         state.sent = 0;
         state.connected = false;
-        if let Some(Incoming::Event(Event::Disconnected(_))) = state.inbox.back() {
-            state.inbox.pop_back();
-        }
-        drop(state);
-        self.push(Incoming::Event(Event::Disconnected(why)));
+        state.forget_attempts();
+        state.inbox.push_back(Incoming::Event(Event::Disconnected(why)));
+        self.arrived.notify_all();
     }
 
     /// Nothing comes after this.
@@ -326,11 +288,6 @@ impl Shared {
         self.lock().ended.get_or_insert_with(|| why.to_owned());
         self.arrived.notify_all();
         self.room.notify_all();
-    }
-
-    fn push(&self, incoming: Incoming) {
-        self.lock().inbox.push_back(incoming);
-        self.arrived.notify_all();
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, LinkError> {
@@ -343,29 +300,4 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    fn check_open(&self) -> Result<(), LinkError> {
-        self.ended.as_ref().map_or(Ok(()), |why| Err(LinkError::Closed(why.clone())))
-    }
-
-    /// What came in next. [`Event::Connected`] waits for the subscriptions made since the connection began.
-    fn take(&mut self) -> Option<Incoming> {
-        let settling = self.changing || !self.changes.is_empty();
-        match self.inbox.front() {
-            Some(Incoming::Event(Event::Connected)) if settling && self.connected => None,
-            _ => self.inbox.pop_front(),
-        }
-    }
-
-    fn enqueue(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
-        self.queued += size(&topic, &payload);
-        self.next_id += 1;
-        self.queue.push_back(Outgoing { id: self.next_id, topic, payload: payload.into(), retain });
-    }
-}
-
-fn size(topic: &str, payload: &[u8]) -> usize {
-    OVERHEAD + topic.len() + payload.len()
 }
