@@ -1,5 +1,6 @@
 //! Load on a broker: `cargo run --release -p sprig-fleet --example load -- mqtt://127.0.0.1:1883 10000 20`.
 
+use sprig_fleet::coordinator::Notice;
 use sprig_fleet::simulate::{self, Plan};
 use sprig_transport::link::{LinkConfig, LinkError};
 use sprig_transport::mqtt::{self, MqttLink};
@@ -19,11 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [_, url, devices, rounds, rest @ ..] = &arguments[..] else {
         return Err("usage: load URL DEVICES ROUNDS".into());
     };
-    let plan = Plan::new(devices.parse()?, rounds.parse()?);
-    if let [state] = rest {
+    let fleet = match rest {
+        [_, fleet] => fleet.clone(),
+        _ => format!("load-{}", std::process::id()),
+    };
+    let plan = Plan::new(&fleet, devices.parse()?, rounds.parse()?);
+    if let [state, _] = rest {
         let tell = Box::new(|notice: &_| match notice {
-            sprig_fleet::coordinator::Notice::Accepted { .. }
-            | sprig_fleet::coordinator::Notice::Joined { .. } => {}
+            Notice::Accepted { .. } | Notice::Joined { .. } | Notice::Refused { .. } => {}
             other => eprintln!("{other}"),
         });
         simulate::coordinate(
@@ -35,9 +39,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
         return Ok(());
     }
-    let state = std::env::temp_dir().join(format!("sprig-load-{}", std::process::id()));
-    let mut coordinator =
-        Command::new(std::env::current_exe()?).args([url, devices, rounds]).arg(&state).spawn()?;
+    let state = std::env::temp_dir().join(format!("sprig-{fleet}"));
+    let mut coordinator = Command::new(std::env::current_exe()?)
+        .args([url, devices, rounds])
+        .arg(&state)
+        .arg(&fleet)
+        .spawn()?;
     let outcome = simulate::load(&plan, coordinator.id(), |name| link(url, name));
     if outcome.is_err() {
         coordinator.kill()?;

@@ -17,7 +17,7 @@ const QUEUE: usize = 8 << 20;
 
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
-    let plan = Plan::new(args.devices, args.rounds);
+    let plan = Plan::new("simulation", args.devices, args.rounds);
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
         let link = link(url, "load-coordinator")?;
         simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;

@@ -7,7 +7,7 @@ use crate::coordinator::{Coordinator, CoordinatorError, Notice, Options};
 use serde::Serialize;
 use sprig_learn::spry::Layout;
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::RunId;
+use sprig_transport::messages::{Digest, Phase, Round, RunId};
 use sprig_transport::topics::Topics;
 use std::path::Path;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// A load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// Name of the fleet.
+    /// Name of the fleet: one that no other load on this broker has, for brokers keep what they were told to.
     pub fleet: String,
     /// Synthetic devices.
     pub devices: u32,
@@ -96,9 +96,9 @@ pub enum LoadError {
 
 impl Plan {
     /// `devices` devices, all in each of `rounds` rounds, with updates of 32 scalars: 8 examples of 4 tangents.
-    pub fn new(devices: u32, rounds: u32) -> Self {
+    pub fn new(fleet: &str, devices: u32, rounds: u32) -> Self {
         Plan {
-            fleet: "load".into(),
+            fleet: fleet.into(),
             devices,
             rounds,
             per_round: devices,
@@ -111,10 +111,19 @@ impl Plan {
     /// Settings of the coordinator of this load.
     pub fn options(&self, state: &Path) -> Options {
         let settings = format!("synthetic = {}\n", self.scalars);
-        let run = RunId(*b"synthetic load..");
+        // One run a state folder: its path names it well enough.
+        let mut run = [0; 16];
+        run.copy_from_slice(&Digest::of(state.as_os_str().as_encoded_bytes()).0[..16]);
         let rules = rules(self.scalars);
-        let mut options =
-            Options::new(&self.fleet, run, settings, state.to_owned(), self.rounds, self.per_round, rules);
+        let mut options = Options::new(
+            &self.fleet,
+            RunId(run),
+            settings,
+            state.to_owned(),
+            self.rounds,
+            self.per_round,
+            rules,
+        );
         options.min_devices = self.devices;
         options.max_devices = self.devices + 1000;
         options.settle = Duration::from_secs(1);
@@ -238,7 +247,6 @@ impl Watch {
         topics: &Topics,
         failed: &Mutex<Option<LinkError>>,
     ) -> Result<(), LoadError> {
-        use sprig_transport::messages::{Phase, Round};
         let (mut heard, mut round) = (Instant::now(), 0);
         loop {
             let event = watcher.next(LOOK)?;

@@ -4,7 +4,7 @@
 use super::synthetic::{answer, presence};
 use sprig_learn::spry::Rules;
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{DeviceId, Phase, Receipt, Region, Report, Round, RunId, Task, Verdict};
+use sprig_transport::messages::{DeviceId, Receipt, Region, Report, Round, RunId, Task, Verdict};
 use sprig_transport::topics::{Topic, Topics};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ pub struct Swarm<L> {
     begun: Instant,
     /// What was counted so far.
     pub counts: Counts,
-    /// The last announcement: its round, and whether it is the end.
-    pub round: Option<(u32, bool)>,
+    /// The run that was announced last: what a broker kept of another is not for these devices.
+    run: Option<RunId>,
 }
 
 /// What the devices of a swarm did.
@@ -59,6 +59,11 @@ struct Light {
     waiting: bool,
     /// Seconds since the swarm's beginning when it last spoke.
     spoke: f32,
+}
+
+impl Light {
+    /// One that has said nothing yet.
+    const NEW: Light = Light { round: u32::MAX, waiting: false, spoke: f32::NEG_INFINITY };
 }
 
 impl Counts {
@@ -97,19 +102,18 @@ impl<L: Link> Swarm<L> {
             link.subscribe(&topics.task(&id))?;
             link.subscribe(&topics.receipt(&id))?;
         }
-        let light = Light { round: u32::MAX, waiting: false, spoke: f32::NEG_INFINITY };
         Ok(Swarm {
             link,
             topics,
             rules,
-            devices: vec![light; devices.len()],
+            devices: vec![Light::NEW; devices.len()],
             first: devices.start,
             next: 0,
             resend,
             reports,
             begun: Instant::now(),
             counts: Counts::default(),
-            round: None,
+            run: None,
         })
     }
 
@@ -142,14 +146,17 @@ impl<L: Link> Swarm<L> {
         self.counts.received += 1;
         match self.topics.parse(topic) {
             Some(Topic::Round) => {
-                if let Ok(round) = Round::decode(payload) {
-                    let end = round.phase == Phase::Finished;
-                    self.round =
-                        Some(self.round.map_or((round.round, end), |old| old.max((round.round, end))));
+                if let Ok(round) = Round::decode(payload)
+                    && self.run.replace(round.run) != Some(round.run)
+                {
+                    self.devices.fill(Light::NEW);
                 }
             }
             Some(Topic::Task(id)) => {
                 let (Ok(task), Some(at)) = (Task::decode(payload), self.at(&id)) else { return Ok(()) };
+                if self.run != Some(task.run) {
+                    return Ok(());
+                }
                 self.counts.tasks += 1;
                 let device = &mut self.devices[at];
                 let news = device.round == u32::MAX || task.round > device.round;
