@@ -23,7 +23,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         true => args.prompt.clone(),
         false => tokenizer.chat(&[Message { role: "user", content: &args.prompt }], true)?,
     };
-    let mut tokens = tokenizer.encode(&prompt, if args.raw { Specials::Plain } else { Specials::Parse })?;
+    let mut tokens = tokenizer.encode(&prompt, if args.raw { Specials::Plain } else { Specials::Parse });
     if let Some(first) = tokenizer.prefix() {
         tokens.insert(0, first);
     }
@@ -131,7 +131,7 @@ fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) ->
     for choice in &args.choices {
         // Raw prompts end in a word or colon, so the answer begins with a space; a chat answer begins the turn.
         let text = if args.raw { format!(" {choice}") } else { choice.clone() };
-        match tokenizer.encode(&text, Specials::Plain)?.first() {
+        match tokenizer.encode(&text, Specials::Plain).first() {
             Some(&id) if !ids.contains(&id) => ids.push(id),
             _ => {
                 let message = format!(

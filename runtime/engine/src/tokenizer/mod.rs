@@ -3,6 +3,7 @@
 //! Byte-level BPE only (GPT-2's scheme, as SmolLM2 and Llama 3 use it). Training drops the tokenizer before its
 //! first step.
 
+mod bpe;
 mod bytes;
 mod chat;
 mod error;
@@ -12,20 +13,19 @@ mod stream;
 
 use crate::gguf::Gguf;
 use aho_corasick::{AhoCorasick, MatchKind};
+use bpe::{Bpe, Scratch};
 use chat::ChatTemplate;
 pub use chat::Message;
 pub use error::TokenizerError;
 use pre::Splitter;
 pub use source::TokenizerSource;
 pub use stream::TextStream;
-use tokenizers::Model;
-use tokenizers::models::bpe::BPE;
 
 /// The one algorithm supported, as `tokenizer.ggml.model` names it.
 const KIND: &str = "gpt2";
 
 /// Bytes of one word that are merged together; a longer word, which no honest text has, is cut into parts of this
-/// size. Merging takes about 80 bytes of heap for each byte of the word.
+/// size. Merging takes about 40 bytes of heap for each byte of the word.
 const MAX_WORD: usize = 64 << 10;
 
 /// Whether the text of a special token, such as `<|im_end|>`, becomes that token.
@@ -37,15 +37,13 @@ pub enum Specials {
     Plain,
 }
 
-/// A tokenizer: 12.5 MiB of heap for SmolLM2's 49,152 tokens (17 MiB while it is built); encoding needs no memory
-/// beyond the ids and one word.
+/// A tokenizer; encoding needs no memory beyond the ids and one word.
 pub struct Tokenizer {
-    bpe: BPE,
+    bpe: Bpe,
     splitter: Splitter,
     /// Texts of control and user-defined tokens; pattern i is the token `special_ids[i]`.
     specials: AhoCorasick,
     special_ids: Vec<u32>,
-    vocab_size: usize,
     bos: Option<u32>,
     eos: Option<u32>,
     add_bos: bool,
@@ -74,13 +72,13 @@ impl Tokenizer {
     /// The kind or the splitting rules are not supported, or the parts contradict each other: a token given
     /// twice, a merge of or into something that is no token, an id out of range. A chat template that cannot
     /// be used is an error of [`chat`](Self::chat), not of this.
-    pub fn new(source: TokenizerSource) -> Result<Self, TokenizerError> {
+    pub fn new(source: TokenizerSource<'_>) -> Result<Self, TokenizerError> {
         let TokenizerSource { kind, pre, tokens, merges, token_types, bos, eos, add_bos, chat_template } =
             source;
         if kind != KIND {
-            return Err(TokenizerError::Kind { kind: short(&kind) });
+            return Err(TokenizerError::Kind { kind: short(kind) });
         }
-        let splitter = Splitter::new(&pre)?;
+        let splitter = Splitter::new(pre)?;
         let vocab_size = tokens.len();
         if !token_types.is_empty() && token_types.len() != vocab_size {
             let what = format!("{} token types for {vocab_size} tokens", token_types.len());
@@ -92,8 +90,8 @@ impl Tokenizer {
                 return Err(TokenizerError::damaged(what));
             }
         }
-        let text_of = |id: Option<u32>| id.map(|id| tokens[id as usize].clone()).unwrap_or_default();
-        let chat = chat_template.map(|t| ChatTemplate::new(t, text_of(bos), text_of(eos)));
+        let text_of = |id: Option<u32>| id.map(|id| tokens[id as usize].to_owned()).unwrap_or_default();
+        let chat = chat_template.map(|t| ChatTemplate::new(t.to_owned(), text_of(bos), text_of(eos)));
         let special_ids: Vec<u32> = (0u32..)
             .zip(&token_types)
             .filter(|&(id, kind)| matches!(kind, 3 | 4) && !tokens[id as usize].is_empty())
@@ -101,16 +99,16 @@ impl Tokenizer {
             .collect();
         let specials = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
-            .build(special_ids.iter().map(|&id| &tokens[id as usize]))
+            .build(special_ids.iter().map(|&id| tokens[id as usize]))
             .map_err(|e| TokenizerError::damaged(format!("special tokens: {e}")))?;
-        let bpe = build_bpe(tokens, merges, splitter.whole_words)?;
+        let bpe = Bpe::new(&tokens, &merges)?;
         let add_bos = add_bos.unwrap_or(splitter.add_bos);
-        Ok(Self { bpe, splitter, specials, special_ids, vocab_size, bos, eos, add_bos, chat })
+        Ok(Self { bpe, splitter, specials, special_ids, bos, eos, add_bos, chat })
     }
 
     /// Number of tokens; ids are below it.
     pub fn vocab_size(&self) -> usize {
-        self.vocab_size
+        self.bpe.len()
     }
 
     /// The token that begins a text.
@@ -130,26 +128,23 @@ impl Tokenizer {
 
     /// The id of a token given in its byte-level form, as the model file spells it (`Ġthe`, `<|im_end|>`).
     pub fn id_of(&self, token: &str) -> Option<u32> {
-        self.bpe.token_to_id(token)
+        self.bpe.id_of(token)
     }
 
     /// Encodes `text`, without adding BOS or EOS. Bytes for which the vocabulary has no token (SmolLM2 lacks six
     /// control characters and two rare lead bytes) vanish, as in the reference implementations.
-    ///
-    /// # Errors
-    /// The merge model refuses a word (never seen: it has no unknown token and no dropout).
-    pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
+    pub fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
         let mut ids = Vec::new();
         let mut done = 0;
         if specials == Specials::Parse {
             for found in self.specials.find_iter(text) {
-                self.encode_plain(&text[done..found.start()], &mut ids)?;
+                self.encode_plain(&text[done..found.start()], &mut ids);
                 ids.push(self.special_ids[found.pattern().as_usize()]);
                 done = found.end();
             }
         }
-        self.encode_plain(&text[done..], &mut ids)?;
-        Ok(ids)
+        self.encode_plain(&text[done..], &mut ids);
+        ids
     }
 
     /// The text of `ids`; special tokens appear as their text, broken UTF-8 as U+FFFD, ids out of range as nothing.
@@ -181,68 +176,36 @@ impl Tokenizer {
         self.chat.as_ref().ok_or(TokenizerError::NoChatTemplate)?.render(messages, add_generation_prompt)
     }
 
-    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        let mut word_chars = String::new();
+    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) {
+        let (mut scratch, mut chars) = (Scratch::default(), String::new());
         self.splitter.split(text, |word| {
             for part in word.as_bytes().chunks(MAX_WORD) {
-                bytes::encode(part, &mut word_chars);
-                let tokens = self
-                    .bpe
-                    .tokenize(&word_chars)
-                    .map_err(|e| TokenizerError::Encode { why: e.to_string() })?;
-                ids.extend(tokens.iter().map(|t| t.id));
+                if self.splitter.whole_words {
+                    bytes::encode(part, &mut chars);
+                    if let Some(id) = self.bpe.id_of(&chars) {
+                        ids.push(id);
+                        continue;
+                    }
+                }
+                self.bpe.encode(part, &mut scratch, ids);
             }
-            Ok(())
-        })
+        });
     }
 
     fn append_bytes(&self, id: u32, out: &mut Vec<u8>) {
-        let Some(token) = self.bpe.id_to_token(id) else { return };
+        let Some(token) = self.bpe.token(id) else { return };
         if self.special_ids.binary_search(&id).is_ok() {
             out.extend_from_slice(token.as_bytes());
         } else {
-            bytes::decode(&token, out);
+            bytes::decode(token, out);
         }
     }
 }
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size).finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size()).finish_non_exhaustive()
     }
-}
-
-/// Builds the merge model. Its own builder indexes out of bounds on a merge into something longer than any token,
-/// so the merges are checked here first.
-fn build_bpe(tokens: Vec<String>, merges: Vec<String>, whole_words: bool) -> Result<BPE, TokenizerError> {
-    let mut vocab = ahash::AHashMap::with_capacity(tokens.len());
-    for (id, token) in (0u32..).zip(tokens) {
-        if let Some(first) = vocab.insert(token, id) {
-            return Err(TokenizerError::damaged(format!("tokens {first} and {id} are the same text")));
-        }
-    }
-    let mut joined = String::new();
-    let mut pairs = Vec::with_capacity(merges.len());
-    for (rank, merge) in merges.into_iter().enumerate() {
-        let known = merge.split_once(' ').filter(|(left, right)| {
-            joined.clear();
-            joined.extend([*left, *right]);
-            [*left, *right, &joined].iter().all(|t| vocab.contains_key(*t))
-        });
-        let Some((left, right)) = known else {
-            let what = format!("merge {rank} \"{}\" is not of two tokens into a third", short(&merge));
-            return Err(TokenizerError::damaged(what));
-        };
-        pairs.push((left.to_owned(), right.to_owned()));
-    }
-    // No cache: it would hold words of the data, keep them after the tokenizer is dropped (it is thread-local),
-    // and encoding happens once, before training.
-    BPE::builder()
-        .vocab_and_merges(vocab, pairs)
-        .cache_capacity(0)
-        .ignore_merges(whole_words)
-        .build()
-        .map_err(|e| TokenizerError::damaged(e.to_string()))
 }
 
 /// The beginning of a text from a file, for a message.

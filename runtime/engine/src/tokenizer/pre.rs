@@ -48,29 +48,21 @@ impl Splitter {
     }
 
     /// Calls `word` with every word of `text` in order; the words joined are the text.
-    pub(super) fn split(
-        &self,
-        text: &str,
-        mut word: impl FnMut(&str) -> Result<(), TokenizerError>,
-    ) -> Result<(), TokenizerError> {
+    pub(super) fn split(&self, text: &str, mut word: impl FnMut(&str)) {
         if !self.digits {
             return self.pieces(text, &mut word);
         }
         let mut rest = text;
         while let Some((at, digit)) = rest.char_indices().find(|(_, c)| c.is_numeric()) {
-            self.pieces(&rest[..at], &mut word)?;
+            self.pieces(&rest[..at], &mut word);
             let end = at + digit.len_utf8();
-            word(&rest[at..end])?;
+            word(&rest[at..end]);
             rest = &rest[end..];
         }
-        self.pieces(rest, &mut word)
+        self.pieces(rest, &mut word);
     }
 
-    fn pieces(
-        &self,
-        text: &str,
-        word: &mut impl FnMut(&str) -> Result<(), TokenizerError>,
-    ) -> Result<(), TokenizerError> {
+    fn pieces(&self, text: &str, word: &mut impl FnMut(&str)) {
         let mut done = 0;
         while let Some(found) = self.pattern.find_at(text, done) {
             let end = if found.end() < text.len() {
@@ -79,12 +71,14 @@ impl Splitter {
                 text.len()
             };
             if found.start() > done {
-                word(&text[done..found.start()])?;
+                word(&text[done..found.start()]);
             }
-            word(&text[found.start()..end])?;
+            word(&text[found.start()..end]);
             done = end;
         }
-        if done < text.len() { word(&text[done..]) } else { Ok(()) }
+        if done < text.len() {
+            word(&text[done..]);
+        }
     }
 
     /// Bytes at the end of `found`, which more text follows, that belong to the next word.
@@ -103,13 +97,7 @@ mod tests {
 
     fn words(pre: &str, text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        Splitter::new(pre)
-            .unwrap()
-            .split(text, |w| {
-                out.push(w.to_owned());
-                Ok(())
-            })
-            .unwrap();
+        Splitter::new(pre).unwrap().split(text, |w| out.push(w.to_owned()));
         out
     }
 

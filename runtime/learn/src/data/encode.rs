@@ -77,7 +77,7 @@ impl<'t> Encoder<'t> {
         let prompt = Prompt::new(tokenizer, options.raw, "", trail)?;
         let mut ids = Vec::new();
         for letter in letters(*CHOICES.end()) {
-            let answer = tokenizer.encode(&prompt.answer(&letter), Specials::Plain)?;
+            let answer = tokenizer.encode(&prompt.answer(&letter), Specials::Plain);
             match answer[..] {
                 [id] if !ids.contains(&id) => ids.push(id),
                 _ => {
@@ -140,7 +140,7 @@ impl<'t> Encoder<'t> {
     /// Every token is a target; too long a text loses its tail.
     fn text(&self, text: &str) -> Result<Encoded, EncodeError> {
         let mut tokens: Vec<u32> = self.tokenizer.prefix().into_iter().collect();
-        tokens.extend(self.tokenizer.encode(text, Specials::Parse)?);
+        tokens.extend(self.tokenizer.encode(text, Specials::Parse));
         if tokens.len() < 2 {
             let found = format!("found {}, in which no token follows another", short(text));
             return Err(Problem::field("text", found, "write more text, or take the line out").into());
@@ -154,7 +154,7 @@ impl<'t> Encoder<'t> {
     /// the prompt loses its beginning; when the completion alone does not, it loses its tail.
     fn completion(&mut self, prompt: &str, completion: &str) -> Result<Encoded, EncodeError> {
         let (tokenizer, len) = (self.tokenizer, self.len);
-        let mut targets = tokenizer.encode(completion, Specials::Parse)?;
+        let mut targets = tokenizer.encode(completion, Specials::Parse);
         if !self.raw {
             targets.extend(tokenizer.eos());
         }

@@ -96,7 +96,7 @@ impl Labels {
         let remedy = "name another word with --label-tokens name=word,... or use --label-style letter";
         let mut tokens = Vec::with_capacity(words.len());
         for (i, word) in words.iter().enumerate() {
-            let ids = tokenizer.encode(&prompt.answer(word), Specials::Plain)?;
+            let ids = tokenizer.encode(&prompt.answer(word), Specials::Plain);
             let Some(&token) = ids.first().filter(|_| !word.trim().is_empty()) else {
                 let found = format!("label {} has no token", short(&names[i]));
                 return Ok(Err(Problem::new(found, remedy)));

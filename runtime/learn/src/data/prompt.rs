@@ -52,13 +52,13 @@ impl Prompt {
             (before.to_owned(), after.to_owned())
         };
         let mut before_tokens: Vec<u32> = tokenizer.prefix().filter(|_| raw).into_iter().collect();
-        before_tokens.extend(tokenizer.encode(&before, Specials::Parse)?);
+        before_tokens.extend(tokenizer.encode(&before, Specials::Parse));
         Ok(Self {
             raw,
             lead: lead.to_owned(),
             trail: trail.to_owned(),
             before: before_tokens,
-            after: tokenizer.encode(&after, Specials::Parse)?,
+            after: tokenizer.encode(&after, Specials::Parse),
         })
     }
 
@@ -99,15 +99,15 @@ impl Prompt {
         let mut tokens = Vec::new();
         if self.raw {
             tokens.extend(tokenizer.prefix());
-            tokens.extend(tokenizer.encode(&content, Specials::Parse)?);
+            tokens.extend(tokenizer.encode(&content, Specials::Parse));
         } else {
-            tokens = tokenizer.encode(&chat(tokenizer, &content)?, Specials::Parse)?;
+            tokens = tokenizer.encode(&chat(tokenizer, &content)?, Specials::Parse);
         }
         if tokens.len() <= room {
             return Ok(Encoded { tokens, cut: false });
         }
         // Tokens that span the seams between template and text differ from the uncut prompt's; only cut ones do.
-        let middle = tokenizer.encode(text, Specials::Parse)?;
+        let middle = tokenizer.encode(text, Specials::Parse);
         let left = room.saturating_sub(self.overhead()).min(middle.len());
         let kept = match keep {
             Keep::Head => &middle[..left],

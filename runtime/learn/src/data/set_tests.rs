@@ -8,18 +8,20 @@ const CHATML: &str = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n'
 
 /// One token a byte, two special tokens and ChatML.
 fn tokenizer(chat_template: Option<&str>) -> Tokenizer {
-    let mut tokens: Vec<String> = ["<|im_start|>", "<|im_end|>"].map(str::to_owned).to_vec();
+    let mut tokens = vec!["<|im_start|>", "<|im_end|>"];
     let printable = |b: &u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    tokens.extend((0..=255u8).filter(printable).map(|b| char::from(b).to_string()));
-    tokens.extend((0x100..0x144).map(|c| char::from_u32(c).unwrap().to_string()));
+    let characters = (0..=255u8).filter(printable).map(char::from);
+    let characters: Vec<_> = characters.chain((0x100..0x144).filter_map(char::from_u32)).collect();
+    let characters: Vec<_> = characters.iter().map(char::to_string).collect();
+    tokens.extend(characters.iter().map(String::as_str));
     let mut token_types = vec![1; tokens.len()];
     token_types[..2].fill(3);
     Tokenizer::new(TokenizerSource {
-        kind: "gpt2".into(),
-        pre: "smollm".into(),
+        kind: "gpt2",
+        pre: "smollm",
         token_types,
         eos: Some(1),
-        chat_template: chat_template.map(str::to_owned),
+        chat_template,
         tokens,
         ..Default::default()
     })
@@ -263,10 +265,7 @@ fn the_digest_is_of_what_is_learnt() {
         digest("{\"prompt\": \"ab\", \"completion\": \"c\"}", &raw(Task::Lm, 9))
     );
     let t = tokenizer(None);
-    assert_eq!(
-        t.encode("ab", Specials::Plain).unwrap(),
-        load("{\"text\": \"ab\"}", &lm).unwrap().example(0).tokens
-    );
+    assert_eq!(t.encode("ab", Specials::Plain), load("{\"text\": \"ab\"}", &lm).unwrap().example(0).tokens);
 }
 
 #[test]
