@@ -4,6 +4,7 @@
 pub mod alloc;
 mod arena;
 mod cgroup;
+pub mod code;
 mod error;
 mod ladder;
 mod plan;

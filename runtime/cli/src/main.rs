@@ -11,13 +11,15 @@ mod report;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::{Exit, Failure};
-use sprig_budget::{CountingAllocator, alloc};
+use sprig_budget::{CountingAllocator, alloc, code};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     alloc::limit_arenas();
+    code::divide();
+    code::release();
     alloc::exit_when_refused(Exit::Budget as i32);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -8,7 +8,7 @@ use crate::planner::{Tuning, Workload, plan};
 use crate::prefix::PrefixCache;
 use crate::session::Session;
 use sprig_budget::process::{self, Status};
-use sprig_budget::{Bytes, Plan, alloc};
+use sprig_budget::{Bytes, Plan, alloc, code};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
@@ -122,6 +122,7 @@ impl<'m> Base<'m> {
 
     /// The model and threads of a plan.
     pub fn engine(&self, planned: &Planned) -> Result<Engine<'m>, LearnError> {
+        code::release(); // what read the data and will not run again
         let before = process::status();
         let model = self.model(planned.tuning.streamed)?;
         let ctx = Ctx::new(planned.work.threads).with_panel_rows(planned.tuning.panel_rows);

@@ -10,7 +10,7 @@ use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Generator, KvCache, STREAMED_TILE};
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
 use sprig_learn::base::Base;
-use sprig_learn::planner::{PROGRAM, Residency, STREAMED_TIME};
+use sprig_learn::planner::{Residency, STREAMED_TIME, program};
 use std::io::Write;
 use std::time::Instant;
 
@@ -57,7 +57,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
                 Bytes((geometry.vocabulary * 4 + capacity * geometry.rope_dims * 4) as u64),
             ),
             heap("tokenizer and tables", kept),
-            Region::new("program", Kind::Fixed, PROGRAM),
+            Region::new("program", Kind::Fixed, program()),
         ]
     };
     let residency = args.model.residency();

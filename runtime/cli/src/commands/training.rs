@@ -7,7 +7,7 @@ use super::watch::Watch;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_budget::alloc;
+use sprig_budget::{alloc, code};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
@@ -61,6 +61,7 @@ impl Training<'_, '_> {
             return Ok(true);
         };
         self.recorder.eval_before = self.judge(held_out, "before", "before: ")?;
+        code::release();
         Ok(self.recorder.eval_before.is_some())
     }
 
@@ -141,6 +142,14 @@ impl Training<'_, '_> {
     }
 
     fn save(&mut self) -> Result<(), Failure> {
+        // What steps run and what this runs need not be in memory together.
+        code::release();
+        let saved = self.write_checkpoint();
+        code::release();
+        saved
+    }
+
+    fn write_checkpoint(&mut self) -> Result<(), Failure> {
         let Self { checkpoint, fingerprint, trainer, recorder, .. } = self;
         let write = |trainer: &Trainer<'_, '_>| {
             let values = trainer.adapter().values();
@@ -165,6 +174,7 @@ impl Training<'_, '_> {
 
     /// Writes the adapter, after the prefix cache has made room for it.
     pub fn write(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
+        code::release();
         match self.trainer.session().0.prefix_mut() {
             Some(cache) => cache.remove(),
             None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up

@@ -1,6 +1,7 @@
 //! A child process as the kernel accounts for it.
 #![allow(unsafe_code)] // `wait4` is in no safe crate of this workspace.
 
+use sprig_budget::code;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,6 +20,9 @@ pub struct Ended {
 /// Runs `command` to its end. Standard error has to fit a pipe (64 KiB).
 #[allow(clippy::zombie_processes)] // `wait4` takes it away.
 pub fn run(command: &mut Command) -> Ended {
+    // The kernel begins the child's peak with what this process holds when it starts it: some MiB of code, mostly.
+    code::divide();
+    code::release();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut out, mut err) = (String::new(), String::new());
