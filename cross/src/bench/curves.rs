@@ -1,7 +1,8 @@
 //! Scaling curves: time and memory of a step as one thing about it varies.
 
 use super::Args;
-use super::measure::Measured;
+use super::round::Round;
+use super::scale::Scaled;
 use super::work::{Bench, Work};
 use crate::model::{self, Geometry};
 use crate::sprig::Done;
@@ -41,8 +42,8 @@ pub struct Point {
 }
 
 /// The curve over tangents, which the rounds have measured, and with `--curves` all others.
-pub fn curves(bench: &Bench<'_>, measured: &Measured, args: &Args) -> Result<Vec<Curve>> {
-    let mut curves = vec![tangents(measured)];
+pub fn curves(bench: &Bench<'_>, rounds: &[Round], scaled: &[Scaled], args: &Args) -> Result<Vec<Curve>> {
+    let mut curves = vec![tangents(rounds)];
     if !args.curves {
         return Ok(curves);
     }
@@ -83,15 +84,14 @@ pub fn curves(bench: &Bench<'_>, measured: &Measured, args: &Args) -> Result<Vec
         threads: threads as usize,
         ..work()
     })?;
-    curves.push(sizes(bench, measured, &usual)?);
+    curves.push(sizes(bench, scaled, &usual)?);
     Ok(curves)
 }
 
-fn tangents(measured: &Measured) -> Curve {
+fn tangents(rounds: &[Round]) -> Curve {
     let mut points = Vec::new();
-    for &tangents in measured.rounds.first().map(|round| &round.training).into_iter().flat_map(|t| t.keys()) {
-        let mut runs: Vec<&Done> =
-            measured.rounds.iter().filter_map(|round| round.training.get(&tangents)).collect();
+    for &tangents in rounds.first().map(|round| &round.training).into_iter().flat_map(|t| t.keys()) {
+        let mut runs: Vec<&Done> = rounds.iter().filter_map(|round| round.training.get(&tangents)).collect();
         runs.sort_by(|a, b| a.step_ms_median.total_cmp(&b.step_ms_median));
         let run = runs[runs.len() / 2].clone();
         points.push(Point { x: f64::from(tangents), label: None, run });
@@ -101,7 +101,7 @@ fn tangents(measured: &Measured) -> Curve {
 }
 
 /// The same work on models of several sizes.
-fn sizes(bench: &Bench<'_>, measured: &Measured, work: &Work) -> Result<Curve> {
+fn sizes(bench: &Bench<'_>, scaled: &[Scaled], work: &Work) -> Result<Curve> {
     let folder = tempfile::tempdir_in(sys::target_dir()).context("cannot write in the target folder")?;
     let mut points = Vec::new();
     for (geometry, label) in [(Geometry::Tiny, TINY), (Geometry::Smollm2x360m, "SmolLM2-360M")] {
@@ -113,7 +113,7 @@ fn sizes(bench: &Bench<'_>, measured: &Measured, work: &Work) -> Result<Curve> {
     }
     let run = bench.train(&bench.model, work)?;
     points.insert(1, Point { x: 134_515_008.0, label: Some("SmolLM2-135M"), run });
-    for scaled in measured.scaled.iter().filter(|scaled| matches!(scaled.geometry, Geometry::Tinyllama)) {
+    for scaled in scaled.iter().filter(|scaled| matches!(scaled.geometry, Geometry::Tinyllama)) {
         let run = scaled.run.clone();
         points.push(Point { x: scaled.geometry.weights() as f64, label: Some(scaled.name), run });
     }

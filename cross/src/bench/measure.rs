@@ -1,15 +1,12 @@
 //! Takes the measurements: rounds that go through all of them, so that a slow minute falls on every peer.
 
-use super::peers::{Backward, Candle, Machine, Peers};
+use super::peers::{Backward, Candle, Peers};
+use super::round::Round;
 use super::scale::{self, Scaled};
-use super::work::{Bench, Speed, Work};
+use super::work::{Bench, Work};
 use super::{Args, curves};
 use crate::sprig::Done;
 use anyhow::Result;
-use std::collections::BTreeMap;
-
-/// Tangents a pass.
-const TANGENTS: &[u32] = &[1, 2, 4, 8];
 
 /// Rounds. The median of three is not moved by one that was disturbed.
 const ROUNDS: u32 = 3;
@@ -32,20 +29,6 @@ pub struct Measured {
     pub curves: Vec<curves::Curve>,
 }
 
-/// One pass through the measurements whose times are compared.
-pub struct Round {
-    /// Training 8 × 64 by the number of tangents.
-    pub training: BTreeMap<u32, Done>,
-    /// The same work by candle.
-    pub candle: Candle,
-    /// What the machine can do.
-    pub machine: Machine,
-    /// Our inference.
-    pub inference: Speed,
-    /// The same work by llama.cpp.
-    pub llama_cpp: Option<Speed>,
-}
-
 impl Measured {
     /// Runs everything `args` asks for.
     pub fn take(bench: &Bench<'_>, args: &Args) -> Result<Self> {
@@ -53,7 +36,7 @@ impl Measured {
         // First, so that a failure comes before the minutes of the rest.
         let scaled = if args.scale { scale::run(bench)? } else { Vec::new() };
         let rounds = if args.quick { 1 } else { ROUNDS };
-        let rounds = (0..rounds).map(|_| Round::take(bench, &peers, args)).collect::<Result<_>>()?;
+        let rounds = (0..rounds).map(|_| Round::take(bench, &peers, args)).collect::<Result<Vec<_>>>()?;
 
         let smallest = bench.planned(&bench.model, &bench.work, "smallest_budget_bytes")?;
         let budget = Some(smallest.to_string());
@@ -61,10 +44,8 @@ impl Measured {
         let long = bench.train(&bench.model, &Work { len: 128, steps: 1, ..bench.work.clone() })?;
         let candle_long = peers.candle(bench, 128, 0, Backward::AtOnce)?;
         let candle_by_sequence = peers.candle(bench, 128, 0, Backward::BySequence)?;
-        let mut measured =
-            Self { rounds, tight, long, candle_long, candle_by_sequence, scaled, curves: Vec::new() };
-        measured.curves = curves::curves(bench, &measured, args)?;
-        Ok(measured)
+        let curves = curves::curves(bench, &rounds, &scaled, args)?;
+        Ok(Self { rounds, tight, long, candle_long, candle_by_sequence, scaled, curves })
     }
 
     /// Every training run whose budget and plan can be judged: not the tiny model's, whose process is little but
@@ -74,20 +55,5 @@ impl Measured {
         let points = self.curves.iter().flat_map(|curve| &curve.points);
         let curves = points.filter(|point| point.label != Some(curves::TINY)).map(|point| &point.run);
         rounds.chain([&self.tight, &self.long]).chain(self.scaled.iter().map(|s| &s.run)).chain(curves)
-    }
-}
-
-impl Round {
-    fn take(bench: &Bench<'_>, peers: &Peers, args: &Args) -> Result<Self> {
-        let machine = peers.machine(bench)?;
-        let mut training = BTreeMap::new();
-        for &tangents in TANGENTS {
-            let work = Work { tangents, ..bench.work.clone() };
-            training.insert(tangents, bench.train(&bench.model, &work)?);
-        }
-        let candle = peers.candle(bench, bench.work.len, 1, Backward::BySequence)?;
-        let inference = bench.inference(if args.quick { 16 } else { 64 })?;
-        let llama_cpp = args.llama_bench.as_deref().map(|python| bench.llama_cpp(python, 2)).transpose()?;
-        Ok(Self { training, candle, machine, inference, llama_cpp })
     }
 }

@@ -5,6 +5,7 @@ mod measure;
 mod page;
 mod peers;
 mod plot;
+mod round;
 mod row;
 mod rows;
 mod scale;

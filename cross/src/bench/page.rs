@@ -100,7 +100,7 @@ fn peers(measured: &Measured) -> String {
     let mut plots = figure("Memory above the weights", "8 × 128 tokens", &bars("memory", &memory));
     // The round whose step is the median of all.
     let mut rounds: Vec<_> = measured.rounds.iter().collect();
-    let step = |round: &super::measure::Round| round.training.get(&1).map_or(0.0, |done| done.step_ms_median);
+    let step = |round: &super::round::Round| round.training.get(&1).map_or(0.0, |done| done.step_ms_median);
     rounds.sort_by(|a, b| step(a).total_cmp(&step(b)));
     if let Some(round) = rounds.get(rounds.len() / 2) {
         let one = round.training.get(&1);

@@ -1,6 +1,7 @@
 //! From measurements to rows: the one place that says what each figure is held to.
 
-use super::measure::{Measured, Round};
+use super::measure::Measured;
+use super::round::Round;
 use super::row::{Row, Stat};
 use crate::sprig::Done;
 

@@ -1,17 +1,10 @@
 //! Counts of the heap, and a soft limit on it. The counts move only in a binary that installs
 //! [`CountingAllocator`] as its global allocator.
 
+use crate::counts::{CALLS, CURRENT, EXIT, LIMIT, PEAK};
 pub use crate::sys::{CountingAllocator, limit_arenas, release_free_memory};
 use crate::{BudgetError, Bytes};
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-
-// Relaxed everywhere: these are statistics, and no other memory is read on the strength of them.
-static CURRENT: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicU64 = AtomicU64::new(0);
-static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
-/// Exit code when the system refuses memory; 0 leaves it to the language's abort.
-static EXIT: AtomicI32 = AtomicI32::new(0);
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes allocated now, as asked for (the allocator's own overhead is not in it).
 pub fn current() -> Bytes {
@@ -52,32 +45,4 @@ pub fn check() -> Result<(), BudgetError> {
 /// budget, and whoever started the process should see which guard it was.
 pub fn exit_when_refused(code: i32) {
     EXIT.store(code, Relaxed);
-}
-
-/// Runs `attempt`, whose allocations may be refused and handled.
-pub(crate) fn attempt<T>(attempt: impl FnOnce() -> T) -> T {
-    let code = EXIT.swap(0, Relaxed);
-    let result = attempt();
-    EXIT.store(code, Relaxed);
-    result
-}
-
-pub(crate) fn refused(bytes: usize) {
-    let code = EXIT.load(Relaxed);
-    if code != 0 {
-        crate::sys::exit_refused(bytes, code);
-    }
-}
-
-pub(crate) fn grew(bytes: usize) {
-    CALLS.fetch_add(1, Relaxed);
-    let now = CURRENT.fetch_add(bytes, Relaxed) + bytes;
-    // Read first: a store to a shared line on every allocation would make threads wait on each other.
-    if now > PEAK.load(Relaxed) {
-        PEAK.fetch_max(now, Relaxed);
-    }
-}
-
-pub(crate) fn shrank(bytes: usize) {
-    CURRENT.fetch_sub(bytes, Relaxed);
 }

@@ -1,6 +1,6 @@
 //! One allocation made once, handed out in aligned slices.
 
-use crate::{BudgetError, Bytes, alloc};
+use crate::{BudgetError, Bytes, counts};
 use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
 
 /// A cache line, and the alignment of every piece.
@@ -32,7 +32,7 @@ impl Arena {
     /// # Errors
     /// [`BudgetError::OutOfMemory`] if the system refuses.
     pub fn new(size: Bytes) -> Result<Arena, BudgetError> {
-        let lines = alloc::attempt(|| bytemuck::allocation::try_zeroed_vec(size.as_usize().div_ceil(LINE)))
+        let lines = counts::attempt(|| bytemuck::allocation::try_zeroed_vec(size.as_usize().div_ceil(LINE)))
             .map_err(|()| BudgetError::OutOfMemory { asked: size })?;
         let mut arena = Arena { lines, high_water: 0 };
         touch(bytemuck::cast_slice_mut(&mut arena.lines));

@@ -6,7 +6,7 @@
 //! not in use; what is needed again comes back from the file.
 #![allow(unsafe_code)]
 
-use crate::sys;
+use crate::{Bytes, sys};
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,11 @@ pub fn divide() {
 /// Whether [`divide`] was called and did all it should.
 pub fn is_divided() -> bool {
     DIVIDED.load(Ordering::Relaxed)
+}
+
+/// Code and constants of the program and its libraries, in memory or not.
+pub fn bytes() -> Bytes {
+    Segments::of_this_process().iter().map(|segment| Bytes(segment.len() as u64)).sum()
 }
 
 /// Takes the program and its libraries out of memory. Best effort: a kernel that refuses leaves them there.

@@ -5,6 +5,7 @@ pub mod alloc;
 mod arena;
 mod cgroup;
 pub mod code;
+mod counts;
 mod error;
 mod ladder;
 mod plan;

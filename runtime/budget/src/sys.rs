@@ -1,12 +1,12 @@
 //! Calls into the C library and the allocator hook: the only unsafe code of this crate.
 #![allow(unsafe_code)]
 
-use crate::{Bytes, alloc};
+use crate::{Bytes, counts};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Write};
 
 /// The system allocator, counting. Install it with `#[global_allocator]` in the binary; read the
-/// counts through [`alloc`].
+/// counts through [`crate::alloc`].
 pub struct CountingAllocator;
 
 // SAFETY: every call is handed unchanged to `System`, which keeps the contract; the counters only
@@ -16,8 +16,8 @@ unsafe impl GlobalAlloc for CountingAllocator {
         // SAFETY: the caller keeps the contract of `alloc`.
         let block = unsafe { System.alloc(layout) };
         match block.is_null() {
-            false => alloc::grew(layout.size()),
-            true => alloc::refused(layout.size()),
+            false => counts::grew(layout.size()),
+            true => refused(layout.size()),
         }
         block
     }
@@ -26,8 +26,8 @@ unsafe impl GlobalAlloc for CountingAllocator {
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         let block = unsafe { System.alloc_zeroed(layout) };
         match block.is_null() {
-            false => alloc::grew(layout.size()),
-            true => alloc::refused(layout.size()),
+            false => counts::grew(layout.size()),
+            true => refused(layout.size()),
         }
         block
     }
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(block, layout) };
-        alloc::shrank(layout.size());
+        counts::shrank(layout.size());
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
@@ -43,17 +43,18 @@ unsafe impl GlobalAlloc for CountingAllocator {
         let moved = unsafe { System.realloc(block, layout, new_size) };
         if !moved.is_null() {
             // Old and new may both be alive for a moment, so the old is taken off last.
-            alloc::grew(new_size);
-            alloc::shrank(layout.size());
+            counts::grew(new_size);
+            counts::shrank(layout.size());
         } else {
-            alloc::refused(new_size);
+            refused(new_size);
         }
         moved
     }
 }
 
-/// Says on standard error that `bytes` were refused and ends the process, without allocating.
-pub(crate) fn exit_refused(bytes: usize, code: i32) -> ! {
+/// Where that was asked for, says on standard error that `bytes` were refused and ends the process, without allocating.
+fn refused(bytes: usize) {
+    let Some(code) = counts::exit_when_refused() else { return };
     let mut line = [0u8; 160];
     let mut rest = &mut line[..];
     let _ = writeln!(

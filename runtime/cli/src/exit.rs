@@ -166,6 +166,9 @@ impl From<BudgetError> for Failure {
             BudgetError::TooSmall { smallest, .. } => {
                 Self::new(exit, format_args!("{error}; give --budget {} or more", smallest.get()))
             }
+            BudgetError::HeapLimit { .. } => {
+                Self::new(exit, format_args!("{error} (--budget or --heap-limit)"))
+            }
             _ => Self::new(exit, error),
         }
     }

@@ -19,6 +19,8 @@ mod disk;
 mod faults;
 #[path = "commands/flat.rs"]
 mod flat;
+#[path = "commands/group.rs"]
+mod group;
 #[path = "commands/kill.rs"]
 mod kill;
 #[path = "commands/memory.rs"]

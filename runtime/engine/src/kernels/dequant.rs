@@ -37,6 +37,27 @@ pub(super) fn pack(isa: Isa, w: &Matrix<'_>, out: &mut [f32]) {
         dispatch(isa, PackFloats::<Q> { w, out, ty: PhantomData }));
 }
 
+/// An array of the value for each of eight rows. Not by `array::map` or `from_fn`: their closures need not be inlined, and
+/// are then compiled without the instruction set of the function around them.
+macro_rules! of_eight {
+    ($r:ident => $value:expr) => {
+        [
+            of_eight!(@ $r, 0, $value),
+            of_eight!(@ $r, 1, $value),
+            of_eight!(@ $r, 2, $value),
+            of_eight!(@ $r, 3, $value),
+            of_eight!(@ $r, 4, $value),
+            of_eight!(@ $r, 5, $value),
+            of_eight!(@ $r, 6, $value),
+            of_eight!(@ $r, 7, $value),
+        ]
+    };
+    (@ $r:ident, $row:literal, $value:expr) => {{
+        let $r: usize = $row;
+        $value
+    }};
+}
+
 struct Unpack<'a, Q> {
     w: Matrix<'a>,
     out: &'a mut [f32],
@@ -85,17 +106,16 @@ impl<Q: Quant> Kernel for Pack<'_, Q> {
         {
             for lane in (0..A::STRIP).step_by(8) {
                 let row = |r: usize| (strip * A::STRIP + lane + r).min(rows - 1);
-                let eight: [&[Q::Block]; 8] =
-                    std::array::from_fn(|r| bytemuck::cast_slice(self.w.row(row(r))));
+                let eight: [&[Q::Block]; 8] = of_eight!(r => bytemuck::cast_slice(self.w.row(row(r))));
                 for b in 0..cols / (32 * Q::GROUPS) {
-                    let block: [&Q::Block; 8] = eight.map(|row| &row[b]);
-                    let scales = block.map(|block| Q::scales(arch, block));
+                    let block: [&Q::Block; 8] = of_eight!(r => &eight[r][b]);
+                    let scales = of_eight!(r => Q::scales(arch, block[r]));
                     for g in 0..Q::GROUPS {
-                        let quants = block.map(|block| Q::quants(arch, block, g));
+                        let quants = of_eight!(r => Q::quants(arch, block[r], g));
                         let first = (b * Q::GROUPS + g) * 32;
                         for part in 0..4 {
                             let at = scale_index::<Q>(g, part / 2);
-                            let values = std::array::from_fn(|r| {
+                            let values = of_eight!(r => {
                                 let value = arch.widen(quants[r], part);
                                 if Q::MINS {
                                     arch.scale_min(value, scales[r].scale[at], scales[r].min[at])
@@ -153,10 +173,10 @@ impl<T: Float> Kernel for PackFloats<'_, T> {
         {
             for lane in (0..A::STRIP).step_by(8) {
                 let row = |r: usize| (strip * A::STRIP + lane + r).min(rows - 1);
-                let eight: [&[u8]; 8] = std::array::from_fn(|r| self.w.row(row(r)));
+                let eight: [&[u8]; 8] = of_eight!(r => self.w.row(row(r)));
                 let whole = cols / 8 * 8;
                 for k in (0..whole).step_by(8) {
-                    let values = eight.map(|row| T::eight(arch, &row[k * T::BYTES..][..8 * T::BYTES]));
+                    let values = of_eight!(r => T::eight(arch, &eight[r][k * T::BYTES..][..8 * T::BYTES]));
                     arch.store_transposed(values, &mut out[k * A::STRIP + lane..], A::STRIP);
                 }
                 for k in whole..cols {

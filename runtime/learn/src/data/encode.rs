@@ -2,9 +2,9 @@
 
 use super::error::{Problem, short};
 use super::labels::{Labels, letters};
+use super::options::LoadOptions;
 use super::prompt::{Keep, Prompt};
 use super::record::{CHOICES, Record};
-use super::set::LoadOptions;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 
 /// The default words around a text to be labelled, as a chat message and raw.

@@ -1,56 +1,14 @@
 use super::encode::{EncodeError, Encoded, Encoder, Kind, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
 use super::error::{DataError, Problem};
-use super::labels::{LabelStyle, Labels, MAX_LABELS};
+use super::labels::{Labels, MAX_LABELS};
 use super::lines::Lines;
+use super::options::LoadOptions;
 use super::prompt::Prompt;
 use super::record::{Record, Task};
 use sha2::{Digest, Sha256};
 use sprig_engine::tokenizer::Tokenizer;
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Default limit of a data set in memory: about 100,000 examples of 160 tokens.
-pub const MAX_DATA_BYTES: usize = 64 << 20;
-
-/// How a data file is read.
-#[derive(Clone, Debug)]
-pub struct LoadOptions {
-    /// What is learnt from each record.
-    pub task: Task,
-    /// Most tokens of an example; longer ones are cut, and counted in [`DataSet::cut`].
-    pub len: usize,
-    /// Leave the model's chat template out: prompt and completion are joined as they are.
-    pub raw: bool,
-    /// The words around a text to be labelled, with one [`super::TEXT`] and, where wanted, [`super::OPTIONS`].
-    pub template: Option<String>,
-    /// How labels become tokens.
-    pub label_style: LabelStyle,
-    /// (label, word) pairs: the word to answer with for a label.
-    pub label_words: Vec<(String, String)>,
-    /// Names of all labels, when one file may lack some of them: a device of a fleet. Empty: those of the file.
-    pub label_names: Vec<String>,
-    /// The labels to use; `None` collects them from the file. Give held-out data the training set's.
-    pub labels: Option<Labels>,
-    /// Most bytes of encoded examples.
-    pub max_bytes: usize,
-}
-
-impl LoadOptions {
-    /// The defaults: chat template, labels by their own words, [`MAX_DATA_BYTES`].
-    pub fn new(task: Task, len: usize) -> Self {
-        Self {
-            task,
-            len,
-            raw: false,
-            template: None,
-            label_style: LabelStyle::default(),
-            label_words: Vec::new(),
-            label_names: Vec::new(),
-            labels: None,
-            max_bytes: MAX_DATA_BYTES,
-        }
-    }
-}
 
 /// One example, borrowed from its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

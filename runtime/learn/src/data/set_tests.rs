@@ -1,4 +1,4 @@
-use super::super::{CHOICES, OPTIONS};
+use super::super::{CHOICES, LabelStyle, OPTIONS};
 use super::*;
 use sprig_engine::tokenizer::{Specials, TokenizerSource};
 use std::path::PathBuf;

@@ -1,0 +1,41 @@
+//! One pass through the measurements whose times are compared.
+
+use super::Args;
+use super::peers::{Backward, Candle, Machine, Peers};
+use super::work::{Bench, Speed, Work};
+use crate::sprig::Done;
+use anyhow::Result;
+use std::collections::BTreeMap;
+
+/// Tangents a pass.
+const TANGENTS: &[u32] = &[1, 2, 4, 8];
+
+/// One pass through the measurements whose times are compared.
+pub struct Round {
+    /// Training 8 × 64 by the number of tangents.
+    pub training: BTreeMap<u32, Done>,
+    /// The same work by candle.
+    pub candle: Candle,
+    /// What the machine can do.
+    pub machine: Machine,
+    /// Our inference.
+    pub inference: Speed,
+    /// The same work by llama.cpp.
+    pub llama_cpp: Option<Speed>,
+}
+
+impl Round {
+    /// Goes through them once.
+    pub fn take(bench: &Bench<'_>, peers: &Peers, args: &Args) -> Result<Self> {
+        let machine = peers.machine(bench)?;
+        let mut training = BTreeMap::new();
+        for &tangents in TANGENTS {
+            let work = Work { tangents, ..bench.work.clone() };
+            training.insert(tangents, bench.train(&bench.model, &work)?);
+        }
+        let candle = peers.candle(bench, bench.work.len, 1, Backward::BySequence)?;
+        let inference = bench.inference(if args.quick { 16 } else { 64 })?;
+        let llama_cpp = args.llama_bench.as_deref().map(|python| bench.llama_cpp(python, 2)).transpose()?;
+        Ok(Self { training, candle, machine, inference, llama_cpp })
+    }
+}

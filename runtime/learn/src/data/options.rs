@@ -1,0 +1,47 @@
+//! How a data file is read.
+
+use super::labels::{LabelStyle, Labels};
+use super::record::Task;
+
+/// Default limit of a data set in memory: about 100,000 examples of 160 tokens.
+pub const MAX_DATA_BYTES: usize = 64 << 20;
+
+/// How a data file is read.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// What is learnt from each record.
+    pub task: Task,
+    /// Most tokens of an example; longer ones are cut, and counted in [`super::DataSet::cut`].
+    pub len: usize,
+    /// Leave the model's chat template out: prompt and completion are joined as they are.
+    pub raw: bool,
+    /// The words around a text to be labelled, with one [`super::TEXT`] and, where wanted, [`super::OPTIONS`].
+    pub template: Option<String>,
+    /// How labels become tokens.
+    pub label_style: LabelStyle,
+    /// (label, word) pairs: the word to answer with for a label.
+    pub label_words: Vec<(String, String)>,
+    /// Names of all labels, when one file may lack some of them: a device of a fleet. Empty: those of the file.
+    pub label_names: Vec<String>,
+    /// The labels to use; `None` collects them from the file. Give held-out data the training set's.
+    pub labels: Option<Labels>,
+    /// Most bytes of encoded examples.
+    pub max_bytes: usize,
+}
+
+impl LoadOptions {
+    /// The defaults: chat template, labels by their own words, [`MAX_DATA_BYTES`].
+    pub fn new(task: Task, len: usize) -> Self {
+        Self {
+            task,
+            len,
+            raw: false,
+            template: None,
+            label_style: LabelStyle::default(),
+            label_words: Vec::new(),
+            label_names: Vec::new(),
+            labels: None,
+            max_bytes: MAX_DATA_BYTES,
+        }
+    }
+}
