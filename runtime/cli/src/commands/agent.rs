@@ -29,8 +29,14 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let guard = |plan: &sprig_budget::Plan| {
         set_guards(plan, None).map_err(|e| sprig_fleet::FleetError::Peer(e.to_string()))
     };
-    let mut around =
-        Surroundings { settings: &settings, link: &mut *link, session, stop: &stop, guard: &guard };
+    let mut around = Surroundings {
+        settings: &settings,
+        link: &mut *link,
+        session,
+        stop: &stop,
+        connected: false,
+        guard: &guard,
+    };
     let ended = agent::run(&mut around, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         output.event(value, || line(&event));

@@ -6,10 +6,11 @@ use crate::error::FleetError;
 use crate::settings::{DeviceSettings, JobSettings, SettingsError};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::base::Base;
-use sprig_transport::link::{Event, Link};
+use sprig_transport::link::{Event, Link, LinkError};
 use sprig_transport::messages::{DeviceId, Job, Presence};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,32 @@ pub struct Surroundings<'a> {
     pub session: u64,
     /// Whether to stop.
     pub stop: &'a dyn Fn() -> bool,
+    /// Whether the broker has let us in: from then on, a refusal is waited out.
+    pub connected: bool,
     /// Called once the memory for a run is planned, before it is taken: sets the guards.
     pub guard: &'a dyn Fn(&sprig_budget::Plan) -> Result<(), FleetError>,
+}
+
+impl Surroundings<'_> {
+    /// The next event of the link. Once it was let in, a refusal passes: the broker is being restarted or its rules are
+    /// being changed.
+    fn next(
+        &mut self,
+        wait: Duration,
+        watch: &mut dyn FnMut(AgentEvent),
+    ) -> Result<Option<Event>, FleetError> {
+        match self.link.next(wait) {
+            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
+                watch(AgentEvent::Disconnected { reason: e.to_string() });
+                Ok(None)
+            }
+            other => {
+                let event = other?;
+                self.connected |= event == Some(Event::Connected);
+                Ok(event)
+            }
+        }
+    }
 }
 
 /// The last will: what the broker says for us when we are gone.
@@ -90,7 +115,7 @@ fn next_job(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
     while !(around.stop)() {
-        match around.link.next(GLANCE)? {
+        match around.next(GLANCE, watch)? {
             Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
                 match Job::decode(&payload) {
                     Ok(job) => return Ok(Some(job)),
@@ -149,14 +174,16 @@ fn take_part(
         resend: Duration::from_secs_f64(settings.agent.resend_seconds),
     };
     let began = Instant::now();
-    let mut agent = Agent::new(who, worker, outbox, watch)?;
+    // The agent tells what happens to it, and so does this loop.
+    let watch = RefCell::new(watch);
+    let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
     agent.start(around.link)?;
     loop {
         if (around.stop)() {
             return Ok(Some(Ended::Interrupted));
         }
         let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
-        while let Some(event) = around.link.next(wait)? {
+        while let Some(event) = around.next(wait, &mut |event| (watch.borrow_mut())(event))? {
             if let Event::Message { topic, payload } = &event
                 && topics.parse(topic) == Some(Topic::Job)
             {

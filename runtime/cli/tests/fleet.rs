@@ -1,0 +1,14 @@
+//! A whole fleet of processes: the built binary, Debian's mosquitto with certificates that `sprig provision` made, and a
+//! synthetic model of three blocks.
+
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+#[path = "fleet/kill.rs"]
+mod kill;
+#[path = "fleet/rogue.rs"]
+mod rogue;
+#[path = "commands/scene.rs"]
+#[allow(dead_code)]
+mod scene;
+#[path = "fleet/world.rs"]
+mod world;

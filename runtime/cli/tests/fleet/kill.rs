@@ -1,0 +1,99 @@
+//! Power cuts: every process in every state it tells of, and the broker too. The fleet ends with the ledger and the
+//! adapter of an undisturbed run, bit for bit.
+
+use super::world::{DEVICES, ROUNDS, World, device};
+use serde_json::Value;
+use std::time::Duration;
+
+struct Undisturbed {
+    ledger: Vec<Value>,
+    adapter: Vec<u8>,
+}
+
+fn undisturbed(train: &str) -> Undisturbed {
+    let mut world = World::new(train);
+    world.start_all();
+    let done = world.finish();
+    assert_eq!(
+        (done["rounds"].as_u64(), done["devices"].as_u64()),
+        (Some(ROUNDS as u64), Some(DEVICES as u64))
+    );
+    let up = done["bytes_up_per_device_round"].as_f64().unwrap();
+    assert!(up > 0.0 && up <= 2048.0, "{up} bytes up");
+    assert!(done["peak_rss_bytes_max"].as_u64() < done["budget_bytes"].as_u64(), "{done}");
+    let page = String::from_utf8(world.scene.bytes("fleet/coordinator/fleet.html")).unwrap();
+    assert!(page.contains("id=\"kept\"") && page.contains(&device(1)));
+    Undisturbed { ledger: world.ledger(), adapter: world.adapter() }
+}
+
+/// Kills `name` when it tells of `event` in `round` (or at all), starts it again, and compares the end.
+fn killed(reference: &Undisturbed, train: &str, name: &str, event: &str, round: Option<u64>) {
+    let mut world = World::new(train);
+    world.start_all();
+    let matches = |who: &str, e: &Value| {
+        who == name && e["event"] == event && round.is_none_or(|r| e["round"].as_u64() == Some(r))
+    };
+    if !world.events.iter().any(|(who, e)| matches(who, e)) {
+        world.until(event, matches);
+    }
+    world.kill(name);
+    world.start(name);
+    world.finish();
+    assert_eq!(world.ledger(), reference.ledger, "{name} killed at {event} {round:?}");
+    assert_eq!(world.adapter(), reference.adapter, "{name} killed at {event} {round:?}");
+}
+
+#[test]
+fn a_device_killed_in_any_state_loses_nothing() {
+    let reference = undisturbed("");
+    let states = [
+        ("planned", None),
+        ("training", Some(1)),
+        ("trained", Some(1)),
+        ("sent", Some(2)),
+        ("receipt", Some(2)),
+        ("synced", None),
+    ];
+    for (event, round) in states {
+        killed(&reference, "", &device(1), event, round);
+    }
+}
+
+#[test]
+fn a_coordinator_killed_in_any_state_loses_nothing() {
+    let reference = undisturbed("");
+    for (event, round) in [
+        ("joined", None),
+        ("opened", Some(1)),
+        ("accepted", Some(1)),
+        ("round", Some(2)),
+        ("evaluated", None),
+    ] {
+        killed(&reference, "", "coordinator", event, round);
+    }
+}
+
+#[test]
+fn per_epoch_rounds_survive_kills_too() {
+    let train = "mode = \"per-epoch\"\nlocal_steps = 3\nlr = 0.01\nserver = { rule = \"avg\", eta = 1.0 }";
+    let reference = undisturbed(train);
+    killed(&reference, train, &device(2), "training", Some(1));
+    killed(&reference, train, "coordinator", "accepted", Some(2));
+}
+
+/// The broker is away for a while: in the midst of a round, and between a device's update and its receipt.
+#[test]
+fn a_broker_that_is_away_for_a_while_costs_time_alone() {
+    let reference = undisturbed("");
+    for (event, who) in [("training", device(1)), ("sent", device(2)), ("round", "coordinator".to_owned())] {
+        let mut world = World::new("");
+        world.start_all();
+        world.until(event, |name, e| name == who && e["event"] == event && e["round"] != 0);
+        world.stop_broker();
+        std::thread::sleep(Duration::from_secs(1));
+        world.start_broker();
+        world.finish();
+        assert_eq!(world.ledger(), reference.ledger, "broker away at {event}");
+        assert_eq!(world.adapter(), reference.adapter, "broker away at {event}");
+    }
+}

@@ -1,0 +1,221 @@
+//! Broker, coordinator and devices as processes, and what they print.
+
+use super::scene::Scene;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Longest a fleet of the tiny model may take; a loaded machine needs some of it.
+const LIMIT: Duration = Duration::from_secs(120);
+pub const DEVICES: usize = 2;
+pub const ROUNDS: usize = 4;
+
+pub struct World {
+    pub scene: Scene,
+    broker: Option<Child>,
+    port: u16,
+    processes: Vec<Process>,
+    say: Sender<(String, Option<Value>)>,
+    said: Receiver<(String, Option<Value>)>,
+    /// Everything that was said, in order.
+    pub events: Vec<(String, Value)>,
+}
+
+struct Process {
+    name: String,
+    child: Child,
+}
+
+impl World {
+    /// A provisioned fleet whose broker runs; `train` is added to its `[train]` table.
+    pub fn new(train: &str) -> Self {
+        let scene = Scene::new();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        scene.done(&format!("provision --out fleet --fleet test --devices {DEVICES} --port {port}"));
+        let (say, said) = channel();
+        let mut world =
+            Self { scene, broker: None, port, processes: Vec::new(), say, said, events: Vec::new() };
+        let common = |who: &str, id: &str| {
+            format!(
+                "[fleet]\nname = \"test\"\n{id}broker = \"mqtts://localhost:{port}\"\nca = \"ca.crt\"\n\
+                 cert = \"{who}.crt\"\nkey = \"{who}.key\"\n\n[model]\npath = \"../../tiny.gguf\"\nthreads = 1\n"
+            )
+        };
+        let fleet = format!(
+            "{}\n[rounds]\ncount = {ROUNDS}\ndevices = {DEVICES}\nmin_devices = {DEVICES}\nquorum = {DEVICES}\n\
+             deadline_seconds = 60\n\n[train]\ntask = \"label\"\nlabels = [\"down\", \"up\"]\nlen = 64\nbatch = 2\n\
+             tangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n{train}\n\n[coordinator]\n\
+             eval_data = \"../../label.jsonl\"\nadapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
+            common("coordinator", "").replace("../../", "../../")
+        );
+        world.scene.write("fleet/coordinator/fleet.toml", &fleet);
+        for i in 1..=DEVICES {
+            let id = device(i);
+            let text = format!(
+                "{}\n[data]\ntrain = \"../../../label.jsonl\"\n\n[agent]\nresend_seconds = 0.5\n",
+                common("device", &format!("id = \"{id}\"\n")).replace("../../", "../../../")
+            );
+            world.scene.write(&format!("fleet/devices/{id}/device.toml"), &text);
+        }
+        world.start_broker();
+        world
+    }
+
+    pub fn start_broker(&mut self) {
+        let folder = self.scene.path("fleet/broker");
+        // Started by root, mosquitto would change to a user who cannot read the keys.
+        let config = std::fs::read_to_string(folder.join("mosquitto.conf")).unwrap();
+        if !config.contains("\nuser root\n") {
+            std::fs::write(folder.join("mosquitto.conf"), config + "\nuser root\n").unwrap();
+        }
+        let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
+        let program = program.iter().find(|p| Path::new(p).is_file());
+        let program = program.expect("no mosquitto: run `cargo xtask test`, which installs it");
+        let child = Command::new(program)
+            .args(["-c", "mosquitto.conf"])
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.broker = Some(child.unwrap());
+        let until = Instant::now() + LIMIT;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < until, "mosquitto does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn stop_broker(&mut self) {
+        if let Some(mut broker) = self.broker.take() {
+            broker.kill().unwrap();
+            broker.wait().unwrap();
+        }
+    }
+
+    /// Starts `coordinator` or a device.
+    pub fn start(&mut self, name: &str) {
+        let line = match name {
+            "coordinator" => "coordinate --json --config fleet/coordinator/fleet.toml".to_owned(),
+            device => format!("agent --json --config fleet/devices/{device}/device.toml"),
+        };
+        let mut child = self.scene.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (say, teller) = (self.say.clone(), name.to_owned());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+                let _ = say.send((teller.clone(), Some(event)));
+            }
+            let _ = say.send((teller, None));
+        });
+        self.processes.push(Process { name: name.to_owned(), child });
+    }
+
+    /// Starts everyone, devices one after another so that each has its number.
+    pub fn start_all(&mut self) {
+        self.start("coordinator");
+        for i in 1..=DEVICES {
+            self.start(&device(i));
+            let name = device(i);
+            self.until("joined", |who, e| {
+                who == "coordinator" && e["event"] == "joined" && e["device"] == *name
+            });
+        }
+    }
+
+    /// Ends a process as a power cut does.
+    pub fn kill(&mut self, name: &str) {
+        let at = self.processes.iter().position(|p| p.name == name).unwrap();
+        let mut process = self.processes.remove(at);
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+        // What it printed before.
+        while self.next(Duration::from_secs(5)).is_some_and(|(who, e)| who != name || e.is_some()) {}
+    }
+
+    /// The next line, or the end of a process.
+    pub fn next(&mut self, wait: Duration) -> Option<(String, Option<Value>)> {
+        let (who, event) = self.said.recv_timeout(wait).ok()?;
+        if let Some(event) = &event {
+            self.events.push((who.clone(), event.clone()));
+        }
+        Some((who, event))
+    }
+
+    /// Waits for an event.
+    pub fn until(&mut self, what: &str, mut wanted: impl FnMut(&str, &Value) -> bool) -> Value {
+        let until = Instant::now() + LIMIT;
+        loop {
+            assert!(Instant::now() < until, "no {what} in {LIMIT:?}: {:#?}", self.tail());
+            match self.next(Duration::from_millis(200)) {
+                Some((who, Some(event))) if wanted(&who, &event) => return event,
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until everyone has ended well; the coordinator's last line.
+    pub fn finish(&mut self) -> Value {
+        let until = Instant::now() + LIMIT;
+        while let Some(process) = self.processes.last_mut() {
+            match process.child.try_wait().unwrap() {
+                Some(status) => {
+                    let name = process.name.clone();
+                    assert!(status.success(), "{name}: {status}: {:#?}", self.tail());
+                    self.processes.pop();
+                }
+                None => {
+                    assert!(Instant::now() < until, "{} does not end: {:#?}", process.name, self.tail());
+                    self.next(Duration::from_millis(20));
+                }
+            }
+        }
+        while self.next(Duration::from_millis(200)).is_some() {}
+        let done = self.events.iter().rev().find(|(_, e)| e["event"] == "done");
+        done.unwrap_or_else(|| panic!("no last line: {:#?}", self.tail())).1.clone()
+    }
+
+    /// What must be the same however the run was disturbed: rounds, who took part, adapters.
+    pub fn ledger(&self) -> Vec<Value> {
+        let ran = self.scene.done("fleet history --json --config fleet/coordinator/fleet.toml");
+        let kept = ["round", "state", "selected", "reported", "loss", "accuracy", "adapter_digest"];
+        let row = |e: Value| kept.iter().map(|k| (k.to_string(), e[*k].clone())).collect::<Value>();
+        ran.events().into_iter().map(row).collect()
+    }
+
+    pub fn adapter(&self) -> Vec<u8> {
+        self.scene.bytes("fleet/coordinator/adapter.gguf")
+    }
+
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.scene.path(name)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn tail(&self) -> Vec<String> {
+        let shown = |(who, e): &(String, Value)| format!("{who}: {e}");
+        self.events.iter().rev().take(12).rev().map(shown).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+        self.stop_broker();
+    }
+}
+
+/// Name of device `i`, from 1, as `provision` gives it.
+pub fn device(i: usize) -> String {
+    format!("device-{i:03}")
+}
