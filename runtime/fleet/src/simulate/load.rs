@@ -175,7 +175,7 @@ pub fn load<L: Link>(
     }
     let stop = AtomicBool::new(false);
     let failed = Mutex::new(None);
-    let mut watch = Watch { rounds: Vec::new(), opened: None, ended: None, peak: 0 };
+    let mut watch = Watch { rounds: Vec::new(), opened: None, ended: None, peak: 0, cpu_seconds: 0.0 };
     let watched = thread::scope(|scope| {
         for swarm in &mut swarms {
             let (stop, failed) = (&stop, &failed);
@@ -195,10 +195,9 @@ pub fn load<L: Link>(
         watched
     });
     watched?;
-    let last = process(pid).ok();
     let counts = swarms.iter().fold(Counts::default(), |sum, swarm| sum.plus(&swarm.counts));
     let (opened, ended) = (watch.opened.unwrap_or(begun), watch.ended.unwrap_or(begun));
-    let (seconds, cpu_seconds) = ((ended - opened).as_secs_f64(), last.map_or(f64::NAN, |p| p.cpu_seconds));
+    let (seconds, cpu_seconds) = ((ended - opened).as_secs_f64(), watch.cpu_seconds);
     let exchanged = (counts.sent + counts.received) as f64;
     Ok(Load {
         seconds_to_join: (opened - begun).as_secs_f64(),
@@ -236,6 +235,7 @@ struct Watch {
     opened: Option<Instant>,
     ended: Option<Instant>,
     peak: u64,
+    cpu_seconds: f64,
 }
 
 impl Watch {
@@ -252,6 +252,7 @@ impl Watch {
             let event = watcher.next(LOOK)?;
             let process = process(pid)?;
             self.peak = self.peak.max(process.peak);
+            self.cpu_seconds = process.cpu_seconds;
             if let Some(e) = failed.lock().unwrap_or_else(|e| e.into_inner()).take() {
                 return Err(e.into());
             }
