@@ -1,5 +1,8 @@
 //! Thousands of synthetic devices through a real mosquitto against a coordinator in a process of its own.
 
+// A test ends at the first thing that goes wrong, and says where.
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)]
 #[path = "../../../transport/tests/mosquitto/broker.rs"]
 mod broker;

@@ -10,9 +10,7 @@ pub(super) fn event(topics: &Topics, topic: &str, payload: Vec<u8>) -> Option<Ev
         None => Some(Event::Unreadable(None, Unreadable::Malformed)),
         // An empty retained message removes the one before.
         Some(Topic::Presence(_)) if payload.is_empty() => None,
-        Some(Topic::Presence(device)) => {
-            Some(read(device, Presence::decode(&payload), |device, p| Event::Presence(device, p)))
-        }
+        Some(Topic::Presence(device)) => Some(read(device, Presence::decode(&payload), Event::Presence)),
         Some(Topic::Update(device)) => {
             let update = Update::decode(&payload);
             Some(read(device, update, |device, update| Event::Update(device, update, payload)))

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Messages of one transaction, at most: a crash costs no more than they do to send again.
 const GROUP: usize = 512;
+/// Bytes of messages of one transaction, at most, so that large ones take no more memory than many.
+const GROUP_BYTES: usize = 4 << 20;
 /// Time the loop waits for a message: deadlines and requests are looked at so often.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -182,8 +184,8 @@ impl<L: Link> Coordinator<L> {
 
     /// Events of the messages that are there, after waiting for the first.
     fn hear(&mut self, wait: Duration) -> Result<Vec<Event>, CoordinatorError> {
-        let (mut events, mut wait) = (Vec::new(), wait);
-        while events.len() < GROUP {
+        let (mut events, mut bytes, mut wait) = (Vec::new(), 0, wait);
+        while events.len() < GROUP && bytes < GROUP_BYTES {
             match self.link.next(wait) {
                 Ok(None) => break,
                 Ok(Some(link::Event::Connected)) => {
@@ -195,6 +197,7 @@ impl<L: Link> Coordinator<L> {
                     events.push(Event::Disconnected(reason));
                 }
                 Ok(Some(link::Event::Message { topic, payload })) => {
+                    bytes += payload.len();
                     events.extend(incoming::event(&self.topics, &topic, payload));
                 }
                 // Once it was let in, this passes: the broker is being restarted or its rules are being changed.

@@ -188,7 +188,7 @@ pub fn load<L: Link>(
                 }
             });
         }
-        let watched = watch.to_the_end(plan, pid, &mut watcher, &topics, &failed);
+        let watched = watch.until_the_end(plan, pid, &mut watcher, &topics, &failed);
         // Receipts and reports of the last round are still on their way.
         thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
@@ -239,7 +239,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn to_the_end<L: Link>(
+    fn until_the_end<L: Link>(
         &mut self,
         plan: &Plan,
         pid: u32,

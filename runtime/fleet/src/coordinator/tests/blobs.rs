@@ -201,3 +201,33 @@ fn a_blob_of_many_chunks_is_shared_and_resumed() {
         assert_eq!(snapshot.after, late.round.as_ref().unwrap().base);
     }
 }
+
+/// A record too large for the announcement, but smaller than the adapter, is a blob of its own.
+#[test]
+fn a_large_record_is_fetched_by_the_digest_announced() {
+    let (dir, hub) = (tempfile::tempdir().unwrap(), memory::broker());
+    let layout = Layout::synthetic(6, 12_000);
+    let mut options = settings(3, 1, dir.path());
+    options.rules = simulate::rules(3000);
+    let (rules, link) = (options.rules, hub.link("c", None));
+    let (mut coordinator, _) = coordinator_of(layout.clone(), options, link);
+    let swarm = hub.link("swarm", None);
+    let mut swarm =
+        simulate::Swarm::new(swarm, "test", 0..3, rules, Duration::from_millis(50), false).unwrap();
+    run(&mut coordinator, &mut swarm);
+    let mut late = Late::new(&hub, "late");
+    turns(&mut coordinator, &mut [&mut late], 3);
+    let Some(RoundResult::Blob { digest, bytes, kind: BlobKind::Record }) =
+        late.round.clone().unwrap().result
+    else {
+        panic!("{:?}", late.round)
+    };
+    late.expect(digest, bytes);
+    late.want(0, Digest([0; 32]), Some((digest, 0)));
+    turns(&mut coordinator, &mut [&mut late], 10);
+    let record = Record::decode(&late.blob()).unwrap();
+    assert_eq!(record.contributions.len(), 3);
+    let mut server = Server::new(layout.clone(), rules, vec![0.5; layout.len()]).unwrap();
+    assert_eq!(record.base.0, server.digest());
+    replay(&mut server, &record);
+}

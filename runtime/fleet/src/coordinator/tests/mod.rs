@@ -7,5 +7,6 @@ mod kill;
 mod ledger;
 mod random;
 mod rogue;
+mod rounds;
 mod served;
 mod world;
