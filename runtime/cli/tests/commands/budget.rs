@@ -66,19 +66,13 @@ impl Ground {
 
     /// The smallest budget for `line`, and the one drawn for `case`.
     pub fn budget(&self, case: &Case, line: &str) -> Result<(u64, u64), String> {
-        let smallest = self.smallest(line)?;
-        Ok((smallest, case.budget.bytes(smallest, self.widest(line)?)))
+        let (smallest, widest) = self.plan(line)?;
+        Ok((smallest, case.budget.bytes(smallest, widest)))
     }
 
-    /// The smallest budget for `line`, as a refusal names it.
-    fn smallest(&self, line: &str) -> Result<u64, String> {
-        let refused = self.run(&format!("{line} --budget 1MiB"), None);
-        let named = named_budget(&refused.err).filter(|_| refused.status.code() == Some(4));
-        named.ok_or_else(|| format!("1 MiB was not refused: {}", refused.err))
-    }
-
-    /// The plan for `line` under a budget that holds anything; nothing is trained.
-    fn widest(&self, line: &str) -> Result<u64, String> {
+    /// The plan for `line` under a budget that holds anything: the smallest that would do, and its bytes. Nothing is
+    /// trained.
+    fn plan(&self, line: &str) -> Result<(u64, u64), String> {
         let mut command = self.scene.command(&format!("{line} --budget 1TiB"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
@@ -86,7 +80,8 @@ impl Ground {
         child.kill().unwrap();
         child.wait().unwrap();
         let event: Value = serde_json::from_str(&first).map_err(|e| format!("no plan: {e}: {first}"))?;
-        event["plan"]["total_bytes"].as_u64().ok_or_else(|| format!("no total: {first}"))
+        let bytes = |key: &str| event["plan"][key].as_u64().ok_or_else(|| format!("no {key}: {first}"));
+        Ok((bytes("smallest_budget_bytes")?, bytes("total_bytes")?))
     }
 
     /// Leaves a checkpoint of the first step for `line`.
