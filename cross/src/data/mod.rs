@@ -9,6 +9,8 @@ mod random;
 mod split;
 mod vader;
 
+pub use random::Random;
+
 use crate::sys;
 use anyhow::{Context, Result};
 use clap::ValueEnum;

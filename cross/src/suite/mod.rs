@@ -4,10 +4,10 @@ mod aarch64;
 mod report;
 mod tools;
 
-use crate::{model, sys};
+use crate::{model, packages, sys};
 use anyhow::Result;
 use report::{Outcome, Report};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Arguments of `cargo xtask test`.
@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(Outcome::Passed(if found.fetched { "downloaded" } else { "present" }.to_owned()))
     });
     report.needed("test runner", || suite.tools.install_nextest());
+    report.needed("broker and browser", services);
     report.stage("tests", || suite.tests());
     if !args.quick {
         report.stage("documentation tests", || suite.cargo(&["test", "--doc", "--workspace", "--locked"]));
@@ -59,6 +60,28 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         aarch64::stages(&mut report, &suite);
     }
     Ok(report.finish(args.json))
+}
+
+/// What the tests of a fleet talk to: the broker of the distribution, its clients, certificates' command line, and a
+/// browser that shows the dashboard.
+fn services() -> Result<Outcome> {
+    let wanted = [
+        ("mosquitto", "mosquitto"),
+        ("mosquitto_pub", "mosquitto-clients"),
+        ("openssl", "openssl"),
+        ("chromium", "chromium"),
+    ];
+    // Debian keeps daemons where only root's PATH looks.
+    let there = |program: &str| {
+        sys::find_program(program).is_some() || Path::new("/usr/sbin").join(program).is_file()
+    };
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(Outcome::Passed("present".to_owned()));
+    }
+    packages::apt_install(&missing)?;
+    Ok(Outcome::Passed(format!("installed {}", missing.join(", "))))
 }
 
 impl Suite {

@@ -161,18 +161,15 @@ impl World {
     /// Waits until everyone has ended well; the coordinator's last line.
     pub fn finish(&mut self) -> Value {
         let until = Instant::now() + LIMIT;
-        while let Some(process) = self.processes.last_mut() {
-            match process.child.try_wait().unwrap() {
-                Some(status) => {
-                    let name = process.name.clone();
-                    assert!(status.success(), "{name}: {status}: {:#?}", self.tail());
-                    self.processes.pop();
+        while let Some(mut process) = self.processes.pop() {
+            let status = loop {
+                if let Some(status) = process.child.try_wait().unwrap() {
+                    break status;
                 }
-                None => {
-                    assert!(Instant::now() < until, "{} does not end: {:#?}", process.name, self.tail());
-                    self.next(Duration::from_millis(20));
-                }
-            }
+                assert!(Instant::now() < until, "{} does not end: {:#?}", process.name, self.tail());
+                self.next(Duration::from_millis(20));
+            };
+            assert!(status.success(), "{}: {status}: {:#?}", process.name, self.tail());
         }
         while self.next(Duration::from_millis(200)).is_some() {}
         let done = self.events.iter().rev().find(|(_, e)| e["event"] == "done");

@@ -18,7 +18,7 @@ impl JobSettings {
     pub fn from_text(text: &str) -> Result<Self, SettingsError> {
         let job: Self = toml::from_str(text).map_err(|e| SettingsError::Parse {
             path: "the fleet's job".into(),
-            problem: format!("{e}; coordinator and device may be of different versions"),
+            problem: format!("{}; coordinator and device may be of different versions", e.message()),
         })?;
         job.train.check()?;
         Ok(job)

@@ -344,11 +344,11 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, SettingsError> {
         return Err(SettingsError::TooLarge { path: path.to_owned(), bytes });
     }
     let text = std::fs::read_to_string(path).map_err(io)?;
-    let problem = |e: toml::de::Error| SettingsError::Parse {
-        path: path.to_owned(),
-        problem: e.to_string().trim_end().to_owned(),
-    };
-    toml::from_str(&text).map_err(problem)
+    toml::from_str(&text).map_err(|e| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+        let (line, message) = (before.matches('\n').count() + 1, e.message().replace('\n', " "));
+        SettingsError::Parse { path: path.to_owned(), problem: format!("line {line}: {message}") }
+    })
 }
 
 /// Puts the file's name in front.

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job from nothing to a report, on real data.
+//! `cargo xtask demo --alone`: one device that trains by itself, from nothing to a report, on real data.
 
 use crate::sprig::{Done, Evaluation, Sprig, flags};
 use crate::{data, model, sys};
@@ -6,27 +6,11 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-/// Arguments of `cargo xtask demo`.
-#[derive(clap::Args)]
-pub struct Args {
-    /// Data set
-    #[arg(long, value_enum, default_value_t = data::Name::Where)]
-    data: data::Name,
-    /// Training steps
-    #[arg(long, default_value_t = STEPS)]
-    steps: u64,
-    /// Folder for the data, the adapter, the run and the report [default: target/demo]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Print one JSON object on standard output
-    #[arg(long)]
-    json: bool,
-}
-
-const STEPS: u64 = 400;
+/// Training steps unless told otherwise.
+pub const STEPS: u64 = 400;
 
 /// What is planned and trained alike.
 const SHAPE: &[(&str, &str)] = &[
@@ -46,7 +30,7 @@ const TRAINING: &[(&str, &str)] = &[("directions", "per-example"), ("lr", "0.05"
 const SHOWN: usize = 3;
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &super::Args) -> Result<()> {
     // Absolute, because sprig runs in the workspace root.
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("demo")))?;
     let start = Instant::now();
@@ -64,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     let choices = files.labels.join(",");
     let before = answers(&sprig, &paths, &shown, &choices, false)?;
     let training = Instant::now();
-    let done = train(&sprig, &paths, files.template, args.steps)?;
+    let done = train(&sprig, &paths, files.template, args.steps.unwrap_or(STEPS))?;
     let training = training.elapsed().as_secs_f64();
 
     // From the adapter on disk, not from the trainer's memory: what is shipped is what is judged.
@@ -252,7 +236,7 @@ fn evaluation(evaluation: &Evaluation) -> Value {
 }
 
 /// `71.2 % (67.4 to 74.7 %)`
-fn percent(evaluation: &Evaluation) -> String {
+pub(super) fn percent(evaluation: &Evaluation) -> String {
     let Some(accuracy) = evaluation.accuracy else { return "no accuracy".to_owned() };
     let interval = evaluation
         .interval
