@@ -74,8 +74,10 @@ impl<'m> Base<'m> {
         held_out: Option<&Path>,
         options: LoadOptions,
     ) -> Result<Data, LearnError> {
+        code::release(); // what parsed the command line and the header
         let data = {
             let tokenizer = self.tokenizer()?;
+            code::release(); // what made the tokenizer
             let train = DataSet::load(train, &options, &tokenizer)?;
             let options = LoadOptions { labels: train.labels().cloned(), ..options };
             let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;

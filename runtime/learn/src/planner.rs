@@ -4,7 +4,7 @@ use crate::estimator::{Cut, Scalars};
 use crate::optimiser::Rule;
 use crate::prefix::PrefixCache;
 use crate::session::Session;
-use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb, code};
+use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb, code, process};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize, WeightBytes};
@@ -71,6 +71,11 @@ const REST: Bytes = Bytes::kib(384);
 const IN_USE: u64 = 32;
 const IN_USE_READING: u64 = 40;
 
+/// What a memory control group counts on top: the kernel's tables (0.8 MiB while weights are streamed), and the page cache
+/// of reads under way, which cannot be given back: up to the device's read-ahead, 128 KiB on most and 8 MiB on some. With
+/// less the kernel kills the process at its limit, whatever that process holds itself.
+const CONTROL_GROUP: Bytes = Bytes::mib(12);
+
 /// Resident bytes of the program itself.
 pub fn program() -> Bytes {
     // Where the kernel does not let it be held in parts, it may be there whole.
@@ -130,6 +135,7 @@ pub fn plan(
     workload: &Workload,
     budget: Bytes,
 ) -> Result<(Tuning, Plan), BudgetError> {
+    let grouped = process::cgroup().limit.is_some();
     let k = workload.tangents.max(1) as f64;
     let passes = |t: &Tuning| (workload.tangents as f64 / t.cut.tangents.max(1) as f64).ceil().max(1.0);
     let fewer_tangents = |t: &Tuning| {
@@ -175,7 +181,16 @@ pub fn plan(
             Step { name: "streamed weights", next: &stream },
         ],
         budget,
-        |tuning| regions(geometry, weights, header, workload, tuning),
+        |tuning| {
+            let mut regions = regions(geometry, weights, header, workload, tuning);
+            if grouped {
+                regions.push(
+                    Region::new("kernel tables, page cache", Kind::Fixed, CONTROL_GROUP)
+                        .note("counted by this process's control group"),
+                );
+            }
+            regions
+        },
     )
 }
 

@@ -46,34 +46,34 @@ impl Ground {
         format!("train --model {} --json --out {n}.gguf {}", self.model.display(), case.arguments)
     }
 
-    /// Runs a command, in the memory control group whose member file is `group` if there is one.
+    /// A command, in the memory control group whose member file is `group` if there is one.
+    fn command(&self, line: &str, group: Option<&Path>) -> Command {
+        let plain = self.scene.command(line);
+        let Some(members) = group else { return plain };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(members);
+        shell.arg(plain.get_program()).args(plain.get_args());
+        shell.current_dir(plain.get_current_dir().unwrap());
+        shell
+    }
+
+    /// Runs a command.
     pub fn run(&self, line: &str, group: Option<&Path>) -> Ended {
-        let mut command = match group {
-            None => self.scene.command(line),
-            Some(members) => {
-                let plain = self.scene.command(line);
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(members);
-                shell.arg(plain.get_program()).args(plain.get_args());
-                shell.current_dir(plain.get_current_dir().unwrap());
-                shell
-            }
-        };
-        let ended = run(&mut command);
+        let ended = run(&mut self.command(line, group));
         *self.seconds.lock().unwrap() += ended.seconds;
         ended
     }
 
     /// The smallest budget for `line`, and the one drawn for `case`.
-    pub fn budget(&self, case: &Case, line: &str) -> Result<(u64, u64), String> {
-        let (smallest, widest) = self.plan(line)?;
+    pub fn budget(&self, case: &Case, line: &str, group: Option<&Path>) -> Result<(u64, u64), String> {
+        let (smallest, widest) = self.plan(line, group)?;
         Ok((smallest, case.budget.bytes(smallest, widest)))
     }
 
     /// The plan for `line` under a budget that holds anything: the smallest that would do, and its bytes. Nothing is
     /// trained.
-    fn plan(&self, line: &str) -> Result<(u64, u64), String> {
-        let mut command = self.scene.command(&format!("{line} --budget 1TiB"));
+    fn plan(&self, line: &str, group: Option<&Path>) -> Result<(u64, u64), String> {
+        let mut command = self.command(&format!("{line} --budget 1TiB"), group);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -99,7 +99,7 @@ impl Ground {
     /// Runs case `n`; what went wrong otherwise, with a command line that shows it again.
     pub fn check(&self, case: &Case, n: usize) -> Result<Outcome, String> {
         let mut line = self.line(case, n);
-        let (smallest, budget) = self.budget(case, &line)?;
+        let (smallest, budget) = self.budget(case, &line, None)?;
         if case.resumed && budget >= smallest {
             self.interrupt(&line, n);
             line += " --resume";
