@@ -65,11 +65,10 @@ pub struct Tuning {
 }
 
 /// What the program holds besides its code and what the plan lists: data, stacks, the allocator's rounding, reports.
-const REST: Bytes = Bytes::kib(384);
-/// Percent of its code and constants that the program holds while it trains, and while it reads data. Measured on x86-64
-/// over some hundred runs of a release and a debug build: 27 to 31 and 36 to 39.
+const REST: Bytes = Bytes::kib(448);
+/// Percent of its code and constants that the program holds at a time, while it reads data or trains. Measured on x86-64
+/// over some hundred runs of a release and a debug build: 27 to 31.
 const IN_USE: u64 = 32;
-const IN_USE_READING: u64 = 40;
 
 /// What a memory control group counts on top: the kernel's tables (0.8 MiB while weights are streamed), and the page cache
 /// of reads under way, which cannot be given back: up to the device's read-ahead, 128 KiB on most and 8 MiB on some. With
@@ -79,11 +78,8 @@ const CONTROL_GROUP: Bytes = Bytes::mib(12);
 /// Resident bytes of the program itself.
 pub fn program() -> Bytes {
     // Where the kernel does not let it be held in parts, it may be there whole.
-    REST + in_use(if code::is_divided() { IN_USE } else { 100 })
-}
-
-fn in_use(percent: u64) -> Bytes {
-    Bytes(code::bytes().0 * percent / 100)
+    let percent = if code::is_divided() { IN_USE } else { 100 };
+    REST + Bytes(code::bytes().0 * percent / 100)
 }
 
 /// Time of a step with streamed weights against resident ones, while the file stays in the page cache. From flash it
@@ -229,10 +225,9 @@ fn regions(
     }
     // Before all this there was the tokenizer; the process never held both.
     let training: Bytes = regions.iter().filter(|r| r.name != DATA).map(|r| r.bytes).sum();
-    let loading = w.loading + in_use(IN_USE_READING - IN_USE);
-    if w.loading > Bytes::ZERO && loading > training {
+    if w.loading > training {
         regions.push(
-            heap("tokenizer, beyond the above", (loading - training).0)
+            heap("tokenizer, beyond the above", w.loading.0 - training.0)
                 .note("while the data is read, before training"),
         );
     }
