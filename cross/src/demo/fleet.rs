@@ -229,11 +229,10 @@ fn text(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path
     text += &format!("held out    {} examples\n", number("n"));
     text += &format!("devices     {}, {} rounds in {}\n", args.devices, number("rounds"), minutes(training));
     text += &format!(
-        "travelled   {:.0} bytes up and {:.0} down, a device and round; weights would be {:.0} and {:.0}\n",
+        "travelled   {:.0} bytes up and {:.0} down, a device and round; the adapter's weights are {:.0}\n",
         number("bytes_up_per_device_round"),
         number("bytes_down_per_device_round"),
-        number("dense_bytes_up"),
-        number("dense_bytes_down"),
+        number("weights_bytes"),
     );
     text += &format!(
         "peak        {} of a budget of {} (the highest of the devices)\n",
