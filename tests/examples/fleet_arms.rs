@@ -81,6 +81,7 @@ impl Settings {
                 _ => Rule::Sgd { momentum: 0.0 },
             },
             lr: self.number("lr", 1.0)? as f32,
+            decay: self.number("decay", 0.0)? as u32,
             server: match self.word("server", "adam") {
                 "avg" => ServerRule::Avg { eta },
                 "yogi" => ServerRule::Yogi { eta, beta1, beta2, tau },

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Rounds unless told otherwise.
-pub const ROUNDS: u32 = 100;
+pub const ROUNDS: u32 = 60;
 /// What a device may hold.
 const BUDGET: &str = "200MiB";
 /// Longest a process may take to begin or to end.
@@ -125,7 +125,8 @@ impl Setting<'_> {
         let devices = self.args.devices;
         let text = format!(
             "{head}\n[rounds]\ncount = {rounds}\ndevices = {devices}\nmin_devices = {devices}\nquorum = {devices}\n\
-             deadline_seconds = 120\nevaluate_every = 0\n{TRAIN}template = {template}\nlabels = {labels}\n\n\
+             deadline_seconds = 120\nevaluate_every = 0\n{TRAIN}template = {template}\nlabels = {labels}\n\
+             server = {{ eta = 0.05, decay_rounds = {rounds} }}\n\n\
              [coordinator]\nstate = \"coordinator\"\ndashboard = \"127.0.0.1:0\"\neval_data = {held_out}\n\
              adapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
             head = self.head(None),

@@ -160,7 +160,7 @@ impl Engine<'_> {
     pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, LearnError> {
         let Planned { work, tuning, .. } = planned;
         let layout = PassLayout::new(self.model.geometry(), tuning.pass(self.model.geometry(), work));
-        Ok(Session::new(&self.model, &self.ctx, layout, work.length, work.batch, prefix)?)
+        Session::new(&self.model, &self.ctx, layout, work.length, work.batch, prefix)
     }
 }
 

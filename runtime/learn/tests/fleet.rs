@@ -34,6 +34,7 @@ fn rules(exchange: Exchange, server: ServerRule) -> Rules {
         local: ADAMW,
         lr: 0.02,
         server,
+        decay: 0,
     }
 }
 

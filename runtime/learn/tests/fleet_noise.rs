@@ -20,6 +20,7 @@ fn rules(family: Family, tangents: usize, seeds: Seeds, lr: f32) -> Rules {
         local: Rule::Sgd { momentum: 0.0 },
         lr,
         server: ServerRule::Avg { eta: 1.0 },
+        decay: 0,
     }
 }
 

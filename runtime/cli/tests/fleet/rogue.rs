@@ -42,13 +42,12 @@ fn bad_configurations_are_named_with_place_and_remedy() {
     scene.fails(5, "agent --config none.toml", &["none.toml"]);
     scene.write("a.toml", "[fleet]\nname = \"x\"\nbroker = 7\n");
     scene.fails(3, "agent --config a.toml", &["a.toml", "line 3"]);
-    let device =
-        std::fs::read_to_string(world.folder(&format!("fleet/devices/{}/device.toml", device(1)))).unwrap();
+    let folder = format!("fleet/devices/{}", device(1));
+    let config = std::fs::read_to_string(world.folder(&format!("{folder}/device.toml"))).unwrap();
     let with = |from: &str, to: &str| {
-        assert!(device.contains(from), "{from}");
-        let text = device.replace(from, to);
-        scene.write(&format!("fleet/devices/{}/bad.toml", super::world::device(1)), &text);
-        format!("agent --config fleet/devices/{}/bad.toml", super::world::device(1))
+        assert!(config.contains(from), "{from}");
+        scene.write(&format!("{folder}/bad.toml"), &config.replace(from, to));
+        format!("agent --config {folder}/bad.toml")
     };
     scene.fails(3, &with("resend_seconds", "resent_seconds"), &["bad.toml", "resent_seconds"]);
     scene.fails(2, &with("ca = \"ca.crt\"", "ca = \"nowhere.crt\""), &["nowhere.crt"]);
@@ -57,16 +56,9 @@ fn bad_configurations_are_named_with_place_and_remedy() {
     scene.fails(2, &plain, &["allow_plain"]);
     // A device of another authority is not let in, and says so.
     scene.done("provision --out other --fleet test --devices 1");
-    let foreign = with("ca.crt\"", "ca.crt\"").replace("bad.toml", "bad.toml");
-    std::fs::copy(
-        world.folder(&format!("other/devices/{}/device.crt", super::world::device(1))),
-        world.folder(&format!("fleet/devices/{}/device.crt", super::world::device(1))),
-    )
-    .unwrap();
-    std::fs::copy(
-        world.folder(&format!("other/devices/{}/device.key", super::world::device(1))),
-        world.folder(&format!("fleet/devices/{}/device.key", super::world::device(1))),
-    )
-    .unwrap();
-    scene.fails(6, &foreign, &["localhost"]);
+    for file in ["device.crt", "device.key"] {
+        let from = world.folder(&format!("other/devices/{}/{file}", device(1)));
+        std::fs::copy(from, world.folder(&format!("{folder}/{file}"))).unwrap();
+    }
+    scene.fails(6, &format!("agent --config {folder}/device.toml"), &["localhost"]);
 }

@@ -50,7 +50,7 @@ impl World {
              deadline_seconds = 60\n\n[train]\ntask = \"label\"\nlabels = [\"down\", \"up\"]\nlen = 64\nbatch = 2\n\
              tangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n{train}\n\n[coordinator]\n\
              eval_data = \"../../label.jsonl\"\nadapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
-            common("coordinator", "").replace("../../", "../../")
+            common("coordinator", "")
         );
         world.scene.write("fleet/coordinator/fleet.toml", &fleet);
         for i in 1..=DEVICES {

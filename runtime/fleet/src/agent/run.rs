@@ -91,21 +91,36 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
     let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
     let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;
     around.link.subscribe(&topics.job())?;
+    let mut announced = None;
     loop {
-        let Some(job) = next_job(around, &topics, watch)? else { return Ok(Ended::Interrupted) };
+        let job = match announced.take() {
+            Some(job) => Some(job),
+            None => next_job(around, &topics, watch)?,
+        };
+        let Some(job) = job else { return Ok(Ended::Interrupted) };
         let settings_of_job = JobSettings::from_text(&job.settings)?;
         if settings_of_job.model != found {
             let (path, wanted) = (settings.model.path.clone(), settings_of_job.model);
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        let ended = take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)?;
-        if let Some(ended) = ended {
-            let gone = Presence { online: false, ..absent(around.session) };
-            around.link.publish(&topics.presence(&device), gone.encode(), true)?;
-            return Ok(ended);
+        match take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)? {
+            Next::Job(other) => announced = other,
+            Next::End(ended) => {
+                let gone = absent(around.session);
+                around.link.publish(&topics.presence(&device), gone.encode(), true)?;
+                return Ok(ended);
+            }
         }
     }
+}
+
+/// What follows a run that an agent took part in.
+enum Next {
+    /// Another one, whose announcement was seen already or is still to come.
+    Job(Option<Job>),
+    /// Nothing.
+    End(Ended),
 }
 
 /// Waits for an announcement.
@@ -130,7 +145,7 @@ fn next_job(
     Ok(None)
 }
 
-/// One run from its announcement to its end; `None` if another one takes its place.
+/// One run from its announcement to its end.
 fn take_part(
     around: &mut Surroundings<'_>,
     device: &DeviceId,
@@ -140,7 +155,7 @@ fn take_part(
     what: &JobSettings,
     outbox: &mut Outbox,
     watch: &mut dyn FnMut(AgentEvent),
-) -> Result<Option<Ended>, FleetError> {
+) -> Result<Next, FleetError> {
     let settings = around.settings;
     let base = Base::open(map)?;
     let data = open_data(&base, &settings.data.train, &what.train)?;
@@ -180,19 +195,17 @@ fn take_part(
     agent.start(around.link)?;
     loop {
         if (around.stop)() {
-            return Ok(Some(Ended::Interrupted));
+            return Ok(Next::End(Ended::Interrupted));
         }
         let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
         while let Some(event) = around.next(wait, &mut |event| (watch.borrow_mut())(event))? {
             if let Event::Message { topic, payload } = &event
                 && topics.parse(topic) == Some(Topic::Job)
             {
-                if Job::decode(payload).is_ok_and(|other| other != *job) {
-                    // Announced while we worked: read it again from the broker, where it is retained.
-                    around.link.subscribe(&topics.job())?;
-                    return Ok(None);
+                match Job::decode(payload) {
+                    Ok(other) if other != *job => return Ok(Next::Job(Some(other))),
+                    _ => continue,
                 }
-                continue;
             }
             agent.on(event, around.link, began.elapsed())?;
             wait = Duration::ZERO;
@@ -200,11 +213,8 @@ fn take_part(
         sprig_budget::alloc::check()?;
         agent.work(around.link, || began.elapsed())?;
         match agent.state() {
-            State::Finished => return Ok(Some(Ended::Finished)),
-            State::OtherRun => {
-                around.link.subscribe(&topics.job())?;
-                return Ok(None);
-            }
+            State::Finished => return Ok(Next::End(Ended::Finished)),
+            State::OtherRun => return Ok(Next::Job(None)),
             State::Waiting | State::Busy => {}
         }
     }

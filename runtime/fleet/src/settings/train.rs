@@ -106,6 +106,8 @@ pub struct Server {
     pub beta2: f32,
     /// τ.
     pub tau: f32,
+    /// Rounds over which eta falls in a straight line; 0 where it stays.
+    pub decay_rounds: u32,
 }
 
 impl Default for Train {
@@ -141,7 +143,7 @@ impl Default for Train {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { rule: "adam".to_owned(), eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3 }
+        Self { rule: "adam".to_owned(), eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3, decay_rounds: 0 }
     }
 }
 
@@ -257,6 +259,7 @@ impl Train {
             local: choose("local_optimizer", &self.local_optimizer, &local)?,
             lr: self.lr,
             server: choose("server.rule", &self.server.rule, &server)?,
+            decay: self.server.decay_rounds,
         })
     }
 

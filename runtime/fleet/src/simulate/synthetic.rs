@@ -21,6 +21,7 @@ pub fn rules(batch: usize) -> Rules {
         local: Rule::Sgd { momentum: 0.0 },
         lr: 0.01,
         server: ServerRule::Adam { eta: 0.01, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+        decay: 0,
     }
 }
 

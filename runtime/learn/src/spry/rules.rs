@@ -26,6 +26,8 @@ pub struct Rules {
     pub lr: f32,
     /// Optimiser of the server.
     pub server: ServerRule,
+    /// Rounds over which the server's η falls in a straight line; 0 where it stays.
+    pub decay: u32,
 }
 
 /// What a device does in a round, and what its scalars mean.
@@ -68,6 +70,15 @@ impl Rules {
             local: Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 },
             lr: 1e-4,
             server: ServerRule::Yogi { eta: 1e-2, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
+            decay: 0,
+        }
+    }
+
+    /// The server's optimiser in `round`, which counts from 0.
+    pub(super) fn server_at(&self, round: u32) -> ServerRule {
+        match self.decay {
+            0 => self.server,
+            rounds => self.server.scaled((rounds - round.min(rounds - 1)) as f32 / rounds as f32),
         }
     }
 
@@ -230,5 +241,13 @@ mod tests {
             let error = rules.check().unwrap_err().to_string();
             assert!(error.contains(&format!(": {name} must be")), "{error}");
         }
+    }
+
+    #[test]
+    fn the_server_steps_shorter_from_round_to_round() {
+        let rules = Rules { server: ServerRule::Avg { eta: 2.0 }, decay: 4, ..Rules::paper([1, 2], 1) };
+        let etas = [0, 1, 3, 4, u32::MAX].map(|round| rules.server_at(round));
+        assert_eq!(etas, [2.0, 1.5, 0.5, 0.5, 0.5].map(|eta| ServerRule::Avg { eta }));
+        assert_eq!(Rules { decay: 0, ..rules }.server_at(9), rules.server);
     }
 }

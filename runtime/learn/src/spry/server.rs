@@ -199,6 +199,7 @@ impl Step<'_> {
     /// Steps every group that a device returned; the others keep their weights and state.
     pub fn finish(self) {
         let Server { layout, rules, values, moments, sums, examples, .. } = self.server;
+        let rule = rules.server_at(self.round);
         let half = moments.len() / 2;
         let (first, second) = moments.split_at_mut(half);
         // Per iteration the mean is a gradient, and the change a step against it.
@@ -207,7 +208,7 @@ impl Step<'_> {
             let own = group.weights.clone();
             let delta = sums[own.clone()].iter().map(|sum| scale * (sum / n as f32));
             let state = if first.is_empty() { 0..0 } else { own.clone() };
-            rules.server.step(&mut values[own], &mut first[state.clone()], &mut second[state], delta);
+            rule.step(&mut values[own], &mut first[state.clone()], &mut second[state], delta);
         }
     }
 }

@@ -44,6 +44,14 @@ impl ServerRule {
         }
     }
 
+    /// The same with η times `factor`.
+    pub(super) fn scaled(mut self, factor: f32) -> Self {
+        match &mut self {
+            Self::Avg { eta } | Self::Adam { eta, .. } | Self::Yogi { eta, .. } => *eta *= factor,
+        }
+        self
+    }
+
     /// Steps `values` by the changes that `delta` yields for them, in turn. `first` and `second` are the state of the
     /// same weights, empty for [`Avg`](Self::Avg).
     pub(super) fn step(

@@ -22,6 +22,7 @@ fn rules(exchange: Exchange, server: ServerRule) -> Rules {
         local: Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 },
         lr: 0.02,
         server,
+        decay: 0,
     }
 }
 
