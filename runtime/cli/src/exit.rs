@@ -124,14 +124,6 @@ failures! {
     AdapterError => |e| file_or_io(e.is_io()),
     TokenizerError => |_| Exit::BadFile,
     DataError => data,
-    LearnError => |e| match e {
-        LearnError::Data(e) => data(e),
-        LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
-        LearnError::Budget(e) => budget(e),
-        LearnError::File { source, .. } => file_or_io(source.is_io()),
-        LearnError::Batch(_) | LearnError::Checkpoint { .. } | LearnError::Update { .. } => Exit::BadFile,
-        LearnError::Io { .. } => Exit::Io,
-    },
     GenerateError => |e| match e {
         GenerateError::Full { .. } => Exit::Usage,
         GenerateError::Batch(_) => Exit::BadFile,
@@ -140,20 +132,6 @@ failures! {
     SettingsError => settings,
     LinkError => link,
     CoordinatorError => coordinator,
-    FleetError => |e| match e {
-        FleetError::Settings(e) => settings(e),
-        FleetError::Link(e) => link(e),
-        FleetError::Learn(LearnError::Budget(e)) | FleetError::Budget(e) => budget(e),
-        FleetError::Learn(LearnError::Data(e)) | FleetError::Data(e) => data(e),
-        FleetError::Learn(LearnError::File { source, .. }) => file_or_io(source.is_io()),
-        FleetError::Learn(LearnError::Io { .. }) => Exit::Io,
-        FleetError::Learn(_) => Exit::Usage,
-        FleetError::Coordinator(e) => coordinator(e),
-        FleetError::Model { .. } | FleetError::OtherModel { .. } => Exit::BadFile,
-        FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
-        FleetError::Peer(_) => Exit::Peer,
-        FleetError::Bug(_) => Exit::Bug,
-    },
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
 }
@@ -171,6 +149,44 @@ impl From<BudgetError> for Failure {
             }
             _ => Self::new(exit, error),
         }
+    }
+}
+
+impl From<LearnError> for Failure {
+    fn from(error: LearnError) -> Self {
+        let exit = match &error {
+            LearnError::Budget(_) => Exit::Budget,
+            LearnError::Data(e) => data(e),
+            LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
+            LearnError::File { source, .. } => file_or_io(source.is_io()),
+            LearnError::Batch(_) | LearnError::Checkpoint { .. } | LearnError::Update { .. } => Exit::BadFile,
+            LearnError::Io { .. } => Exit::Io,
+        };
+        if let LearnError::Budget(error) = error {
+            return error.into(); // which adds the budget to give
+        }
+        let remedy = remedy(&error);
+        Self::new(exit, format_args!("{error}{remedy}"))
+    }
+}
+
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        let exit = match error {
+            // Those have something to add, or codes of their own.
+            FleetError::Learn(e) => return e.into(),
+            FleetError::Budget(e) => return e.into(),
+            FleetError::Settings(ref e) => settings(e),
+            FleetError::Link(ref e) => link(e),
+            FleetError::Data(ref e) => data(e),
+            FleetError::Coordinator(ref e) => coordinator(e),
+            FleetError::Model { .. } | FleetError::OtherModel { .. } => Exit::BadFile,
+            FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
+            FleetError::Peer(_) => Exit::Peer,
+            FleetError::Bug(_) => Exit::Bug,
+        };
+        let remedy = remedy(&error);
+        Self::new(exit, format_args!("{error}{remedy}"))
     }
 }
 
