@@ -36,8 +36,8 @@ pub enum FleetError {
     /// The coordinator's state.
     #[error(transparent)]
     Coordinator(#[from] CoordinatorError),
-    /// The model file.
-    #[error("{}: {source}", path.display())]
+    /// The model file, which the message names.
+    #[error("{source}")]
     Model {
         /// The file.
         path: PathBuf,
