@@ -142,17 +142,20 @@ fn a_broker_that_stops_delays_and_does_not_harm() {
     let rounds = 40;
     let (mut coordinator, told) = coordinator(settings(4, rounds, dir.path()), hub.link("coordinator", None));
     let mut swarm = swarm(&hub, 4);
+    // However fast the rounds are, the first outage meets them.
+    hub.stop();
     std::thread::scope(|scope| {
         let outages = scope.spawn(|| {
             for forget in [false, true, false, true] {
-                std::thread::sleep(Duration::from_millis(60));
-                hub.stop();
                 std::thread::sleep(Duration::from_millis(100));
                 if forget {
                     hub.forget();
                 }
                 hub.start();
+                std::thread::sleep(Duration::from_millis(30));
+                hub.stop();
             }
+            hub.start();
         });
         run(&mut coordinator, &mut swarm);
         outages.join().unwrap();
