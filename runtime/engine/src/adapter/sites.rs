@@ -2,7 +2,7 @@
 
 use super::principal_factors;
 use super::spec::{AdapterSpec, Kind, SpecError, Tensor, start_a, tensor_id};
-use crate::dual::{Factor, Site, TensorId};
+use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
 use crate::model::{Llama, Module};
 use std::ops::Range;
@@ -87,15 +87,12 @@ impl Adapter {
                     Kind::Xs => {
                         let (q, p) = (adapter.freeze(r * inp), adapter.freeze(out * r));
                         let (head, tail) = adapter.frozen.split_at_mut(p.start);
-                        principal_factors(
-                            ctx,
-                            model.block(block).linear(module),
-                            r,
-                            &mut tail[..out * r],
-                            &mut head[q.clone()],
-                            |v| normal(id(0), v),
-                        );
-                        model.done_with(model.block(block).linear(module));
+                        let weights = model.block(block).linear(module);
+                        model.about_to_use(weights, None);
+                        principal_factors(ctx, weights, r, &mut tail[..out * r], &mut head[q.clone()], |v| {
+                            normal(id(0), v)
+                        });
+                        model.done_with(weights);
                         (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
                     }
                 };

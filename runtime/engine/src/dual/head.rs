@@ -10,8 +10,14 @@ use crate::kernels::elementwise::inline::{dot, exp, max, scale, sum};
 use crate::kernels::{Ctx, Isa, Matrix, Rows, RowsMut, Write, dequantize, matmul, matmul_nn};
 use multiversion::multiversion;
 
-/// Is told, by any thread, which rows of the head may leave memory.
-pub type DoneWith<'a> = &'a (dyn Fn(&Matrix<'_>) + Sync);
+/// Keeps the weights: is told, by any thread, which are needed and which may leave memory.
+pub trait Keeper: Sync {
+    /// `now` is about to be used, and `next` after that.
+    fn about_to_use(&self, now: &Matrix<'_>, next: Option<&Matrix<'_>>);
+
+    /// `weights` are not needed for a while.
+    fn done_with(&self, weights: &Matrix<'_>);
+}
 
 /// Statistics of each wanted row, and their tangents (row-major, K a row).
 pub struct RowStats<'a> {
@@ -56,7 +62,7 @@ pub fn row_statistics(
     targets: &[u32],
     stats: &mut RowStats<'_>,
     scratch: &mut HeadScratch<'_>,
-    done_with: DoneWith<'_>,
+    keeper: &dyn Keeper,
 ) {
     let (n, d, group) = (targets.len(), head.cols(), (1 + tangents) * head.cols());
     let tile = scratch.logits.len() / n;
@@ -65,8 +71,10 @@ pub fn row_statistics(
     scratch.z[..n].fill(0.0);
     scratch.pull.fill(0.0);
     for from in (0..head.rows()).step_by(tile) {
-        let width = tile.min(head.rows() - from);
-        let weights = head.row_slice(from..from + width);
+        let tile_at = |from: usize| head.row_slice(from..head.rows().min(from + tile));
+        let (weights, next) = (tile_at(from), (from + tile < head.rows()).then(|| tile_at(from + tile)));
+        keeper.about_to_use(&weights, next.as_ref());
+        let width = weights.rows();
         let logits = &mut scratch.logits[..n * width];
         let x = Rows::strided(hidden, n, d, group);
         matmul(ctx, x, &weights, RowsMut::new(logits, n, width), Write::Set, scratch.panels);
@@ -93,13 +101,13 @@ pub fn row_statistics(
                 Write::Add { scale: 1.0 },
             );
         }
-        done_with(&weights);
+        keeper.done_with(&weights);
     }
     for i in 0..n {
         stats.lse[i] += libm::logf(scratch.z[i]);
     }
     if tangents > 0 {
-        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch, done_with);
+        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch, keeper);
     }
 }
 
@@ -191,7 +199,7 @@ fn row_tangents(
     targets: &[u32],
     stats: &mut RowStats<'_>,
     scratch: &mut HeadScratch<'_>,
-    done_with: DoneWith<'_>,
+    keeper: &dyn Keeper,
 ) {
     let (n, d) = (targets.len(), head.cols());
     let (piece, group) = (piece_len(&ctx.pool, n), (1 + tangents) * d);
@@ -215,9 +223,9 @@ fn row_tangents(
                 let moved = &hidden[i * group + d..(i + 1) * group];
                 let at = i * tangents..(i + 1) * tangents;
                 dots(&pull[i * d..(i + 1) * d], moved, 1.0 / z[i], &mut d_lse[at.clone()]);
-                head_row(ctx.isa, head, targets[i], row, done_with);
+                head_row(ctx.isa, head, targets[i], row, keeper);
                 dots(row, moved, 1.0, &mut d_target[at.clone()]);
-                head_row(ctx.isa, head, rivals[i] as u32, row, done_with);
+                head_row(ctx.isa, head, rivals[i] as u32, row, keeper);
                 dots(row, moved, 1.0, &mut d_rival[at]);
             }
         },
@@ -232,10 +240,10 @@ fn dots(weight: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
     }
 }
 
-fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32], done_with: DoneWith<'_>) {
+fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32], keeper: &dyn Keeper) {
     let at = id as usize..id as usize + 1;
     dequantize(isa, head, at.clone(), row);
-    done_with(&head.row_slice(at));
+    keeper.done_with(&head.row_slice(at));
 }
 
 /// Logits of a few named candidates of one row, with tangents: `out[c·(1+K)]` is the value, the K tangents follow.
@@ -247,12 +255,12 @@ pub fn candidate_logits(
     candidates: &[u32],
     out: &mut [f32],
     row: &mut [f32],
-    done_with: DoneWith<'_>,
+    keeper: &dyn Keeper,
 ) {
     let row = &mut row[..head.cols()];
     let group = hidden.len() / head.cols();
     for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
-        head_row(isa, head, candidate, row, done_with);
+        head_row(isa, head, candidate, row, keeper);
         dots(row, hidden, 1.0, out);
     }
 }

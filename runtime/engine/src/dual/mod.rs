@@ -23,7 +23,7 @@ mod rows;
 
 pub use attention::{Attention, MAX_HEAD, MAX_TANGENTS, attend_batch, attend_cache};
 pub use gate::swiglu;
-pub use head::{DoneWith, HeadScratch, RowStats, candidate_logits, row_statistics, unpack};
+pub use head::{HeadScratch, Keeper, RowStats, candidate_logits, row_statistics, unpack};
 pub use linear::{Directions, FEW, Factor, LinearEnv, LinearScratch, Site, TensorId, linear};
 pub use norm::rms_norm;
 pub use parallel::{MAX_PIECES, for_each};

@@ -3,6 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,11 @@ use memmap2::{Advice, Mmap, UncheckedAdvice};
 use sha2::{Digest, Sha256};
 
 use super::GgufError;
+
+/// Bytes that are read from the file at a time. The kernel's own read-ahead is off: it is 128 KiB on most systems, but
+/// 8 MiB on some, and what is being read counts against a memory control group and cannot be given back. Large enough
+/// for flash, and no larger than any kernel takes as one request.
+pub(crate) const READ: usize = 128 << 10;
 
 /// A file mapped read-only under a shared advisory lock.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ impl Mapped {
         // lock; our own writer never writes in place, it renames a finished file over the old name, and the
         // mapping then keeps the old file alive.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| GgufError::io("map", path, e))?;
+        // Both are hints: where they are refused the kernel reads more than it is asked for.
+        // SAFETY: takes an open descriptor and numbers, and touches no memory.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+        let _ = map.advise(Advice::Random);
         Ok(Self { map, file, path: path.to_owned() })
     }
 
@@ -48,9 +58,33 @@ impl Mapped {
         &self.path
     }
 
+    /// Reads `range` (bytes of the file) into the page cache, where it is not there yet, no more than twice [`READ`] at a
+    /// time: whoever touches it then waits for no disk. A page of each such piece becomes resident.
+    pub fn bring(&self, range: Range<usize>) {
+        let (mut before, end) = (None, range.end.min(self.map.len()));
+        for at in range.step_by(READ).take_while(|at| *at < end) {
+            let n = READ.min(end - at);
+            // Touching the piece before waits until that has come.
+            self.soon(at..at + n);
+            if let Some(last) = before.replace(at + n - 1) {
+                std::hint::black_box(self.map[last]);
+            }
+        }
+    }
+
+    /// Begins to read `range` (bytes of the file) into the page cache and returns.
+    pub fn soon(&self, range: Range<usize>) {
+        let end = range.end.min(self.map.len());
+        for at in range.step_by(READ).take_while(|at| *at < end) {
+            // Where it is refused, pages come one by one as they are touched.
+            let _ = self.map.advise_range(Advice::WillNeed, at, READ.min(end - at));
+        }
+    }
+
     /// Brings every page into memory now, so that a plan that counts the file as resident tells the truth
     /// from the first step on.
     pub fn populate(&self) {
+        let _ = self.map.advise(Advice::Normal); // all of it, and in order: the kernel may read ahead
         // Linux 5.14 and later fill the page table in one call; older kernels (and empty files) refuse.
         if self.map.advise(Advice::PopulateRead).is_ok() {
             return;
@@ -68,6 +102,7 @@ impl Mapped {
         // are in the file anyway, is the difference that matters least. A kernel that refuses brings more pages than
         // planned; the guards behind the plan remain.
         self.unite();
+        let _ = self.map.advise(Advice::Random); // it may have been populated
         let _ = self.map.advise(Advice::NoHugePage);
         for part in cuts.windows(2).step_by(2) {
             let _ = self.map.advise_range(Advice::DontDump, part[0], part[1].min(self.map.len()) - part[0]);
@@ -101,7 +136,7 @@ impl Mapped {
     /// model makes none of its pages count as this process's memory.
     pub fn digest(&self) -> Result<[u8; 32], GgufError> {
         let mut hash = Sha256::new();
-        let mut buffer = vec![0; 256 << 10];
+        let mut buffer = vec![0; READ];
         let mut at = 0;
         while at < self.map.len() {
             let n = buffer.len().min(self.map.len() - at);

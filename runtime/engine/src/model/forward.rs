@@ -6,7 +6,7 @@ use super::layout::{Buffers, PassLayout, row_stats};
 use super::{Llama, Module, Stream};
 use crate::adapter::Adapter;
 use crate::dual::{
-    Batch, Directions, DoneWith, LinearEnv, Rope, RowStats, Site, Stack, attend_batch, attend_cache,
+    Batch, Directions, Keeper, LinearEnv, Rope, RowStats, Site, Stack, attend_batch, attend_cache,
     candidate_logits, grow, linear, rms_norm, row_statistics, swiglu,
 };
 use crate::kernels::{Ctx, dequantize};
@@ -139,7 +139,7 @@ impl<'a> Pass<'a> {
                 targets,
                 &mut stats,
                 &mut scratch,
-                &|rows| self.model.done_with(rows),
+                self.model,
             );
         }
         Ok(stats)
@@ -159,8 +159,7 @@ impl<'a> Pass<'a> {
         for (i, hidden) in self.buffers.normed.chunks_exact(group * d).take(wanted.len()).enumerate() {
             let list = candidates(i);
             let out = &mut self.buffers.stats[at..at + list.len() * group];
-            let done_with: DoneWith<'_> = &|rows| self.model.done_with(rows);
-            candidate_logits(self.env.ctx.isa, self.model.head(), hidden, list, out, row, done_with);
+            candidate_logits(self.env.ctx.isa, self.model.head(), hidden, list, out, row, self.model);
             at += list.len() * group;
         }
         Ok(&self.buffers.stats[..at])
@@ -175,6 +174,7 @@ impl<'a> Pass<'a> {
         let tile = if streamed { STREAMED_TILE } else { head.rows() };
         for (t, out) in out.chunks_mut(tile).enumerate() {
             let rows = head.row_slice(t * tile..t * tile + out.len());
+            self.model.about_to_use(&rows, None);
             let y = RowsMut::new(out, 1, rows.rows());
             match self.env.integer {
                 true => matvec(self.env.ctx, x, &rows, y, Write::Set, self.buffers.scratch.panels),
@@ -220,10 +220,11 @@ impl<'a> Pass<'a> {
         let (k, rest) = rest.split_at_mut(stack.rows() * g.kv_width());
         let v = &mut rest[..stack.rows() * g.kv_width()];
         for ((module, site), out) in modules.iter().zip(&sites).zip([&mut *q, &mut *k, &mut *v]) {
-            let x = &*self.buffers.normed;
+            let (x, weights) = (&*self.buffers.normed, block.linear(*module));
+            self.model.about_to_use(weights, None);
             linear(
                 &self.env,
-                block.linear(*module),
+                weights,
                 site.as_ref(),
                 x,
                 self.live,
@@ -232,7 +233,7 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
-            self.model.done_with(block.linear(*module));
+            self.model.done_with(weights);
         }
         let (past, batch) = (self.cache.as_ref().map_or(0, |c| c.len()), self.env.batch);
         let position = |i: usize| past + i - batch.span(batch.example_of(i)).start;
@@ -253,9 +254,11 @@ impl<'a> Pass<'a> {
         }
         let site = self.site(b, Module::O);
         self.enliven(live || site.as_ref().is_some_and(Site::trains));
+        let weights = block.linear(Module::O);
+        self.model.about_to_use(weights, None);
         linear(
             &self.env,
-            block.linear(Module::O),
+            weights,
             site.as_ref(),
             self.buffers.normed,
             live,
@@ -264,7 +267,7 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
-        self.model.done_with(block.linear(Module::O));
+        self.model.done_with(weights);
         Ok(())
     }
 
@@ -287,10 +290,11 @@ impl<'a> Pass<'a> {
         let up = &mut rest[..stack.rows() * g.ffn];
         for ((module, site), out) in [Module::Gate, Module::Up].iter().zip(&sites).zip([&mut *gate, &mut *up])
         {
-            let x = &*self.buffers.normed;
+            let (x, weights) = (&*self.buffers.normed, block.linear(*module));
+            self.model.about_to_use(weights, None);
             linear(
                 &self.env,
-                block.linear(*module),
+                weights,
                 site.as_ref(),
                 x,
                 self.live,
@@ -299,7 +303,7 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
-            self.model.done_with(block.linear(*module));
+            self.model.done_with(weights);
         }
         swiglu(pool, stack, g.ffn, gate, up);
         let site = self.adapter.and_then(|a| a.site(b, Module::Down, self.env.tangents > 0));
@@ -312,9 +316,11 @@ impl<'a> Pass<'a> {
             );
             self.live = true;
         }
+        let weights = block.linear(Module::Down);
+        self.model.about_to_use(weights, None);
         linear(
             &self.env,
-            block.linear(Module::Down),
+            weights,
             site.as_ref(),
             gate,
             live,
@@ -323,7 +329,7 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
-        self.model.done_with(block.linear(Module::Down));
+        self.model.done_with(weights);
         Ok(())
     }
 

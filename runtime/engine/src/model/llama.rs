@@ -1,7 +1,7 @@
 //! A Llama-family model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains.
 
 use super::{Geometry, ModelError, Stream};
-use crate::dual::Rope;
+use crate::dual::{Keeper, Rope};
 use crate::gguf::{Gguf, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
 
@@ -130,13 +130,6 @@ impl<'m> Llama<'m> {
         }
     }
 
-    /// Tells that `weights`, a matrix of this model or some rows of one, are not needed for a while.
-    pub(crate) fn done_with(&self, weights: &Matrix<'_>) {
-        if let Some(stream) = &self.stream {
-            stream.release(weights.bytes());
-        }
-    }
-
     /// Its shape.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
@@ -171,6 +164,20 @@ impl<'m> Llama<'m> {
     pub fn heap_bytes(geometry: &Geometry) -> usize {
         ((2 * geometry.blocks + 1) * geometry.width + geometry.rope_dims / 2) * 4
             + geometry.blocks * size_of::<Block<'_>>()
+    }
+}
+
+impl Keeper for Llama<'_> {
+    fn about_to_use(&self, now: &Matrix<'_>, next: Option<&Matrix<'_>>) {
+        if let Some(stream) = &self.stream {
+            stream.bring(now.bytes(), next.map(Matrix::bytes));
+        }
+    }
+
+    fn done_with(&self, weights: &Matrix<'_>) {
+        if let Some(stream) = &self.stream {
+            stream.release(weights.bytes());
+        }
     }
 }
 

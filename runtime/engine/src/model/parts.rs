@@ -5,7 +5,7 @@
 //! ends make its memory known to the page, on any kernel. A page that two weights share is a part of its own.
 
 use super::{Geometry, ModelError, Module};
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, READ};
 use sprig_budget::{Bytes, process};
 use std::ops::Range;
 
@@ -14,8 +14,6 @@ use std::ops::Range;
 const CHUNK: usize = 64 << 10;
 /// Most parts of a matrix.
 const MOST: usize = 512;
-/// Bytes that are read ahead at a time: large enough for flash, small enough to turn to a newer wish at once.
-pub(super) const READ: usize = 256 << 10;
 
 /// The first byte of each part and the end of the last, ascending, all at page boundaries.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@
 //! comes back without a read. The next block is read ahead by another thread into the page cache, not into this
 //! process: at most one linear layer or one tile of the head counts as its memory.
 
-use super::parts::{Parts, READ};
+use super::parts::Parts;
 use super::{Geometry, ModelError};
-use crate::gguf::{Gguf, Mapped};
+use crate::gguf::{Gguf, Mapped, READ};
 use crate::kernels::Matrix;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,9 +59,22 @@ impl<'m> Stream<'m> {
         for (start, end) in matrices.iter().filter_map(|m| self.place(m.bytes())) {
             (from, to, sum) = (from.min(start), to.max(end), sum + (end - start));
         }
-        // A file that scatters a block's tensors is read by the kernel's own read-ahead alone.
+        // Where a file scatters a block's tensors, each is read when it is its turn.
         if from < to && to - from <= sum + READ {
             ahead.ask(from, to);
+        }
+    }
+
+    /// Reads what is still missing of `now`, a part of the map that is about to be used, and begins with `next`.
+    pub(super) fn bring(&self, now: &[u8], next: Option<&[u8]>) {
+        if !self.is_on() {
+            return;
+        }
+        if let Some((from, to)) = self.place(now) {
+            self.map.bring(from..to);
+        }
+        if let Some((from, to)) = next.and_then(|next| self.place(next)) {
+            self.map.soon(from..to);
         }
     }
 
@@ -94,7 +107,7 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Without a thread or a second handle on the file, the kernel's own read-ahead has to do.
+    /// Without a thread or a second handle on the file, weights are read when it is their turn.
     fn new(map: &Mapped) -> Self {
         let newest = Arc::new(AtomicUsize::new(0));
         let (wishes, wished) = sync_channel(1);
