@@ -7,8 +7,8 @@
 use super::parallel::{for_each, piece_len};
 use super::rows::{Batch, Stack};
 use crate::kernels::Pool;
-use crate::kernels::elementwise::f16_to_f32;
 use crate::kernels::elementwise::inline::{axpy, axpy4, dot, dot4, exp, scale};
+use crate::kernels::half_floats::f16_to_f32;
 use half::f16;
 use multiversion::multiversion;
 

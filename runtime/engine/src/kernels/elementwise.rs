@@ -20,11 +20,7 @@
 // The code that `multiversion` generates chooses between functions by a detected feature.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
-use half::f16;
 use multiversion::multiversion;
-
-use super::Isa;
-use super::arch::{Arch, Kernel, dispatch};
 
 /// Partial results of a reduction. Element i belongs to partial i mod LANES.
 pub const LANES: usize = 32;
@@ -66,24 +62,6 @@ pub fn exp_inplace(x: &mut [f32]) {
 }
 
 pub use inline::{exp, sigmoid};
-
-/// Widens half floats.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn f16_to_f32(from: &[f16], to: &mut [f32]) {
-    assert_eq!(from.len(), to.len(), "lengths");
-    dispatch(Isa::native(), Widen { from, to });
-}
-
-/// Rounds to half floats, to nearest, ties to even.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn f32_to_f16(from: &[f32], to: &mut [f16]) {
-    assert_eq!(from.len(), to.len(), "lengths");
-    dispatch(Isa::native(), Narrow { from, to });
-}
 
 /// The same operations for use inside functions that are themselves compiled for several targets.
 pub mod inline {
@@ -262,52 +240,6 @@ pub mod inline {
     }
 }
 
-struct Widen<'a> {
-    from: &'a [f16],
-    to: &'a mut [f32],
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<A: Arch>(self, arch: A) {
-        let from = self.from.chunks_exact(8);
-        let rest = from.remainder();
-        let mut to = self.to.chunks_exact_mut(8);
-        for (from, to) in from.zip(&mut to) {
-            let eight = arch.load_f16(bytemuck::from_bytes(bytemuck::cast_slice(from)));
-            arch.store(eight, bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(to)));
-        }
-        for (from, to) in rest.iter().zip(to.into_remainder()) {
-            *to = arch.half(from.to_bits());
-        }
-    }
-}
-
-struct Narrow<'a> {
-    from: &'a [f32],
-    to: &'a mut [f16],
-}
-
-impl Kernel for Narrow<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<A: Arch>(self, arch: A) {
-        let from = self.from.chunks_exact(8);
-        let rest = from.remainder();
-        let mut to = self.to.chunks_exact_mut(8);
-        for (from, to) in from.zip(&mut to) {
-            let eight = arch.load_f32(bytemuck::from_bytes(bytemuck::cast_slice(from)));
-            arch.store_f16(eight, bytemuck::from_bytes_mut(bytemuck::cast_slice_mut(to)));
-        }
-        for (&from, to) in rest.iter().zip(to.into_remainder()) {
-            *to = f16::from_f32_const(from);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,21 +308,5 @@ mod tests {
         assert_eq!(sigmoid(200.0), 1.0);
         assert_eq!(sigmoid(-200.0), 0.0);
         assert!((sigmoid(1.0) - 0.731_058_6).abs() < 1e-6);
-    }
-
-    #[test]
-    fn every_half_float_survives_the_round_trip() {
-        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|h| !h.is_nan()).collect();
-        let mut wide = vec![0.0; all.len()];
-        f16_to_f32(&all, &mut wide);
-        assert!(wide.iter().zip(&all).all(|(w, h)| w.to_bits() == h.to_f32_const().to_bits()));
-        let mut back = vec![f16::ZERO; all.len()];
-        f32_to_f16(&wide, &mut back);
-        assert!(back.iter().zip(&all).all(|(b, h)| b.to_bits() == h.to_bits()));
-        let between: Vec<f32> =
-            wide.windows(2).map(|w| 0.5 * (w[0] + w[1])).filter(|w| w.is_finite()).collect();
-        let mut narrow = vec![f16::ZERO; between.len()];
-        f32_to_f16(&between, &mut narrow);
-        assert!(narrow.iter().zip(&between).all(|(n, &b)| n.to_bits() == f16::from_f32_const(b).to_bits()));
     }
 }

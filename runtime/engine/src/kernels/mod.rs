@@ -9,6 +9,7 @@ mod arch;
 mod blocks;
 mod dequant;
 pub mod elementwise;
+pub mod half_floats;
 mod isa;
 mod matmul;
 mod matrix;

@@ -1,6 +1,7 @@
 //! Keys and values of a text under way, in f16, bounded when made.
 
 use super::Geometry;
+use crate::kernels::half_floats::f32_to_f16;
 use half::f16;
 use sprig_budget::Bytes;
 
@@ -45,9 +46,7 @@ impl KvCache {
     pub(super) fn store(&mut self, block: usize, k: &[f32], v: &[f32]) {
         let at = (block * self.capacity + self.len) * self.width;
         for (to, from) in [(&mut self.keys, k), (&mut self.values, v)] {
-            for (to, from) in to[at..at + from.len()].iter_mut().zip(from) {
-                *to = f16::from_f32(*from);
-            }
+            f32_to_f16(from, &mut to[at..at + from.len()]);
         }
     }
 

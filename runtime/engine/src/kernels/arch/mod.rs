@@ -9,6 +9,8 @@
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_tile;
 mod scalar;
 mod tile;
 #[cfg(target_arch = "x86_64")]
