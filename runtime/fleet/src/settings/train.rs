@@ -1,14 +1,13 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::SettingsError;
+use super::{AdamW, Preset, Server, SettingsError};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::{Geometry, Module};
 use sprig_learn::data::{LabelStyle, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, run_key};
 use sprig_learn::estimator::Forward;
-use sprig_learn::optimiser::Rule;
-use sprig_learn::spry::{Dealing, Exchange, Rules, Seeds, ServerRule};
+use sprig_learn::spry::{Dealing, Exchange, Rules, Seeds};
 use std::ops::Range;
 
 /// When devices and coordinator exchange (spec 3.4).
@@ -37,6 +36,9 @@ pub enum Upload {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Train {
+    /// An algorithm by its name, whose values are those of all keys that are not given.
+    #[serde(skip_serializing)]
+    pub preset: Option<Preset>,
     /// `lm`, `label` or `choice`.
     pub task: String,
     /// Leave the model's chat template out.
@@ -82,7 +84,10 @@ pub struct Train {
     pub local_steps: u32,
     /// Optimiser on the device in per-epoch mode: `adamw` or `sgd`.
     pub local_optimizer: String,
-    /// Learning rate: of the local optimiser in per-epoch mode, of the averaged gradient in per-iteration mode.
+    /// Constants of `adamw`.
+    pub adamw: AdamW,
+    /// Learning rate: of the local optimiser in per-epoch mode, of the averaged gradient in per-iteration mode. What
+    /// follows for a file that leaves it out depends on both.
     pub lr: f32,
     /// What steps the global weights.
     pub server: Server,
@@ -92,27 +97,10 @@ pub struct Train {
     pub up: Upload,
 }
 
-/// The server's optimiser (spec 3.3).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Server {
-    /// `avg`, `adam` or `yogi`.
-    pub rule: String,
-    /// Step length.
-    pub eta: f32,
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// τ.
-    pub tau: f32,
-    /// Rounds over which eta falls in a straight line; 0 where it stays.
-    pub decay_rounds: u32,
-}
-
 impl Default for Train {
     fn default() -> Self {
         Self {
+            preset: None,
             task: "label".to_owned(),
             raw: false,
             template: None,
@@ -133,17 +121,12 @@ impl Default for Train {
             mode: Mode::PerIteration,
             local_steps: 10,
             local_optimizer: "adamw".to_owned(),
-            lr: 1.0,
+            adamw: AdamW::default(),
+            lr: Self::usual_lr(Mode::PerIteration, "adamw"),
             server: Server::default(),
             dealing: "contiguous".to_owned(),
             up: Upload::Scalars,
         }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { rule: "adam".to_owned(), eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3, decay_rounds: 0 }
     }
 }
 
@@ -159,18 +142,7 @@ impl Train {
         range("tangents", self.tangents, 1, 64)?;
         range("rank", self.rank, 1, 1024)?;
         range("local_steps", self.local_steps as usize, 1, 100_000)?;
-        for (field, value) in
-            [("lr", self.lr), ("server.eta", self.server.eta), ("server.tau", self.server.tau)]
-        {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(wrong(field, value, "use a number above 0"));
-            }
-        }
-        for (field, value) in [("server.beta1", self.server.beta1), ("server.beta2", self.server.beta2)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(wrong(field, value, "use 0 up to, but not, 1"));
-            }
-        }
+        self.check_optimisers()?;
         if self.task()? == Task::Label && self.labels.len() < 2 {
             let remedy = "name all labels of the fleet: a single device need not have each";
             return Err(wrong("labels", format_args!("{:?}", self.labels), remedy));
@@ -235,14 +207,6 @@ impl Train {
             )?,
         };
         let sharing = [("per-example", Sharing::PerExample), ("shared", Sharing::Shared)];
-        let adamw = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
-        let local = [("adamw", adamw), ("sgd", Rule::Sgd { momentum: 0.0 })];
-        let Server { eta, beta1, beta2, tau, .. } = self.server;
-        let server = [
-            ("avg", ServerRule::Avg { eta }),
-            ("adam", ServerRule::Adam { eta, beta1, beta2, tau }),
-            ("yogi", ServerRule::Yogi { eta, beta1, beta2, tau }),
-        ];
         Ok(Rules {
             exchange: match self.mode {
                 Mode::PerIteration => Exchange::PerIteration,
@@ -256,9 +220,9 @@ impl Train {
                 run_key: run_key(self.seed),
             },
             seeds: choose("seeds", &self.seeds, &[("own", Seeds::Own), ("shared", Seeds::Shared)])?,
-            local: choose("local_optimizer", &self.local_optimizer, &local)?,
+            local: self.local()?,
             lr: self.lr,
-            server: choose("server.rule", &self.server.rule, &server)?,
+            server: self.server.rule()?,
             decay: self.server.decay_rounds,
         })
     }
@@ -311,11 +275,19 @@ impl Train {
     }
 }
 
-fn wrong(field: &'static str, found: impl std::fmt::Display, remedy: impl Into<String>) -> SettingsError {
+pub(super) fn wrong(
+    field: &'static str,
+    found: impl std::fmt::Display,
+    remedy: impl Into<String>,
+) -> SettingsError {
     SettingsError::value("train", field, found, remedy)
 }
 
-fn choose<T: Copy>(field: &'static str, name: &str, known: &[(&str, T)]) -> Result<T, SettingsError> {
+pub(super) fn choose<T: Copy>(
+    field: &'static str,
+    name: &str,
+    known: &[(&str, T)],
+) -> Result<T, SettingsError> {
     known.iter().find(|(n, _)| *n == name).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = known.iter().map(|(n, _)| *n).collect();
         wrong(field, format_args!("{name:?}"), format!("use one of {}", names.join(", ")))

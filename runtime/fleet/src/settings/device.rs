@@ -1,0 +1,79 @@
+//! `device.toml`: one board's settings.
+
+use super::{Connection, ModelSettings, SettingsError};
+use super::{folder, join, named, parse, read, size};
+use serde::Deserialize;
+use sprig_budget::{Bytes, Size};
+use std::path::{Path, PathBuf};
+
+/// `device.toml`: one board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceSettings {
+    /// Broker and identity.
+    pub fleet: Connection,
+    /// The model, and how much of the machine.
+    pub model: ModelSettings,
+    /// The board's own data.
+    pub data: LocalData,
+    /// What the agent keeps.
+    #[serde(default)]
+    pub agent: AgentSettings,
+}
+
+/// The board's own data.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalData {
+    /// Records to learn from (JSONL); they never leave the board.
+    pub train: PathBuf,
+}
+
+/// What an agent keeps on disk.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentSettings {
+    /// Folder for the outbox and the prefix cache.
+    pub state: PathBuf,
+    /// Name of the board, where detection is wrong.
+    pub board: Option<String>,
+    /// Most bytes on disk for activations below the adapted blocks.
+    #[serde(deserialize_with = "size")]
+    pub prefix_cache: Size,
+    /// Seconds before an update without receipt is sent again; doubles up to a minute.
+    pub resend_seconds: f64,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        Self {
+            state: PathBuf::from("state"),
+            board: None,
+            prefix_cache: Size::Bytes(Bytes::mib(512)),
+            resend_seconds: 5.0,
+        }
+    }
+}
+
+impl DeviceSettings {
+    /// Reads `device.toml`; paths in it are relative to its folder.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let mut s: Self = parse(path, &read(path)?)?;
+        let folder = folder(path);
+        s.fleet.resolve(&folder);
+        s.model.resolve(&folder);
+        join(&folder, &mut s.data.train);
+        join(&folder, &mut s.agent.state);
+        let checked = s.fleet.check().and_then(|()| s.fleet.device().map(drop)).and_then(|()| {
+            match s.agent.resend_seconds >= 0.1 && s.agent.resend_seconds <= 3600.0 {
+                true => Ok(()),
+                false => {
+                    let found = s.agent.resend_seconds;
+                    Err(SettingsError::value("agent", "resend_seconds", found, "use 0.1 to 3600"))
+                }
+            }
+        });
+        checked.map_err(|e| named(path, e))?;
+        Ok(s)
+    }
+}

@@ -1,0 +1,152 @@
+//! What `[train]` leaves out: values that follow from others, or a whole algorithm by its name.
+
+use super::{AdamW, Mode, Server, SettingsError, Train, Upload};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// The paper's, with the constants of its authors' library where the paper gives none (spec 3 and 4). What an epoch
+    /// is depends on the data: `local_steps` says it.
+    Paper,
+}
+
+impl Train {
+    /// This table with what it leaves out. `given` is the same as the file has it: what is not in there follows from the
+    /// preset, or else from the mode, the local optimiser and the server's rule.
+    pub(super) fn completed(&self, given: &Table) -> Result<Self, SettingsError> {
+        let base = match self.preset {
+            Some(Preset::Paper) => Self::paper(),
+            None => {
+                let rule = given.get("server").and_then(|server| server.get("rule")?.as_str());
+                Self {
+                    lr: Self::usual_lr(self.mode, &self.local_optimizer),
+                    server: Server::of(rule.unwrap_or(Server::usual(self.mode))),
+                    ..Self::default()
+                }
+            }
+        };
+        // Plain fields always have a form in TOML, and what was read once can be read again.
+        let problem = |e: &dyn std::fmt::Display| SettingsError::Parse {
+            path: "[train]".into(),
+            problem: e.to_string().replace('\n', " "),
+        };
+        let mut table = Table::try_from(&base).map_err(|e| problem(&e))?;
+        lay(&mut table, given);
+        Ok(Self { preset: None, ..table.try_into().map_err(|e| problem(&e))? })
+    }
+
+    fn paper() -> Self {
+        Self {
+            mode: Mode::PerEpoch,
+            batch: 8,
+            tangents: 1,
+            adapter: "lora".to_owned(),
+            rank: 1,
+            alpha: Some(1.0),
+            targets: "q,v".to_owned(),
+            layers: None,
+            family: Some("gaussian".to_owned()),
+            directions: "shared".to_owned(),
+            seeds: "shared".to_owned(),
+            local_optimizer: "adamw".to_owned(),
+            adamw: AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 },
+            lr: 1e-4,
+            server: Server {
+                rule: "yogi".to_owned(),
+                eta: 1e-2,
+                beta1: 0.9,
+                beta2: 0.99,
+                tau: 1e-3,
+                decay_rounds: 0,
+            },
+            dealing: "cyclic".to_owned(),
+            up: Upload::Scalars, // replayed to the same weights
+            ..Self::default()
+        }
+    }
+}
+
+/// Puts `over` on top of `table`, tables within it key by key.
+fn lay(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => lay(under, over),
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::JobSettings;
+    use sprig_engine::model::Geometry;
+    use sprig_learn::directions::run_key;
+    use sprig_learn::optimiser::Rule;
+    use sprig_learn::spry::{Dealing, Exchange, Rules, ServerRule, paper_adapter};
+
+    /// The `[train]` table of a file, as a coordinator takes it.
+    fn train(text: &str) -> Train {
+        let table: Table = format!("task = \"lm\"\n{text}").parse().unwrap();
+        let train = table.clone().try_into::<Train>().unwrap().completed(&table).unwrap();
+        train.check().unwrap();
+        // What travels says the same, with nothing left to the reader.
+        let job = JobSettings { model: "ab".repeat(32), train: train.clone() };
+        assert_eq!(JobSettings::from_text(&job.to_text()).unwrap().train, train);
+        assert!(job.to_text().contains("\nlr = ") && job.to_text().contains("\neta = "), "{}", job.to_text());
+        train
+    }
+
+    const SMOLLM2: Geometry = Geometry {
+        blocks: 30,
+        width: 576,
+        ffn: 1536,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        rope_dims: 64,
+        rope_base: 100_000.0,
+        rope_scale: 1.0,
+        norm_epsilon: 1e-5,
+        vocabulary: 49_152,
+        context: 8192,
+    };
+
+    #[test]
+    fn the_preset_is_the_papers_algorithm() {
+        let paper = train("preset = \"paper\"\nlocal_steps = 25\nseed = 7");
+        assert_eq!(paper.rules().unwrap(), Rules::paper(run_key(7), 25));
+        assert_eq!(paper.adapter(&SMOLLM2).unwrap(), paper_adapter(&SMOLLM2));
+        assert_eq!(paper.dealing().unwrap(), Dealing::Cyclic);
+    }
+
+    #[test]
+    fn keys_beside_a_preset_replace_single_values() {
+        let text = "preset = \"paper\"\nlocal_steps = 25\nlr = 1e-3\nrank = 4\nserver = { eta = 0.5 }";
+        let (found, paper) = (train(text), Rules::paper(run_key(0), 25));
+        let ServerRule::Yogi { beta1, beta2, tau, .. } = paper.server else { panic!() };
+        let server = ServerRule::Yogi { eta: 0.5, beta1, beta2, tau };
+        assert_eq!(found.rules().unwrap(), Rules { lr: 1e-3, server, ..paper });
+        assert_eq!(found.adapter(&SMOLLM2).unwrap().rank, 4);
+        assert_eq!(found.adapter(&SMOLLM2).unwrap().alpha, 1.0);
+    }
+
+    #[test]
+    fn what_is_left_out_follows_from_the_mode_and_the_rules() {
+        let rules = |text: &str| train(text).rules().unwrap();
+        let adam = ServerRule::Adam { eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
+        let found = rules("");
+        assert_eq!((found.exchange, found.lr, found.server), (Exchange::PerIteration, 1.0, adam));
+        let found = rules("mode = \"per-epoch\"");
+        assert_eq!((found.lr, found.server), (0.01, ServerRule::Avg { eta: 1.0 }));
+        let found = rules("mode = \"per-epoch\"\nlocal_optimizer = \"sgd\"\nserver = { rule = \"adam\" }");
+        assert_eq!((found.lr, found.local, found.server), (0.3, Rule::Sgd { momentum: 0.0 }, adam));
+        let found = rules("mode = \"per-epoch\"\nlr = 0.5\nserver = { eta = 0.25 }\nadamw = { beta2 = 0.5 }");
+        assert_eq!((found.lr, found.server), (0.5, ServerRule::Avg { eta: 0.25 }));
+        assert!(matches!(found.local, Rule::AdamW { beta1: 0.9, beta2: 0.5, .. }));
+        assert_eq!(rules("server = { rule = \"avg\" }").server, ServerRule::Avg { eta: 1.0 });
+    }
+}
