@@ -17,5 +17,6 @@ pub mod prefix;
 pub mod session;
 pub mod spry;
 pub mod trainer;
+pub mod watch;
 
 pub use error::{FileError, LearnError};

@@ -4,6 +4,7 @@ use crate::data::{DataSet, Target};
 use crate::directions::Directions;
 use crate::error::LearnError;
 use crate::objective::{Dual, causal_lm, classification};
+use crate::planner::Tuning;
 use crate::prefix::PrefixCache;
 use sprig_budget::{Arena, Bytes};
 use sprig_engine::adapter::Adapter;
@@ -104,6 +105,21 @@ impl<'m> Session<'m> {
         self.arena = Arena::new(Bytes::ZERO)?;
         self.arena = Arena::new(layout.bytes())?;
         self.layout = layout;
+        Ok(())
+    }
+
+    /// Goes on with other passes, panels and residency of the weights; results stay the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`resize`](Self::resize).
+    pub fn retune(&mut self, tuning: &Tuning, layout: PassLayout) -> Result<(), LearnError> {
+        self.resize(layout)?;
+        self.ctx.set_panel_rows(tuning.panel_rows).map_err(|e| LearnError::Settings(e.to_string()))?;
+        if let Some(stream) = self.model.stream()
+            && stream.is_on() != tuning.streamed
+        {
+            stream.set(tuning.streamed);
+        }
         Ok(())
     }
 

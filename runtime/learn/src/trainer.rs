@@ -120,19 +120,12 @@ impl<'m, 'd> Trainer<'m, 'd> {
         Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens })
     }
 
-    /// Goes on with other passes, panels and residency of the weights; results stay the same, bit for bit.
+    /// As [`Session::retune`].
     ///
     /// # Errors
-    /// As [`Session::resize`].
+    /// The same.
     pub fn retune(&mut self, tuning: &Tuning, layout: PassLayout) -> Result<(), LearnError> {
-        let session = &mut self.session;
-        session.resize(layout)?;
-        session.ctx().set_panel_rows(tuning.panel_rows).map_err(|e| LearnError::Settings(e.to_string()))?;
-        if let Some(stream) = session.model().stream()
-            && stream.is_on() != tuning.streamed
-        {
-            stream.set(tuning.streamed);
-        }
+        self.session.retune(tuning, layout)?;
         self.cut = tuning.cut;
         Ok(())
     }
@@ -148,6 +141,11 @@ impl<'m, 'd> Trainer<'m, 'd> {
             self.session.run(Some(&self.adapter), None, self.data, &self.ids, 0, outcomes, &mut [])?;
         }
         Ok(())
+    }
+
+    /// How batches are cut now.
+    pub fn cut(&self) -> Cut {
+        self.cut
     }
 
     /// The adapter as it stands.

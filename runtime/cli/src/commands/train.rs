@@ -5,7 +5,7 @@ use super::hex;
 use super::plan::workload;
 use super::record::Recorder;
 use super::training::Training;
-use super::watch::{Watch, set_guards};
+use super::watch::set_guards;
 use crate::args::{DecayArg, DirectionsArg, FamilyArg, OptimizerArg, TrainArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -24,8 +24,10 @@ use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::planner::Workload;
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::trainer::{Settings, Trainer};
+use sprig_learn::watch::Watch;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -59,7 +61,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         checkpoint: beside(&args.out, "ckpt"),
         fingerprint: fingerprint(args, &settings, &spec, &digest, &data.train, planned.work.length),
         trainer,
-        watch: Watch::new(&base, &planned, !args.ignore_pressure)?,
+        watch: (!args.ignore_pressure).then(|| Watch::new(&base, &planned)).transpose()?,
+        began: Instant::now(),
         recorder: Recorder::new(plan, engine.before),
         output,
         interrupt,

@@ -3,7 +3,7 @@
 use super::eval::{describe, judge};
 use super::record::Recorder;
 use super::train::beside;
-use super::watch::Watch;
+use super::watch;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
@@ -13,6 +13,7 @@ use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
+use sprig_learn::watch::Watch;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,8 +32,10 @@ pub struct Training<'m, 'd> {
     pub fingerprint: Fingerprint,
     /// What trains.
     pub trainer: Trainer<'m, 'd>,
-    /// Memory between steps.
-    pub watch: Watch<'d>,
+    /// Memory between steps, unless it is to be ignored.
+    pub watch: Option<Watch<'d>>,
+    /// When this process began to train.
+    pub began: Instant,
     /// Numbers for the record.
     pub recorder: Recorder,
     /// Where events go.
@@ -76,7 +79,7 @@ impl Training<'_, '_> {
     }
 
     fn judge(&mut self, held_out: &DataSet, when: &str, label: &str) -> Result<Option<Evaluation>, Failure> {
-        let cut = self.watch.tuning().cut;
+        let cut = self.trainer.cut();
         let (session, adapter) = self.trainer.session();
         let found = judge(session, Some(adapter), held_out, cut, when, &mut self.output, &self.interrupt)?;
         if let Some(found) = &found {
@@ -112,9 +115,12 @@ impl Training<'_, '_> {
     /// Holds the heap to its limit, and holds less while others need memory.
     fn step_aside(&mut self) -> Result<(), Failure> {
         alloc::check()?;
-        if let Some(moved) = self.watch.look(&mut self.trainer)? {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        if let Some(moved) = watch.look(self.began.elapsed())? {
+            self.trainer.retune(&moved.tuning, moved.layout)?;
             let step = self.trainer.state().step;
-            self.output.event(moved.event(step), || Some(moved.line()));
+            let room = moved.reading.room.unwrap_or_default();
+            self.output.event(watch::event(&moved, step), || Some(watch::line(room, moved.plan.total())));
             self.recorder.moved(step, &moved.plan);
         }
         Ok(())

@@ -1,0 +1,88 @@
+//! Memory between steps: holding less while others need it, and as much as planned when that is over.
+
+use crate::base::{Base, Planned};
+use crate::error::LearnError;
+use crate::planner::{Tuning, Workload, plan};
+use sprig_budget::pressure::{self, Governor, Reading};
+use sprig_budget::{Bytes, Plan};
+use sprig_engine::model::{Geometry, PassLayout, WeightBytes};
+use std::time::Duration;
+
+/// Time between two looks at the kernel's readings.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Watches memory over a run.
+pub struct Watch<'a> {
+    geometry: &'a Geometry,
+    weights: WeightBytes,
+    header: Bytes,
+    work: &'a Workload,
+    tuning: Tuning,
+    governor: Governor,
+    looked: Option<Duration>,
+}
+
+/// A move up or down the ladder while a run is under way: what [`Session::retune`](crate::session::Session::retune) is to
+/// be given.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// How batches are cut from now on.
+    pub tuning: Tuning,
+    /// The largest pass from now on.
+    pub layout: PassLayout,
+    /// Bytes planned from now on.
+    pub plan: Plan,
+    /// The reading that caused it.
+    pub reading: Reading,
+}
+
+impl<'a> Watch<'a> {
+    /// Starts the watch over a run of `planned`.
+    ///
+    /// # Errors
+    /// When the model's weights cannot be counted.
+    pub fn new(base: &'a Base<'_>, planned: &'a Planned) -> Result<Self, LearnError> {
+        let Planned { work, tuning, plan } = planned;
+        Ok(Self {
+            geometry: &base.geometry,
+            weights: base.weights()?,
+            header: base.header_bytes(),
+            work,
+            tuning: *tuning,
+            governor: Governor::new(plan.smallest_budget, plan.total()),
+            looked: None,
+        })
+    }
+
+    /// Looks at the kernel's readings, a few times a second at most. `clock` is the time since the run began; `Some` is
+    /// what the session has to be retuned to.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub fn look(&mut self, clock: Duration) -> Result<Option<Moved>, LearnError> {
+        if self.looked.is_some_and(|last| clock < last + INTERVAL) {
+            return Ok(None);
+        }
+        self.looked = Some(clock);
+        self.judge(clock, pressure::read())
+    }
+
+    /// What a reading asks for.
+    ///
+    /// # Errors
+    /// [`LearnError::Budget`] if not even the smallest plan fits, which the governor never asks for.
+    pub fn judge(&mut self, clock: Duration, mut reading: Reading) -> Result<Option<Moved>, LearnError> {
+        if self.tuning.streamed {
+            // Reading weights anew counts as a stall too, and holding less would not end it.
+            reading.stalled = None;
+        }
+        let Some(target) = self.governor.judge(clock, &reading) else { return Ok(None) };
+        let (tuning, plan) = plan(self.geometry, &self.weights, self.header, self.work, target)?;
+        if tuning == self.tuning {
+            return Ok(None);
+        }
+        self.tuning = tuning;
+        let layout = PassLayout::new(self.geometry, tuning.pass(self.geometry, self.work));
+        Ok(Some(Moved { tuning, layout, plan, reading }))
+    }
+}
