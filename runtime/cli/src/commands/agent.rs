@@ -1,10 +1,12 @@
 //! `sprig agent`: one device of a fleet.
 
-use super::watch::set_guards;
+use super::watch::{self, lift_guards, set_guards};
 use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use sprig_budget::{Bytes, Plan};
+use sprig_fleet::FleetError;
 use sprig_fleet::agent::{self, AgentEvent, Ended, Surroundings, absent};
 use sprig_fleet::settings::DeviceSettings;
 use sprig_transport::link::Link;
@@ -26,8 +28,9 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     );
     let mut link = Box::new(connect(&config)?);
     let stop = || interrupt.raised();
-    let guard = |plan: &sprig_budget::Plan| {
-        set_guards(plan, None).map_err(|e| sprig_fleet::FleetError::Peer(e.to_string()))
+    let guard = |plan: Option<&Plan>| {
+        let set = plan.map_or_else(lift_guards, |plan| set_guards(plan, None));
+        set.map_err(|e| FleetError::Peer(e.to_string()))
     };
     let mut around = Surroundings {
         settings: &settings,
@@ -62,7 +65,10 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
         AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
         AgentEvent::Planned { plan_bytes, budget_bytes } => {
-            format!("holds {} of {}", sprig_budget::Bytes(*plan_bytes), sprig_budget::Bytes(*budget_bytes))
+            format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
+        }
+        AgentEvent::Pressure { plan_bytes, room_bytes, .. } => {
+            watch::line(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
         }
         AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
         AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),

@@ -206,6 +206,12 @@ impl CatchUp {
         Ok(())
     }
 
+    /// Topics of chunks that are subscribed to.
+    pub fn give_up(&mut self, who: &Identity) -> Vec<String> {
+        self.drop_download();
+        self.stale.drain(..).map(|digest| who.topics.chunks(&digest)).collect()
+    }
+
     fn begin(&mut self, digest: Digest, bytes: u32, kind: BlobKind, watch: &mut dyn FnMut(AgentEvent)) {
         if self.download.as_ref().is_some_and(|d| d.digest == digest) {
             return;

@@ -1,6 +1,7 @@
 //! What an agent tells whoever watches it.
 
 use serde::Serialize;
+use sprig_learn::watch::Moved;
 
 /// One thing that happened. Its JSON form has the name under `event`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +25,19 @@ pub enum AgentEvent {
         plan_bytes: u64,
         /// Of.
         budget_bytes: u64,
+    },
+    /// Others on this machine needed memory, or no longer do: less or more is held from now on.
+    Pressure {
+        /// The first round not applied, as the agent knows it.
+        round: u32,
+        /// Bytes planned from now on.
+        plan_bytes: u64,
+        /// Rungs of the ladder that are taken, each with what it costs.
+        ladder: Vec<String>,
+        /// Bytes that could still be had on this machine.
+        room_bytes: Option<u64>,
+        /// Share of the last seconds in which some task waited for memory, percent.
+        stalled_percent: Option<f64>,
     },
     /// The coordinator's state was reached.
     Synced {
@@ -88,4 +102,16 @@ pub enum AgentEvent {
         /// Digest of the final adapter.
         digest: String,
     },
+}
+
+impl AgentEvent {
+    pub(super) fn pressure(round: u32, moved: &Moved) -> Self {
+        Self::Pressure {
+            round,
+            plan_bytes: moved.plan.total().0,
+            ladder: moved.plan.ladder.iter().map(|rung| rung.why.clone()).collect(),
+            room_bytes: moved.reading.room.map(|room| room.0),
+            stalled_percent: moved.reading.stalled,
+        }
+    }
 }

@@ -65,6 +65,8 @@ pub struct Agent<'o, W> {
     counted: Traffic,
     /// Rounds whose updates have no receipt yet.
     unanswered: BTreeSet<u32>,
+    /// The outbox holds what is none of this run's.
+    foreign: bool,
     /// When to say again that we are here.
     tell_at: Duration,
     state: State,
@@ -77,8 +79,6 @@ pub enum State {
     Waiting,
     /// [`Agent::work`] has something to do now.
     Busy,
-    /// Another run was announced: open it anew.
-    OtherRun,
     /// The run is over and every update has its receipt.
     Finished,
 }
@@ -102,11 +102,12 @@ impl<'o, W: Worker> Agent<'o, W> {
         watch: impl FnMut(AgentEvent) + 'o,
     ) -> Result<Self, FleetError> {
         let note = outbox.note()?.and_then(|bytes| Note::decode(&bytes)).filter(|n| n.run == who.run);
-        if note.is_none() {
-            outbox.clear()?; // another run's
-        }
+        // Another run's stays until this one has a round: its job may have been announced by mistake.
+        let foreign = note.is_none();
+        let pending = if foreign { Vec::new() } else { outbox.pending()? };
         Ok(Self {
-            unanswered: outbox.pending()?.into_iter().map(|(round, _)| round).collect(),
+            unanswered: pending.into_iter().map(|(round, _)| round).collect(),
+            foreign,
             catch_up: CatchUp::default(),
             resend: Resend { pause: who.resend, at: Duration::ZERO },
             watch: Box::new(watch),
@@ -125,11 +126,20 @@ impl<'o, W: Worker> Agent<'o, W> {
 
     /// Subscribes and says that we are here; the link renews both after a reconnect through [`Event::Connected`].
     pub fn start(&mut self, link: &mut dyn Link) -> Result<(), FleetError> {
-        let (topics, device) = (&self.who.topics, &self.who.device);
-        for filter in [topics.task(device), topics.receipt(device), topics.offer(device), topics.round()] {
+        self.counted = link.traffic();
+        for filter in self.filters() {
             link.subscribe(&filter)?;
         }
         self.say_present(link)
+    }
+
+    /// Takes back what [`start`](Self::start) and the way since then subscribed to, so that the next run begins with
+    /// what the broker keeps for it.
+    pub fn leave(&mut self, link: &mut dyn Link) -> Result<(), FleetError> {
+        for filter in self.filters().into_iter().chain(self.catch_up.give_up(&self.who)) {
+            link.unsubscribe(&filter)?;
+        }
+        Ok(())
     }
 
     /// What to do next.
@@ -162,6 +172,9 @@ impl<'o, W: Worker> Agent<'o, W> {
 
     /// Does one piece of work: an iteration of training, or what has become due.
     pub fn work(&mut self, link: &mut dyn Link, now: impl Fn() -> Duration) -> Result<(), FleetError> {
+        if let Some(moved) = self.worker.look(now())? {
+            (self.watch)(AgentEvent::pressure(self.worker.round(), &moved));
+        }
         if self.training.is_some()
             && let Some(trained) = self.worker.step()?
             && let Some(Training { task, since }) = self.training.take()
@@ -169,6 +182,11 @@ impl<'o, W: Worker> Agent<'o, W> {
             self.finish(&task, trained, now().saturating_sub(since), link, now())?;
         }
         self.proceed(link, now())
+    }
+
+    fn filters(&self) -> [String; 4] {
+        let (topics, device) = (&self.who.topics, &self.who.device);
+        [topics.task(device), topics.receipt(device), topics.offer(device), topics.round()]
     }
 
     fn message(
@@ -183,7 +201,8 @@ impl<'o, W: Worker> Agent<'o, W> {
         let run = self.who.run;
         match parsed {
             Some(Topic::Round) => match Round::decode(payload) {
-                Ok(round) if round.run != run => self.state = State::OtherRun,
+                Ok(round) if round.run != run => {} // a job says which run it is, and nothing else
+
                 Ok(round) => self.announced(round, link, now)?,
                 Err(e) => (self.watch)(dropped(e.to_string())),
             },
@@ -211,6 +230,9 @@ impl<'o, W: Worker> Agent<'o, W> {
     }
 
     fn announced(&mut self, round: Round, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        if std::mem::take(&mut self.foreign) {
+            self.outbox.clear()?;
+        }
         let newer = self.round.as_ref().is_none_or(|r| r.round < round.round);
         if newer && let Some(training) = self.training.take_if(|t| t.task.round < round.round) {
             self.worker.abandon();

@@ -14,9 +14,10 @@ use sprig_learn::planner::{Residency, Workload};
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Session};
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server, Share};
+use sprig_learn::watch::{Moved, Watch};
 use sprig_transport::messages::{Body, Digest, GroupSet, Record, Region, Snapshot, Task};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
@@ -84,13 +85,14 @@ pub struct ModelWorker<'m> {
     local: Option<LocalRound<'m>>,
     cut: Cut,
     up: Upload,
-    plan: &'m Plan,
+    plan: Plan,
+    watch: Option<Watch<'m>>,
 }
 
 impl<'m> ModelWorker<'m> {
     /// Brings model and adapter into memory. `digest` is the model file's.
     pub fn new(
-        base: &Base<'_>,
+        base: &'m Base<'_>,
         engine: &'m Engine<'m>,
         opened: &'m Opened,
         data: &'m DataSet,
@@ -123,7 +125,8 @@ impl<'m> ModelWorker<'m> {
             local: None,
             cut: planned.tuning.cut,
             up: *up,
-            plan: &planned.plan,
+            plan: planned.plan.clone(),
+            watch: (!settings.agent.ignore_pressure).then(|| Watch::new(base, planned)).transpose()?,
         })
     }
 
@@ -140,6 +143,15 @@ impl<'m> ModelWorker<'m> {
             best = best.min(start.elapsed().as_secs_f32());
         }
         Ok(tokens as f32 / best.max(1e-6))
+    }
+
+    fn follow(&mut self, moved: Option<Moved>) -> Result<Option<Moved>, FleetError> {
+        if let Some(moved) = &moved {
+            self.session.retune(&moved.tuning, moved.layout)?;
+            self.cut = moved.tuning.cut;
+            self.plan = moved.plan.clone();
+        }
+        Ok(moved)
     }
 
     fn regions(&self) -> Vec<Region> {
@@ -226,6 +238,12 @@ impl Worker for ModelWorker<'_> {
         }))
     }
 
+    fn look(&mut self, clock: Duration) -> Result<Option<Moved>, FleetError> {
+        let Some(watch) = &mut self.watch else { return Ok(None) };
+        let moved = watch.look(clock)?;
+        self.follow(moved)
+    }
+
     fn abandon(&mut self) {
         self.local = None;
     }
@@ -239,3 +257,7 @@ pub fn open_data(base: &Base<'_>, path: &Path, train: &Train) -> Result<Data, Fl
 fn share(groups: GroupSet) -> Share {
     Share { first: groups.first, step: groups.step, count: groups.count }
 }
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+pub(super) mod tests;

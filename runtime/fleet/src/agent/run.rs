@@ -1,13 +1,13 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
 use super::model::{Opened, open_data};
-use super::{Agent, AgentEvent, Identity, ModelWorker, State};
+use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
 use crate::error::FleetError;
 use crate::settings::{DeviceSettings, JobSettings, SettingsError};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::base::Base;
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{DeviceId, Job, Presence};
+use sprig_transport::messages::{DeviceId, Job, Presence, Round, RunId};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
 use std::cell::RefCell;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
 const GLANCE: Duration = Duration::from_millis(200);
+/// Pause before the broker is asked for the job again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
 const OUTBOX_LIMIT: u64 = 64 << 20;
 
@@ -40,8 +42,9 @@ pub struct Surroundings<'a> {
     pub stop: &'a dyn Fn() -> bool,
     /// Whether the broker has let us in: from then on, a refusal is waited out.
     pub connected: bool,
-    /// Called once the memory for a run is planned, before it is taken: sets the guards.
-    pub guard: &'a dyn Fn(&sprig_budget::Plan) -> Result<(), FleetError>,
+    /// Called once the memory for a run is planned, before it is taken: sets the guards. Called without a plan when the
+    /// next run is made ready: lifts those of the last.
+    pub guard: &'a dyn Fn(Option<&sprig_budget::Plan>) -> Result<(), FleetError>,
 }
 
 impl Surroundings<'_> {
@@ -91,11 +94,11 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
     let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
     let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;
     around.link.subscribe(&topics.job())?;
-    let mut announced = None;
+    let (mut announced, mut over) = (None, None);
     loop {
         let job = match announced.take() {
             Some(job) => Some(job),
-            None => next_job(around, &topics, watch)?,
+            None => next_job(around, &topics, over, watch)?,
         };
         let Some(job) = job else { return Ok(Ended::Interrupted) };
         let settings_of_job = JobSettings::from_text(&job.settings)?;
@@ -104,35 +107,38 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        match take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)? {
-            Next::Job(other) => announced = other,
-            Next::End(ended) => {
-                let gone = absent(around.session);
-                around.link.publish(&topics.presence(&device), gone.encode(), true)?;
-                return Ok(ended);
-            }
+        let next = take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)?;
+        // Whoever is not ready to train is not there.
+        around.link.publish(&topics.presence(&device), absent(around.session).encode(), true)?;
+        match next {
+            Next::Job(other) => announced = Some(other),
+            Next::End(Ended::Finished) if settings.agent.stay => over = Some(job.run),
+            Next::End(ended) => return Ok(ended),
         }
+        (around.guard)(None)?;
     }
 }
 
 /// What follows a run that an agent took part in.
 enum Next {
-    /// Another one, whose announcement was seen already or is still to come.
-    Job(Option<Job>),
-    /// Nothing.
+    /// Another one.
+    Job(Job),
+    /// Nothing, as yet.
     End(Ended),
 }
 
-/// Waits for an announcement.
+/// Waits for the announcement of a run other than `over`.
 fn next_job(
     around: &mut Surroundings<'_>,
     topics: &Topics,
+    over: Option<RunId>,
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
     while !(around.stop)() {
         match around.next(GLANCE, watch)? {
             Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
                 match Job::decode(&payload) {
+                    Ok(job) if Some(job.run) == over => {} // the broker keeps it
                     Ok(job) => return Ok(Some(job)),
                     Err(e) => watch(AgentEvent::Dropped { topic, problem: e.to_string() }),
                 }
@@ -162,7 +168,7 @@ fn take_part(
     let opened = Opened::plan(&base, &what.train, &data, settings)?;
     let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
     watch(AgentEvent::Planned { plan_bytes, budget_bytes });
-    (around.guard)(&opened.planned.plan)?;
+    (around.guard)(Some(&opened.planned.plan))?;
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
     let rate = worker.measure()?;
@@ -193,29 +199,56 @@ fn take_part(
     let watch = RefCell::new(watch);
     let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
     agent.start(around.link)?;
+    let next = follow(around, topics, job, &mut agent, began, &watch)?;
+    agent.leave(around.link)?;
+    Ok(next)
+}
+
+/// Works until the run is over, another one is announced, or somebody says stop.
+fn follow<W: Worker>(
+    around: &mut Surroundings<'_>,
+    topics: &Topics,
+    job: &Job,
+    agent: &mut Agent<'_, W>,
+    began: Instant,
+    watch: &RefCell<&mut dyn FnMut(AgentEvent)>,
+) -> Result<Next, FleetError> {
+    let mut asked: Option<Instant> = None;
     loop {
         if (around.stop)() {
             return Ok(Next::End(Ended::Interrupted));
         }
         let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
         while let Some(event) = around.next(wait, &mut |event| (watch.borrow_mut())(event))? {
-            if let Event::Message { topic, payload } = &event
-                && topics.parse(topic) == Some(Topic::Job)
-            {
-                match Job::decode(payload) {
-                    Ok(other) if other != *job => return Ok(Next::Job(Some(other))),
-                    _ => continue,
+            wait = Duration::ZERO;
+            if let Event::Message { topic, payload } = &event {
+                match topics.parse(topic) {
+                    Some(Topic::Job) => match Job::decode(payload) {
+                        Ok(other) if other != *job => return Ok(Next::Job(other)),
+                        _ => continue,
+                    },
+                    // Of a run whose announcement went past us, or of an earlier one: the broker keeps the last job.
+                    Some(Topic::Round)
+                        if Round::decode(payload).is_ok_and(|round| round.run != job.run)
+                            && asked.is_none_or(|at| at.elapsed() >= PATIENCE) =>
+                    {
+                        asked = Some(Instant::now());
+                        around.link.unsubscribe(&topics.job())?;
+                        around.link.subscribe(&topics.job())?;
+                    }
+                    _ => {}
                 }
             }
             agent.on(event, around.link, began.elapsed())?;
-            wait = Duration::ZERO;
         }
         sprig_budget::alloc::check()?;
         agent.work(around.link, || began.elapsed())?;
-        match agent.state() {
-            State::Finished => return Ok(Next::End(Ended::Finished)),
-            State::OtherRun => return Ok(Next::Job(None)),
-            State::Waiting | State::Busy => {}
+        if agent.state() == State::Finished {
+            return Ok(Next::End(Ended::Finished));
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -274,3 +274,36 @@ fn whoever_missed_rounds_catches_up() {
     }
     assert!(!fleet.devices[1].trained.borrow().contains(&0));
 }
+
+/// What was trained for one run is kept until another one has a round, and then it is gone.
+#[test]
+fn the_outbox_is_cleared_once_its_run_is_known_to_be_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open_outbox(folder.path(), 0);
+    let note = Note { run: RunId([1; 16]), round: 4, memory: vec![5] };
+    outbox.put(4, b"update", &note.encode()).unwrap();
+    let mut link = memory::broker().link("device-0", None);
+    let who = |run: RunId| Identity {
+        device: DeviceId::parse("device-0").unwrap(),
+        topics: Topics::new("test").unwrap(),
+        run,
+        presence: simulate::presence(1),
+        resend: Duration::from_millis(20),
+    };
+    let worker = || Synthetic::new(simulate::rules(2), Rc::default());
+    // A job that nobody has rounds for, and a round of the first run that the broker kept.
+    let mut agent = Agent::new(who(RunId([2; 16])), worker(), &mut outbox, |_| ()).unwrap();
+    let topic = agent.who.topics.round();
+    let mut hear = |agent: &mut Agent<'_, Synthetic>, run: RunId| {
+        let base = agent.worker().digest();
+        let payload = Round { run, round: 0, phase: Phase::Gathering, base, result: None }.encode();
+        agent.on(Event::Message { topic: topic.clone(), payload }, &mut link, Duration::ZERO).unwrap();
+    };
+    hear(&mut agent, RunId([1; 16]));
+    drop(agent);
+    assert_eq!(outbox.pending().unwrap(), [(4, b"update".to_vec())]);
+    let mut agent = Agent::new(who(RunId([2; 16])), worker(), &mut outbox, |_| ()).unwrap();
+    hear(&mut agent, RunId([2; 16]));
+    drop(agent);
+    assert!(outbox.pending().unwrap().is_empty() && outbox.note().unwrap().is_none());
+}

@@ -1,7 +1,9 @@
 //! What an agent asks of its learner. The agent moves messages and keeps promises; the worker does the mathematics.
 
 use crate::error::FleetError;
+use sprig_learn::watch::Moved;
 use sprig_transport::messages::{Body, Digest, Record, Region, Snapshot, Task};
+use std::time::Duration;
 
 /// One device's learner.
 pub trait Worker {
@@ -22,6 +24,12 @@ pub trait Worker {
 
     /// Trains for one iteration, some seconds at most; `Some` once the part is done.
     fn step(&mut self) -> Result<Option<Trained>, FleetError>;
+
+    /// Between two steps, looks whether others need memory, and holds less or, when that is over, more. `clock` is a
+    /// time that only moves forward. Results do not depend on it.
+    fn look(&mut self, _clock: Duration) -> Result<Option<Moved>, FleetError> {
+        Ok(None)
+    }
 
     /// Gives up the part under way.
     fn abandon(&mut self);

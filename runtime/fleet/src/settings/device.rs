@@ -42,6 +42,10 @@ pub struct AgentSettings {
     pub prefix_cache: Size,
     /// Seconds before an update without receipt is sent again; doubles up to a minute.
     pub resend_seconds: f64,
+    /// Stays connected when a run is finished, for the fleet's next one; otherwise the agent ends with it.
+    pub stay: bool,
+    /// Goes on as planned when other processes need memory, instead of holding less until they are done.
+    pub ignore_pressure: bool,
 }
 
 impl Default for AgentSettings {
@@ -51,6 +55,8 @@ impl Default for AgentSettings {
             board: None,
             prefix_cache: Size::Bytes(Bytes::mib(512)),
             resend_seconds: 5.0,
+            stay: false,
+            ignore_pressure: false,
         }
     }
 }
