@@ -10,6 +10,9 @@ use sprig_learn::spry::Layout;
 use sprig_transport::messages::{DeviceId, Want};
 use std::sync::Arc;
 
+/// Refusals are in the ledger after this time, if no other entry takes them along before.
+const BOOKS: Millis = 2000;
+
 /// What leaves the core, after everything it depends on is durable.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outward {
@@ -31,6 +34,8 @@ pub(super) struct Core {
     /// The same when the last round closed.
     closed_at: (u64, u64),
     options: Arc<Options>,
+    /// When the machine was last asked for its books.
+    booked: Millis,
     /// Steps until a test cuts the power.
     #[cfg(test)]
     pub fuse: Option<u32>,
@@ -62,6 +67,7 @@ impl Core {
             traffic: (0, 0),
             closed_at: (0, 0),
             options: Arc::clone(options),
+            booked: 0,
             #[cfg(test)]
             fuse: None,
         })
@@ -83,6 +89,10 @@ impl Core {
         let mut effects = Vec::new();
         for event in events {
             effects.append(&mut self.machine.on(event, now));
+        }
+        if now >= self.booked + BOOKS || effects.iter().any(|effect| matches!(effect, Effect::Commit(_))) {
+            effects.extend(self.machine.books().into_iter().map(Effect::Commit));
+            self.booked = now;
         }
         self.perform(effects, now, outlet)
     }

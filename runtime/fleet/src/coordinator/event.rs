@@ -68,9 +68,9 @@ pub struct Outcome {
     pub loss: f32,
     /// What the devices are sent.
     pub result: RoundResult,
-    /// Bytes devices sent while the round was open, as far as this process saw them.
+    /// As [`RoundRow::bytes_up`].
     pub bytes_up: u64,
-    /// Bytes the coordinator sent in that time.
+    /// As [`RoundRow::bytes_down`].
     pub bytes_down: u64,
 }
 

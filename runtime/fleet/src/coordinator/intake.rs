@@ -220,6 +220,7 @@ impl Machine {
     /// Counts a refusal; answers and tells the first few of a device and round.
     fn count(&mut self, number: u32, answer: Option<u32>, (reason, text): Refusal, out: &mut Vec<Effect>) {
         self.state.refused = self.state.refused.saturating_add(1);
+        self.counted = true;
         if !self.registry.refuse(number, self.state.round, reason) {
             return;
         }

@@ -37,6 +37,8 @@ pub struct Machine {
     pub(super) before: Option<Judgement>,
     /// Messages of nobody known, or on no topic of the fleet.
     pub(super) strange: u64,
+    /// A refusal was counted that the ledger may not know of.
+    pub(super) counted: bool,
     /// A device was turned away, and that was told.
     pub(super) full: bool,
     result: Option<RoundResult>,
@@ -96,6 +98,7 @@ impl Machine {
             limit: 0.0,
             before: saved.before,
             strange: 0,
+            counted: false,
             full: false,
             result: saved.result,
             unjudged: saved.unjudged,
@@ -166,6 +169,16 @@ impl Machine {
     /// Where it is.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Refusals that were counted since this was asked for last. They go along with whatever else is committed: a
+    /// transaction for each would be a way to wear out the disk.
+    pub fn books(&mut self) -> Vec<Entry> {
+        if !std::mem::take(&mut self.counted) {
+            return Vec::new();
+        }
+        let rows = self.registry.changes().into_iter().map(Entry::Device);
+        rows.chain([Entry::State(self.state.clone())]).collect()
     }
 
     pub(super) fn base(&self) -> Digest {
@@ -405,9 +418,7 @@ impl Machine {
             self.state.evaluating.push(self.state.round);
             self.unjudged.push(row.clone());
         }
-        for number in self.registry.changed() {
-            out.extend(self.registry.row(number).map(|row| Effect::Commit(Entry::Device(row))));
-        }
+        out.extend(self.books().into_iter().map(Effect::Commit));
         out.push(Effect::Commit(Entry::History(row.clone())));
         out.push(Effect::Commit(Entry::Forget(outcome.round)));
         out.push(Effect::Commit(Entry::Members(Vec::new())));

@@ -58,6 +58,8 @@ pub(super) enum Arrival {
 pub(super) struct Registry {
     devices: Vec<Device>,
     by_id: HashMap<DeviceId, u32>,
+    /// Devices whose rows may be out of date.
+    changed: Vec<u32>,
     limit: u32,
     min_budget: u64,
     online: u32,
@@ -67,8 +69,15 @@ pub(super) struct Registry {
 impl Registry {
     /// Devices of the ledger, which has checked their names.
     pub fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64) -> Self {
-        let mut registry =
-            Registry { devices: Vec::new(), by_id: HashMap::new(), limit, min_budget, online: 0, fit: 0 };
+        let mut registry = Registry {
+            devices: Vec::new(),
+            by_id: HashMap::new(),
+            changed: Vec::new(),
+            limit,
+            min_budget,
+            online: 0,
+            fit: 0,
+        };
         for row in rows {
             let Ok(id) = DeviceId::parse(&row.id) else { continue };
             let at = registry.add(id);
@@ -143,12 +152,16 @@ impl Registry {
         let Some(device) = self.get_mut(number) else { return false };
         device.refused = device.refused.saturating_add(1);
         device.last_refusal = Some(reason);
-        device.changed = true;
+        let news = !std::mem::replace(&mut device.changed, true);
         if device.answered.0 != round {
             device.answered = (round, 0);
         }
         device.answered.1 = device.answered.1.saturating_add(1);
-        device.answered.1 <= ANSWERED
+        let answer = device.answered.1 <= ANSWERED;
+        if news {
+            self.changed.push(number);
+        }
+        answer
     }
 
     /// Notes a device's figures; whether they are news.
@@ -198,9 +211,11 @@ impl Registry {
         })
     }
 
-    /// Devices whose rows are out of date.
-    pub fn changed(&self) -> Vec<u32> {
-        (1..).zip(&self.devices).filter(|(_, d)| d.changed).map(|(n, _)| n).collect()
+    /// Rows of the devices that the ledger has in an older form, which are then up to date.
+    pub fn changes(&mut self) -> Vec<DeviceRow> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.retain(|&number| self.get(number).is_some_and(|device| device.changed));
+        changed.into_iter().filter_map(|number| self.row(number)).collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Device)> {

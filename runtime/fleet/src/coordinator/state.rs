@@ -75,7 +75,7 @@ pub struct DeviceRow {
     /// Updates in the ledger so far.
     #[n(2)]
     pub accepted: u32,
-    /// Messages refused so far; those since the last written row are lost in a crash.
+    /// Messages refused so far; of a crash, those of the last two seconds before it may be missing.
     #[n(3)]
     pub refused: u32,
     /// Round of its last update in the ledger.

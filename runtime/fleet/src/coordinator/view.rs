@@ -114,7 +114,7 @@ pub struct RoundRow {
     pub selected: u32,
     /// Devices whose updates were applied.
     pub reported: u32,
-    /// Messages refused while the round was open; those since the last commit are lost in a crash.
+    /// Messages refused while the round was open; of a crash, those of the last two seconds before it may be missing.
     pub refused: u32,
     /// Mean training loss over all examples of the round.
     pub loss: Option<f32>,
@@ -122,9 +122,12 @@ pub struct RoundRow {
     pub accuracy: Option<f64>,
     /// Held-out loss of the adapter after the round, where it was evaluated.
     pub loss_held_out: Option<f64>,
-    /// Bytes the coordinator received while the round was open.
+    /// Bytes of PUBLISH packets (header, topic, payload) that the coordinator received since the round before closed, or
+    /// since this process began: updates and dense weights, reports, presences and wishes of all devices, also what was
+    /// refused. Acknowledgements and TLS come on top.
     pub bytes_up: u64,
-    /// Bytes it sent; the broker multiplies what all devices hear.
+    /// The same of what it sent: announcements once, however many devices the broker passes them on to, tasks, receipts,
+    /// and what devices that catch up were served. What a device itself sent and heard is in its report.
     pub bytes_down: u64,
     /// Seconds from its opening to its end, as far as this process saw them.
     pub seconds: f64,

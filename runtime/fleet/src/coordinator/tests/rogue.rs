@@ -19,7 +19,7 @@ struct Scene {
     tasks: BTreeMap<DeviceId, Task>,
     receipts: Vec<(DeviceId, Receipt)>,
     published: usize,
-    _disk: Disk,
+    disk: Disk,
 }
 
 impl Scene {
@@ -27,7 +27,7 @@ impl Scene {
         let (disk, world) = (Disk::default(), World::new(options(devices as u32, rounds), devices));
         let core = core(&disk, &world.options.clone());
         let (tasks, receipts) = (BTreeMap::new(), Vec::new());
-        let mut scene = Scene { world, core, tasks, receipts, published: 0, _disk: disk };
+        let mut scene = Scene { world, core, tasks, receipts, published: 0, disk };
         let mut events = vec![Event::Connected];
         events.extend(scene.world.presences());
         scene.take(events);
@@ -57,6 +57,15 @@ impl Scene {
         self.take(incoming::event(&self.world.topics, &topic, frame).into_iter().collect());
         assert!(self.receipts.iter().all(|(id, _)| *id == self.world.devices[at]), "answered to another");
         self.receipts.pop().map(|(_, receipt)| receipt)
+    }
+
+    /// The power goes, and comes back.
+    fn cut(&mut self) {
+        self.disk.cut();
+        self.core = core(&self.disk, &self.world.options.clone());
+        let mut events = vec![Event::Connected];
+        events.extend(self.world.presences());
+        self.take(events);
     }
 
     fn update(&self, at: usize) -> Update {
@@ -145,6 +154,29 @@ fn unreadable_bytes_are_counted_and_only_whole_ones_answered() {
     assert_eq!(verdict(scene.send(1, want.encode())), refused(Reason::Malformed));
     assert_eq!(verdict(scene.send(1, vec![0; Update::MAX + 1])), refused(Reason::TooLarge));
     assert_eq!(scene.finish_round().refused, 7);
+}
+
+/// A refusal is in the ledger with the next transaction, or after two seconds without one.
+#[test]
+fn refusals_survive_a_crash() {
+    let mut scene = Scene::new(3, 2);
+    let late = Update { round: 1, ..scene.update(0) }.encode();
+    scene.send(0, late.clone()).unwrap();
+    scene.cut();
+    assert_eq!(scene.refused(0), 0, "a refusal alone is no transaction");
+    // With another device's update.
+    scene.send(0, late.clone()).unwrap();
+    let sound = scene.update(1).encode();
+    assert_eq!(scene.send(1, sound).unwrap().verdict, Verdict::Accepted);
+    scene.cut();
+    assert_eq!(scene.refused(0), 1);
+    // With nothing, after a while.
+    scene.send(0, late).unwrap();
+    scene.world.now += 2000;
+    scene.take(vec![Event::Tick]);
+    scene.cut();
+    assert_eq!(scene.refused(0), 2);
+    assert_eq!(scene.finish_round().refused, 2);
 }
 
 #[test]
