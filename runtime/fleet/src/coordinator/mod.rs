@@ -2,10 +2,12 @@
 //!
 //! [`Machine`] decides and is pure; [`Ledger`] remembers; [`Closer`] applies; [`Coordinator`] runs them on a link.
 
+mod announce;
 mod carousel;
 mod close;
 pub mod control;
 mod core;
+mod countdown;
 #[cfg(feature = "coordinator")]
 pub mod dashboard;
 mod error;
@@ -18,6 +20,7 @@ mod ledger;
 mod machine;
 mod options;
 mod registry;
+mod rounds;
 mod select;
 mod serve;
 mod state;

@@ -14,20 +14,19 @@
 //! | `slices` | rounds applied, n | 16 KiB of the snapshot's frame |
 //! | `history` | round | [`RoundRow`], JSON |
 
+mod commit;
 mod error;
+mod reading;
 mod results;
 
 pub use error::LedgerError;
 pub use results::{ResultRow, SnapshotRow};
 
-use super::event::{Entry, Judgement};
-use super::state::{self, DeviceRow, Saved, Stage, State};
-use super::view::RoundRow;
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
     TableDefinition, WriteTransaction,
 };
-use sprig_transport::messages::{DeviceId, Digest, Report, RunId};
+use sprig_transport::messages::RunId;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -178,83 +177,6 @@ impl Ledger {
         self.run
     }
 
-    /// Makes entries durable, all or none.
-    ///
-    /// # Errors
-    /// When the disk fails or is full; what was durable before still is.
-    pub fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.write(|txn| {
-            // A table may be open once in a transaction.
-            let mut tables = Tables {
-                meta: txn.open_table(META)?,
-                devices: txn.open_table(DEVICES)?,
-                reports: txn.open_table(REPORTS)?,
-                updates: txn.open_table(UPDATES)?,
-                chunks: txn.open_table(CHUNKS)?,
-                history: txn.open_table(HISTORY)?,
-            };
-            entries.iter().try_for_each(|entry| tables.put(entry))
-        })
-    }
-
-    /// All that a restart begins with; `base` is the adapter before the first round.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read or makes no sense.
-    pub fn load(&self, base: Digest) -> Result<Saved, LedgerError> {
-        let mut saved = Saved::fresh(base);
-        let txn = self.reader()?;
-        let read = || -> Result<_, redb::Error> {
-            let meta = txn.open_table(META)?;
-            let get = |key| -> Result<_, redb::Error> { Ok(meta.get(key)?.map(|v| v.value().to_vec())) };
-            Ok((get("state")?, get("members")?, get("before")?))
-        };
-        let (state, members, before) = read().map_err(|e| self.failed("read", e))?;
-        if let Some(state) = state {
-            saved.state = minicbor::decode(&state).map_err(|e| self.damaged(format!("its state: {e}")))?;
-        }
-        if let Some(members) = members {
-            saved.members = state::decode_members(&members).ok_or_else(|| self.damaged("its members"))?;
-        }
-        if let Some(before) = before {
-            let before = serde_json::from_slice::<Judgement>(&before);
-            saved.before = Some(before.map_err(|e| self.damaged(format!("its evaluation: {e}")))?);
-        }
-        self.each(DEVICES, |number, bytes| {
-            let row: DeviceRow =
-                minicbor::decode(bytes).map_err(|e| self.damaged(format!("device {number}: {e}")))?;
-            if row.number != number || number as usize != saved.devices.len() + 1 {
-                return Err(self.damaged(format!("device {number} stands where another should")));
-            }
-            DeviceId::parse(&row.id).map_err(|e| self.damaged(format!("device {number}: {e}")))?;
-            saved.devices.push(row);
-            Ok(())
-        })?;
-        let round = saved.state.round;
-        let mut accepted = Vec::new();
-        self.updates(round, |number, norm, _| {
-            accepted.push((number, norm));
-            Ok::<_, LedgerError>(())
-        })?;
-        saved.accepted = accepted;
-        if let Some(before) = round.checked_sub(1) {
-            let row = self.result(before)?;
-            let row = row.ok_or_else(|| self.damaged(format!("round {before} has no result")))?;
-            saved.result = Some(self.announced(&row)?);
-        }
-        for &applied in saved.state.evaluating.iter().filter(|&&applied| applied > 0) {
-            saved.unjudged.extend(self.history(applied - 1..applied)?);
-        }
-        // The states of a round and of the whole agree.
-        if saved.state.stage == Stage::Collecting && saved.members.is_empty() {
-            return Err(self.damaged(format!("round {round} is open without members")));
-        }
-        Ok(saved)
-    }
-
     /// Removes the pieces of dense updates that are not in the ledger: which there are is not remembered.
     ///
     /// # Errors
@@ -265,97 +187,6 @@ impl Ledger {
             chunks.retain(|(number, _), _| accepted.iter().any(|(n, _)| *n == number))?;
             Ok(())
         })
-    }
-
-    /// Calls `each` with number, norm and frame of each update of `round`, numbers ascending.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read, or what `each` returns.
-    pub fn updates<E: From<LedgerError>>(
-        &self,
-        round: u32,
-        mut each: impl FnMut(u32, f32, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let txn = self.reader()?;
-        let failed = |e: redb::Error| self.failed("read", e);
-        let table = txn.open_table(UPDATES).map_err(|e| failed(e.into()))?;
-        for row in table.range((round, 0)..=(round, u32::MAX)).map_err(|e| failed(e.into()))? {
-            let (key, value) = row.map_err(|e| failed(e.into()))?;
-            let number = key.value().1;
-            let Some((norm, frame)) = value.value().split_first_chunk::<4>() else {
-                return Err(self.damaged(format!("update of device {number} in round {round}")).into());
-            };
-            each(number, f32::from_le_bytes(*norm), frame)?;
-        }
-        Ok(())
-    }
-
-    /// Calls `each` with the pieces of a device's dense update, in order.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read, or what `each` returns.
-    pub fn chunks(
-        &self,
-        number: u32,
-        mut each: impl FnMut(&[u8]) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
-        let txn = self.reader()?;
-        let failed = |e: redb::Error| self.failed("read", e);
-        let table = txn.open_table(CHUNKS).map_err(|e| failed(e.into()))?;
-        for row in table.range((number, 0)..=(number, u32::MAX)).map_err(|e| failed(e.into()))? {
-            each(row.map_err(|e| failed(e.into()))?.1.value())?;
-        }
-        Ok(())
-    }
-
-    /// Rows of the rounds asked for that are there, ascending.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub fn history(&self, rounds: std::ops::Range<u32>) -> Result<Vec<RoundRow>, LedgerError> {
-        let txn = self.reader()?;
-        let failed = |e: redb::Error| self.failed("read", e);
-        let table = txn.open_table(HISTORY).map_err(|e| failed(e.into()))?;
-        let mut rows = Vec::new();
-        for row in table.range(rounds).map_err(|e| failed(e.into()))? {
-            let (round, value) = row.map_err(|e| failed(e.into()))?;
-            let row = serde_json::from_slice(value.value());
-            rows.push(row.map_err(|e| self.damaged(format!("row of round {}: {e}", round.value())))?);
-        }
-        Ok(rows)
-    }
-
-    /// A device's last report.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub fn report(&self, number: u32) -> Result<Option<Report>, LedgerError> {
-        let bytes = self.get(REPORTS, number)?;
-        let report = bytes.map(|bytes| Report::decode(&bytes)).transpose();
-        report.map_err(|e| self.damaged(format!("report of device {number}: {e}")))
-    }
-
-    fn get(&self, table: TableDefinition<u32, &[u8]>, key: u32) -> Result<Option<Vec<u8>>, LedgerError> {
-        let txn = self.reader()?;
-        let read = || -> Result<_, redb::Error> {
-            Ok(txn.open_table(table)?.get(key)?.map(|value| value.value().to_vec()))
-        };
-        read().map_err(|e| self.failed("read", e))
-    }
-
-    fn each(
-        &self,
-        table: TableDefinition<u32, &[u8]>,
-        mut each: impl FnMut(u32, &[u8]) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
-        let txn = self.reader()?;
-        let failed = |e: redb::Error| self.failed("read", e);
-        let table = txn.open_table(table).map_err(|e| failed(e.into()))?;
-        for row in table.iter().map_err(|e| failed(e.into()))? {
-            let (key, value) = row.map_err(|e| failed(e.into()))?;
-            each(key.value(), value.value())?;
-        }
-        Ok(())
     }
 
     fn reader(&self) -> Result<redb::ReadTransaction, LedgerError> {
@@ -386,58 +217,6 @@ impl Ledger {
 
     pub(super) fn damaged(&self, problem: impl Into<String>) -> LedgerError {
         LedgerError::Damaged { path: self.path.clone(), problem: problem.into() }
-    }
-}
-
-/// The tables that commits of the machine write.
-struct Tables<'t> {
-    meta: redb::Table<'t, &'static str, &'static [u8]>,
-    devices: redb::Table<'t, u32, &'static [u8]>,
-    reports: redb::Table<'t, u32, &'static [u8]>,
-    updates: redb::Table<'t, (u32, u32), &'static [u8]>,
-    chunks: redb::Table<'t, (u32, u32), &'static [u8]>,
-    history: redb::Table<'t, u32, &'static [u8]>,
-}
-
-impl Tables<'_> {
-    fn put(&mut self, entry: &Entry) -> Result<(), redb::Error> {
-        match entry {
-            Entry::State(state) => {
-                self.meta.insert("state", cbor::<State>(state).as_slice())?;
-            }
-            Entry::Members(members) => {
-                self.meta.insert("members", state::encode_members(members).as_slice())?;
-            }
-            Entry::Before(judgement) => {
-                self.meta.insert("before", json(judgement).as_slice())?;
-            }
-            Entry::Device(row) => {
-                self.devices.insert(row.number, cbor(row).as_slice())?;
-            }
-            Entry::Update(round, number, norm, frame) => {
-                let mut value = self.updates.insert_reserve((*round, *number), 4 + frame.len())?;
-                let (head, rest) = value.as_mut().split_at_mut(4);
-                head.copy_from_slice(&norm.to_le_bytes());
-                rest.copy_from_slice(frame);
-            }
-            Entry::Chunk(number, n, bytes) => {
-                self.chunks.insert((*number, *n), bytes.as_slice())?;
-            }
-            Entry::Discard(number) => {
-                self.chunks.retain_in((*number, 0)..=(*number, u32::MAX), |_, _| false)?;
-            }
-            Entry::Report(number, frame) => {
-                self.reports.insert(*number, frame.as_slice())?;
-            }
-            Entry::History(row) => {
-                self.history.insert(row.round, json(row).as_slice())?;
-            }
-            Entry::Forget(round) => {
-                self.updates.retain_in(..=(*round, u32::MAX), |_, _| false)?;
-                self.chunks.retain(|_, _| false)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -479,15 +258,4 @@ fn difference(theirs: &str, ours: &str) -> String {
             }
         }
     }
-}
-
-fn cbor<T: minicbor::Encode<()>>(row: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // Writing to a vector cannot fail.
-    minicbor::encode(row, &mut bytes).expect("a vector takes all bytes");
-    bytes
-}
-
-fn json<T: serde::Serialize>(row: &T) -> Vec<u8> {
-    serde_json::to_vec(row).expect("plain data has a JSON form")
 }

@@ -1,6 +1,7 @@
 //! What closed rounds gave: records and snapshots, kept up to a number of bytes.
 
-use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS, cbor};
+use super::commit::cbor;
+use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
 use sprig_transport::blob::{CHUNK, chunk_count};

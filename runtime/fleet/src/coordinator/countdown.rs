@@ -1,0 +1,33 @@
+//! A deadline that waits while nobody can be expected to meet it.
+
+use super::event::Millis;
+use std::time::Duration;
+
+/// Time left, which runs only while devices can report.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Countdown {
+    left: Millis,
+    since: Option<Millis>,
+}
+
+impl Countdown {
+    /// So much time, from `since` on if that is known.
+    pub fn new(left: Duration, since: Option<Millis>) -> Self {
+        Countdown { left: left.as_millis() as Millis, since }
+    }
+
+    /// Time left.
+    pub fn left(&self, now: Millis) -> Millis {
+        self.left.saturating_sub(self.since.map_or(0, |since| now.saturating_sub(since)))
+    }
+
+    /// Holds it.
+    pub fn stop(&mut self, now: Millis) {
+        *self = Countdown { left: self.left(now), since: None };
+    }
+
+    /// Lets it run, if it does not already.
+    pub fn run(&mut self, now: Millis) {
+        self.since.get_or_insert(now);
+    }
+}
