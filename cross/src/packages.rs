@@ -81,11 +81,24 @@ pub fn apt_install(packages: &[&str]) -> Result<()> {
     apt(&arguments)
 }
 
+/// A program of this machine.
+pub fn find(program: &str) -> Option<PathBuf> {
+    // Debian keeps daemons where only root's PATH looks.
+    sys::find_program(program).or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|p| p.is_file()))
+}
+
+/// A program of this machine; the Debian package it is in is installed when it is missing and we may.
+pub fn find_or_install(program: &str, package: &str) -> Result<PathBuf> {
+    if let Some(path) = find(program) {
+        return Ok(path);
+    }
+    apt_install(&[package]).with_context(|| format!("{program} was not found, and not installed"))?;
+    find(program).with_context(|| format!("{package} was installed, but brought no {program}"))
+}
+
 /// Runs `program` as root: directly, or through a sudo that asks no password.
 pub fn as_root(program: &str) -> Result<Command> {
-    // The owner of /proc/self is this process's effective user.
-    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if root {
+    if is_root() {
         return Ok(sys::command(program, true));
     }
     if !sys::succeeds(Command::new("sudo").args(["--non-interactive", "true"])) {
@@ -94,6 +107,12 @@ pub fn as_root(program: &str) -> Result<Command> {
     let mut command = sys::command("sudo", true);
     command.args(["--non-interactive", program]);
     Ok(command)
+}
+
+/// Whether this process is root's.
+pub fn is_root() -> bool {
+    // The owner of /proc/self is this process's effective user.
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn apt(arguments: &[&str]) -> Result<()> {

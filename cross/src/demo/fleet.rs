@@ -2,6 +2,8 @@
 //! budget and with records of its own.
 
 use super::alone::percent;
+use super::broker::Broker;
+use super::configs::Configs;
 use super::processes::{Process, Said};
 use super::shards;
 use crate::sprig::{Evaluation, Sprig};
@@ -10,33 +12,12 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Rounds unless told otherwise.
-pub const ROUNDS: u32 = 60;
-/// What a device may hold.
-const BUDGET: &str = "200MiB";
 /// Longest a process may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What every device trains: as `cargo xtask demo --alone`, one step of one device a round.
-const TRAIN: &str = r#"
-[train]
-task = "label"
-raw = true
-len = 96
-batch = 8
-tangents = 4
-adapter = "lora-xs"
-rank = 8
-targets = "q,v,o"
-layers = "22..30"
-seed = 1
-mode = "per-iteration"
-"#;
 
 /// Runs the command.
 pub fn run(args: &super::Args) -> Result<()> {
@@ -52,35 +33,35 @@ pub fn run(args: &super::Args) -> Result<()> {
     fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
 
     let (say, said) = channel();
+    let names: Vec<String> = (1..=shards.len()).map(|i| format!("device-{i}")).collect();
+    let mut broker = Broker::start(&args.broker, &sprig, &names, &work, &say)?;
     let mut processes = Vec::new();
-    let broker = match &args.broker {
-        Some(url) => url.clone(),
-        None => {
-            let (process, url) = start_broker(&sprig, &say)?;
-            processes.push(process);
-            url
-        }
+    let configs = Configs {
+        mode: args.mode,
+        rounds: args.rounds(),
+        devices: names.len(),
+        model: &model.path,
+        files: &files,
+        broker: &args.broker,
+        url: &broker.url,
+        work: &work,
     };
-    let setting = Setting { args, model: &model.path, files: &files, broker: &broker, work: &work };
-    let fleet = setting.write_fleet()?;
-    let devices: Vec<PathBuf> = shards
-        .iter()
-        .enumerate()
-        .map(|(i, shard)| setting.write_device(i + 1, shard))
-        .collect::<Result<_>>()?;
+    let fleet = configs.coordinator()?;
+    let devices: Vec<PathBuf> =
+        names.iter().zip(&shards).map(|(name, shard)| configs.device(name, shard)).collect::<Result<_>>()?;
     let mut coordinator = sprig.command(&["coordinate", "--json", "--config"]);
     coordinator.arg(&fleet);
     processes.push(Process::start("coordinator", coordinator, &say)?);
-    for (i, device) in devices.iter().enumerate() {
+    for (name, device) in names.iter().zip(&devices) {
         let mut agent = sprig.command(&["agent", "--json", "--config"]);
         agent.arg(device);
-        processes.push(Process::start(&format!("device-{}", i + 1), agent, &say)?);
+        processes.push(Process::start(name, agent, &say)?);
     }
 
     let training = Instant::now();
-    let done = follow(&said, &mut processes, args)?;
+    let done = follow(&said, &mut processes, &mut broker, args)?;
     let training = training.elapsed().as_secs_f64();
-    for process in processes.into_iter().filter(|p| p.name() != "broker") {
+    for process in processes {
         process.join(PATIENCE)?;
     }
     let total = start.elapsed().as_secs_f64();
@@ -92,86 +73,14 @@ pub fn run(args: &super::Args) -> Result<()> {
     Ok(())
 }
 
-/// Starts the embedded broker on a free port and waits until it answers.
-fn start_broker(sprig: &Sprig, say: &Sender<Said>) -> Result<(Process, String)> {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).context("no free port")?;
-    let process =
-        Process::start("broker", sprig.command(&["broker", "--listen", &address.to_string()]), say)?;
-    let until = Instant::now() + PATIENCE;
-    while !answers(address) {
-        if Instant::now() > until {
-            bail!("the embedded broker does not answer at {address}");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok((process, format!("mqtt://{address}")))
-}
-
-fn answers(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
-}
-
-/// What the configurations are written from.
-struct Setting<'a> {
-    args: &'a super::Args,
-    model: &'a Path,
-    files: &'a data::Files,
-    broker: &'a str,
-    work: &'a Path,
-}
-
-impl Setting<'_> {
-    fn write_fleet(&self) -> Result<PathBuf> {
-        let devices = self.args.devices;
-        let text = format!(
-            "{head}\n[rounds]\ncount = {rounds}\ndevices = {devices}\nmin_devices = {devices}\nquorum = {devices}\n\
-             deadline_seconds = 120\nevaluate_every = 0\n{TRAIN}template = {template}\nlabels = {labels}\n\
-             server = {{ eta = 0.05, decay_rounds = {rounds} }}\n\n\
-             [coordinator]\nstate = \"coordinator\"\ndashboard = \"127.0.0.1:0\"\neval_data = {held_out}\n\
-             adapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
-            head = self.head(None),
-            rounds = self.args.rounds,
-            template = quoted(self.files.template),
-            labels = serde_json::to_string(&self.files.labels)?,
-            held_out = quoted(&self.files.held_out.to_string_lossy()),
-        );
-        self.write("fleet.toml", &text)
-    }
-
-    fn write_device(&self, number: usize, shard: &Path) -> Result<PathBuf> {
-        let name = format!("device-{number}");
-        let text = format!(
-            "{}budget = \"{BUDGET}\"\nthreads = 1\n\n[data]\ntrain = {}\n\n[agent]\nstate = \"{name}\"\n",
-            self.head(Some(&name)),
-            quoted(&shard.to_string_lossy()),
-        );
-        self.write(&format!("{name}.toml"), &text)
-    }
-
-    fn head(&self, id: Option<&str>) -> String {
-        let id = id.map_or_else(String::new, |id| format!("id = \"{id}\"\n"));
-        format!(
-            "[fleet]\nname = \"demo\"\nbroker = {}\n{id}\n[model]\npath = {}\n",
-            quoted(self.broker),
-            quoted(&self.model.to_string_lossy())
-        )
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
-        let path = self.work.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    }
-}
-
-/// A text as TOML has it; JSON's escapes are a part of TOML's.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
 /// Follows the processes until the coordinator is done, and returns its last line.
-fn follow(said: &Receiver<Said>, processes: &mut [Process], args: &super::Args) -> Result<Value> {
-    let bar = ProgressBar::new(u64::from(args.rounds)).with_style(ProgressStyle::with_template(
+fn follow(
+    said: &Receiver<Said>,
+    processes: &mut [Process],
+    broker: &mut Broker,
+    args: &super::Args,
+) -> Result<Value> {
+    let bar = ProgressBar::new(u64::from(args.rounds())).with_style(ProgressStyle::with_template(
         "{msg}  {bar:30} round {pos}/{len}, {elapsed} gone, {eta} left",
     )?);
     bar.set_message("gathering");
@@ -201,7 +110,7 @@ fn follow(said: &Receiver<Said>, processes: &mut [Process], args: &super::Args) 
             }
             _ => {}
         }
-        if let Some(problem) = processes.iter_mut().find_map(Process::failed) {
+        if let Some(problem) = processes.iter_mut().find_map(Process::failed).or_else(|| broker.failed()) {
             bail!("{problem}");
         }
     }
@@ -210,6 +119,8 @@ fn follow(said: &Receiver<Said>, processes: &mut [Process], args: &super::Args) 
 fn summary(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path) -> Value {
     let mut summary = done.clone();
     summary["data"] = json!(format!("{:?}", args.data).to_lowercase());
+    summary["broker"] = json!(args.broker.to_string());
+    summary["mode"] = json!(args.mode.name());
     summary["training_seconds"] = json!(training);
     summary["total_seconds"] = json!(total);
     summary["adapter"] = json!(work.join("adapter.gguf"));
@@ -229,6 +140,7 @@ fn text(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path
     text += &format!("finetuned   {}\n", evaluation("after"));
     text += &format!("held out    {} examples\n", number("n"));
     text += &format!("devices     {}, {} rounds in {}\n", args.devices, number("rounds"), minutes(training));
+    text += &format!("exchanged   {}, broker {}\n", args.mode.name(), args.broker);
     text += &format!(
         "travelled   {:.0} bytes up and {:.0} down, a device and round; the adapter's weights are {:.0}\n",
         number("bytes_up_per_device_round"),

@@ -1,6 +1,8 @@
 //! `cargo xtask demo`: the main job from the download to a page, on real data.
 
 mod alone;
+mod broker;
+mod configs;
 mod fleet;
 mod processes;
 mod shards;
@@ -18,12 +20,16 @@ pub struct Args {
     /// Devices of the fleet, each a process with records of its own
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     devices: u32,
-    /// Rounds of the fleet
-    #[arg(long, default_value_t = fleet::ROUNDS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rounds: u32,
-    /// Broker to go through [default: an embedded one on this machine]
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
+    /// Rounds of the fleet [default: 60, or as many as make the same steps]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: Option<u32>,
+    /// When devices and coordinator exchange
+    #[arg(long, value_enum, default_value_t = Mode::PerIteration)]
+    mode: Mode,
+    /// Broker to go through: `embedded`, Debian's `mosquitto` with certificates and an access list, or the URL of one that
+    /// runs and asks for no login (mqtts:// where the system trusts its certificate)
+    #[arg(long, value_name = "embedded|mosquitto|URL", default_value = "embedded")]
+    broker: broker::Kind,
     /// Train on one device by itself instead, without a broker
     #[arg(long)]
     alone: bool,
@@ -36,6 +42,38 @@ pub struct Args {
     /// Print JSON on standard output
     #[arg(long)]
     json: bool,
+}
+
+/// When devices and coordinator exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Mode {
+    /// After every batch
+    PerIteration,
+    /// After several steps of the device's own optimiser
+    PerEpoch,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PerIteration => "per-iteration",
+            Self::PerEpoch => "per-epoch",
+        }
+    }
+
+    /// Steps of a device in a round.
+    fn steps(self) -> u32 {
+        match self {
+            Self::PerIteration => 1,
+            Self::PerEpoch => configs::LOCAL_STEPS,
+        }
+    }
+}
+
+impl Args {
+    fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(configs::ROUNDS / self.mode.steps())
+    }
 }
 
 /// Runs the command.

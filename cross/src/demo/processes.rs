@@ -40,11 +40,6 @@ impl Process {
         Ok(Self { name, child })
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Waits until it has ended well; a failure names it.
     pub fn join(mut self, limit: Duration) -> Result<()> {
         let until = Instant::now() + limit;

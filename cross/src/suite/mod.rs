@@ -7,7 +7,7 @@ mod tools;
 use crate::{model, packages, sys};
 use anyhow::Result;
 use report::{Outcome, Report};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// Arguments of `cargo xtask test`.
@@ -71,12 +71,8 @@ fn services() -> Result<Outcome> {
         ("openssl", "openssl"),
         ("chromium", "chromium"),
     ];
-    // Debian keeps daemons where only root's PATH looks.
-    let there = |program: &str| {
-        sys::find_program(program).is_some() || Path::new("/usr/sbin").join(program).is_file()
-    };
-    let missing: Vec<&str> =
-        wanted.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    let missing = wanted.iter().filter(|(program, _)| packages::find(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(Outcome::Passed("present".to_owned()));
     }

@@ -2,6 +2,7 @@
 
 use super::{COORDINATOR, identity::Identity};
 use crate::messages::Update;
+use std::net::IpAddr;
 
 /// Bytes of a packet at most.
 const MAX_PACKET: usize = 64 << 10;
@@ -10,12 +11,15 @@ const _: () = assert!(Update::MAX + 512 <= MAX_PACKET);
 
 /// `mosquitto.conf`. Its paths are relative, so that the folder can be copied anywhere.
 pub(super) fn configuration(identity: &Identity) -> String {
-    let Identity { fleet, port, .. } = identity;
+    let Identity { fleet, port, hosts } = identity;
+    let loopback = |host: &String| host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // A name may have addresses that this machine does not listen on, with which mosquitto would not start.
+    let only = if hosts.iter().all(loopback) { format!(" {}", hosts[0]) } else { String::new() };
     format!(
         "# Broker of the fleet {fleet}. Start it in this folder: mosquitto -c mosquitto.conf
 # Started as root, mosquitto becomes the user `mosquitto`, who must then own this folder.
 
-listener {port}
+listener {port}{only}
 cafile ca.crt
 certfile server.crt
 keyfile server.key

@@ -167,3 +167,16 @@ fn an_address_of_version_6_is_bracketed_in_urls() {
     let made = provision(dir.path(), &Request { hosts: vec!["fd00::7".to_owned()], ..request(1) }).unwrap();
     assert_eq!(made.url, "mqtts://[fd00::7]:8883");
 }
+
+#[test]
+fn a_broker_for_this_machine_alone_listens_to_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for (hosts, line) in [
+        (vec!["127.0.0.1"], "listener 8883 127.0.0.1\n"),
+        (vec!["127.0.0.1", "broker.lan"], "listener 8883\n"),
+    ] {
+        let hosts: Vec<_> = hosts.into_iter().map(str::to_owned).collect();
+        let made = provision(&dir.path().join(hosts.join("-")), &Request { hosts, ..request(1) }).unwrap();
+        assert!(fs::read_to_string(made.broker.join("mosquitto.conf")).unwrap().contains(line));
+    }
+}
