@@ -39,7 +39,7 @@ pub const LOCAL_STEPS: u32 = 5;
 /// Optimiser of the device per epoch.
 const LOCAL_OPTIMIZER: &str = "sgd";
 /// Its learning rate.
-const LOCAL_LR: f32 = 1.0;
+const LOCAL_LR: f32 = 0.1;
 /// What the server makes of the devices' weights per epoch.
 const LOCAL_SERVER: &str = r#"{ rule = "avg", eta = 1.0 }"#;
 

@@ -5,6 +5,8 @@
 
 #[path = "fleet/kill.rs"]
 mod kill;
+#[path = "fleet/operator.rs"]
+mod operator;
 #[path = "fleet/rogue.rs"]
 mod rogue;
 #[path = "commands/scene.rs"]

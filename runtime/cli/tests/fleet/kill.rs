@@ -5,12 +5,12 @@ use super::world::{DEVICES, ROUNDS, World, device};
 use serde_json::Value;
 use std::time::Duration;
 
-struct Undisturbed {
-    ledger: Vec<Value>,
-    adapter: Vec<u8>,
+pub struct Undisturbed {
+    pub ledger: Vec<Value>,
+    pub adapter: Vec<u8>,
 }
 
-fn undisturbed(train: &str) -> Undisturbed {
+pub fn undisturbed(train: &str) -> Undisturbed {
     let mut world = World::new(train);
     world.start_all();
     let done = world.finish();

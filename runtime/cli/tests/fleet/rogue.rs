@@ -1,64 +1,237 @@
-//! Bad input at the commands of a fleet, and what an operator asks of a running one.
+//! A device that lies. It has a valid certificate, and says whatever it likes wherever it likes: each lie costs a counted
+//! refusal, and the run ends as if nothing had been said.
 
+use super::kill::undisturbed;
 use super::world::{World, device};
-use std::time::Duration;
+use sprig_transport::link::{Event, Link, LinkConfig, MqttLink, connect};
+use sprig_transport::messages::{
+    Body, DeviceId, Job, Phase, Presence, Receipt, Round, Task, Update, Verdict, Want,
+};
+use sprig_transport::topics::Topics;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-#[test]
-fn an_operator_looks_pauses_goes_on_and_exports() {
-    let mut world = World::new("");
-    world.start("coordinator");
-    world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
-    let config = "--config fleet/coordinator/fleet.toml";
-    world.scene.done(&format!("fleet pause {config}"));
-    for i in 1..=2 {
-        world.start(&device(i));
+/// Longest wait for a message.
+const LIMIT: Duration = Duration::from_secs(30);
+/// What hears all of the fleet; its certificate is a device's.
+const EAR: &str = "ear";
+
+/// A client with a device's certificate, and what it heard.
+struct Client {
+    link: Box<MqttLink>,
+    heard: Vec<(String, Vec<u8>)>,
+}
+
+impl Client {
+    /// Connects, which ends any session that the device itself has, and asks for everything.
+    fn enter(world: &World, id: &str) -> Self {
+        let at = |file: &str| world.folder(&format!("fleet/devices/{id}/{file}"));
+        let url = format!("mqtts://localhost:{}", world.port());
+        let config = LinkConfig {
+            ca: Some(at("ca.crt")),
+            identity: Some((at("device.crt"), at("device.key"))),
+            ..LinkConfig::new(&url, id)
+        };
+        let mut link = connect(&config).unwrap();
+        link.subscribe("sprig/1/test/#").unwrap();
+        Self { link: Box::new(link), heard: Vec::new() }
     }
-    world.until("two devices", |_, e| e["event"] == "joined" && e["online"] == 2);
-    std::thread::sleep(Duration::from_millis(300));
-    let status = world.scene.done(&format!("fleet status --json {config}")).last();
-    assert_eq!((status["state"].as_str(), status["round"].as_u64()), (Some("paused"), Some(0)), "{status}");
-    assert!(world.scene.done(&format!("fleet status {config}")).out.contains(&device(2)));
-    // One ledger, one coordinator.
-    world.scene.fails(5, &format!("coordinate {config}"), &["in use by another coordinator"]);
-    world.scene.done(&format!("fleet resume {config}"));
-    let done = world.finish();
-    let history = world.ledger();
-    let first = history[0]["adapter_digest"].as_str().unwrap();
-    let export = format!("fleet export {config} --digest {} --out first.gguf --json", &first[..8]);
-    assert_eq!(world.scene.done(&export).last()["adapter_digest"], *first);
-    world.scene.done(&format!("fleet export {config} --out last.gguf"));
-    assert_eq!(world.scene.bytes("last.gguf"), world.adapter());
-    assert_ne!(world.scene.bytes("first.gguf"), world.adapter());
-    world.scene.done("eval --model tiny.gguf --adapter last.gguf --task label --data label.jsonl");
-    assert_eq!(done["adapter_digest"], history[3]["adapter_digest"]);
-    world.scene.fails(2, &format!("fleet export {config} --digest ffff --out x.gguf"), &["ffff"]);
-    world.scene.fails(6, &format!("fleet status {config}"), &["no coordinator is running"]);
+
+    /// One that the broker lets hear all, and say nothing.
+    fn ear(world: &mut World) -> Self {
+        world.scene.done(&format!("provision --out fleet --fleet test --devices {EAR}"));
+        let list = world.folder("fleet/broker/acl");
+        let text = std::fs::read_to_string(&list).unwrap();
+        std::fs::write(&list, format!("{text}\nuser {EAR}\ntopic read sprig/1/test/#\n")).unwrap();
+        world.stop_broker();
+        world.start_broker();
+        Self::enter(world, EAR)
+    }
+
+    fn say(&mut self, topic: &str, payload: &[u8]) {
+        self.link.publish(topic, payload.to_vec(), false).unwrap();
+    }
+
+    /// Waits for something that follows from what was heard.
+    fn until<T>(&mut self, what: &str, mut found: impl FnMut(&[(String, Vec<u8>)]) -> Option<T>) -> T {
+        let until = Instant::now() + LIMIT;
+        loop {
+            if let Some(found) = found(&self.heard) {
+                return found;
+            }
+            assert!(Instant::now() < until, "no {what} in {LIMIT:?}");
+            match self.link.next(Duration::from_millis(100)).unwrap() {
+                Some(Event::Message { topic, payload }) => self.heard.push((topic, payload)),
+                Some(Event::Disconnected(why)) => panic!("disconnected: {why}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The last message of a topic that reads.
+    fn last<T, E>(&mut self, topic: &str, read: impl Fn(&[u8]) -> Result<T, E>) -> T {
+        self.until(topic, |heard| {
+            heard.iter().rev().filter(|(t, _)| t == topic).find_map(|(_, p)| read(p).ok())
+        })
+    }
+
+    fn heard(&self, payload: &[u8]) -> bool {
+        self.heard.iter().any(|(_, p)| p == payload)
+    }
+
+    fn leave(self) {
+        self.link.close(None).unwrap();
+    }
+}
+
+/// A packet larger than the broker takes, which our own client would not send.
+fn say_too_much(world: &World, id: &str, topic: &str) {
+    world.scene.write("large", &"x".repeat(100_000));
+    let mut client = Command::new("mosquitto_pub");
+    let port = world.port().to_string();
+    client.args(["-V", "mqttv311", "-q", "1", "-i", id, "-h", "localhost", "-p", &port, "-t", topic]);
+    for (option, file) in [("--cafile", "ca.crt"), ("--cert", "device.crt"), ("--key", "device.key")] {
+        client.arg(option).arg(world.folder(&format!("fleet/devices/{id}/{file}")));
+    }
+    let ran = client.arg("-f").arg(world.folder("large")).output();
+    let ran = ran.expect("no mosquitto_pub: run `cargo xtask test`, which installs it");
+    assert!(!ran.status.success(), "{ran:?}");
 }
 
 #[test]
-fn bad_configurations_are_named_with_place_and_remedy() {
-    let world = World::new("");
-    let scene = &world.scene;
-    scene.fails(5, "agent --config none.toml", &["none.toml"]);
-    scene.write("a.toml", "[fleet]\nname = \"x\"\nbroker = 7\n");
-    scene.fails(3, "agent --config a.toml", &["a.toml", "line 3"]);
-    let folder = format!("fleet/devices/{}", device(1));
-    let config = std::fs::read_to_string(world.folder(&format!("{folder}/device.toml"))).unwrap();
-    let with = |from: &str, to: &str| {
-        assert!(config.contains(from), "{from}");
-        scene.write(&format!("{folder}/bad.toml"), &config.replace(from, to));
-        format!("agent --config {folder}/bad.toml")
-    };
-    scene.fails(3, &with("resend_seconds", "resent_seconds"), &["bad.toml", "resent_seconds"]);
-    scene.fails(2, &with("ca = \"ca.crt\"", "ca = \"nowhere.crt\""), &["nowhere.crt"]);
-    scene.fails(2, &with("mqtts://localhost", "http://localhost"), &["mqtts://"]);
-    let plain = with(&format!("mqtts://localhost:{}", world.port()), "mqtt://example.org");
-    scene.fails(2, &plain, &["allow_plain"]);
-    // A device of another authority is not let in, and says so.
-    scene.done("provision --out other --fleet test --devices 1");
-    for file in ["device.crt", "device.key"] {
-        let from = world.folder(&format!("other/devices/{}/{file}", device(1)));
-        std::fs::copy(from, world.folder(&format!("{folder}/{file}"))).unwrap();
+fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
+    let reference = undisturbed("");
+    let mut world = World::new("");
+    let mut ear = Client::ear(&mut world);
+    let (stolen, other) = (device(1), device(2));
+    let topics = Topics::new("test").unwrap();
+    let [me, them] = [&stolen, &other].map(|name| DeviceId::parse(name).unwrap());
+    let update = topics.update(&me);
+
+    // Round 0 stays open: the device whose certificate was stolen stands still, the other has reported.
+    let config = "--config fleet/coordinator/fleet.toml";
+    world.start("coordinator");
+    world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
+    world.scene.done(&format!("fleet pause {config}"));
+    for name in [&stolen, &other] {
+        world.start(name);
+        world.until("joined", |_, e| e["event"] == "joined" && e["device"] == **name);
     }
-    scene.fails(6, &format!("agent --config {folder}/device.toml"), &["localhost"]);
+    world.freeze(&stolen, true);
+    world.scene.done(&format!("fleet resume {config}"));
+    world.until("accepted", |_, e| e["event"] == "accepted" && e["device"] == *other);
+    let theirs = ear.last(&topics.update(&them), Update::decode);
+
+    say_too_much(&world, &stolen, &update);
+    let mut rogue = Client::enter(&world, &stolen);
+    let task = rogue.last(&topics.task(&me), Task::decode);
+    // No loss that the devices have, so that lies can be told from what they say.
+    let sound = Update { number: task.number, groups: task.groups, loss: 5.0, ..theirs.clone() };
+    let scalars = |value: f32| Body::Scalars(vec![value; 4]);
+    let gone = Presence {
+        online: false,
+        session: u64::MAX,
+        board: String::new(),
+        software: String::new(),
+        budget: 0,
+        rate: 0.0,
+        tangents: 0,
+        examples: 0,
+    };
+    let (run, base) = (task.run, task.base);
+    let forged = [
+        (topics.update(&them), Update { loss: 9.0, ..theirs.clone() }.encode()),
+        (topics.presence(&them), gone.encode()),
+        (
+            topics.receipt(&them),
+            Receipt { run, round: 0, verdict: Verdict::Accepted, text: "x".into() }.encode(),
+        ),
+        (topics.task(&them), Task { attempt: 7, ..task.clone() }.encode()),
+        (topics.job(), Job { run, settings: "x".into() }.encode()),
+        (topics.round(), Round { run, round: 3, phase: Phase::Finished, base, result: None }.encode()),
+    ];
+    let want = Want { run, round: 0, base, resume: None };
+    let lies = [
+        ("WrongRound", Update { round: 1, ..sound.clone() }.encode()),
+        ("NotFinite", Update { body: scalars(f32::NAN), ..sound.clone() }.encode()),
+        ("Norm", Update { body: scalars(1e7), ..sound.clone() }.encode()),
+        ("WrongBase", Update { base: sprig_transport::messages::Digest([7; 32]), ..sound.clone() }.encode()),
+        ("WrongDevice", Update { number: theirs.number, ..sound.clone() }.encode()),
+        ("Malformed", want.encode()),
+        ("Malformed", vec![0xff; 64]),
+        ("TooLarge", vec![0; Update::MAX + 1]),
+    ];
+    for (topic, payload) in &forged {
+        rogue.say(topic, payload);
+    }
+    for (reason, payload) in &lies {
+        rogue.say(&update, payload);
+        let told = world.until(reason, |_, e| e["event"] == "refused");
+        assert_eq!(
+            (told["device"].as_str(), told["reason"].as_str()),
+            (Some(&*stolen), Some(*reason)),
+            "{told}"
+        );
+        assert!(told["text"].as_str().is_some_and(|t| !t.is_empty()), "{told}");
+    }
+    let last = lies[lies.len() - 1].1.clone();
+    ear.until("the last lie", |heard| heard.iter().any(|(_, p)| *p == last).then_some(()));
+    // What came on the same connection before it was stopped by the broker.
+    assert!(forged.iter().all(|(_, payload)| !ear.heard(payload)));
+    assert!(ear.heard.iter().all(|(_, payload)| payload.len() < 100_000));
+    let refused = |world: &World| {
+        let status = world.scene.done(&format!("fleet status --json {config}")).last();
+        let of = |name: &str| {
+            let devices = status["devices"].as_array().unwrap();
+            let device = devices.iter().find(|d| d["id"] == *name).unwrap();
+            (device["refused"].as_u64().unwrap(), device["last_refusal"].as_str().map(str::to_owned))
+        };
+        assert_eq!((status["strange"].as_u64(), of(&other)), (Some(0), (0, None)), "{status}");
+        of(&stolen)
+    };
+    assert_eq!(refused(&world), (lies.len() as u64, Some("TooLarge".to_owned())));
+    rogue.leave();
+
+    // The device goes on; in round 1 it has reported and the other stands still. Its own words come again.
+    world.freeze(&other, true);
+    world.freeze(&stolen, false);
+    for round in 0..2 {
+        world.until("accepted", |_, e| {
+            e["event"] == "accepted" && e["device"] == *stolen && e["round"] == round
+        });
+    }
+    world.freeze(&stolen, true);
+    let own = |heard: &[(String, Vec<u8>)], round: u32| {
+        let own = heard.iter().filter(|(t, _)| *t == update).map(|(_, p)| p);
+        own.filter(|p| Update::decode(p).is_ok_and(|u| u.round == round && u.loss != sound.loss))
+            .next_back()
+            .cloned()
+    };
+    let first = ear.until("an update of round 0", |heard| own(heard, 0));
+    let second = ear.until("an update of round 1", |heard| own(heard, 1));
+    let mut rogue = Client::enter(&world, &stolen);
+    let mut changed = Update::decode(&second).unwrap();
+    changed.body = scalars(-1.0);
+    for payload in [second, changed.encode()] {
+        rogue.say(&update, &payload);
+    }
+    rogue.say(&update, &first);
+    let told = world.until("Closed", |_, e| e["event"] == "refused");
+    assert_eq!(told["reason"], "Closed", "{told}");
+    let verdicts = rogue.until("three receipts", |heard| {
+        let receipts = heard.iter().filter(|(t, _)| *t == topics.receipt(&me));
+        let verdicts: Vec<_> = receipts.map(|(_, p)| Receipt::decode(p).unwrap().verdict).collect();
+        (verdicts.len() == 3).then_some(verdicts)
+    });
+    assert_eq!(verdicts[..2], [Verdict::Duplicate; 2]);
+    assert_eq!(refused(&world), (lies.len() as u64 + 1, Some("Closed".to_owned())));
+    rogue.leave();
+    world.freeze(&stolen, false);
+    world.freeze(&other, false);
+
+    world.finish();
+    assert_eq!(world.ledger(), reference.ledger);
+    assert_eq!(world.adapter(), reference.adapter);
+    let dropped: Vec<_> = world.events.iter().filter(|(_, e)| e["event"] == "dropped").collect();
+    assert!(dropped.is_empty(), "{dropped:?}");
 }

@@ -137,6 +137,14 @@ impl World {
         while self.next(Duration::from_secs(5)).is_some_and(|(who, e)| who != name || e.is_some()) {}
     }
 
+    /// Stops a process as it stands, until it is to go on.
+    pub fn freeze(&self, name: &str, frozen: bool) {
+        let process = self.processes.iter().find(|p| p.name == name).unwrap();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &process.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// The next line, or the end of a process.
     pub fn next(&mut self, wait: Duration) -> Option<(String, Option<Value>)> {
         let (who, event) = self.said.recv_timeout(wait).ok()?;

@@ -1,0 +1,64 @@
+//! Bad input at the commands of a fleet, and what an operator asks of a running one.
+
+use super::world::{World, device};
+use std::time::Duration;
+
+#[test]
+fn an_operator_looks_pauses_goes_on_and_exports() {
+    let mut world = World::new("");
+    world.start("coordinator");
+    world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
+    let config = "--config fleet/coordinator/fleet.toml";
+    world.scene.done(&format!("fleet pause {config}"));
+    for i in 1..=2 {
+        world.start(&device(i));
+    }
+    world.until("two devices", |_, e| e["event"] == "joined" && e["online"] == 2);
+    std::thread::sleep(Duration::from_millis(300));
+    let status = world.scene.done(&format!("fleet status --json {config}")).last();
+    assert_eq!((status["state"].as_str(), status["round"].as_u64()), (Some("paused"), Some(0)), "{status}");
+    assert!(world.scene.done(&format!("fleet status {config}")).out.contains(&device(2)));
+    // One ledger, one coordinator.
+    world.scene.fails(5, &format!("coordinate {config}"), &["in use by another coordinator"]);
+    world.scene.done(&format!("fleet resume {config}"));
+    let done = world.finish();
+    let history = world.ledger();
+    let first = history[0]["adapter_digest"].as_str().unwrap();
+    let export = format!("fleet export {config} --digest {} --out first.gguf --json", &first[..8]);
+    assert_eq!(world.scene.done(&export).last()["adapter_digest"], *first);
+    world.scene.done(&format!("fleet export {config} --out last.gguf"));
+    assert_eq!(world.scene.bytes("last.gguf"), world.adapter());
+    assert_ne!(world.scene.bytes("first.gguf"), world.adapter());
+    world.scene.done("eval --model tiny.gguf --adapter last.gguf --task label --data label.jsonl");
+    assert_eq!(done["adapter_digest"], history[3]["adapter_digest"]);
+    world.scene.fails(2, &format!("fleet export {config} --digest ffff --out x.gguf"), &["ffff"]);
+    world.scene.fails(6, &format!("fleet status {config}"), &["no coordinator is running"]);
+}
+
+#[test]
+fn bad_configurations_are_named_with_place_and_remedy() {
+    let world = World::new("");
+    let scene = &world.scene;
+    scene.fails(5, "agent --config none.toml", &["none.toml"]);
+    scene.write("a.toml", "[fleet]\nname = \"x\"\nbroker = 7\n");
+    scene.fails(3, "agent --config a.toml", &["a.toml", "line 3"]);
+    let folder = format!("fleet/devices/{}", device(1));
+    let config = std::fs::read_to_string(world.folder(&format!("{folder}/device.toml"))).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(config.contains(from), "{from}");
+        scene.write(&format!("{folder}/bad.toml"), &config.replace(from, to));
+        format!("agent --config {folder}/bad.toml")
+    };
+    scene.fails(3, &with("resend_seconds", "resent_seconds"), &["bad.toml", "resent_seconds"]);
+    scene.fails(2, &with("ca = \"ca.crt\"", "ca = \"nowhere.crt\""), &["nowhere.crt"]);
+    scene.fails(2, &with("mqtts://localhost", "http://localhost"), &["mqtts://"]);
+    let plain = with(&format!("mqtts://localhost:{}", world.port()), "mqtt://example.org");
+    scene.fails(2, &plain, &["allow_plain"]);
+    // A device of another authority is not let in, and says so.
+    scene.done("provision --out other --fleet test --devices 1");
+    for file in ["device.crt", "device.key"] {
+        let from = world.folder(&format!("other/devices/{}/{file}", device(1)));
+        std::fs::copy(from, world.folder(&format!("{folder}/{file}"))).unwrap();
+    }
+    scene.fails(6, &format!("agent --config {folder}/device.toml"), &["localhost"]);
+}
