@@ -31,18 +31,8 @@ seed = 1
 pub const ROUNDS: u32 = 60;
 /// Seconds that a round of one step may take.
 const DEADLINE: u32 = 120;
-/// Length of the server's first step per iteration; it falls in a straight line over the rounds.
-const ETA: f32 = 0.05;
-
 /// Steps of a device in a round per epoch.
 pub const LOCAL_STEPS: u32 = 5;
-/// Optimiser of the device per epoch.
-const LOCAL_OPTIMIZER: &str = "sgd";
-/// Its learning rate.
-const LOCAL_LR: f32 = 0.1;
-/// What the server makes of the devices' weights per epoch.
-const LOCAL_SERVER: &str = r#"{ rule = "avg", eta = 1.0 }"#;
-
 /// What the configurations are written from.
 pub struct Configs<'a> {
     pub mode: Mode,
@@ -84,16 +74,12 @@ impl Configs<'_> {
     }
 
     fn mode(&self) -> String {
-        let name = self.mode.name();
-        match self.mode {
-            Mode::PerIteration => {
-                format!("mode = \"{name}\"\nserver = {{ eta = {ETA}, decay_rounds = {} }}\n", self.rounds)
-            }
-            Mode::PerEpoch => format!(
-                "mode = \"{name}\"\nlocal_steps = {LOCAL_STEPS}\nlocal_optimizer = \"{LOCAL_OPTIMIZER}\"\n\
-                 lr = {LOCAL_LR:?}\nserver = {LOCAL_SERVER}\n"
-            ),
-        }
+        // The server's steps, full ones at first, fall in a straight line; the rest is what the mode's defaults are.
+        format!(
+            "mode = \"{}\"\nlocal_steps = {LOCAL_STEPS}\nserver = {{ decay_rounds = {} }}\n",
+            self.mode.name(),
+            self.rounds
+        )
     }
 
     /// Writes a configuration: who and where, the model, and `rest`.

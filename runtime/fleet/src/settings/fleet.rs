@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_file_is_completed_as_it_is_read() {
-        assert_eq!(read_train("mode = \"per-epoch\"").unwrap().lr, 0.01);
+        assert_eq!(read_train("mode = \"per-epoch\"").unwrap().lr, 0.02);
         assert_eq!(read_train("preset = \"paper\"").unwrap().lr, 1e-4);
         let message = |train: &str| read_train(train).unwrap_err().to_string();
         assert!(message("preset = \"papper\"").contains("line 8: unknown variant `papper`"));

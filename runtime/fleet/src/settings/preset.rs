@@ -141,7 +141,7 @@ mod tests {
         let found = rules("");
         assert_eq!((found.exchange, found.lr, found.server), (Exchange::PerIteration, 1.0, adam));
         let found = rules("mode = \"per-epoch\"");
-        assert_eq!((found.lr, found.server), (0.01, ServerRule::Avg { eta: 1.0 }));
+        assert_eq!((found.lr, found.server), (0.02, ServerRule::Avg { eta: 1.0 }));
         let found = rules("mode = \"per-epoch\"\nlocal_optimizer = \"sgd\"\nserver = { rule = \"adam\" }");
         assert_eq!((found.lr, found.local, found.server), (0.3, Rule::Sgd { momentum: 0.0 }, adam));
         let found = rules("mode = \"per-epoch\"\nlr = 0.5\nserver = { eta = 0.25 }\nadamw = { beta2 = 0.5 }");
