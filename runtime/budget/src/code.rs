@@ -70,7 +70,10 @@ impl Segments {
 unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: usize, segments: *mut c_void) -> c_int {
     // SAFETY: the loader hands out a valid description, and what `dl_iterate_phdr` was given.
     let (object, segments) = unsafe { (&*object, &mut *segments.cast::<Segments>()) };
-    if object.dlpi_phdr.is_null() {
+    // SAFETY: reads a number that the kernel left at the start of the process.
+    let kernels_own = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+    // The kernel's own object (vdso) is not a file's, and older kernels refuse to divide it.
+    if object.dlpi_phdr.is_null() || object.dlpi_addr == kernels_own {
         return 0;
     }
     // SAFETY: the loader's array of that many program headers, alive while the object is loaded.
