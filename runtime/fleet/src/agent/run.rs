@@ -4,6 +4,7 @@ use super::model::{Opened, open_data};
 use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
 use crate::error::FleetError;
 use crate::settings::{DeviceSettings, JobSettings, SettingsError};
+use sprig_budget::{alloc, code, process};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::base::Base;
 use sprig_transport::link::{Event, Link, LinkError};
@@ -116,7 +117,18 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
             Next::End(ended) => return Ok(ended),
         }
         (around.guard)(None)?;
+        let_go(&map)?;
     }
+}
+
+/// Gives back what a run leaves behind: pages of the model, code, free heap. What the next run reports is its own.
+fn let_go(map: &Mapped) -> Result<(), FleetError> {
+    map.release(0..map.bytes().len()).map_err(|e| FleetError::model(map.path(), e))?;
+    code::release();
+    alloc::release_free_memory();
+    alloc::reset_peak();
+    let _ = process::reset_peak_rss(); // containers may forbid it
+    Ok(())
 }
 
 /// What follows a run that an agent took part in.
@@ -241,7 +253,7 @@ fn follow<W: Worker>(
             }
             agent.on(event, around.link, began.elapsed())?;
         }
-        sprig_budget::alloc::check()?;
+        alloc::check()?;
         agent.work(around.link, || began.elapsed())?;
         if agent.state() == State::Finished {
             return Ok(Next::End(Ended::Finished));
