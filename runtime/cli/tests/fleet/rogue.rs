@@ -202,10 +202,9 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
     }
     world.freeze(&stolen, true);
     let own = |heard: &[(String, Vec<u8>)], round: u32| {
-        let own = heard.iter().filter(|(t, _)| *t == update).map(|(_, p)| p);
-        own.filter(|p| Update::decode(p).is_ok_and(|u| u.round == round && u.loss != sound.loss))
-            .next_back()
-            .cloned()
+        let ours = |u: Update| u.round == round && u.loss != sound.loss;
+        let mut said = heard.iter().filter(|(t, _)| *t == update);
+        said.find(|(_, p)| Update::decode(p).is_ok_and(ours)).map(|(_, p)| p.clone())
     };
     let first = ear.until("an update of round 0", |heard| own(heard, 0));
     let second = ear.until("an update of round 1", |heard| own(heard, 1));
