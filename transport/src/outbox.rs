@@ -19,6 +19,7 @@ const NOTE: TableDefinition<'_, (), &[u8]> = TableDefinition::new("note");
 #[derive(Debug)]
 pub struct Outbox {
     store: Database,
+    path: PathBuf,
     cap: u64,
     /// Rounds before this one are closed.
     open_from: u32,
@@ -51,9 +52,14 @@ pub enum OutboxError {
         /// What is wrong.
         why: String,
     },
-    /// The disk failed.
-    #[error("the outbox cannot be read or written: {0}; check the disk")]
-    Storage(#[from] Box<redb::Error>),
+    /// The disk failed, or is full.
+    #[error("the outbox {} cannot be read or written: {source}; {}", path.display(), remedy(source))]
+    Storage {
+        /// Which file; empty for one in a test's backend.
+        path: PathBuf,
+        /// What failed.
+        source: Box<redb::Error>,
+    },
 }
 
 impl Outbox {
@@ -63,14 +69,14 @@ impl Outbox {
     /// # Errors
     /// If the file cannot be opened, is damaged, or is in use.
     pub fn open(path: &Path, cap_bytes: u64) -> Result<Self, OutboxError> {
-        let failed = |why: String| OutboxError::Open { path: path.to_owned(), why };
         if !path.exists() {
-            create(path).map_err(failed)?;
+            create(path).map_err(|source| storage(path, source))?;
         }
-        match builder().open(path) {
-            Ok(store) => Ok(Self { store, cap: cap_bytes, open_from: 0 }),
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) => Err(OutboxError::InUse(path.to_owned())),
-            Err(error) => Err(failed(error.to_string())),
+        match builder().open(path).map_err(redb::Error::from) {
+            Ok(store) => Ok(Self { store, path: path.to_owned(), cap: cap_bytes, open_from: 0 }),
+            Err(redb::Error::DatabaseAlreadyOpen) => Err(OutboxError::InUse(path.to_owned())),
+            Err(error) if is_full(&error) => Err(storage(path, error)),
+            Err(error) => Err(OutboxError::Open { path: path.to_owned(), why: error.to_string() }),
         }
     }
 
@@ -79,9 +85,10 @@ impl Outbox {
     /// # Errors
     /// If what it holds is damaged.
     pub fn with_backend(backend: impl StorageBackend, cap_bytes: u64) -> Result<Self, OutboxError> {
-        let store = builder().create_with_backend(backend).map_err(failed)?;
-        let outbox = Self { store, cap: cap_bytes, open_from: 0 };
-        outbox.make_tables()?;
+        let path = PathBuf::new();
+        let store = builder().create_with_backend(backend).map_err(|e| storage(&path, e))?;
+        let outbox = Self { store, path, cap: cap_bytes, open_from: 0 };
+        make_tables(&outbox.store).map_err(|e| outbox.failed(e))?;
         Ok(outbox)
     }
 
@@ -109,9 +116,12 @@ impl Outbox {
     /// # Errors
     /// If the disk fails.
     pub fn note(&self) -> Result<Option<Vec<u8>>, OutboxError> {
-        let read = self.store.begin_read().map_err(failed)?;
-        let notes = read.open_table(NOTE).map_err(failed)?;
-        Ok(notes.get(()).map_err(failed)?.map(|note| note.value().to_vec()))
+        let read = || {
+            let read = self.store.begin_read()?;
+            let notes = read.open_table(NOTE)?;
+            Ok(notes.get(())?.map(|note| note.value().to_vec()))
+        };
+        read().map_err(|error: redb::Error| self.failed(error))
     }
 
     /// The messages without receipt, by ascending round.
@@ -191,13 +201,16 @@ impl Outbox {
     }
 
     fn each(&self, mut see: impl FnMut(u32, &[u8])) -> Result<(), OutboxError> {
-        let read = self.store.begin_read().map_err(failed)?;
-        let messages = read.open_table(MESSAGES).map_err(failed)?;
-        for entry in messages.iter().map_err(failed)? {
-            let (round, message) = entry.map_err(failed)?;
-            see(round.value(), message.value());
-        }
-        Ok(())
+        let mut read = || {
+            let read = self.store.begin_read()?;
+            let messages = read.open_table(MESSAGES)?;
+            for entry in messages.iter()? {
+                let (round, message) = entry?;
+                see(round.value(), message.value());
+            }
+            Ok(())
+        };
+        read().map_err(|error: redb::Error| self.failed(error))
     }
 
     /// One transaction; on disk when it returns.
@@ -205,18 +218,11 @@ impl Outbox {
         &self,
         change: impl FnOnce(&mut Messages<'_>, &mut Notes<'_>) -> Result<(), redb::StorageError>,
     ) -> Result<(), OutboxError> {
-        let write = self.store.begin_write().map_err(failed)?;
-        {
-            let mut messages = write.open_table(MESSAGES).map_err(failed)?;
-            let mut notes = write.open_table(NOTE).map_err(failed)?;
-            change(&mut messages, &mut notes).map_err(failed)?;
-        }
-        write.commit().map_err(failed)
+        write(&self.store, change).map_err(|error| self.failed(error))
     }
 
-    /// Readers need the tables to exist.
-    fn make_tables(&self) -> Result<(), OutboxError> {
-        self.write(|_, _| Ok(()))
+    fn failed(&self, error: redb::Error) -> OutboxError {
+        storage(&self.path, error)
     }
 }
 
@@ -232,26 +238,53 @@ fn builder() -> redb::Builder {
 
 /// Makes an empty outbox aside and moves it into place: a power cut leaves either none or a whole one, and its
 /// name is on disk before anything is kept in it.
-fn create(path: &Path) -> Result<(), String> {
+fn create(path: &Path) -> Result<(), redb::Error> {
     let aside = path.with_extension("new");
-    let make = || -> Result<(), Box<dyn std::error::Error>> {
-        let _ = fs::remove_file(&aside);
-        let store = builder().create(&aside)?;
-        Outbox { store, cap: 0, open_from: 0 }.make_tables()?;
-        fs::rename(&aside, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    make().map_err(|error| error.to_string())
+    let _ = fs::remove_file(&aside);
+    let store = builder().create(&aside)?;
+    make_tables(&store)?;
+    drop(store);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let placed = fs::rename(&aside, path).and_then(|()| fs::File::open(folder)?.sync_all());
+    placed.map_err(redb::Error::Io)
+}
+
+fn write(
+    store: &Database,
+    change: impl FnOnce(&mut Messages<'_>, &mut Notes<'_>) -> Result<(), redb::StorageError>,
+) -> Result<(), redb::Error> {
+    let write = store.begin_write()?;
+    {
+        let mut messages = write.open_table(MESSAGES)?;
+        let mut notes = write.open_table(NOTE)?;
+        change(&mut messages, &mut notes)?;
+    }
+    Ok(write.commit()?)
+}
+
+/// Readers need the tables to exist.
+fn make_tables(store: &Database) -> Result<(), redb::Error> {
+    write(store, |_, _| Ok(()))
 }
 
 fn size(bytes: &[u8]) -> u64 {
     ENTRY + bytes.len() as u64
 }
 
-fn failed(error: impl Into<redb::Error>) -> OutboxError {
-    OutboxError::Storage(Box::new(error.into()))
+fn storage(path: &Path, error: impl Into<redb::Error>) -> OutboxError {
+    OutboxError::Storage { path: path.to_owned(), source: Box::new(error.into()) }
+}
+
+fn is_full(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, redb::Error::Io(e) if matches!(e.kind(), StorageFull | QuotaExceeded))
+}
+
+fn remedy(error: &redb::Error) -> &'static str {
+    match is_full(error) {
+        true => "free space there and start again: nothing is lost",
+        false => "check the disk",
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,18 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+#[path = "fleet/cgroup.rs"]
+mod cgroup;
+#[path = "fleet/disk.rs"]
+mod disk;
+#[path = "commands/group.rs"]
+#[allow(dead_code)]
+mod group;
 #[path = "fleet/kill.rs"]
 mod kill;
+#[path = "commands/disk.rs"]
+#[allow(dead_code)]
+mod mounts;
 #[path = "fleet/operator.rs"]
 mod operator;
 #[path = "fleet/rogue.rs"]

@@ -2,6 +2,7 @@
 
 use crate::cases::{Case, draw, write_data};
 use crate::child::{Ended, run};
+use crate::group::Group;
 use crate::random::Random;
 use crate::scene::{Scene, model, number};
 use serde_json::Value;
@@ -49,12 +50,10 @@ impl Ground {
     /// A command, in the memory control group whose member file is `group` if there is one.
     fn command(&self, line: &str, group: Option<&Path>) -> Command {
         let plain = self.scene.command(line);
-        let Some(members) = group else { return plain };
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(members);
-        shell.arg(plain.get_program()).args(plain.get_args());
-        shell.current_dir(plain.get_current_dir().unwrap());
-        shell
+        match group {
+            None => plain,
+            Some(members) => Group::member(members, &plain),
+        }
     }
 
     /// Runs a command.

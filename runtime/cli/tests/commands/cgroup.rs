@@ -39,7 +39,10 @@ fn real_model_runs_end_well_in_a_group_that_holds_no_more_than_the_budget() {
         match ground.judge(&line, ended, budget, smallest) {
             Ok(Outcome::Trained { peak, .. }) => {
                 trained += 1;
-                println!("budget {budget}, peak {peak}, charged at most {charged}");
+                let full = group.times_full();
+                println!(
+                    "budget {budget}, peak {peak}, charged at most {charged}, at the limit {full} times"
+                );
             }
             Ok(Outcome::Refused) => {}
             Err(problem) => panic!("{problem}"),

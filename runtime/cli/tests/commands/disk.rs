@@ -1,8 +1,9 @@
 //! Small file systems that a test can fill or make read-only, mounted where nobody else sees them.
 
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Set for the copy of a test that runs in a mount namespace of its own.
@@ -32,61 +33,62 @@ pub fn with_own_mounts(test: &str, body: impl FnOnce()) {
 }
 
 /// A file system of `kib` KiB in the folder `disk` of a scene.
-pub struct Disk<'a> {
-    scene: &'a Scene,
+pub struct Disk {
+    folder: PathBuf,
     kib: u64,
 }
 
-impl<'a> Disk<'a> {
-    pub fn new(scene: &'a Scene, kib: u64) -> Self {
-        std::fs::create_dir(scene.path("disk")).unwrap();
-        mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], scene);
-        Self { scene, kib }
+impl Disk {
+    pub fn new(scene: &Scene, kib: u64) -> Self {
+        let folder = scene.path("disk");
+        std::fs::create_dir(&folder).unwrap();
+        mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "none"], &folder);
+        Self { folder, kib }
     }
 
     /// Takes all that is left, now and while it is called again.
     pub fn fill(&self) {
         let mut file =
-            OpenOptions::new().create(true).append(true).open(self.scene.path("disk/ballast")).unwrap();
+            OpenOptions::new().create(true).append(true).open(self.folder.join("ballast")).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
     /// Takes all but `kib` KiB.
     pub fn leave(&self, kib: u64) {
-        std::fs::write(self.scene.path("disk/ballast"), vec![0; ((self.kib - kib) << 10) as usize]).unwrap();
+        std::fs::write(self.folder.join("ballast"), vec![0; ((self.kib - kib) << 10) as usize]).unwrap();
     }
 
     /// Gives back what was taken.
     pub fn free(&self) {
-        std::fs::remove_file(self.scene.path("disk/ballast")).unwrap();
+        std::fs::remove_file(self.folder.join("ballast")).unwrap();
     }
 
     /// Whether writing is forbidden from now on. Refused while a file is open for writing.
     pub fn forbid_writing(&self) -> bool {
-        let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(self.scene.path("disk")).output();
+        let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.folder).output();
         remount.unwrap().status.success()
     }
 
     pub fn allow_writing(&self) {
-        mount(&["-o", "remount,rw"], self.scene);
+        mount(&["-o", "remount,rw"], &self.folder);
     }
 
     /// Names on the disk, sorted, the ballast left out.
     pub fn list(&self) -> Vec<String> {
-        let mut names = crate::scene::names(&self.scene.path("disk"));
+        let mut names = scene::names(&self.folder);
         names.retain(|n| n != "ballast");
         names
     }
 }
 
-fn mount(arguments: &[&str], scene: &Scene) {
-    let status = Command::new("mount").args(arguments).arg(scene.path("disk")).status().unwrap();
+fn mount(arguments: &[&str], folder: &Path) {
+    let status = Command::new("mount").args(arguments).arg(folder).status().unwrap();
     assert!(status.success());
 }
 
-impl Drop for Disk<'_> {
+impl Drop for Disk {
     fn drop(&mut self) {
         // The namespace would take it along; the scene's folder must be empty of mounts before.
-        let _ = Command::new("umount").arg("-l").arg(self.scene.path("disk")).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
     }
 }

@@ -65,9 +65,29 @@ impl Group {
         fs::write(&path, value.to_string()).map_err(|e| format!("{}: {e}", path.display()))
     }
 
+    /// A command whose process is a member from its start.
+    pub fn member(members: &Path, plain: &Command) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(members);
+        shell.arg(plain.get_program()).args(plain.get_args());
+        if let Some(folder) = plain.get_current_dir() {
+            shell.current_dir(folder);
+        }
+        shell
+    }
+
     /// The file that processes are written to to become members.
     pub fn members(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
+    }
+
+    /// How often the kernel found the group at its limit: it then takes back pages of files, or kills.
+    pub fn times_full(&self) -> u64 {
+        if !self.second {
+            return self.read("memory.failcnt").trim().parse().unwrap();
+        }
+        let events = self.read("memory.events");
+        events.lines().find_map(|l| l.strip_prefix("max ")?.trim().parse().ok()).unwrap()
     }
 
     /// Bytes charged at most, and processes killed for want of memory.

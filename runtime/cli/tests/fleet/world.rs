@@ -1,7 +1,9 @@
 //! Broker, coordinator and devices as processes, and what they print.
 
+use super::group::Group;
 use super::scene::Scene;
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,10 +11,38 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Longest a fleet of the tiny model may take; a loaded machine needs some of it.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Longest a fleet may take; a loaded machine needs some of it.
+const LIMIT: Duration = Duration::from_secs(300);
 pub const DEVICES: usize = 2;
 pub const ROUNDS: usize = 4;
+
+/// How a fleet differs from two devices that train the tiny model for four rounds.
+pub struct Setup {
+    pub devices: usize,
+    pub rounds: usize,
+    /// Lines of `[train]` besides task and labels.
+    pub train: String,
+    /// Files of the scene that coordinator and devices open.
+    pub models: [&'static str; 2],
+    /// What a device may hold.
+    pub budget: &'static str,
+    /// Who keeps its state in the scene's folder `disk`.
+    pub on_disk: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let train = "len = 64\nbatch = 2\ntangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n";
+        Self {
+            devices: DEVICES,
+            rounds: ROUNDS,
+            train: train.to_owned(),
+            models: ["tiny.gguf"; 2],
+            budget: "80%",
+            on_disk: String::new(),
+        }
+    }
+}
 
 pub struct World {
     pub scene: Scene,
@@ -21,6 +51,8 @@ pub struct World {
     processes: Vec<Process>,
     say: Sender<(String, Option<Value>)>,
     said: Receiver<(String, Option<Value>)>,
+    /// Members of a control group in which devices are started.
+    pub group: Option<PathBuf>,
     /// Everything that was said, in order.
     pub events: Vec<(String, Value)>,
 }
@@ -33,34 +65,44 @@ struct Process {
 impl World {
     /// A provisioned fleet whose broker runs; `train` is added to its `[train]` table.
     pub fn new(train: &str) -> Self {
-        let scene = Scene::new();
+        let setup = Setup::default();
+        Self::with(Scene::new(), &Setup { train: setup.train + train, ..setup })
+    }
+
+    /// The same in a scene that has what `setup` names.
+    pub fn with(scene: Scene, setup: &Setup) -> Self {
+        let Setup { devices, rounds, train, models, budget, on_disk } = setup;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        scene.done(&format!("provision --out fleet --fleet test --devices {DEVICES} --port {port}"));
-        let (say, said) = channel();
-        let mut world =
-            Self { scene, broker: None, port, processes: Vec::new(), say, said, events: Vec::new() };
-        let common = |who: &str, id: &str| {
+        scene.done(&format!("provision --out fleet --fleet test --devices {devices} --port {port}"));
+        let head = |file: &str, id: &str, model: &str| {
             format!(
                 "[fleet]\nname = \"test\"\n{id}broker = \"mqtts://localhost:{port}\"\nca = \"ca.crt\"\n\
-                 cert = \"{who}.crt\"\nkey = \"{who}.key\"\n\n[model]\npath = \"../../tiny.gguf\"\nthreads = 1\n"
+                 cert = \"{file}.crt\"\nkey = \"{file}.key\"\n\n[model]\npath = {:?}\nthreads = 1\n",
+                scene.path(model)
             )
         };
+        let state = |who: &str| if who == on_disk { scene.path("disk") } else { PathBuf::from("state") };
+        let data = scene.path("label.jsonl");
         let fleet = format!(
-            "{}\n[rounds]\ncount = {ROUNDS}\ndevices = {DEVICES}\nmin_devices = {DEVICES}\nquorum = {DEVICES}\n\
-             deadline_seconds = 60\n\n[train]\ntask = \"label\"\nlabels = [\"down\", \"up\"]\nlen = 64\nbatch = 2\n\
-             tangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n{train}\n\n[coordinator]\n\
-             eval_data = \"../../label.jsonl\"\nadapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
-            common("coordinator", "")
+            "{}\n[rounds]\ncount = {rounds}\ndevices = {devices}\nmin_devices = {devices}\nquorum = {devices}\n\
+             deadline_seconds = 60\n\n[train]\ntask = \"label\"\nlabels = [\"down\", \"up\"]\n{train}\n\n\
+             [coordinator]\nstate = {:?}\neval_data = {data:?}\nadapter = \"adapter.gguf\"\npage = \"fleet.html\"\n",
+            head("coordinator", "", models[0]),
+            state("coordinator"),
         );
-        world.scene.write("fleet/coordinator/fleet.toml", &fleet);
-        for i in 1..=DEVICES {
+        scene.write("fleet/coordinator/fleet.toml", &fleet);
+        for i in 1..=*devices {
             let id = device(i);
             let text = format!(
-                "{}\n[data]\ntrain = \"../../../label.jsonl\"\n\n[agent]\nresend_seconds = 0.5\n",
-                common("device", &format!("id = \"{id}\"\n")).replace("../../", "../../../")
+                "{}budget = {budget:?}\n\n[data]\ntrain = {data:?}\n\n[agent]\nstate = {:?}\nresend_seconds = 0.5\n",
+                head("device", &format!("id = {id:?}\n"), models[1]),
+                state(&id),
             );
-            world.scene.write(&format!("fleet/devices/{id}/device.toml"), &text);
+            scene.write(&format!("fleet/devices/{id}/device.toml"), &text);
         }
+        let (say, said) = channel();
+        let (broker, processes, events) = (None, Vec::new(), Vec::new());
+        let mut world = Self { scene, broker, port, processes, say, said, events, group: None };
         world.start_broker();
         world
     }
@@ -102,7 +144,12 @@ impl World {
             "coordinator" => "coordinate --json --config fleet/coordinator/fleet.toml".to_owned(),
             device => format!("agent --json --config fleet/devices/{device}/device.toml"),
         };
-        let mut child = self.scene.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = self.scene.command(&line);
+        if let Some(members) = self.group.as_ref().filter(|_| name != "coordinator") {
+            command = Group::member(members, &command);
+        }
+        let errors = File::create(self.scene.path(&format!("{name}.err"))).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (say, teller) = (self.say.clone(), name.to_owned());
         std::thread::spawn(move || {
@@ -135,6 +182,19 @@ impl World {
         process.child.wait().unwrap();
         // What it printed before.
         while self.next(Duration::from_secs(5)).is_some_and(|(who, e)| who != name || e.is_some()) {}
+    }
+
+    /// Exit code and message of a process, if it has ended.
+    pub fn ended(&mut self, name: &str) -> Option<(Option<i32>, String)> {
+        let at = self.processes.iter().position(|p| p.name == name)?;
+        let status = self.processes[at].child.try_wait().unwrap()?;
+        self.processes.remove(at);
+        Some((status.code(), self.message(name)))
+    }
+
+    /// What a process wrote on standard error.
+    fn message(&self, name: &str) -> String {
+        String::from_utf8(self.scene.bytes(&format!("{name}.err"))).unwrap()
     }
 
     /// Stops a process as it stands, until it is to go on.
@@ -177,7 +237,8 @@ impl World {
                 assert!(Instant::now() < until, "{} does not end: {:#?}", process.name, self.tail());
                 self.next(Duration::from_millis(20));
             };
-            assert!(status.success(), "{}: {status}: {:#?}", process.name, self.tail());
+            let message = self.message(&process.name);
+            assert!(status.success(), "{}: {status}: {message} {:#?}", process.name, self.tail());
         }
         while self.next(Duration::from_millis(200)).is_some() {}
         let done = self.events.iter().rev().find(|(_, e)| e["event"] == "done");
