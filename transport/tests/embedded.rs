@@ -63,6 +63,22 @@ fn a_restart_of_the_broker_is_survived() {
     });
 }
 
+/// Together they are more than a packet may hold.
+#[test]
+fn thousands_of_filters_are_renewed_at_every_connection() {
+    let first = broker();
+    let (address, url) = (first.address(), first.url());
+    let mut link = connected(&config(&url, "many"));
+    let filter = |n: usize| format!("{n}/{}", "x".repeat(100));
+    (0..2000).for_each(|n| link.subscribe(&filter(n)).unwrap());
+    drop(first);
+    wait_for(&mut link, |event| matches!(event, Event::Disconnected(_)));
+    let _second = Broker::start(address).unwrap();
+    wait_for(&mut link, |event| *event == Event::Connected);
+    link.publish(&filter(1999), vec![1], false).unwrap();
+    assert_eq!(message(&mut link), (filter(1999), vec![1]));
+}
+
 /// A client that falls silent is mourned after one and a half times its keep-alive.
 #[test]
 fn a_silent_client_is_given_up() {

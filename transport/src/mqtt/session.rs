@@ -4,7 +4,7 @@ use super::SEND_WINDOW;
 use super::shared::{Job, Shared};
 use super::state::{Change, Outgoing};
 use super::trouble::{Trouble, judge, largest_packet};
-use crate::link::LinkError;
+use crate::link::{LinkError, MAX_TOPIC};
 use crate::random::Random;
 use rumqttc::{
     AsyncClient, ConnectionError, EventLoop, MqttOptions, Outgoing as Sent, Packet, PublishNoticeError,
@@ -21,6 +21,9 @@ use tokio::task::JoinSet;
 const STOOD: Duration = Duration::from_secs(5);
 /// Requests on their way to the client at most; publications are bounded by [`SEND_WINDOW`] besides.
 const REQUESTS: usize = SEND_WINDOW;
+
+/// Filters of one packet: 32 KiB at most, and brokers that take 64 KiB are common.
+const FILTERS: usize = (32 << 10) / MAX_TOPIC;
 
 /// All that the thread needs.
 pub(super) struct Task {
@@ -128,8 +131,9 @@ impl Task {
     /// Subscribes, then sends whatever waits. Ends only with the connection.
     async fn send(&self, client: &AsyncClient, filters: Vec<String>, accepted: &Notify) {
         accepted.notified().await;
-        if !filters.is_empty() {
-            self.subscribe(client, &filters).await;
+        // Thousands of filters in one packet would be more than a broker takes.
+        for filters in filters.chunks(FILTERS) {
+            self.subscribe(client, filters).await;
         }
         self.shared.connected();
         let mut published: JoinSet<Published> = JoinSet::new();
