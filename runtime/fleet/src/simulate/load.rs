@@ -22,6 +22,8 @@ const GROUPS: (usize, usize) = (24, 64);
 const LOOK: Duration = Duration::from_millis(20);
 /// Time without any message after which a load is given up.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Time for what a coordinator said before it ended to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// A load.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -247,12 +249,21 @@ impl Watch {
         topics: &Topics,
         failed: &Mutex<Option<LinkError>>,
     ) -> Result<(), LoadError> {
-        let (mut heard, mut round) = (Instant::now(), 0);
+        let (mut heard, mut round, mut rss, mut ended) = (Instant::now(), 0, 0, None);
         loop {
             let event = watcher.next(LOOK)?;
-            let process = process(pid)?;
-            self.peak = self.peak.max(process.peak);
-            self.cpu_seconds = process.cpu_seconds;
+            match process(pid) {
+                Ok(process) => {
+                    self.peak = self.peak.max(process.peak);
+                    self.cpu_seconds = process.cpu_seconds;
+                    rss = process.rss;
+                }
+                // Its last words may still be in the broker's queue, behind those to thousands of devices.
+                Err(gone) if ended.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS => {
+                    return Err(gone);
+                }
+                Err(_) => {}
+            }
             if let Some(e) = failed.lock().unwrap_or_else(|e| e.into_inner()).take() {
                 return Err(e.into());
             }
@@ -268,7 +279,7 @@ impl Watch {
                 self.opened.get_or_insert(heard);
             }
             if now.round > round {
-                self.rounds.resize(now.round as usize, process.rss);
+                self.rounds.resize(now.round as usize, rss);
                 round = now.round;
             }
             if now.phase == Phase::Finished || round >= plan.rounds {
