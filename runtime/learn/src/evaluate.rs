@@ -1,8 +1,9 @@
 //! Evaluation: mean loss and accuracy with a 95 % interval.
 
-use crate::data::DataSet;
+use crate::data::{DataSet, Examples};
+use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
-use crate::session::{Outcome, Session};
+use crate::session::{Outcome, Probe, Session};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::Adapter;
 
@@ -20,22 +21,58 @@ pub struct Evaluation {
     pub interval: [f64; 2],
 }
 
-/// Evaluates all of `data`, `examples` at a time. `progress` gets the number of examples done.
+/// Evaluates all of `data`, `examples` at a time. `progress` gets the number of examples done; `None` when it says stop.
 pub fn evaluate(
     session: &mut Session<'_>,
     adapter: Option<&Adapter>,
     data: &DataSet,
     examples: usize,
+    progress: impl FnMut(usize) -> bool,
+) -> Result<Option<Evaluation>, LearnError> {
+    tally(session, adapter, None, data.into(), examples, progress)
+}
+
+/// The same from the activations that the session's prefix cache keeps below `adapter`, rounded as they are in training.
+/// The session has room for a tangent; no group of `adapter` is perturbed afterwards.
+pub fn evaluate_from_prefix(
+    session: &mut Session<'_>,
+    adapter: &mut Adapter,
+    data: Examples<'_>,
+    examples: usize,
+    progress: impl FnMut(usize) -> bool,
+) -> Result<Option<Evaluation>, LearnError> {
+    // A tangent that nothing carries: it is what lets a pass start from the cache.
+    adapter.perturb(|_| false);
+    let directions = Directions {
+        family: Family::Rademacher,
+        sharing: Sharing::Shared,
+        run_key: [0; 2],
+        round: 0,
+        iteration: 0,
+        device: 0,
+        tangents: 1,
+        first_tangent: 0,
+        tensors: &[],
+    };
+    tally(session, Some(adapter), Some(&Probe { directions, count: 1 }), data, examples, progress)
+}
+
+fn tally(
+    session: &mut Session<'_>,
+    adapter: Option<&Adapter>,
+    probe: Option<&Probe<'_>>,
+    data: Examples<'_>,
+    examples: usize,
     mut progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
     let (mut loss, mut rows, mut hits) = (0.0, 0u64, 0u64);
-    let mut outcomes = vec![Outcome::default(); examples];
+    let (mut outcomes, mut slopes) = (vec![Outcome::default(); examples], vec![0.0; examples]);
     let mut ids = Vec::with_capacity(examples);
     for from in (0..data.len()).step_by(examples) {
         ids.clear();
-        ids.extend(from..data.len().min(from + examples));
+        ids.extend((from..data.len().min(from + examples)).map(|i| data.id(i)));
         let outcomes = &mut outcomes[..ids.len()];
-        session.run(adapter, None, data, &ids, 0, outcomes, &mut [])?;
+        session.run(adapter, probe, data.set(), &ids, 0, outcomes, &mut slopes[..ids.len()])?;
         for o in outcomes.iter() {
             loss += o.loss * f64::from(o.rows);
             rows += u64::from(o.rows);

@@ -11,6 +11,7 @@
 
 mod encode;
 mod error;
+mod examples;
 mod labels;
 mod lines;
 mod options;
@@ -21,6 +22,7 @@ mod shuffle;
 
 pub use encode::{LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
 pub use error::{DataError, Problem};
+pub use examples::Examples;
 pub use labels::{LabelStyle, Labels, MAX_LABELS};
 pub use lines::MAX_LINE;
 pub use options::{LoadOptions, MAX_DATA_BYTES};

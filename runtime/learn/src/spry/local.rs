@@ -3,7 +3,7 @@
 
 use super::path::Path;
 use super::{Exchange, Layout, Part, Rules, Server, Share};
-use crate::data::{DataSet, Shuffle};
+use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
 use crate::estimator::{Cut, Scalars};
 use crate::guard::Guard;
@@ -29,7 +29,7 @@ pub struct LocalRound<'d> {
     rules: Rules,
     assignment: Assignment,
     part: Part,
-    data: &'d DataSet,
+    data: Examples<'d>,
     order: Shuffle,
     examples: u32,
     iteration: u32,
@@ -67,9 +67,10 @@ impl<'d> LocalRound<'d> {
     pub fn new(
         server: &Server,
         adapter: &mut Adapter,
-        data: &'d DataSet,
+        data: impl Into<Examples<'d>>,
         assignment: Assignment,
     ) -> Result<Self, LearnError> {
+        let data = data.into();
         let (layout, rules, share) = (server.layout(), *server.rules(), assignment.share);
         let settings = |problem: String| Err(LearnError::Settings(problem));
         if !layout.tensors().iter().eq(adapter.tensors()) {
@@ -151,13 +152,14 @@ impl<'d> LocalRound<'d> {
         }
         let first = u64::from(round) * u64::from(self.examples) + done as u64;
         self.ids.clear();
-        self.ids.extend((0..rules.batch.min(left) as u64).map(|i| self.order.at(first + i)));
+        let place = |i: u64| self.data.id(self.order.at(first + i));
+        self.ids.extend((0..rules.batch.min(left) as u64).map(place));
         let directions = rules.directions(&self.part.tensors, round, self.iteration, self.assignment.number);
         rules.forward.measure(
             session,
             adapter,
             directions,
-            self.data,
+            self.data.set(),
             &self.ids,
             cut,
             guard,
@@ -172,7 +174,7 @@ impl<'d> LocalRound<'d> {
         let rows: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.rows)).sum();
         self.loss += self.scalars.loss() * rows;
         self.rows += rows;
-        self.tokens += self.ids.iter().map(|&id| self.data.example(id).tokens.len() as u64).sum::<u64>();
+        self.tokens += self.ids.iter().map(|&id| self.data.set().example(id).tokens.len() as u64).sum::<u64>();
         self.iteration += 1;
         Ok(true)
     }
