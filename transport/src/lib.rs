@@ -15,3 +15,5 @@ mod random;
 mod rules;
 mod tls;
 pub mod topics;
+
+pub use rules::packet_bytes;

@@ -48,7 +48,7 @@ fn topic_error(topic: &str, kind: &'static str, why: &'static str) -> LinkError 
 }
 
 /// Bytes of a PUBLISH packet of MQTT 5 at QoS 1 without properties.
-pub(crate) fn packet_bytes(topic: &str, payload: &[u8]) -> u64 {
+pub fn packet_bytes(topic: &str, payload: &[u8]) -> u64 {
     packet_bytes_of(topic.len(), payload.len())
 }
 

@@ -66,25 +66,6 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SimulateArgs {
-    /// Devices
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
-    pub devices: u32,
-    /// Rounds
-    #[arg(long, value_name = "R", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub rounds: u32,
-    /// Broker to go through [default: an embedded one]
-    #[arg(long, value_name = "URL")]
-    pub broker: Option<String>,
-    /// Be the coordinator of a load, with its ledger in this folder
-    #[arg(long, value_name = "DIR", hide = true, requires = "broker")]
-    pub coordinator_state: Option<PathBuf>,
-    /// Print JSON instead of text
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct ProvisionArgs {
     /// Folder to write; devices are added to an existing one
     #[arg(long, value_name = "DIR")]

@@ -1,8 +1,12 @@
 //! The command line. Scripts depend on these names.
 
 mod fleet;
+#[cfg(feature = "coordinator")]
+mod simulate;
 
 pub use fleet::*;
+#[cfg(feature = "coordinator")]
+pub use simulate::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sprig_budget::Size;
@@ -39,9 +43,9 @@ pub enum Command {
     /// Look at a fleet's training, pause it, or take an adapter out of it
     #[cfg(feature = "coordinator")]
     Fleet(FleetArgs),
-    /// Load a coordinator and a broker with many light devices
+    /// Simulate a fleet: devices that learn on one shared model, or thousands of light ones to load a coordinator
     #[cfg(feature = "coordinator")]
-    Simulate(SimulateArgs),
+    Simulate(Box<SimulateArgs>),
     /// Run a small broker, to try a fleet on one machine
     #[cfg(feature = "coordinator")]
     Broker(BrokerArgs),

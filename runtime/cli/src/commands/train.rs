@@ -199,7 +199,7 @@ fn result_bytes(out: &Path, spec: &AdapterSpec, g: &Geometry) -> u64 {
 }
 
 /// Finds out now, not after an hour, that a file cannot be written to `path`, or that `bytes` more have no room there.
-fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
+pub(super) fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::new(Exit::Usage, format_args!("{} is a folder; name a file", path.display())));
     }

@@ -3,6 +3,8 @@
 mod axis;
 mod bars;
 mod charts;
+#[cfg(feature = "coordinator")]
+mod curve;
 mod page;
 mod record;
 #[cfg(test)]
@@ -10,6 +12,8 @@ mod sample;
 mod tables;
 mod words;
 
+#[cfg(feature = "coordinator")]
+pub use curve::Curve;
 pub use record::*;
 
 /// The whole page. Nothing in it comes from outside, and it runs no script.

@@ -6,9 +6,38 @@ use super::record::{Evaluation, RunRecord};
 use super::{bars, tables, words};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// The whole document.
+/// The report of a training run.
 pub fn page(run: &RunRecord) -> Markup {
     let title = format!("{} finetuned on {}", run.model.name, run.train_data.name);
+    let eyebrow = format!("Sprig training report · {}", words::date(run.ended));
+    let body = html! {
+        (tiles(run))
+        div.pair {
+            (card("Held-out quality", quality(run)))
+            (card("Peak memory against the budget", bars::against_budget(run)))
+        }
+        (card("Memory by region", html! { (bars::stacks(run)) (bars::regions(run)) }))
+        div.pair {
+            (card("Training loss", loss(run)))
+            (card("Memory over time", memory(run)))
+            (card("Time of a step", step_time(run)))
+            (card("Learning rate", learning_rate(run)))
+        }
+        (card("What was given up to fit", tables::ladder(run)))
+        div.pair {
+            (card("Settings", tables::settings(run)))
+            div.column {
+                (card("Model and data", tables::sources(run)))
+                (card("Provenance", tables::provenance(run)))
+            }
+        }
+        (card("To run it again", html! { pre { (run.command) } }))
+    };
+    document(&title, &eyebrow, &words::summary(run), body)
+}
+
+/// A whole page of that title, with a line above and a summary below it.
+pub fn document(title: &str, eyebrow: &str, summary: &str, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,37 +52,17 @@ pub fn page(run: &RunRecord) -> Markup {
             }
             body { main {
                 header {
-                    p.eyebrow { "Sprig training report · " (words::date(run.ended)) }
+                    p.eyebrow { (eyebrow) }
                     h1 { (title) }
-                    p.summary { (words::summary(run)) }
+                    p.summary { (summary) }
                 }
-                (tiles(run))
-                div.pair {
-                    (card("Held-out quality", quality(run)))
-                    (card("Peak memory against the budget", bars::against_budget(run)))
-                }
-                (card("Memory by region", html! { (bars::stacks(run)) (bars::regions(run)) }))
-                div.pair {
-                    (card("Training loss", loss(run)))
-                    (card("Memory over time", memory(run)))
-                    (card("Time of a step", step_time(run)))
-                    (card("Learning rate", learning_rate(run)))
-                }
-                (card("What was given up to fit", tables::ladder(run)))
-                div.pair {
-                    (card("Settings", tables::settings(run)))
-                    div.column {
-                        (card("Model and data", tables::sources(run)))
-                        (card("Provenance", tables::provenance(run)))
-                    }
-                }
-                (card("To run it again", html! { pre { (run.command) } }))
+                (body)
             } }
         }
     }
 }
 
-fn card(title: &str, body: Markup) -> Markup {
+pub fn card(title: &str, body: Markup) -> Markup {
     html! { section { h2 { (title) } (body) } }
 }
 

@@ -91,11 +91,7 @@ impl Closer {
             return Err(ledger.damaged(problem).into());
         }
         let base = self.digest();
-        let mut sum = Sum::new(match self.sync {
-            Downlink::Weights => 0,
-            Downlink::Scalars => Record::MAX,
-            Downlink::Auto => 4 * (self.server.values().len() + self.server.moments().len()),
-        });
+        let mut sum = Sum::new(record_limit(self.sync, &self.server));
         let layout = self.server.layout().clone();
         let mut step = self.server.begin(round);
         ledger.updates(round, |number, _, frame| {
@@ -200,8 +196,17 @@ impl Sum {
     }
 }
 
+/// Bytes of a record past which the adapter itself is sent instead.
+pub(crate) fn record_limit(sync: Downlink, server: &Server) -> usize {
+    match sync {
+        Downlink::Weights => 0,
+        Downlink::Scalars => Record::MAX,
+        Downlink::Auto => 4 * (server.values().len() + server.moments().len()),
+    }
+}
+
 /// The groups of a message as `learn` names them.
-pub(super) fn share_of(groups: GroupSet) -> Share {
+pub(crate) fn share_of(groups: GroupSet) -> Share {
     Share { first: groups.first, step: groups.step, count: groups.count }
 }
 

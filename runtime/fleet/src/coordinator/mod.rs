@@ -21,13 +21,14 @@ mod machine;
 mod options;
 mod registry;
 mod rounds;
-mod select;
+pub(crate) mod select;
 mod serve;
 mod state;
 mod validate;
 mod view;
 
 pub use close::Closer;
+pub(crate) use close::{record_limit, share_of};
 pub use error::CoordinatorError;
 pub use event::{Effect, Entry, Event, Judgement, Millis, Notice, Outcome, Unreadable};
 pub use handle::Handle;

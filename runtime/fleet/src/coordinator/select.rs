@@ -5,7 +5,7 @@ use sprig_learn::spry::{self, Dealing};
 use sprig_transport::messages::GroupSet;
 
 /// Up to `most` of the candidates, each as likely as any other, ascending.
-pub(super) fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, attempt: u8) -> Vec<u32> {
+pub(crate) fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, attempt: u8) -> Vec<u32> {
     let most = most.min(candidates.len());
     let mut random =
         SplitMix(seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55));
@@ -21,7 +21,7 @@ pub(super) fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u3
 }
 
 /// Deals `groups` groups to the devices `chosen`, which ascend; one slot each.
-pub(super) fn deal(
+pub(crate) fn deal(
     dealing: Dealing,
     groups: usize,
     chosen: &[u32],

@@ -10,6 +10,7 @@ mod model;
 mod optimisers;
 mod preset;
 mod rounds;
+mod simulated;
 mod train;
 
 pub use connection::Connection;

@@ -1,4 +1,4 @@
-//! `sprig simulate`: many light devices against a real coordinator, ledger, wire format and broker.
+//! Many light devices against a real coordinator, ledger, wire format and broker.
 
 use crate::args::SimulateArgs;
 use crate::exit::{Exit, Failure};
@@ -15,9 +15,13 @@ use std::process::{Command, Stdio};
 /// Bytes of messages on their way, each direction, of a connection that carries thousands of devices.
 const QUEUE: usize = 8 << 20;
 
+/// Rounds unless told otherwise.
+const ROUNDS: u32 = 20;
+
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
-    let plan = Plan::new("simulation", args.devices, args.rounds);
+    let rounds = args.rounds.unwrap_or(ROUNDS);
+    let plan = Plan::new("simulation", args.devices, rounds);
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
         let link = link(url, "load-coordinator")?;
         simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
@@ -37,7 +41,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let mut coordinator = Command::new(program)
         .args(["simulate", "--broker", &url, "--coordinator-state"])
         .arg(folder.path())
-        .args(["--devices", &args.devices.to_string(), "--rounds", &args.rounds.to_string()])
+        .args(["--devices", &args.devices.to_string(), "--rounds", &rounds.to_string()])
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
@@ -55,11 +59,11 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         line(value)?;
         return Ok(Exit::Done);
     }
-    let rounds = found.rss_rounds.len();
+
     let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
     line(format_args!(
         "{} devices, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
-        args.devices, args.rounds, found.seconds, found.rounds_per_second, found.accepted
+        args.devices, rounds, found.seconds, found.rounds_per_second, found.accepted
     ))?;
     line(format_args!("messages     {:.0} a second, both directions", found.messages_per_second))?;
     line(format_args!(

@@ -1,0 +1,96 @@
+//! The command line of `sprig simulate`.
+
+use clap::{ArgGroup, Args, ValueEnum};
+use sprig_budget::Size;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Devices
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub devices: u32,
+    /// Rounds [default: 20, or what --config says]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: Option<u32>,
+    /// Broker that light devices go through [default: an embedded one]
+    #[arg(long, value_name = "URL", conflicts_with = "learning")]
+    pub broker: Option<String>,
+    /// Be the coordinator of a load, with its ledger in this folder
+    #[arg(long, value_name = "DIR", hide = true, requires = "broker")]
+    pub coordinator_state: Option<PathBuf>,
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Devices that learn, on one model in this process.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("learning").args(["model", "config"]).multiple(true))]
+#[command(next_help_heading = "Devices that learn (with --model or --config)")]
+pub struct StudyArgs {
+    /// Model file (GGUF, Llama family): devices learn, all on this one model [default: the one of --config]
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub model: Option<PathBuf>,
+    /// Configuration of the fleet (fleet.toml), of which [train], [rounds] and [model] are used
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub config: Option<PathBuf>,
+    /// Change a setting of [train], or with `rounds.` before it of [rounds]: lr=0.02, server.eta=0.03, mode=per-epoch
+    #[arg(long, value_name = "KEY=VALUE", requires = "learning")]
+    pub set: Vec<String>,
+    /// Take the settings of a published algorithm instead of those in --config; --set comes on top
+    #[arg(long, value_enum, requires = "learning")]
+    pub preset: Option<PresetArg>,
+    /// Data that are dealt to the devices (JSONL)
+    #[arg(long, value_name = "FILE", requires = "learning")]
+    pub data: Option<PathBuf>,
+    /// Held-out data that the fleet's model is judged by [default: eval_data of --config]
+    #[arg(long, value_name = "FILE", requires = "learning")]
+    pub eval_data: Option<PathBuf>,
+    /// Devices of a round [default: what --config says, or 10; at most all]
+    #[arg(long, value_name = "M", requires = "learning", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub per_round: Option<u32>,
+    /// Label mixtures of the devices by Dirichlet with this parameter; the smaller, the more unlike [default: 1, for
+    /// records with labels]
+    #[arg(long, value_name = "ALPHA", requires = "learning", conflicts_with = "labels_per_device", value_parser = parse_alpha)]
+    pub skew: Option<f64>,
+    /// Or each device has this many labels, evenly
+    #[arg(long, value_name = "N", requires = "learning", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub labels_per_device: Option<u16>,
+    /// Rounds from one evaluation to the next; 0 for the first and the last alone [default: what --config says, or 10]
+    #[arg(long, value_name = "E", requires = "learning")]
+    pub evaluate_every: Option<u32>,
+    /// Seed of dealing, selection, directions, start values and data order [default: what --config says, or 0]
+    #[arg(long, value_name = "S", requires = "learning")]
+    pub seed: Option<u32>,
+    /// Most bytes the whole process may hold [default: what --config says, or 80%]
+    #[arg(long, value_name = "SIZE", requires = "learning")]
+    pub budget: Option<Size>,
+    /// Threads [default: what --config says, or all cores]
+    #[arg(long, value_name = "N", requires = "learning", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Option<u16>,
+    /// Folder that keeps activations below the adapter, 1 GiB at most for each data set, for the next run to start from
+    /// [default: a temporary one]
+    #[arg(long, value_name = "DIR", requires = "learning")]
+    pub cache: Option<PathBuf>,
+    /// Learning curve to draw (HTML)
+    #[arg(long, value_name = "FILE", requires = "learning")]
+    pub curve: Option<PathBuf>,
+    /// Adapter to write (GGUF LoRA)
+    #[arg(long, value_name = "FILE", requires = "learning")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PresetArg {
+    /// Spry as published: LoRA r = 1 on q and v, one Gaussian direction a batch, the same everywhere, local AdamW, FedYogi
+    Paper,
+}
+
+fn parse_alpha(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(alpha) if (1e-3..=1e6).contains(&alpha) => Ok(alpha),
+        _ => Err(format!("`{text}` is not a number from 0.001 to 1000000")),
+    }
+}

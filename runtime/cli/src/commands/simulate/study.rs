@@ -1,0 +1,229 @@
+//! A fleet that learns, in this process: settings from the command line, progress, the last line and the curve.
+
+use crate::args::{PresetArg, SimulateArgs, StudyArgs};
+use crate::commands::eval::describe;
+use crate::commands::train::check_writable;
+use crate::commands::watch::set_guards;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::report::Curve;
+use serde_json::{Value, json};
+use sprig_budget::{Bytes, Plan, process};
+use sprig_fleet::FleetError;
+use sprig_fleet::settings::FleetSettings;
+use sprig_fleet::simulate::{Dealt, Findings, Follower, Point, Skew, Study};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen();
+    let temporary;
+    let cache = match &args.study.cache {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|e| Failure::io("make the folder", folder, e))?;
+            folder.as_path()
+        }
+        None => {
+            let made = tempfile::tempdir();
+            temporary = made.map_err(|e| Failure::io("make a folder in", &std::env::temp_dir(), e))?;
+            temporary.path()
+        }
+    };
+    let study = study(args, cache)?;
+    for path in [&args.study.out, &args.study.curve].into_iter().flatten() {
+        check_writable(path, 0)?;
+    }
+    let mut teller = Teller {
+        output: Output::new(args.json),
+        interrupt,
+        rounds: study.settings.rounds.count,
+        points: Vec::new(),
+        keep: args.study.curve.is_some(),
+        judging: false,
+    };
+    let findings = study.run(&mut teller)?;
+    teller.output.end();
+    if let Some(path) = &args.study.curve {
+        let page = curve(&study, &findings, &teller.points).render();
+        std::fs::write(path, page).map_err(|e| Failure::io("write", path, e))?;
+    }
+    teller.output.event(last(&findings), || Some(line(&findings)));
+    Ok(if findings.stopped { Exit::Interrupted } else { Exit::Done })
+}
+
+/// What the command line asks for.
+fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
+    let StudyArgs { model, config, set, preset, data, eval_data, per_round, .. } = &args.study;
+    let paper = *preset == Some(PresetArg::Paper);
+    if let Some(m) = per_round.filter(|m| *m > args.devices) {
+        let message = format!("--per-round {m} is more than the {} devices there are", args.devices);
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let flags = [
+        ("seed", args.study.seed),
+        ("rounds.count", args.rounds),
+        ("rounds.devices", *per_round),
+        ("rounds.evaluate_every", args.study.evaluate_every),
+    ];
+    let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+    let changes: Vec<String> = set.iter().cloned().chain(flags).collect();
+    let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), paper, &changes)?;
+    settings.model.budget = args.study.budget.unwrap_or(settings.model.budget);
+    settings.model.threads = args.study.threads.or(settings.model.threads);
+    let Some(data) = data else {
+        return Err(Failure::new(Exit::Usage, "--data is missing: the records to deal to the devices"));
+    };
+    let Some(held_out) = eval_data.as_ref().or(settings.coordinator.eval_data.as_ref()) else {
+        let message =
+            "--eval-data is missing, and --config names no eval_data: a curve needs records to judge by";
+        return Err(Failure::new(Exit::Usage, message));
+    };
+    let by_label = args.study.labels_per_device.map(|n| Skew::Labels(n.into()));
+    Ok(Study {
+        paper,
+        devices: args.devices,
+        skew: by_label.or(args.study.skew.map(Skew::Dirichlet)),
+        data: data.clone(),
+        held_out: held_out.clone(),
+        cache: cache.to_owned(),
+        out: args.study.out.clone(),
+        settings,
+    })
+}
+
+/// Says what happens.
+struct Teller {
+    output: Output,
+    interrupt: Interrupt,
+    rounds: u32,
+    points: Vec<Point>,
+    /// Whether `points` are wanted.
+    keep: bool,
+    judging: bool,
+}
+
+impl Follower for Teller {
+    fn stop(&self) -> bool {
+        self.interrupt.raised()
+    }
+
+    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError> {
+        self.output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+        set_guards(plan, None).map_err(|e| FleetError::Peer(e.to_string()))
+    }
+
+    fn dealt(&mut self, dealt: &Dealt) {
+        let Dealt { devices, excluded, fewest, most } = dealt;
+        let mut value = json!(dealt);
+        value["event"] = "dealt".into();
+        self.output.event(value, || {
+            let left_out = match excluded {
+                0 => String::new(),
+                n => format!("; {n} more have none and are left out"),
+            };
+            Some(format!("{devices} devices with {fewest} to {most} examples each{left_out}"))
+        });
+    }
+
+    fn judging(&mut self, done: usize, of: usize) {
+        if !self.judging {
+            self.output.begin("evaluating", of as u64, 0);
+        }
+        self.judging = true;
+        self.output.at(done as u64, || "evaluating".to_owned());
+    }
+
+    fn point(&mut self, point: &Point) {
+        if self.keep {
+            self.points.push(*point);
+        }
+        let Point { round, found, train_loss, .. } = point;
+        let mut value = json!(point);
+        value["event"] = if found.is_some() { "evaluated" } else { "round" }.into();
+        if found.is_some() {
+            self.output.end();
+        }
+        self.output.event(value, || Some(format!("round {round}: {}", describe(found.as_ref()?))));
+        if self.judging || *round == 0 {
+            self.output.begin("training", self.rounds.into(), (*round).into());
+        }
+        self.judging = false;
+        let loss = train_loss.map_or_else(String::new, |loss| format!(", loss {loss:.3}"));
+        self.output.at((*round).into(), || format!("training{loss}"));
+    }
+}
+
+/// The last line, for scripts.
+fn last(findings: &Findings) -> Value {
+    let Findings { before, after, .. } = findings;
+    json!({
+        "event": if findings.stopped { "interrupted" } else { "done" },
+        "devices": findings.devices,
+        "rounds": findings.rounds,
+        "mode": findings.mode,
+        "accuracy_before": before.map(|e| e.accuracy),
+        "interval_before": before.map(|e| e.interval),
+        "loss_before": before.map(|e| e.loss),
+        "accuracy_after": after.map(|e| e.accuracy),
+        "interval_after": after.map(|e| e.interval),
+        "loss_after": after.map(|e| e.loss),
+        "n": after.map(|e| e.n),
+        "seconds": findings.seconds,
+        "peak_rss_bytes": process::status().peak_rss,
+        "budget_bytes": findings.budget_bytes,
+        "adapter_digest": findings.adapter_digest,
+    })
+}
+
+/// The same for people.
+fn line(findings: &Findings) -> String {
+    let Findings { devices, rounds, before, after, seconds, budget_bytes, .. } = findings;
+    let share = |e: &Option<sprig_learn::evaluate::Evaluation>| {
+        e.map_or_else(|| "not measured".to_owned(), |e| format!("{:.1} %", 100.0 * e.accuracy))
+    };
+    let stopped = if findings.stopped { "interrupted: " } else { "" };
+    let peak = process::status().peak_rss.unwrap_or(Bytes::ZERO);
+    format!(
+        "{stopped}{devices} devices, {rounds} rounds in {seconds:.0} s: accuracy {} before, {} after; peak {peak} of {budget_bytes}",
+        share(before),
+        share(after)
+    )
+}
+
+fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curve<'a> {
+    let train = &study.settings.train;
+    let skew = match study.skew {
+        Some(Skew::Labels(n)) => format!("{n} labels a device"),
+        Some(Skew::Dirichlet(alpha)) => format!("Dirichlet, {alpha}"),
+        _ => "the default".to_owned(),
+    };
+    let settings = vec![
+        ("model", study.settings.model.path.display().to_string()),
+        ("data", study.data.display().to_string()),
+        ("held-out data", study.held_out.display().to_string()),
+        (
+            "devices",
+            format!("{}, {} a round", findings.devices, study.settings.rounds.devices.min(findings.devices)),
+        ),
+        ("label skew", skew),
+        (
+            "mode",
+            if train.mode == Default::default() {
+                "per-iteration".to_owned()
+            } else {
+                format!("per-epoch, {} steps", train.local_steps)
+            },
+        ),
+        ("adapter", format!("{}, r = {}, on {}", train.adapter, train.rank, train.targets)),
+        ("batch, K", format!("{}, {}", train.batch, train.tangents)),
+        ("directions", format!("{}, {} seeds", train.directions, train.seeds)),
+        ("learning rate", train.lr.to_string()),
+        ("server", format!("{}, eta {}", train.server.rule, train.server.eta)),
+        ("seed", train.seed.to_string()),
+        ("adapter's digest", findings.adapter_digest.clone()),
+    ];
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    Curve { points, findings, settings, command, ended }
+}
