@@ -180,7 +180,11 @@ impl From<FleetError> for Failure {
             FleetError::Link(ref e) => link(e),
             FleetError::Data(ref e) => data(e),
             FleetError::Coordinator(ref e) => coordinator(e),
-            FleetError::Model { .. } | FleetError::OtherModel { .. } => Exit::BadFile,
+            FleetError::Model { ref source, .. } => {
+                let gguf = source.downcast_ref().is_some_and(GgufError::is_io);
+                file_or_io(gguf || source.downcast_ref().is_some_and(AdapterError::is_io))
+            }
+            FleetError::OtherModel { .. } => Exit::BadFile,
             FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
             FleetError::Peer(_) => Exit::Peer,
             FleetError::Bug(_) => Exit::Bug,

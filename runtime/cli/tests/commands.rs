@@ -37,5 +37,8 @@ mod real_model;
 mod resume;
 #[path = "commands/scene.rs"]
 mod scene;
+#[cfg(feature = "coordinator")]
+#[path = "commands/simulate.rs"]
+mod simulate;
 #[path = "commands/train.rs"]
 mod train;

@@ -60,6 +60,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
 
+    let measured = found.rss_rounds.len();
     let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
     line(format_args!(
         "{} devices, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
@@ -67,11 +68,11 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     ))?;
     line(format_args!("messages     {:.0} a second, both directions", found.messages_per_second))?;
     line(format_args!(
-        "coordinator  {} idle, {} at most; {} after round 1, {} after round {rounds}",
+        "coordinator  {} idle, {} at most; {} after round 1, {} after round {measured}",
         Bytes(found.rss_idle),
         Bytes(found.rss_peak),
         at(0),
-        at(rounds.saturating_sub(1)),
+        at(measured.saturating_sub(1)),
     ))?;
     line(format_args!(
         "             {:.0} bytes a device, {:.3} processor seconds per 1,000 devices and round",

@@ -1,0 +1,130 @@
+//! `sprig simulate` with a model: a fleet that learns, in one process.
+
+use super::scene::{Scene, has_keys};
+
+/// A study of a few seconds: six devices, two of them a round.
+const STUDY: &str = "simulate --model tiny.gguf --data label.jsonl --eval-data label.jsonl --devices 6 --per-round 2 \
+                     --rounds 3 --evaluate-every 2 --threads 1 --set len=64 --set batch=2 --set tangents=2 \
+                     --set rank=2 --set layers=1..3 --set labels=[\"down\",\"up\"] --json";
+
+#[test]
+fn a_fleet_learns_in_one_process() {
+    let scene = Scene::new();
+    let ran = scene.done(&format!("{STUDY} --seed 3 --out a.gguf --curve curve.html --cache kept"));
+    let events = ran.events();
+    let names: Vec<&str> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    let wanted = ["plan", "dealt", "evaluated", "round", "round", "evaluated", "round", "evaluated", "done"];
+    assert_eq!(names, wanted, "{}", ran.shown());
+    assert_eq!((events[1]["devices"].as_u64(), events[1]["excluded"].as_u64()), (Some(6), Some(0)));
+    for event in events.iter().filter(|e| e["event"] == "round" || e["event"] == "evaluated") {
+        let keys = [
+            "round",
+            "passes",
+            "train_loss",
+            "bytes_up_per_device_round",
+            "bytes_down_per_device_round",
+            "seconds",
+        ];
+        has_keys(event, &keys);
+        let judged = event["event"] == "evaluated";
+        assert!(
+            ["loss", "accuracy", "interval", "n"].iter().all(|k| event.get(k).is_some() == judged),
+            "{event}"
+        );
+        // One batch a round, two tangents.
+        assert_eq!(event["passes"].as_u64().unwrap(), 2 * event["round"].as_u64().unwrap());
+    }
+    let done = ran.last();
+    let keys = [
+        "accuracy_before",
+        "interval_before",
+        "accuracy_after",
+        "interval_after",
+        "seconds",
+        "adapter_digest",
+    ];
+    has_keys(&done, &keys);
+    assert_eq!(
+        (done["devices"].as_u64(), done["rounds"].as_u64(), done["n"].as_u64()),
+        (Some(6), Some(3), Some(12))
+    );
+    assert_eq!(done["mode"], "per-iteration");
+    assert!(done["peak_rss_bytes"].as_u64().unwrap() <= done["budget_bytes"].as_u64().unwrap());
+    let page = String::from_utf8(scene.bytes("curve.html")).unwrap();
+    assert!(page.contains("6 devices, 3 rounds") && !page.contains("<script"));
+    assert_eq!(scene.list().iter().filter(|n| n.ends_with(".gguf")).count(), 2);
+    scene.done("eval --model tiny.gguf --adapter a.gguf --task label --data label.jsonl --json");
+
+    // From kept activations, without, and on two threads: the same adapter. With another seed another.
+    assert_eq!(super::scene::names(&scene.path("kept")), ["held-out-1.prefix", "train-1.prefix"]);
+    let digest = |line: &str| scene.done(line).last()["adapter_digest"].clone();
+    assert_eq!(digest(&format!("{STUDY} --seed 3 --cache kept")), done["adapter_digest"]);
+    assert_eq!(
+        digest(&format!("{STUDY} --seed 3").replace("--threads 1", "--threads 2")),
+        done["adapter_digest"]
+    );
+    assert_ne!(digest(&format!("{STUDY} --seed 4")), done["adapter_digest"]);
+    assert_ne!(digest(&format!("{STUDY} --seed 3 --skew 0.1")), done["adapter_digest"]);
+    assert_ne!(digest(&format!("{STUDY} --seed 3 --set lr=0.5")), done["adapter_digest"]);
+}
+
+#[test]
+fn the_other_ways_to_deal_and_to_train_run_too() {
+    let scene = Scene::new();
+    let of = |more: &str| scene.done(&format!("{STUDY} {more}"));
+    assert_eq!(of("--preset paper --set local_steps=2 --labels-per-device 1").last()["mode"], "per-epoch");
+    scene.done(&(STUDY.replace("label.jsonl", "lm.jsonl") + " --set task=lm"));
+    // Fewer records than devices: some are left out, and said to be.
+    let ran = scene.done(&STUDY.replace("--devices 6", "--devices 20"));
+    assert_eq!(
+        (ran.events()[1]["devices"].as_u64(), ran.events()[1]["excluded"].as_u64()),
+        (Some(12), Some(8))
+    );
+    // The settings of a real fleet.
+    scene.write(
+        "fleet.toml",
+        "[fleet]\nname = \"home\"\nbroker = \"mqtt://broker.lan\"\n[model]\npath = \"tiny.gguf\"\nbudget = \"64MiB\"\n\
+         [rounds]\ncount = 2\ndevices = 3\nmin_devices = 3\n[train]\nlabels = [\"down\", \"up\"]\nlen = 64\nbatch = 2\n\
+         rank = 2\nlayers = \"1..3\"\n[coordinator]\neval_data = \"label.jsonl\"\n",
+    );
+    let ran = scene.done("simulate --config fleet.toml --devices 6 --data label.jsonl --json");
+    let done = ran.last();
+    assert_eq!((done["rounds"].as_u64(), done["budget_bytes"].as_u64()), (Some(2), Some(64 << 20)));
+}
+
+#[test]
+fn what_cannot_be_simulated_is_refused_by_name() {
+    let scene = Scene::new();
+    let cases: [(i32, &str, &[&str]); 13] = [
+        (2, "--skew 0.1 --labels-per-device 1", &["--skew", "--labels-per-device"]),
+        (2, "--skew 0", &["--skew", "0.001"]),
+        (2, "--labels-per-device 3", &["3 labels", "1 to 2"]),
+        (2, "--broker mqtt://localhost", &["--broker"]),
+        (2, "--set learning_rate=1", &["learning_rate", "unknown field"]),
+        (2, "--set lr", &["--set", "key=value"]),
+        (2, "--set mode=never", &["never"]),
+        (2, "--set layers=0..9", &["0..9", "0..3"]),
+        (2, "--set labels=[]", &["labels", "name all labels"]),
+        (4, "--budget 1MiB", &["--budget"]),
+        (5, "--curve nowhere/c.html", &["nowhere"]),
+        (5, "--out nowhere/a.gguf", &["nowhere"]),
+        (5, "--config nowhere.toml", &["nowhere.toml"]),
+    ];
+    for (code, more, words) in cases {
+        let ran = scene.fails(code, &format!("{STUDY} {more}"), words);
+        assert!(!ran.out.contains("round"), "{}", ran.shown());
+    }
+    scene.fails(2, &STUDY.replace("--per-round 2", "--per-round 7"), &["--per-round 7", "6 devices"]);
+    scene.fails(2, &STUDY.replace("--data label.jsonl ", ""), &["--data"]);
+    scene.fails(2, &STUDY.replace("--eval-data label.jsonl ", ""), &["--eval-data"]);
+    scene.fails(2, &STUDY.replace("--model tiny.gguf", ""), &["--model"]);
+    scene.fails(5, &STUDY.replace("tiny.gguf", "nowhere.gguf"), &["nowhere.gguf"]);
+    scene.write(
+        "bad.jsonl",
+        "{\"text\": \"a\", \"label\": \"down\"}\n{\"text\": \"b\", \"label\": \"sideways\"}\n",
+    );
+    scene.fails(3, &STUDY.replace("--data label.jsonl", "--data bad.jsonl"), &["bad.jsonl:2:", "sideways"]);
+    // Labels mean nothing to a language model.
+    let lm = STUDY.replace("label.jsonl", "lm.jsonl") + " --set task=lm";
+    scene.fails(2, &format!("{lm} --skew 0.5"), &["labels"]);
+}
