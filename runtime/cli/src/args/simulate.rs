@@ -39,7 +39,8 @@ pub struct StudyArgs {
     /// Change a setting of [train], or with `rounds.` before it of [rounds]: lr=0.02, server.eta=0.03, mode=per-epoch
     #[arg(long, value_name = "KEY=VALUE", requires = "learning")]
     pub set: Vec<String>,
-    /// Take the settings of a published algorithm instead of those in --config; --set comes on top
+    /// Take a published algorithm instead of the one in --config, of which only what is about the data, the seed and
+    /// local_steps stay; --set comes on top
     #[arg(long, value_enum, requires = "learning")]
     pub preset: Option<PresetArg>,
     /// Data that are dealt to the devices (JSONL)
@@ -58,6 +59,9 @@ pub struct StudyArgs {
     /// Or each device has this many labels, evenly
     #[arg(long, value_name = "N", requires = "learning", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub labels_per_device: Option<u16>,
+    /// Set a fifth of each device's data aside and judge the server's model and each device's own by it (per-epoch mode)
+    #[arg(long, requires = "learning")]
+    pub personal: bool,
     /// Rounds from one evaluation to the next; 0 for the first and the last alone [default: what --config says, or 10]
     #[arg(long, value_name = "E", requires = "learning")]
     pub evaluate_every: Option<u32>,

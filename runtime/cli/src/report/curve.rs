@@ -142,6 +142,8 @@ mod tests {
             round,
             passes: 4 * u64::from(round),
             found,
+            acc_g: None,
+            acc_p: None,
             train_loss: (round > 0).then_some(1.5),
             bytes_up_per_device_round: 606.0,
             bytes_down_per_device_round: 951.0,

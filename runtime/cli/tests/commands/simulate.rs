@@ -73,6 +73,13 @@ fn the_other_ways_to_deal_and_to_train_run_too() {
     let scene = Scene::new();
     let of = |more: &str| scene.done(&format!("{STUDY} {more}"));
     assert_eq!(of("--preset paper --set local_steps=2 --labels-per-device 1").last()["mode"], "per-epoch");
+    // Four records a device, of which one is set aside.
+    let three = STUDY.replace("--devices 6", "--devices 3");
+    let ran = scene.done(&format!("{three} --personal --set mode=per-epoch --set local_steps=2"));
+    let judged: Vec<_> = ran.events().into_iter().filter(|e| e["event"] == "evaluated").collect();
+    assert!(judged[0].get("acc_p").is_none() && judged.len() == 3, "{}", ran.shown());
+    assert!(judged[1..].iter().all(|e| e["acc_g"]["n"] == 2 && e["acc_p"]["n"] == 2), "{}", ran.shown());
+    assert_eq!((ran.events()[1]["fewest"].as_u64(), ran.events()[1]["most"].as_u64()), (Some(3), Some(3)));
     scene.done(&(STUDY.replace("label.jsonl", "lm.jsonl") + " --set task=lm"));
     // Fewer records than devices: some are left out, and said to be.
     let ran = scene.done(&STUDY.replace("--devices 6", "--devices 20"));
@@ -95,7 +102,8 @@ fn the_other_ways_to_deal_and_to_train_run_too() {
 #[test]
 fn what_cannot_be_simulated_is_refused_by_name() {
     let scene = Scene::new();
-    let cases: [(i32, &str, &[&str]); 13] = [
+    let cases: [(i32, &str, &[&str]); 14] = [
+        (2, "--personal", &["per-epoch"]),
         (2, "--skew 0.1 --labels-per-device 1", &["--skew", "--labels-per-device"]),
         (2, "--skew 0", &["--skew", "0.001"]),
         (2, "--labels-per-device 3", &["3 labels", "1 to 2"]),

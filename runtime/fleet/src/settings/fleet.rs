@@ -102,7 +102,7 @@ impl FleetSettings {
         })
     }
 
-    fn check(&self) -> Result<(), SettingsError> {
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
         self.rounds.check()?;
         self.fleet.check()?;
         self.train.check()

@@ -1,30 +1,15 @@
 //! Settings of a fleet that is only simulated: those of a real one, as far as there are any, and single changes to them.
 
-use super::{FleetSettings, SettingsError, folder, join, read};
+use super::{FleetSettings, Preset, SettingsError, folder, join, parse, read};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The paper's algorithm (specification, section 4) in terms of the `[train]` table; the local optimiser's constants come
-/// on top.
-const PAPER: &str = r#"
-batch = 8
-tangents = 1
-adapter = "lora"
-rank = 1
-alpha = 1.0
-targets = "q,v"
-family = "gaussian"
-directions = "shared"
-seeds = "shared"
-mode = "per-epoch"
-local_optimizer = "adamw"
-lr = 1e-4
-dealing = "cyclic"
-server = { rule = "yogi", eta = 1e-2, beta1 = 0.9, beta2 = 0.99, tau = 1e-3, decay_rounds = 0 }
-"#;
+/// Keys of `[train]` that are about the data and the run; a preset leaves them as they are.
+const OF_THE_DATA: [&str; 8] =
+    ["task", "raw", "template", "labels", "label_style", "len", "seed", "local_steps"];
 
 impl FleetSettings {
-    /// Settings for a simulation: those of the file `config`, if any, with the paper's instead where `paper` is set, and
+    /// Settings for a simulation: those of the file `config`, if any; with a `preset`, its algorithm instead of theirs; and
     /// each of `changes`, `key=value` of `[train]` or `rounds.key=value`, made on top. Nobody is waited for.
     ///
     /// # Errors
@@ -32,41 +17,42 @@ impl FleetSettings {
     pub fn simulated(
         config: Option<&Path>,
         model: Option<&Path>,
-        paper: bool,
+        preset: Option<Preset>,
         changes: &[String],
     ) -> Result<Self, SettingsError> {
-        let mut table: Table = config.map(read).transpose()?.unwrap_or_default();
-        table.entry("train").or_insert_with(|| Table::new().into());
-        if config.is_none() {
-            let fleet = [("name", "simulation"), ("broker", "mqtt://localhost")];
-            table.insert(
-                "fleet".to_owned(),
-                fleet.map(|(k, v)| (k.to_owned(), Value::from(v))).into_iter().collect::<Table>().into(),
-            );
-        }
-        if config.is_none() || model.is_some() {
-            let path = model.map_or_else(String::new, |path| path.display().to_string());
-            put(&mut table, &["model", "path"], path.into());
-        }
-        if paper {
-            put_paper(&mut table);
+        let mut table: Table = match config {
+            Some(path) => parse(path, &read(path)?)?,
+            None => stand_in(),
+        };
+        if let Some(path) = model {
+            put(&mut table, &["model", "path"], path.display().to_string().into());
         }
         let here = config.unwrap_or(Path::new("settings"));
+        if let Some(Preset::Paper) = preset {
+            let train = table.entry("train").or_insert_with(|| Table::new().into());
+            if let Some(train) = train.as_table_mut() {
+                train.retain(|key, _| OF_THE_DATA.contains(&key));
+            }
+            put(&mut table, &["train", "preset"], "paper".into());
+        }
         let mut settings =
             take(&table).map_err(|problem| SettingsError::Parse { path: here.to_owned(), problem })?;
         for change in changes {
             let wrong =
                 |problem: String| SettingsError::value("train", "--set", format_args!("{change:?}"), problem);
-            let (key, value) =
-                change.split_once('=').ok_or_else(|| wrong("write key=value, such as lr=0.02".to_owned()))?;
+            let pair = change.split_once('=');
+            let (key, value) = pair.ok_or_else(|| wrong("write key=value, such as lr=0.02".to_owned()))?;
             let path: Vec<&str> = match key.split_once('.') {
                 Some(("rounds" | "train", _)) => key.split('.').collect(),
                 _ => std::iter::once("train").chain(key.split('.')).collect(),
             };
-            if !put(&mut table, &path, parse(value)) {
+            if !put(&mut table, &path, value_of(value)) {
                 return Err(wrong(format!("{key} is no table")));
             }
             settings = take(&table).map_err(wrong)?;
+        }
+        if let Some(given) = table.get("train").and_then(Value::as_table) {
+            settings.train = settings.train.completed(given)?;
         }
         let folder = config.map_or_else(PathBuf::new, folder);
         match model {
@@ -80,15 +66,14 @@ impl FleetSettings {
     }
 }
 
-fn put_paper(table: &mut Table) {
-    // The text above is TOML.
-    let paper: Table = PAPER.parse().unwrap_or_default();
-    for (key, value) in paper {
-        put(table, &["train", &key], value);
-    }
-    if let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) {
-        train.remove("layers"); // all of them
-    }
+/// What a fleet without a file has.
+fn stand_in() -> Table {
+    let mut table = Table::new();
+    put(&mut table, &["fleet", "name"], "simulation".into());
+    put(&mut table, &["fleet", "broker"], "mqtt://localhost".into());
+    put(&mut table, &["model", "path"], "".into());
+    table.insert("train".to_owned(), Table::new().into());
+    table
 }
 
 /// Sets a key, making tables on the way; false if something else is in the way.
@@ -107,7 +92,7 @@ fn put(table: &mut Table, path: &[&str], value: Value) -> bool {
 }
 
 /// A value of TOML; what is none is a string, so that words need no quotes.
-fn parse(text: &str) -> Value {
+fn value_of(text: &str) -> Value {
     let line: Result<Table, _> = format!("value = {text}").parse();
     match line {
         Ok(mut line) if line.len() == 1 => line.remove("value").unwrap_or_else(|| text.into()),
@@ -122,14 +107,14 @@ fn take(table: &Table) -> Result<FleetSettings, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Mode;
     use sprig_learn::directions::run_key;
-    use sprig_learn::optimiser::Rule;
-    use sprig_learn::spry::{Dealing, Rules, paper_adapter};
+    use sprig_learn::spry::Rules;
 
-    fn changed(paper: bool, changes: &[&str]) -> Result<FleetSettings, SettingsError> {
+    fn changed(preset: Option<Preset>, changes: &[&str]) -> Result<FleetSettings, SettingsError> {
         let labels = std::iter::once("labels=[\"a\", \"b\"]").chain(changes.iter().copied());
         let changes: Vec<String> = labels.map(str::to_owned).collect();
-        FleetSettings::simulated(None, Some(Path::new("m.gguf")), paper, &changes)
+        FleetSettings::simulated(None, Some(Path::new("m.gguf")), preset, &changes)
     }
 
     #[test]
@@ -141,12 +126,12 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let changes = ["server.rule=yogi", "layers=1..3", "rounds.devices=4", "train.rank=2", "raw=true"];
         let changes = changes.map(str::to_owned);
-        let s = FleetSettings::simulated(Some(&path), None, false, &changes).unwrap();
+        let s = FleetSettings::simulated(Some(&path), None, None, &changes).unwrap();
         assert_eq!((s.train.lr, s.train.server.eta, s.train.server.rule.as_str()), (0.5, 0.25, "yogi"));
         assert_eq!((s.train.layers.as_deref(), s.train.rank, s.train.raw), (Some("1..3"), 2, true));
         assert_eq!((s.rounds.count, s.rounds.devices, s.rounds.min_devices), (7, 4, 1));
         assert_eq!(s.model.path, dir.path().join("m.gguf"));
-        let other = FleetSettings::simulated(Some(&path), Some(Path::new("other.gguf")), false, &[]).unwrap();
+        let other = FleetSettings::simulated(Some(&path), Some(Path::new("other.gguf")), None, &[]).unwrap();
         assert_eq!(other.model.path, Path::new("other.gguf"));
     }
 
@@ -162,7 +147,7 @@ mod tests {
             ("rounds.count=0", ["count", "1 to"]),
         ] {
             let error = changed(
-                false,
+                None,
                 if change == "lr.x=1" { &["lr=1", "lr.x=1"] } else { std::slice::from_ref(&change) },
             );
             let error = error.unwrap_err();
@@ -171,28 +156,34 @@ mod tests {
         }
     }
 
+    /// The paper's algorithm on the data, the template and the epochs of the fleet.
     #[test]
-    fn the_papers_preset_is_the_papers_but_for_the_local_optimiser() {
-        let train = changed(true, &["seed=3", "local_steps=25"]).unwrap().train;
-        let wanted = Rules::paper(run_key(3), 25);
-        let rules = train.rules().unwrap();
-        assert_eq!(Rules { local: wanted.local, ..rules }, wanted);
-        assert!(matches!((rules.local, wanted.local), (Rule::AdamW { .. }, Rule::AdamW { .. })));
-        assert_eq!(train.dealing().unwrap(), Dealing::Cyclic);
-        let g = sprig_engine::model::Geometry {
-            blocks: 3,
-            width: 64,
-            ffn: 128,
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 16,
-            rope_dims: 16,
-            rope_base: 10_000.0,
-            rope_scale: 1.0,
-            norm_epsilon: 1e-5,
-            vocabulary: 300,
-            context: 512,
-        };
-        assert_eq!(train.adapter(&g).unwrap(), paper_adapter(&g));
+    fn a_preset_replaces_the_algorithm_and_changes_go_on_top() {
+        let changes = ["raw=true", "len=64", "local_steps=25", "rank=4", "tangents=3"];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.toml");
+        let text = format!(
+            "[fleet]\nname = \"home\"\nbroker = \"mqtt://b\"\n[model]\npath = \"m.gguf\"\n[train]\nlabels = [\"a\", \"b\"]\n{}",
+            changes.join("\n")
+        );
+        std::fs::write(&path, text).unwrap();
+        let train = FleetSettings::simulated(Some(&path), None, Some(Preset::Paper), &["seed=3".to_owned()])
+            .unwrap()
+            .train;
+        assert_eq!(train.rules().unwrap(), Rules::paper(run_key(3), 25));
+        assert_eq!((train.raw, train.len, train.rank), (true, 64, 1));
+        let changed = changed(Some(Preset::Paper), &["server.eta=0.5", "mode=per-iteration"]).unwrap().train;
+        assert_eq!(
+            (changed.mode, changed.server.eta, changed.server.rule.as_str()),
+            (Mode::PerIteration, 0.5, "yogi")
+        );
+    }
+
+    /// What a file leaves out follows from what is changed, as it does from what is in the file.
+    #[test]
+    fn changes_complete_as_a_file_does() {
+        let train = |changes: &[&str]| changed(None, changes).unwrap().train;
+        assert_eq!((train(&[]).lr, train(&["mode=per-epoch"]).lr), (1.0, 0.01));
+        assert_eq!(train(&["mode=per-epoch"]).server.rule, "avg");
     }
 }

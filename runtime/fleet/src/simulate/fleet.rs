@@ -1,5 +1,6 @@
 //! A fleet whose devices share one model in one process: who takes part, what each of them trains, what comes of it.
 
+use super::personal::{AccP, together};
 use super::wire::{Sent, Wire};
 use crate::coordinator::{select, share_of};
 use crate::error::FleetError;
@@ -49,24 +50,35 @@ pub struct Choice {
 /// One device: what it learns from, and the memory it keeps from round to round.
 pub struct Device<'m> {
     examples: Examples<'m>,
+    /// What it never learns from.
+    pub(super) test: Option<Examples<'m>>,
     guard: Guard,
 }
 
 /// What a round came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
+    /// Devices that took part.
+    pub chosen: Vec<u32>,
     /// Devices whose updates were applied.
     pub applied: u32,
     /// Iterations of the device that had the most.
     pub iterations: u32,
     /// Mean loss over the examples visited, each before the step it led to; nats.
     pub loss: f64,
+    /// How the devices' own models did, where that was asked for.
+    pub acc_p: Option<AccP>,
 }
 
 impl<'m> Device<'m> {
     /// A device that has not trained yet.
     pub fn new(examples: impl Into<Examples<'m>>) -> Self {
-        Self { examples: examples.into(), guard: Guard::default() }
+        Self { examples: examples.into(), test: None, guard: Guard::default() }
+    }
+
+    /// The same with examples that it is only tested on.
+    pub fn tested(self, test: Option<Examples<'m>>) -> Self {
+        Self { test, ..self }
     }
 
     /// What `devices` devices with `examples` examples in all take beside the data themselves.
@@ -78,8 +90,14 @@ impl<'m> Device<'m> {
 }
 
 impl Fleet<'_> {
-    /// One round. `None` when `stop` says so in the middle of it: the server's state is then that before the round.
-    pub fn round(&mut self, round: u32, stop: &dyn Fn() -> bool) -> Result<Option<Turn>, FleetError> {
+    /// One round; with `test`, each device's own model is judged. `None` when `stop` says so in the middle of it: the
+    /// server's state is then that before the round.
+    pub fn round(
+        &mut self,
+        round: u32,
+        test: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Turn>, FleetError> {
         let Choice { per_round, dealing, seed, dense } = self.choice;
         let numbers = (1..).take(self.devices.len()).collect();
         let chosen = select::choose(numbers, per_round, seed, round, 0);
@@ -87,11 +105,15 @@ impl Fleet<'_> {
         // All devices are this machine.
         let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, round);
         let base = Digest(self.server.digest());
-        let mut turn = Turn { applied: 0, iterations: 0, loss: 0.0 };
+        let mut turn = Turn { chosen, applied: 0, iterations: 0, loss: 0.0, acc_p: None };
+        let mut own = Vec::new();
         let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
         for member in &members {
             let share = share_of(member.groups);
             let Some(update) = self.train(round, member.number, share, stop)? else { return Ok(None) };
+            if test {
+                own.extend(self.test(member.number)?);
+            }
             let visited = f64::from(update.examples);
             turn.iterations = turn.iterations.max(self.server.rules().iterations(update.examples));
             (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
@@ -121,6 +143,7 @@ impl Fleet<'_> {
         }
         step.finish();
         turn.applied = sent.len() as u32;
+        turn.acc_p = together(&own).map(AccP);
         self.wire.count(round, base, &self.server, &sent);
         Ok(Some(turn))
     }

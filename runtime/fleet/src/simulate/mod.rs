@@ -1,16 +1,20 @@
 //! Fleets without boards: for load, for learning curves, and for tests of the coordinator.
 
+mod course;
 mod deal;
 mod fleet;
 mod load;
+mod personal;
 mod study;
 mod swarm;
 mod synthetic;
 mod wire;
 
+pub use course::{Findings, Point};
 pub use deal::Skew;
 pub use load::{Load, LoadError, Plan, coordinate, load};
-pub use study::{Dealt, Findings, Follower, Point, Study};
+pub use personal::{AccG, AccP};
+pub use study::{Dealt, Follower, Study};
 pub use swarm::{Counts, Swarm};
 pub use synthetic::{answer, presence, rules};
 

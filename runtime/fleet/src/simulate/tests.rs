@@ -60,16 +60,16 @@ impl Scene {
             "rounds.devices=2",
         ];
         let changes: Vec<String> = common.iter().chain(changes).map(|&c| c.to_owned()).collect();
-        let mut settings = FleetSettings::simulated(None, Some(&path("tiny.gguf")), false, &changes).unwrap();
+        let mut settings = FleetSettings::simulated(None, Some(&path("tiny.gguf")), None, &changes).unwrap();
         settings.model.threads = Some(1);
         settings.coordinator.state = path("state");
         let study = Study {
             settings,
-            paper: false,
             devices: DEVICES as u32,
             skew: Some(Skew::Dirichlet(1.0)),
             data: path("all.jsonl"),
             held_out: path("all.jsonl"),
+            personal: false,
             cache: folder.path().to_owned(),
             out: None,
         };
@@ -169,7 +169,7 @@ fn a_simulated_fleet_is_a_real_one() {
         let rounds = scene.study.settings.rounds.count;
         let mut fleet = scene.fleet();
         let turns: Vec<_> =
-            (0..rounds).map(|round| fleet.round(round, &|| false).unwrap().unwrap()).collect();
+            (0..rounds).map(|round| fleet.round(round, false, &|| false).unwrap().unwrap()).collect();
         let rows = in_earnest(&scene);
         let last = &rows[rows.len() - 1];
         assert_eq!(Digest(fleet.server.digest()).to_string(), last.adapter_digest, "{changes:?}");
@@ -248,4 +248,26 @@ fn turn<L: Link>(
         }
         agent.work(link, || began.elapsed()).unwrap();
     }
+}
+
+/// Acc_p judges the weights a device ends its local training with, Acc_g those of the server after the round.
+#[test]
+fn devices_are_judged_by_their_own_models_and_by_the_servers() {
+    let scene = Scene::new(&[EPOCH, "rounds.devices=1", "lr=0.1"]);
+    let mut fleet = scene.fleet();
+    let all = Examples::from(&scene.data.train);
+    fleet.devices.iter_mut().for_each(|d| d.test = Some(all));
+    let turn = fleet.round(0, true, &|| false).unwrap().unwrap();
+    let [number] = turn.chosen[..] else { panic!("{turn:?}") };
+    let acc_p = turn.acc_p.unwrap().0;
+    let acc_g = fleet.acc_g(&turn.chosen).unwrap().unwrap().0;
+    assert_eq!((acc_p.n, acc_g.n), (20, 20));
+    // The server takes over the mean of the one device, with a step length of 1: its own model, up to rounding.
+    assert!((acc_p.loss - acc_g.loss).abs() < 1e-4, "{acc_p:?} {acc_g:?}");
+    let before = scene.fleet().acc_g(&[number]);
+    assert!(before.unwrap().is_none(), "no test part, no figure");
+    let mut before = scene.fleet();
+    before.devices[number as usize - 1].test = Some(all);
+    let before = before.acc_g(&[number]).unwrap().unwrap().0;
+    assert!((before.loss - acc_g.loss).abs() > 1e-3, "{before:?} {acc_g:?}");
 }

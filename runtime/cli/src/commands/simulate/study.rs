@@ -11,7 +11,7 @@ use crate::report::Curve;
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, Plan, process};
 use sprig_fleet::FleetError;
-use sprig_fleet::settings::FleetSettings;
+use sprig_fleet::settings::{FleetSettings, Preset};
 use sprig_fleet::simulate::{Dealt, Findings, Follower, Point, Skew, Study};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,7 +55,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
 /// What the command line asks for.
 fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     let StudyArgs { model, config, set, preset, data, eval_data, per_round, .. } = &args.study;
-    let paper = *preset == Some(PresetArg::Paper);
+    let preset = preset.map(|PresetArg::Paper| Preset::Paper);
     if let Some(m) = per_round.filter(|m| *m > args.devices) {
         let message = format!("--per-round {m} is more than the {} devices there are", args.devices);
         return Err(Failure::new(Exit::Usage, message));
@@ -68,7 +68,7 @@ fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     ];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let changes: Vec<String> = set.iter().cloned().chain(flags).collect();
-    let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), paper, &changes)?;
+    let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), preset, &changes)?;
     settings.model.budget = args.study.budget.unwrap_or(settings.model.budget);
     settings.model.threads = args.study.threads.or(settings.model.threads);
     let Some(data) = data else {
@@ -81,11 +81,11 @@ fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     };
     let by_label = args.study.labels_per_device.map(|n| Skew::Labels(n.into()));
     Ok(Study {
-        paper,
         devices: args.devices,
         skew: by_label.or(args.study.skew.map(Skew::Dirichlet)),
         data: data.clone(),
         held_out: held_out.clone(),
+        personal: args.study.personal,
         cache: cache.to_owned(),
         out: args.study.out.clone(),
         settings,
@@ -144,7 +144,13 @@ impl Follower for Teller {
         if found.is_some() {
             self.output.end();
         }
-        self.output.event(value, || Some(format!("round {round}: {}", describe(found.as_ref()?))));
+        self.output.event(value, || {
+            let personal = point.acc_g.zip(point.acc_p).map_or_else(String::new, |(g, p)| {
+                let (g, p) = (100.0 * g.0.accuracy, 100.0 * p.0.accuracy);
+                format!("; on the devices' own data {g:.1} %, by their own models {p:.1} %")
+            });
+            Some(format!("round {round}: {}{personal}", describe(found.as_ref()?)))
+        });
         if self.judging || *round == 0 {
             self.output.begin("training", self.rounds.into(), (*round).into());
         }
