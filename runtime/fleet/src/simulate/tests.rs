@@ -73,7 +73,7 @@ impl Scene {
             cache: folder.path().to_owned(),
             out: None,
         };
-        let map = leak(Mapped::open(&path("tiny.gguf")).unwrap());
+        let map = leak(Mapped::open(path("tiny.gguf")).unwrap());
         let base = leak(Base::open(map).unwrap());
         let options = study.settings.train.load_options().unwrap();
         let data = leak(base.data(&study.data, Some(&study.held_out), options).unwrap());

@@ -174,7 +174,8 @@ impl<'d> LocalRound<'d> {
         let rows: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.rows)).sum();
         self.loss += self.scalars.loss() * rows;
         self.rows += rows;
-        self.tokens += self.ids.iter().map(|&id| self.data.set().example(id).tokens.len() as u64).sum::<u64>();
+        self.tokens +=
+            self.ids.iter().map(|&id| self.data.set().example(id).tokens.len() as u64).sum::<u64>();
         self.iteration += 1;
         Ok(true)
     }

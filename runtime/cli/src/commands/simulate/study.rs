@@ -128,6 +128,7 @@ impl Follower for Teller {
 
     fn judging(&mut self, done: usize, of: usize) {
         if !self.judging {
+            self.output.end();
             self.output.begin("evaluating", of as u64, 0);
         }
         self.judging = true;
@@ -202,7 +203,7 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
     let skew = match study.skew {
         Some(Skew::Labels(n)) => format!("{n} labels a device"),
         Some(Skew::Dirichlet(alpha)) => format!("Dirichlet, {alpha}"),
-        _ => "the default".to_owned(),
+        _ => "Dirichlet, 1, where there are labels".to_owned(),
     };
     let settings = vec![
         ("model", study.settings.model.path.display().to_string()),
