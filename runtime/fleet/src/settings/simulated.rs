@@ -183,7 +183,9 @@ mod tests {
     #[test]
     fn changes_complete_as_a_file_does() {
         let train = |changes: &[&str]| changed(None, changes).unwrap().train;
-        assert_eq!((train(&[]).lr, train(&["mode=per-epoch"]).lr), (1.0, 0.01));
-        assert_eq!(train(&["mode=per-epoch"]).server.rule, "avg");
+        assert_ne!(train(&["mode=per-epoch"]).lr, train(&[]).lr);
+        assert_ne!(train(&["mode=per-epoch", "local_optimizer=sgd"]).lr, train(&["mode=per-epoch"]).lr);
+        assert_eq!((train(&["mode=per-epoch", "lr=0.5"]).lr, train(&["lr=0.5"]).lr), (0.5, 0.5));
+        assert_ne!(train(&["mode=per-epoch"]).server.rule, train(&[]).server.rule);
     }
 }
