@@ -113,12 +113,16 @@ impl<'m> Session<'m> {
     /// # Errors
     /// As [`resize`](Self::resize).
     pub fn retune(&mut self, tuning: &Tuning, layout: PassLayout) -> Result<(), LearnError> {
+        // What gives memory back goes first: streamed weights leave room for wider passes, which must not be held beside
+        // those that were mapped.
+        let stream = self.model.stream().filter(|stream| stream.is_on() != tuning.streamed);
+        if let Some(stream) = stream.filter(|_| tuning.streamed) {
+            stream.set(true);
+        }
         self.resize(layout)?;
         self.ctx.set_panel_rows(tuning.panel_rows).map_err(|e| LearnError::Settings(e.to_string()))?;
-        if let Some(stream) = self.model.stream()
-            && stream.is_on() != tuning.streamed
-        {
-            stream.set(tuning.streamed);
+        if let Some(stream) = stream.filter(|_| !tuning.streamed) {
+            stream.set(false);
         }
         Ok(())
     }

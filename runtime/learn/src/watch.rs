@@ -19,6 +19,7 @@ pub struct Watch<'a> {
     work: &'a Workload,
     tuning: Tuning,
     governor: Governor,
+    budget: Bytes,
     looked: Option<Duration>,
 }
 
@@ -30,7 +31,7 @@ pub struct Moved {
     pub tuning: Tuning,
     /// The largest pass from now on.
     pub layout: PassLayout,
-    /// Bytes planned from now on.
+    /// Bytes planned from now on, for the whole of the run's budget: others take and leave what they like of it.
     pub plan: Plan,
     /// The reading that caused it.
     pub reading: Reading,
@@ -50,6 +51,7 @@ impl<'a> Watch<'a> {
             work,
             tuning: *tuning,
             governor: Governor::new(plan.smallest_budget, plan.total()),
+            budget: plan.budget,
             looked: None,
         })
     }
@@ -77,11 +79,12 @@ impl<'a> Watch<'a> {
             reading.stalled = None;
         }
         let Some(target) = self.governor.judge(clock, &reading) else { return Ok(None) };
-        let (tuning, plan) = plan(self.geometry, &self.weights, self.header, self.work, target)?;
+        let (tuning, mut plan) = plan(self.geometry, &self.weights, self.header, self.work, target)?;
         if tuning == self.tuning {
             return Ok(None);
         }
         self.tuning = tuning;
+        plan.budget = self.budget;
         let layout = PassLayout::new(self.geometry, tuning.pass(self.geometry, self.work));
         Ok(Some(Moved { tuning, layout, plan, reading }))
     }

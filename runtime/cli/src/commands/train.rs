@@ -51,7 +51,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let engine = base.engine(&planned)?;
     let settings = settings(args);
     let adapter = engine.adapter(&spec, settings.forward.run_key)?;
-    set_guards(plan, args.heap_limit.map(|limit| limit.resolve(plan.budget)))?;
+    let heap_limit = args.heap_limit.map(|limit| limit.resolve(plan.budget));
+    set_guards(plan, heap_limit)?;
     let prefix = prefix_cache(args, &spec, &base, &planned.work, &digest, &data.train, &engine.ctx);
     let session = engine.session(&planned, prefix)?;
     let trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;
@@ -62,6 +63,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         fingerprint: fingerprint(args, &settings, &spec, &digest, &data.train, planned.work.length),
         trainer,
         watch: (!args.ignore_pressure).then(|| Watch::new(&base, &planned)).transpose()?,
+        heap_limit,
         began: Instant::now(),
         recorder: Recorder::new(plan, engine.before),
         output,

@@ -7,7 +7,7 @@ use super::watch;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_budget::{alloc, code};
+use sprig_budget::{Bytes, alloc, code};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
@@ -34,6 +34,8 @@ pub struct Training<'m, 'd> {
     pub trainer: Trainer<'m, 'd>,
     /// Memory between steps, unless it is to be ignored.
     pub watch: Option<Watch<'d>>,
+    /// Where the user holds the heap below what the budget leaves for it.
+    pub heap_limit: Option<Bytes>,
     /// When this process began to train.
     pub began: Instant,
     /// Numbers for the record.
@@ -117,7 +119,10 @@ impl Training<'_, '_> {
         alloc::check()?;
         let Some(watch) = &mut self.watch else { return Ok(()) };
         if let Some(moved) = watch.look(self.began.elapsed())? {
+            // Weights that come and go leave the heap more of the budget, which wider passes may take.
+            watch::lift_guards()?;
             self.trainer.retune(&moved.tuning, moved.layout)?;
+            watch::set_guards(&moved.plan, self.heap_limit)?;
             let step = self.trainer.state().step;
             let room = moved.reading.room.unwrap_or_default();
             self.output.event(watch::event(&moved, step), || Some(watch::line(room, moved.plan.total())));

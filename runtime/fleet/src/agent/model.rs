@@ -87,10 +87,14 @@ pub struct ModelWorker<'m> {
     up: Upload,
     plan: Plan,
     watch: Option<Watch<'m>>,
+    guards: Guards<'m>,
 }
 
+/// Sets the guards behind a plan, or lifts them.
+pub type Guards<'m> = &'m dyn Fn(Option<&Plan>) -> Result<(), FleetError>;
+
 impl<'m> ModelWorker<'m> {
-    /// Brings model and adapter into memory. `digest` is the model file's.
+    /// Brings model and adapter into memory. `digest` is the model file's; `guards` are asked for when the plan changes.
     pub fn new(
         base: &'m Base<'_>,
         engine: &'m Engine<'m>,
@@ -98,6 +102,7 @@ impl<'m> ModelWorker<'m> {
         data: &'m DataSet,
         settings: &DeviceSettings,
         digest: &str,
+        guards: Guards<'m>,
     ) -> Result<Self, FleetError> {
         let Opened { spec, rules, planned, layout, up } = opened;
         let adapter = engine.adapter(spec, rules.forward.run_key)?;
@@ -127,6 +132,7 @@ impl<'m> ModelWorker<'m> {
             up: *up,
             plan: planned.plan.clone(),
             watch: (!settings.agent.ignore_pressure).then(|| Watch::new(base, planned)).transpose()?,
+            guards,
         })
     }
 
@@ -147,7 +153,10 @@ impl<'m> ModelWorker<'m> {
 
     fn follow(&mut self, moved: Option<Moved>) -> Result<Option<Moved>, FleetError> {
         if let Some(moved) = &moved {
+            // Weights that come and go leave the heap more of the budget, which wider passes may take.
+            (self.guards)(None)?;
             self.session.retune(&moved.tuning, moved.layout)?;
+            (self.guards)(Some(&moved.plan))?;
             self.cut = moved.tuning.cut;
             self.plan = moved.plan.clone();
         }

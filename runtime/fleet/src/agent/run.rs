@@ -1,6 +1,6 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
-use super::model::{Opened, open_data};
+use super::model::{Guards, Opened, open_data};
 use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
 use crate::error::FleetError;
 use crate::settings::{DeviceSettings, JobSettings, SettingsError};
@@ -45,7 +45,7 @@ pub struct Surroundings<'a> {
     pub connected: bool,
     /// Called once the memory for a run is planned, before it is taken: sets the guards. Called without a plan when the
     /// next run is made ready: lifts those of the last.
-    pub guard: &'a dyn Fn(Option<&sprig_budget::Plan>) -> Result<(), FleetError>,
+    pub guard: Guards<'a>,
 }
 
 impl Surroundings<'_> {
@@ -182,7 +182,8 @@ fn take_part(
     watch(AgentEvent::Planned { plan_bytes, budget_bytes });
     (around.guard)(Some(&opened.planned.plan))?;
     let engine = base.engine(&opened.planned)?;
-    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
+    let guards = around.guard;
+    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model, guards)?;
     let rate = worker.measure()?;
     let root = Path::new("/");
     let here = match &settings.agent.board {

@@ -111,7 +111,8 @@ impl Scene {
         let data = leak(self.base.data(&settings.data.train, None, train.load_options().unwrap()).unwrap());
         let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
-        ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest()).unwrap()
+        ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest(), &|_| Ok(()))
+            .unwrap()
     }
 }
 
