@@ -35,7 +35,7 @@ impl Curve<'_> {
                 100.0 * after.interval[0],
                 100.0 * after.interval[1]
             ),
-            _ => "It was stopped before its first evaluation.".to_owned(),
+            _ => "It was stopped before what was learnt was evaluated.".to_owned(),
         };
         let body = html! {
             div.pair {
@@ -55,6 +55,9 @@ impl Curve<'_> {
             self.points.iter().filter_map(|p| Some((p.round.into(), 100.0 * of(p.found.as_ref()?)))).collect()
         };
         let ends = self.findings.before.zip(self.findings.after);
+        if ends.is_none() {
+            return html! { p.none { "It takes an evaluation before and one after a round to draw this." } };
+        }
         html! {
             (LineChart {
                 about: ends.map_or_else(
@@ -187,7 +190,8 @@ mod tests {
     fn a_study_stopped_at_once_still_makes_a_page() {
         let html = page(&[], None, None);
         assert!(
-            html.contains("stopped before its first evaluation") && html.contains("Nothing was recorded")
+            html.contains("stopped before what was learnt was evaluated")
+                && html.contains("Nothing was recorded")
         );
     }
 }

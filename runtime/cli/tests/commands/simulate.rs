@@ -55,6 +55,17 @@ fn a_fleet_learns_in_one_process() {
     assert_eq!(scene.list().iter().filter(|n| n.ends_with(".gguf")).count(), 2);
     scene.done("eval --model tiny.gguf --adapter a.gguf --task label --data label.jsonl --json");
 
+    // The same for people.
+    let told = scene.done(&format!("{} --seed 3", STUDY.replace(" --json", ""))).out;
+    let told: Vec<&str> = told.lines().collect();
+    assert!(told.iter().any(|l| l.starts_with("6 devices with 2 to 2 examples")), "{told:?}");
+    assert_eq!(
+        told.iter().filter(|l| l.starts_with("round ") && l.contains(": accuracy ")).count(),
+        3,
+        "{told:?}"
+    );
+    assert!(told.last().is_some_and(|l| l.starts_with("6 devices, 3 rounds in ")), "{told:?}");
+
     // From kept activations, without, and on two threads: the same adapter. With another seed another.
     assert_eq!(super::scene::names(&scene.path("kept")), ["held-out-1.prefix", "train-1.prefix"]);
     let digest = |line: &str| scene.done(line).last()["adapter_digest"].clone();

@@ -51,7 +51,7 @@ pub struct Findings {
     pub mode: Mode,
     /// Evaluation of the untouched model.
     pub before: Option<Evaluation>,
-    /// The last evaluation.
+    /// The last evaluation after a round.
     pub after: Option<Evaluation>,
     /// Seconds of rounds and evaluations.
     pub seconds: f64,
@@ -94,7 +94,7 @@ impl<'f, 'm> Course<'f, 'm> {
     /// All rounds, or as many as there are until somebody says stop. `mode` and `budget` are for the record.
     pub fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
         let before = self.evaluate(None)?;
-        let (mut after, mut stopped) = (before, before.is_none());
+        let (mut after, mut stopped) = (None, before.is_none());
         while !stopped && self.round < rounds.count {
             let next = self.round + 1;
             let every = rounds.evaluate_every;

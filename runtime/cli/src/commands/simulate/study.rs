@@ -175,7 +175,7 @@ fn last(findings: &Findings) -> Value {
         "accuracy_after": after.map(|e| e.accuracy),
         "interval_after": after.map(|e| e.interval),
         "loss_after": after.map(|e| e.loss),
-        "n": after.map(|e| e.n),
+        "n": after.or(*before).map(|e| e.n),
         "seconds": findings.seconds,
         "peak_rss_bytes": process::status().peak_rss,
         "budget_bytes": findings.budget_bytes,
