@@ -106,9 +106,7 @@ impl CatchUp {
         if let Some(download) = self.download.as_mut().filter(|d| !d.subscribed) {
             link.subscribe(&who.topics.chunks(&download.digest))?;
             download.subscribed = true;
-            // What is announced to all is sent without asking; a resumed one is not.
-            self.last = Some(now);
-            return Ok(());
+            self.last = None; // chunks are sent to who asks, and to all who ask at about the same time together
         }
         if self.last.is_some_and(|last| now < last + PATIENCE) {
             return Ok(());

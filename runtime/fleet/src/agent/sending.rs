@@ -76,12 +76,13 @@ impl<W: Worker> Agent<'_, W> {
                 self.outbox.remove(round)?; // cannot happen to what we wrote; must not block what follows
                 continue;
             };
+            // The coordinator takes pieces of an update it knows of: those that came before would have to come again.
+            send(link, &self.who.topics.update(&self.who.device), message.to_vec(), false)?;
             if let Ok(Update { body: Body::Dense { digest, .. }, .. }) = Update::decode(message) {
                 for (n, chunk) in chunks(dense).enumerate() {
                     send(link, &self.who.topics.up(&self.who.device, &digest, n as u32), chunk, false)?;
                 }
             }
-            send(link, &self.who.topics.update(&self.who.device), message.to_vec(), false)?;
             (self.watch)(AgentEvent::Sent { round, bytes: message.len() as u64 });
         }
         self.resend.at = now + self.resend.pause;
