@@ -5,19 +5,11 @@
 //! accumulates O = Σ e_v W_v online (attention with keys = values = W), and every tangent then costs one dot product of
 //! length d: two head products in all, whatever K is.
 
+use super::keeper::Keeper;
 use super::parallel::{for_each, piece_len};
 use crate::kernels::elementwise::inline::{dot, exp, max, scale, sum};
 use crate::kernels::{Ctx, Isa, Matrix, Rows, RowsMut, Write, dequantize, matmul, matmul_nn};
 use multiversion::multiversion;
-
-/// Keeps the weights: is told, by any thread, which are needed and which may leave memory.
-pub trait Keeper: Sync {
-    /// `now` is about to be used, and `next` after that.
-    fn about_to_use(&self, now: &Matrix<'_>, next: Option<&Matrix<'_>>);
-
-    /// `weights` are not needed for a while.
-    fn done_with(&self, weights: &Matrix<'_>);
-}
 
 /// Statistics of each wanted row, and their tangents (row-major, K a row).
 pub struct RowStats<'a> {

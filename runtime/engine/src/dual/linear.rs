@@ -5,6 +5,7 @@
 //!
 //! h = D·x,  ḣ = D·ẋ + Ḋ·x;  c = C·h,  ċ = C·ḣ + Ċ·h;  ẏ = W·ẋ + s·(U·ċ + U̇·c).
 
+use super::keeper::Keeper;
 use super::parallel::{MAX_PIECES, for_each};
 use super::rows::{Batch, Stack};
 use crate::kernels::{Ctx, Matrix, Rows, RowsMut, Write, matmul, matmul_serial, matvec};
@@ -64,6 +65,8 @@ pub struct LinearEnv<'a> {
     pub directions: Option<&'a dyn Directions>,
     /// Index of the batch's first example in the whole (un-split) batch.
     pub first_example: usize,
+    /// Keeps the weights.
+    pub keeper: &'a dyn Keeper,
     /// Quantise activations and use integer products when there are few rows (decoding).
     pub integer: bool,
 }
@@ -103,11 +106,13 @@ pub fn linear(
     let rows = if x_live { positions * group } else { positions };
     let y_stride = if x_live { outputs } else { group * outputs };
     let (xs, y) = (Rows::new(&x[..rows * inputs], rows, inputs), &mut y[..positions * group * outputs]);
+    env.keeper.about_to_use(weight, None);
     if env.integer && rows <= FEW {
         matvec(env.ctx, xs, weight, RowsMut::strided(y, rows, outputs, y_stride), write, scratch.panels);
     } else {
         matmul(env.ctx, xs, weight, RowsMut::strided(y, rows, outputs, y_stride), write, scratch.panels);
     }
+    env.keeper.done_with(weight);
     if y_live && !x_live && !add {
         clear_tangents(y, group, outputs);
     }

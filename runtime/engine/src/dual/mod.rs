@@ -15,6 +15,7 @@
 mod attention;
 mod gate;
 mod head;
+mod keeper;
 mod linear;
 mod norm;
 mod parallel;
@@ -23,7 +24,8 @@ mod rows;
 
 pub use attention::{Attention, MAX_HEAD, MAX_TANGENTS, attend_batch, attend_cache};
 pub use gate::swiglu;
-pub use head::{HeadScratch, Keeper, RowStats, candidate_logits, row_statistics, unpack};
+pub use head::{HeadScratch, RowStats, candidate_logits, row_statistics, unpack};
+pub use keeper::Keeper;
 pub use linear::{Directions, FEW, Factor, LinearEnv, LinearScratch, Site, TensorId, linear};
 pub use norm::rms_norm;
 pub use parallel::{MAX_PIECES, for_each};

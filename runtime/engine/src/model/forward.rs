@@ -61,6 +61,7 @@ impl<'a> Pass<'a> {
             tangents: input.tangents,
             directions: input.directions,
             first_example: input.first_example,
+            keeper: model,
             integer: input.integer,
         };
         Ok(Self {
@@ -220,11 +221,10 @@ impl<'a> Pass<'a> {
         let (k, rest) = rest.split_at_mut(stack.rows() * g.kv_width());
         let v = &mut rest[..stack.rows() * g.kv_width()];
         for ((module, site), out) in modules.iter().zip(&sites).zip([&mut *q, &mut *k, &mut *v]) {
-            let (x, weights) = (&*self.buffers.normed, block.linear(*module));
-            self.model.about_to_use(weights, None);
+            let x = &*self.buffers.normed;
             linear(
                 &self.env,
-                weights,
+                block.linear(*module),
                 site.as_ref(),
                 x,
                 self.live,
@@ -233,7 +233,6 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
-            self.model.done_with(weights);
         }
         let (past, batch) = (self.cache.as_ref().map_or(0, |c| c.len()), self.env.batch);
         let position = |i: usize| past + i - batch.span(batch.example_of(i)).start;
@@ -254,11 +253,9 @@ impl<'a> Pass<'a> {
         }
         let site = self.site(b, Module::O);
         self.enliven(live || site.as_ref().is_some_and(Site::trains));
-        let weights = block.linear(Module::O);
-        self.model.about_to_use(weights, None);
         linear(
             &self.env,
-            weights,
+            block.linear(Module::O),
             site.as_ref(),
             self.buffers.normed,
             live,
@@ -267,7 +264,6 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
-        self.model.done_with(weights);
         Ok(())
     }
 
@@ -290,11 +286,10 @@ impl<'a> Pass<'a> {
         let up = &mut rest[..stack.rows() * g.ffn];
         for ((module, site), out) in [Module::Gate, Module::Up].iter().zip(&sites).zip([&mut *gate, &mut *up])
         {
-            let (x, weights) = (&*self.buffers.normed, block.linear(*module));
-            self.model.about_to_use(weights, None);
+            let x = &*self.buffers.normed;
             linear(
                 &self.env,
-                weights,
+                block.linear(*module),
                 site.as_ref(),
                 x,
                 self.live,
@@ -303,7 +298,6 @@ impl<'a> Pass<'a> {
                 false,
                 &mut self.buffers.scratch,
             );
-            self.model.done_with(weights);
         }
         swiglu(pool, stack, g.ffn, gate, up);
         let site = self.adapter.and_then(|a| a.site(b, Module::Down, self.env.tangents > 0));
@@ -316,11 +310,9 @@ impl<'a> Pass<'a> {
             );
             self.live = true;
         }
-        let weights = block.linear(Module::Down);
-        self.model.about_to_use(weights, None);
         linear(
             &self.env,
-            weights,
+            block.linear(Module::Down),
             site.as_ref(),
             gate,
             live,
@@ -329,7 +321,6 @@ impl<'a> Pass<'a> {
             true,
             &mut self.buffers.scratch,
         );
-        self.model.done_with(weights);
         Ok(())
     }
 
