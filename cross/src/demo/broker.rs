@@ -4,7 +4,6 @@ use super::processes::{Process, Said};
 use crate::packages;
 use crate::sprig::Sprig;
 use anyhow::{Context, Result, bail};
-use std::convert::Infallible;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -37,15 +36,15 @@ pub struct Broker {
 }
 
 impl FromStr for Kind {
-    type Err = Infallible;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            "embedded" => Self::Embedded,
-            "mosquitto" => Self::Mosquitto,
-            // A URL that is none is named by the coordinator.
-            url => Self::Url(url.to_owned()),
-        })
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            "mosquitto" => Ok(Self::Mosquitto),
+            url if url.starts_with("mqtt://") || url.starts_with("mqtts://") => Ok(Self::Url(url.to_owned())),
+            _ => Err("use embedded, mosquitto, or a URL: mqtt://HOST:PORT or mqtts://HOST:PORT"),
+        }
     }
 }
 
