@@ -86,6 +86,7 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         GgufError::Io { source, .. } => io(source),
         locked => bad(path, locked.to_string()),
     })?;
+    file.divide_evenly();
     let gguf = Gguf::parse(file.bytes()).map_err(|e| damaged(&e))?;
     let text = |key: &str| gguf.require_str(&format!("sprig.checkpoint.{key}")).map_err(|e| damaged(&e));
     let version = gguf.require_u32("sprig.checkpoint.version").map_err(|e| damaged(&e))?;
@@ -109,7 +110,7 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
             let part = from..range.end.min(from + READ);
             numbers
                 .extend(file.bytes()[part.clone()].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)));
-            file.release(part).map_err(|e| damaged(&e))?;
+            file.release(0..part.end).map_err(|e| damaged(&e))?;
         }
         Ok(numbers)
     };

@@ -168,17 +168,34 @@ impl<'m, 'd> Trainer<'m, 'd> {
         &self.state
     }
 
+    /// Gives back gradient and optimiser state, for a checkpoint of as many bytes to be read: both would be more than
+    /// planned. [`restore`](Self::restore) or [`start_anew`](Self::start_anew) brings them back.
+    pub fn make_room(&mut self) {
+        self.gradient = Vec::new();
+        self.state.moments = Vec::new();
+    }
+
+    /// Gradient and optimiser state of a run that has not begun.
+    pub fn start_anew(&mut self) {
+        let n = self.adapter.values().len();
+        self.gradient = held_zeros(n);
+        self.state.moments = held_zeros(n * self.settings.rule.moments());
+    }
+
     /// Continues from a checkpoint; lengths must fit this run's.
-    pub fn restore(&mut self, values: &[f32], state: State) -> Result<(), LearnError> {
-        if values.len() != self.adapter.values().len() || state.moments.len() != self.state.moments.len() {
+    pub fn restore(&mut self, values: Vec<f32>, state: State) -> Result<(), LearnError> {
+        let n = self.adapter.values().len();
+        if values.len() != n || state.moments.len() != n * self.settings.rule.moments() {
             return Err(LearnError::Settings(format!(
-                "the checkpoint holds {} trainable numbers, this run has {}; resume with the settings it was made with",
+                "the checkpoint holds {} trainable numbers, this run has {n}; resume with the settings it was made with",
                 values.len(),
-                self.adapter.values().len()
             )));
         }
-        self.adapter.values_mut().copy_from_slice(values);
+        self.adapter.values_mut().copy_from_slice(&values);
         self.state = state;
+        // As long as the gradient, whose place it takes.
+        self.gradient = values;
+        self.gradient.fill(0.0);
         Ok(())
     }
 }

@@ -250,7 +250,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
             checkpoint::save(&path, &fingerprint, first.adapter().values(), first.state(), "").unwrap();
             let found = checkpoint::load(&path, &fingerprint).unwrap().unwrap();
             let mut second = begin();
-            second.restore(&found.values, found.state).unwrap();
+            second.restore(found.values, found.state).unwrap();
             take(&mut second, 5);
             assert!(result(&second) == result(&straight), "{rule:?}: another result");
             assert!(result(&first).0 != result(&straight).0, "{rule:?}: five steps changed nothing");

@@ -49,9 +49,13 @@ pub struct Training<'m, 'd> {
 impl Training<'_, '_> {
     /// Goes on from the checkpoint, if there is one.
     pub fn resume(&mut self) -> Result<(), Failure> {
-        let Some(found) = checkpoint::load(&self.checkpoint, &self.fingerprint)? else { return Ok(()) };
+        self.trainer.make_room();
+        let Some(found) = checkpoint::load(&self.checkpoint, &self.fingerprint)? else {
+            self.trainer.start_anew();
+            return Ok(());
+        };
         self.recorder.restore(&found.notes);
-        self.trainer.restore(&found.values, found.state)?;
+        self.trainer.restore(found.values, found.state)?;
         let step = self.trainer.state().step;
         self.output.event(serde_json::json!({ "event": "resumed", "step": step }), || {
             Some(format!("resumed at step {step}"))

@@ -102,6 +102,7 @@ impl AdapterFile {
         let at = At(path.as_ref());
         let file = |e| at.file(e);
         let mapped = Mapped::open(at.0).map_err(file)?;
+        mapped.divide_evenly();
         let gguf = Gguf::parse(mapped.bytes()).map_err(file)?;
         for (key, want) in [("general.type", "adapter"), ("adapter.type", "lora")] {
             let found = gguf.require_str(key).map_err(file)?;
@@ -121,9 +122,7 @@ impl AdapterFile {
             if let Some(base) = tensor.name.strip_suffix(A) {
                 let b = gguf.require_tensor(&format!("{base}{B}")).map_err(file)?;
                 adapter.pairs.push(read_pair(&gguf, base, tensor, b, at)?);
-                for read in [tensor, b] {
-                    mapped.release(gguf.data_range(read).map_err(file)?).map_err(file)?;
-                }
+                mapped.release(0..mapped.bytes().len()).map_err(file)?;
             } else {
                 let partner = tensor.name.strip_suffix(B).map(|base| format!("{base}{A}"));
                 if partner.is_none_or(|a| gguf.tensor(&a).is_none()) {

@@ -109,6 +109,13 @@ impl Mapped {
         }
     }
 
+    /// Has pages come [`READ`] bytes at a time, for a file that is copied: otherwise a touched page may bring 2 MiB, those
+    /// that were released before it included.
+    pub fn divide_evenly(&self) {
+        let cuts: Vec<usize> = (0..self.map.len()).step_by(READ).chain([self.map.len()]).collect();
+        self.divide(&cuts);
+    }
+
     /// Undoes [`divide`](Self::divide).
     pub fn unite(&self) {
         let _ = self.map.advise(Advice::DoDump);
