@@ -1,6 +1,6 @@
 //! The budget holds: random configurations trained on the real model, the peak measured from outside.
 
-use crate::cases::{Case, draw, write_data};
+use crate::cases::{Case, Draw, draw, write_data};
 use crate::child::{Ended, run};
 use crate::group::Group;
 use crate::random::Random;
@@ -201,6 +201,30 @@ pub fn seed() -> u64 {
 #[test]
 fn two_hundred_random_runs_of_the_real_model_hold_their_budgets() {
     hold(200, seed());
+}
+
+/// What a checkpoint brings must not be held beside what it replaces.
+#[test]
+fn resumed_runs_of_large_adapters_hold_their_budgets() {
+    let ground = Ground::new();
+    for (n, (adapter, weights)) in [
+        ("b-only --rank 24", "resident"),
+        ("b-only --rank 24", "streamed"),
+        ("lora --rank 8 --optimizer sgd", "auto"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let arguments = format!(
+            "--task lm --raw --data ragged-lm.jsonl --batch 2 --len 11 --tangents 1 --steps 2 --targets q,v \
+             --threads 1 --checkpoint-every 1 --weights {weights} --adapter-kind {adapter}"
+        );
+        let case = Case { arguments, budget: Draw::Widest, resumed: true };
+        match ground.check(&case, n) {
+            Ok(outcome) => assert!(matches!(outcome, Outcome::Trained { .. })),
+            Err(problem) => panic!("{problem}"),
+        }
+    }
 }
 
 #[test]
