@@ -171,7 +171,7 @@ fn check(spec: AdapterSpec, per_example: bool) {
     let oracle = Oracle::load(&model_path(), DType::F64).unwrap();
     let map = Mapped::open(model_path()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2));
+    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let adapter = trained(&spec, &model, &ctx);
     let mirror = mirrored(&spec, &adapter);
     for language in [true, false] {

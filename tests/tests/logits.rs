@@ -17,7 +17,7 @@ const IDS: &str = include_str!("../golden/license-512-ids.json");
 fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
     let map = Mapped::open(model_path()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2));
+    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let geometry = model.geometry();
     let size = PassSize {
         positions: ids.len(),

@@ -12,7 +12,7 @@ use sprig_engine::kernels::{
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("detected {}; available {:?}", Isa::detect(), Isa::available());
+    println!("chosen {}; available {:?}", Isa::chosen()?, Isa::available());
     let budget = Duration::from_millis(400);
 
     println!("\nproduct of many rows, GFLOP/s            gemm f32 |     ours (share of gemm)");
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let theirs = gflop / best(budget, || gemm_f32(threads, rows, cols, outputs, &x, &plain, &mut y));
             print!("{rows:5} x {cols:4} -> {outputs:5} {ty:5} {threads} thread(s) {theirs:8.1} |");
             for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Scalar) {
-                let ctx = Ctx::new(threads).with_isa(isa);
+                let ctx = Ctx::new(threads)?.with_isa(isa);
                 let mut scratch = vec![0.0; matmul_scratch_len(threads, ctx.panel_rows(), cols)];
                 let ours = best(budget, || {
                     let y = RowsMut::new(&mut y, rows, outputs);
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let time = best(budget / 4, || {
             let w = Matrix::from_f32(outputs, cols, &w).expect("its own shape");
             let y = RowsMut::new(&mut y, rows, outputs);
-            matmul_serial(Isa::detect(), Rows::new(&x, rows, cols), &w, y, Write::Set, &mut scratch);
+            matmul_serial(Isa::fastest(), Rows::new(&x, rows, cols), &w, y, Write::Set, &mut scratch);
         });
         let gflops = 2e-9 * (rows * cols * outputs) as f64 / time;
         println!("{rows:5} x {cols:4} -> {outputs:5} {:8.2} µs, {gflops:.1} GFLOP/s", 1e6 * time);
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (x, w) = (ramp(rows * depth), ramp(depth * outputs));
         let mut y = vec![0.0; rows * outputs];
         for threads in [1, 2] {
-            let ctx = Ctx::new(threads);
+            let ctx = Ctx::new(threads)?;
             let time = best(budget / 4, || {
                 let (x, w) = (Rows::new(&x, rows, depth), Rows::new(&w, depth, outputs));
                 matmul_nn(&ctx, x, w, RowsMut::new(&mut y, rows, outputs), Write::Add { scale: 0.5 });
@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for threads in [1, 2] {
                 print!("{rows} x {cols:4} -> {outputs:5} {ty:5} {threads} thread(s)");
                 for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Scalar) {
-                    let ctx = Ctx::new(threads).with_isa(isa);
+                    let ctx = Ctx::new(threads)?.with_isa(isa);
                     let time = best(budget / 2, || {
                         let y = RowsMut::new(&mut y, rows, outputs);
                         matvec(&ctx, Rows::new(&x, rows, cols), &w, y, Write::Set, &mut scratch);

@@ -49,7 +49,7 @@ impl Case<'_> {
     fn pass<T>(&self, head_tile: usize, read: impl FnOnce(&mut Pass<'_>) -> T) -> T {
         let gguf = Gguf::parse(self.bytes).unwrap();
         let model = Llama::load(&gguf).unwrap();
-        let ctx = Ctx::new(self.threads);
+        let ctx = Ctx::new(self.threads).unwrap();
         let spec = AdapterSpec {
             kind: Kind::BOnly,
             rank: 4,

@@ -127,8 +127,10 @@ impl<'m> Base<'m> {
         code::release(); // what read the data and will not run again
         let before = process::status();
         let model = self.model(planned.tuning.streamed)?;
-        let ctx = Ctx::new(planned.work.threads).with_panel_rows(planned.tuning.panel_rows);
-        Ok(Engine { model, ctx: ctx.map_err(|e| LearnError::Settings(e.to_string()))?, before })
+        let ctx = Ctx::new(planned.work.threads)
+            .and_then(|ctx| ctx.with_panel_rows(planned.tuning.panel_rows))
+            .map_err(|e| LearnError::Settings(e.to_string()))?;
+        Ok(Engine { model, ctx, before })
     }
 }
 

@@ -141,10 +141,10 @@ fn threads_and_panels_change_no_bit() {
                 take(&mut trainer, 10);
                 result(&trainer)
             };
-            let one = run(Ctx::new(1));
+            let one = run(Ctx::new(1).unwrap());
             assert_ne!(one.0, bits(fresh_adapter(&spec).values()), "nothing was learnt");
             for (threads, panel_rows) in [(2, 64), (3, 64), (1, 16), (2, 16), (3, 16)] {
-                let found = run(Ctx::new(threads).with_panel_rows(panel_rows).unwrap());
+                let found = run(Ctx::new(threads).unwrap().with_panel_rows(panel_rows).unwrap());
                 assert!(found == one, "{kind:?}: {threads} threads, panels of {panel_rows}: another result");
             }
         }
@@ -278,7 +278,8 @@ fn the_plan_is_the_arena() {
                 let (tuning, plan) = plan(g, weights, Bytes::ZERO, &work, budget).unwrap();
                 let arena = plan.regions.iter().filter(|r| r.kind == Memory::Arena);
                 let planned: Bytes = arena.map(|r| r.bytes).sum();
-                let ctx = Box::leak(Box::new(Ctx::new(2).with_panel_rows(tuning.panel_rows).unwrap()));
+                let ctx =
+                    Box::leak(Box::new(Ctx::new(2).unwrap().with_panel_rows(tuning.panel_rows).unwrap()));
                 let layout = PassLayout::new(g, tuning.pass(g, &work));
                 let session = Session::new(&WORLD.model, ctx, layout, LENGTH, batch, None).unwrap();
                 assert_eq!(session.arena_high_water(), (Bytes::ZERO, planned));

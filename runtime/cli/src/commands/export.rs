@@ -15,7 +15,8 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
     let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules()?);
-    let (model, ctx) = (base.model(true)?, Ctx::new(settings.model.threads()));
+    let ctx = Ctx::new(settings.model.threads()).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let model = base.model(true)?;
     let key = rules.forward.run_key;
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;

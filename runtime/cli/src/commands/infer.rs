@@ -71,7 +71,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let rung = Step { name: "streamed weights", next: &stream };
     let (streamed, _) = climb(residency == Residency::Streamed, &[rung], args.model.budget()?, regions)?;
     let model = base.model(streamed)?;
-    let ctx = Ctx::new(threads);
+    let ctx = Ctx::new(threads).map_err(|e| Failure::new(Exit::Usage, e))?;
     let mut generator = Generator::new(&model, adapter.as_ref(), &ctx, capacity, !args.exact)?;
 
     let start = Instant::now();

@@ -133,7 +133,7 @@ mod tests {
         let v: Vec<f32> = (0..r * inp).map(|i| noise(2, i * i)).collect();
         let w: Vec<f32> =
             (0..out * inp).map(|i| (0..r).map(|k| u[i / inp * r + k] * v[k * inp + i % inp]).sum()).collect();
-        let ctx = Ctx::new(2);
+        let ctx = Ctx::new(2).unwrap();
         let (mut p, mut q) = (vec![0.0; out * r], vec![0.0; r * inp]);
         let weight = Matrix::from_f32(out, inp, &w).unwrap();
         principal_factors(&ctx, &weight, r, &mut p, &mut q, |s| {

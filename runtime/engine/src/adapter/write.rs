@@ -71,7 +71,7 @@ mod tests {
         Synthetic::tiny().write_atomic(&model).unwrap();
         let bytes = std::fs::read(&model).unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1));
+        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         for kind in [Kind::Xs, Kind::Lora, Kind::BOnly] {
             let spec = AdapterSpec {
                 kind,

@@ -6,11 +6,10 @@
 
 use super::parallel::{for_each, piece_len};
 use super::rows::{Batch, Stack};
-use crate::kernels::Pool;
-use crate::kernels::elementwise::inline::{axpy, axpy4, dot, dot4, exp, scale};
-use crate::kernels::half_floats::f16_to_f32;
+use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
+use crate::kernels::half_floats::Widen;
+use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 use half::f16;
-use multiversion::multiversion;
 
 /// Keys a tile: the scores of a tile live on the stack.
 pub const TILE: usize = 64;
@@ -96,7 +95,7 @@ impl KvTile<'_> {
 /// Attention of every position of `batch` over its own example. `q`, `out`: `stack.rows()` × heads·head_dim;
 /// `k`, `v`: `stack.rows()` × kv_heads·head_dim.
 pub fn attend_batch(
-    pool: &Pool,
+    ctx: &Ctx,
     shape: Attention,
     batch: &Batch<'_>,
     stack: Stack,
@@ -107,10 +106,10 @@ pub fn attend_batch(
 ) {
     let (qw, group) = (shape.q_width(), stack.group());
     // Late positions of an example see more keys than early ones: short pieces let the pool even that out.
-    let piece = piece_len(pool, stack.positions);
+    let piece = piece_len(&ctx.pool, stack.positions);
     let n = stack.rows() * qw;
     for_each(
-        pool,
+        &ctx.pool,
         q[..n].chunks(piece * group * qw).zip(out[..n].chunks_mut(piece * group * qw)).enumerate(),
         |(c, (q, out))| {
             let (mut from, end) = (c * piece, c * piece + q.len() / (group * qw));
@@ -119,7 +118,9 @@ pub fn attend_batch(
                 let span = batch.span(batch.example_of(from));
                 let to = end.min(span.end).min(from + together);
                 let rows = (from - c * piece) * group * qw..(to - c * piece) * group * qw;
-                attend_run(shape, stack.tangents, &q[rows.clone()], k, v, span.start, from, &mut out[rows]);
+                let (q, out) = (&q[rows.clone()], &mut out[rows]);
+                let (tangents, first) = (stack.tangents, span.start);
+                dispatch(ctx.isa, AttendRun { shape, tangents, q, k, v, first, from, out });
                 from = to;
             }
         },
@@ -129,41 +130,48 @@ pub fn attend_batch(
 /// Positions from `from` on of an example that starts at `first`, as many as `q` and `out` hold. A tile of keys and
 /// values is read once for all of them and for the query heads it serves: for one query alone, reading would take
 /// longer than computing from some 100 positions on.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn attend_run(
+struct AttendRun<'a> {
     shape: Attention,
     tangents: usize,
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
     first: usize,
     from: usize,
-    out: &mut [f32],
-) {
-    let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
-    let (stride, group) = ((1 + tangents) * kw, (1 + tangents) * qw);
-    let rows = q.len() / group;
-    out.fill(0.0);
-    for kv_head in 0..shape.kv_heads {
-        let mut states = [const { Softmax::new() }; STATES];
-        let place = |r: usize, h: usize| r * group + (kv_head * share + h) * dh;
-        for key in (first..from + rows).step_by(TILE) {
-            let at = key * stride + kv_head * dh;
-            for r in 0..rows {
-                let count = TILE.min((from + r + 1).saturating_sub(key));
-                if count == 0 {
-                    continue;
-                }
-                let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
-                for h in 0..share {
-                    let (state, at) = (&mut states[r * share + h], place(r, h));
-                    state.absorb(tile, &q[at..], &mut out[at..], qw, dh, tangents, shape.score_scale());
+    out: &'a mut [f32],
+}
+
+impl Kernel for AttendRun<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        let Self { shape, tangents, q, k, v, first, from, out } = self;
+        let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
+        let (stride, group) = ((1 + tangents) * kw, (1 + tangents) * qw);
+        let rows = q.len() / group;
+        out.fill(0.0);
+        for kv_head in 0..shape.kv_heads {
+            let mut states = [const { Softmax::new() }; STATES];
+            let place = |r: usize, h: usize| r * group + (kv_head * share + h) * dh;
+            for key in (first..from + rows).step_by(TILE) {
+                let at = key * stride + kv_head * dh;
+                for r in 0..rows {
+                    let count = TILE.min((from + r + 1).saturating_sub(key));
+                    if count == 0 {
+                        continue;
+                    }
+                    let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
+                    for h in 0..share {
+                        let (state, at) = (&mut states[r * share + h], place(r, h));
+                        state.absorb(tile, &q[at..], &mut out[at..], qw, dh, tangents, shape.score_scale());
+                    }
                 }
             }
-        }
-        for r in 0..rows {
-            for h in 0..share {
-                states[r * share + h].finish(&mut out[place(r, h)..], qw, dh, tangents);
+            for r in 0..rows {
+                for h in 0..share {
+                    states[r * share + h].finish(&mut out[place(r, h)..], qw, dh, tangents);
+                }
             }
         }
     }
@@ -172,7 +180,7 @@ fn attend_run(
 /// Attention without tangents over a cache of f16 keys and values (`past + rows` rows of kv_heads·head_dim each, the
 /// newest `rows` being those of the queries). `q`, `out`: rows × heads·head_dim.
 pub fn attend_cache(
-    pool: &Pool,
+    ctx: &Ctx,
     shape: Attention,
     past: usize,
     q: &[f32],
@@ -184,24 +192,24 @@ pub fn attend_cache(
     let share = shape.share();
     if q.len() == qw {
         let pieces = q.chunks_exact(share * dh).zip(out.chunks_exact_mut(share * dh)).enumerate();
-        for_each(pool, pieces, |(kv_head, (q, out))| {
-            let row = CachedRows { q, width: 0, seen: past + 1 };
-            attend_rows(&row, shape, kv_head, keys, values, out);
+        for_each(&ctx.pool, pieces, |(kv_head, (q, out))| {
+            let seen = past + 1;
+            dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: 0, seen, keys, values, out });
         });
         return;
     }
     // Rows that share a head's keys and values widen them once.
     let together = (STATES / share).max(1);
-    let piece = piece_len(pool, q.len() / qw);
+    let piece = piece_len(&ctx.pool, q.len() / qw);
     let pieces = q.chunks(piece * qw).zip(out.chunks_mut(piece * qw)).enumerate();
-    for_each(pool, pieces, |(p, (q, out))| {
+    for_each(&ctx.pool, pieces, |(p, (q, out))| {
         let rows = q.chunks(together * qw).zip(out.chunks_mut(together * qw)).enumerate();
         for (r, (q, out)) in rows {
             let seen = past + p * piece + r * together + 1;
             for kv_head in 0..shape.kv_heads {
                 let at = kv_head * share * dh;
-                let rows = CachedRows { q: &q[at..], width: qw, seen };
-                attend_rows(&rows, shape, kv_head, keys, values, &mut out[at..]);
+                let (q, out) = (&q[at..], &mut out[at..]);
+                dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: qw, seen, keys, values, out });
             }
         }
     });
@@ -210,54 +218,57 @@ pub fn attend_cache(
 /// Queries of one key-value head in rows `width` apart (0: a single row); the first row sees `seen` positions, each
 /// further row one more.
 struct CachedRows<'a> {
+    shape: Attention,
+    kv_head: usize,
     q: &'a [f32],
     width: usize,
     seen: usize,
+    keys: &'a [f16],
+    values: &'a [f16],
+    out: &'a mut [f32],
 }
 
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn attend_rows(
-    queries: &CachedRows<'_>,
-    shape: Attention,
-    kv_head: usize,
-    keys: &[f16],
-    values: &[f16],
-    out: &mut [f32],
-) {
-    // Half a tile, so that both copies stay within 2 × 32 × 256 × 4 = 64 KiB of stack for the largest head.
-    const ROWS: usize = TILE / 2;
-    let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
-    let rows = queries.q.len().div_ceil(queries.width.max(share * dh));
-    let mut k = [0.0f32; ROWS * MAX_HEAD];
-    let mut v = [0.0f32; ROWS * MAX_HEAD];
-    let mut states = [const { Softmax::new() }; STATES];
-    let place = |r: usize, h: usize| r * queries.width + h * dh;
-    for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
-        out[place(r, h)..][..dh].fill(0.0);
-    }
-    let last = queries.seen + rows - 1;
-    for from in (0..last).step_by(ROWS) {
-        let count = ROWS.min(last - from);
-        for j in 0..count {
-            let at = (from + j) * kw + kv_head * dh;
-            f16_to_f32(&keys[at..at + dh], &mut k[j * dh..(j + 1) * dh]);
-            f16_to_f32(&values[at..at + dh], &mut v[j * dh..(j + 1) * dh]);
+impl Kernel for CachedRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, arch: A) {
+        let Self { shape, kv_head, q, width, seen, keys, values, out } = self;
+        // Half a tile, so that both copies stay within 2 × 32 × 256 × 4 = 64 KiB of stack for the largest head.
+        const ROWS: usize = TILE / 2;
+        let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
+        let rows = q.len().div_ceil(width.max(share * dh));
+        let mut k = [0.0f32; ROWS * MAX_HEAD];
+        let mut v = [0.0f32; ROWS * MAX_HEAD];
+        let mut states = [const { Softmax::new() }; STATES];
+        let place = |r: usize, h: usize| r * width + h * dh;
+        for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
+            out[place(r, h)..][..dh].fill(0.0);
         }
-        for r in 0..rows {
-            let count = count.min((queries.seen + r).saturating_sub(from));
-            if count == 0 {
-                continue;
+        let last = seen + rows - 1;
+        for from in (0..last).step_by(ROWS) {
+            let count = ROWS.min(last - from);
+            for j in 0..count {
+                let at = (from + j) * kw + kv_head * dh;
+                Widen { from: &keys[at..at + dh], to: &mut k[j * dh..(j + 1) * dh] }.run(arch);
+                Widen { from: &values[at..at + dh], to: &mut v[j * dh..(j + 1) * dh] }.run(arch);
             }
-            let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
-            for h in 0..share {
-                let at = place(r, h);
-                let state = &mut states[r * share + h];
-                state.absorb(tile, &queries.q[at..], &mut out[at..], 0, dh, 0, shape.score_scale());
+            for r in 0..rows {
+                let count = count.min((seen + r).saturating_sub(from));
+                if count == 0 {
+                    continue;
+                }
+                let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
+                for h in 0..share {
+                    let at = place(r, h);
+                    let state = &mut states[r * share + h];
+                    state.absorb(tile, &q[at..], &mut out[at..], 0, dh, 0, shape.score_scale());
+                }
             }
         }
-    }
-    for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
-        states[r * share + h].finish(&mut out[place(r, h)..], 0, dh, 0);
+        for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
+            states[r * share + h].finish(&mut out[place(r, h)..], 0, dh, 0);
+        }
     }
 }
 

@@ -2,43 +2,55 @@
 
 use super::parallel::{for_each, piece_len};
 use super::rows::Stack;
-use crate::kernels::Pool;
-use crate::kernels::elementwise::inline::sigmoid;
-use multiversion::multiversion;
+use crate::kernels::elementwise::sigmoid;
+use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 
 /// Replaces the gate `a` (`stack.rows()` × `width`) by silu(a)·u, tangents included.
-pub fn swiglu(pool: &Pool, stack: Stack, width: usize, a: &mut [f32], u: &[f32]) {
+pub fn swiglu(ctx: &Ctx, stack: Stack, width: usize, a: &mut [f32], u: &[f32]) {
     let group = stack.group() * width;
-    let piece = piece_len(pool, stack.positions) * group;
+    let piece = piece_len(&ctx.pool, stack.positions) * group;
     let n = stack.positions * group;
-    for_each(pool, a[..n].chunks_mut(piece).zip(u[..n].chunks(piece)), |(a, u)| {
-        gate_positions(width, group, a, u);
+    for_each(&ctx.pool, a[..n].chunks_mut(piece).zip(u[..n].chunks(piece)), |(a, u)| {
+        dispatch(ctx.isa, GatePositions { width, group, a, u });
     });
 }
 
 /// Columns handled at a time: σ of one strip stays in registers or first-level cache for all tangents.
 const STRIP: usize = 64;
 
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn gate_positions(width: usize, group: usize, a: &mut [f32], u: &[f32]) {
-    let mut slope = [0.0f32; STRIP];
-    let mut silu = [0.0f32; STRIP];
-    for (a, u) in a.chunks_exact_mut(group).zip(u.chunks_exact(group)) {
-        for from in (0..width).step_by(STRIP) {
-            let n = STRIP.min(width - from);
-            let up = &u[from..from + n];
-            for i in 0..n {
-                let v = a[from + i];
-                let s = sigmoid(v);
-                silu[i] = v * s;
-                slope[i] = s * (1.0 + v * (1.0 - s)) * up[i];
-                a[from + i] = v * s * up[i];
-            }
-            for at in (width..group).step_by(width) {
-                let da = &mut a[at + from..at + from + n];
-                let du = &u[at + from..at + from + n];
+/// Some positions, of `group` elements each.
+struct GatePositions<'a> {
+    width: usize,
+    group: usize,
+    a: &'a mut [f32],
+    u: &'a [f32],
+}
+
+impl Kernel for GatePositions<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        let Self { width, group, a, u } = self;
+        let mut slope = [0.0f32; STRIP];
+        let mut silu = [0.0f32; STRIP];
+        for (a, u) in a.chunks_exact_mut(group).zip(u.chunks_exact(group)) {
+            for from in (0..width).step_by(STRIP) {
+                let n = STRIP.min(width - from);
+                let up = &u[from..from + n];
                 for i in 0..n {
-                    da[i] = slope[i] * da[i] + silu[i] * du[i];
+                    let v = a[from + i];
+                    let s = sigmoid(v);
+                    silu[i] = v * s;
+                    slope[i] = s * (1.0 + v * (1.0 - s)) * up[i];
+                    a[from + i] = v * s * up[i];
+                }
+                for at in (width..group).step_by(width) {
+                    let da = &mut a[at + from..at + from + n];
+                    let du = &u[at + from..at + from + n];
+                    for i in 0..n {
+                        da[i] = slope[i] * da[i] + silu[i] * du[i];
+                    }
                 }
             }
         }

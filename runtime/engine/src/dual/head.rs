@@ -7,9 +7,10 @@
 
 use super::keeper::Keeper;
 use super::parallel::{for_each, piece_len};
-use crate::kernels::elementwise::inline::{dot, exp, max, scale, sum};
-use crate::kernels::{Ctx, Isa, Matrix, Rows, RowsMut, Write, dequantize, matmul, matmul_nn};
-use multiversion::multiversion;
+use crate::kernels::elementwise::{dot, exp, max, scale, sum};
+use crate::kernels::{
+    Arch, Ctx, Isa, Kernel, Matrix, Rows, RowsMut, Write, dequantize, dispatch, matmul, matmul_nn,
+};
 
 /// Statistics of each wanted row, and their tangents (row-major, K a row).
 pub struct RowStats<'a> {
@@ -139,7 +140,7 @@ fn absorb_tile(
                 target[i] = row[own];
                 row[own] = f32::NEG_INFINITY;
             }
-            let best = maximum(row);
+            let best = dispatch(ctx.isa, Maximum(row));
             if best > rival[i] {
                 rival[i] = best;
                 rival_id[i] = (from + row.iter().position(|&l| l == best).unwrap_or(0)) as f32;
@@ -155,7 +156,7 @@ fn absorb_tile(
                 scale(&mut pull[i * d..(i + 1) * d], shrink);
                 max[i] = top;
             }
-            z[i] += exponentiate(row, max[i]);
+            z[i] += dispatch(ctx.isa, Exponentiate { row, max: max[i] });
         }
     });
 }
@@ -169,18 +170,33 @@ pub fn unpack(ctx: &Ctx, weights: &Matrix<'_>, out: &mut [f32]) {
     });
 }
 
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn maximum(row: &[f32]) -> f32 {
-    max(row)
+struct Maximum<'a>(&'a [f32]);
+
+impl Kernel for Maximum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) -> f32 {
+        max(self.0)
+    }
 }
 
 /// row ← exp(row − max); returns the sum, in a fixed order.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn exponentiate(row: &mut [f32], max: f32) -> f32 {
-    for l in &mut *row {
-        *l = exp(*l - max);
+struct Exponentiate<'a> {
+    row: &'a mut [f32],
+    max: f32,
+}
+
+impl Kernel for Exponentiate<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) -> f32 {
+        for l in &mut *self.row {
+            *l = exp(*l - self.max);
+        }
+        sum(self.row)
     }
-    sum(row)
 }
 
 fn row_tangents(
@@ -214,21 +230,35 @@ fn row_tangents(
             for i in 0..targets.len() {
                 let moved = &hidden[i * group + d..(i + 1) * group];
                 let at = i * tangents..(i + 1) * tangents;
-                dots(&pull[i * d..(i + 1) * d], moved, 1.0 / z[i], &mut d_lse[at.clone()]);
+                let weight = &pull[i * d..(i + 1) * d];
+                let out = &mut d_lse[at.clone()];
+                dispatch(ctx.isa, Dots { weight, rows: moved, scale: 1.0 / z[i], out });
                 head_row(ctx.isa, head, targets[i], row, keeper);
-                dots(row, moved, 1.0, &mut d_target[at.clone()]);
+                let out = &mut d_target[at.clone()];
+                dispatch(ctx.isa, Dots { weight: row, rows: moved, scale: 1.0, out });
                 head_row(ctx.isa, head, rivals[i] as u32, row, keeper);
-                dots(row, moved, 1.0, &mut d_rival[at]);
+                dispatch(ctx.isa, Dots { weight: row, rows: moved, scale: 1.0, out: &mut d_rival[at] });
             }
         },
     );
 }
 
 /// out_k = scale · weight·rows_k.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn dots(weight: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
-    for (row, out) in rows.chunks_exact(weight.len()).zip(out) {
-        *out = scale * dot(weight, row);
+struct Dots<'a> {
+    weight: &'a [f32],
+    rows: &'a [f32],
+    scale: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        for (row, out) in self.rows.chunks_exact(self.weight.len()).zip(self.out) {
+            *out = self.scale * dot(self.weight, row);
+        }
     }
 }
 
@@ -253,6 +283,6 @@ pub fn candidate_logits(
     let group = hidden.len() / head.cols();
     for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
         head_row(isa, head, candidate, row, keeper);
-        dots(row, hidden, 1.0, out);
+        dispatch(isa, Dots { weight: row, rows: hidden, scale: 1.0, out });
     }
 }

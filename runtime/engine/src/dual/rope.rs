@@ -4,8 +4,7 @@
 
 use super::parallel::{for_each, piece_len};
 use super::rows::Stack;
-use crate::kernels::Pool;
-use multiversion::multiversion;
+use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 
 /// cos and sin of every (position, pair), interleaved.
 #[derive(Clone, Debug)]
@@ -40,7 +39,7 @@ impl Rope {
     /// Rotates every head of `x` (`stack.rows()` × `width`); `position(i)` is the place of row group i in its text.
     pub fn apply(
         &self,
-        pool: &Pool,
+        ctx: &Ctx,
         stack: Stack,
         width: usize,
         head: usize,
@@ -48,25 +47,37 @@ impl Rope {
         position: impl Fn(usize) -> usize + Sync,
     ) {
         let group = stack.group() * width;
-        let piece = piece_len(pool, stack.positions);
+        let piece = piece_len(&ctx.pool, stack.positions);
         let n = stack.positions * group;
-        for_each(pool, x[..n].chunks_mut(piece * group).enumerate(), |(c, x)| {
+        for_each(&ctx.pool, x[..n].chunks_mut(piece * group).enumerate(), |(c, x)| {
             for (i, x) in x.chunks_exact_mut(group).enumerate() {
                 let at = position(c * piece + i) * 2 * self.pairs;
-                rotate(&self.table[at..at + 2 * self.pairs], head, x);
+                let table = &self.table[at..at + 2 * self.pairs];
+                dispatch(ctx.isa, Rotate { table, head, x });
             }
         });
     }
 }
 
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-fn rotate(table: &[f32], head: usize, x: &mut [f32]) {
-    // Only the first `2·pairs` dimensions of a head rotate when rope.dimension_count is smaller than the head.
-    for x in x.chunks_exact_mut(head) {
-        for (pair, cs) in x.chunks_exact_mut(2).zip(table.chunks_exact(2)) {
-            let (a, b) = (pair[0], pair[1]);
-            pair[0] = a * cs[0] - b * cs[1];
-            pair[1] = a * cs[1] + b * cs[0];
+/// The heads of one row.
+struct Rotate<'a> {
+    table: &'a [f32],
+    head: usize,
+    x: &'a mut [f32],
+}
+
+impl Kernel for Rotate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        // Only the first `2·pairs` dimensions of a head rotate when rope.dimension_count is smaller than the head.
+        for x in self.x.chunks_exact_mut(self.head) {
+            for (pair, cs) in x.chunks_exact_mut(2).zip(self.table.chunks_exact(2)) {
+                let (a, b) = (pair[0], pair[1]);
+                pair[0] = a * cs[0] - b * cs[1];
+                pair[1] = a * cs[1] + b * cs[0];
+            }
         }
     }
 }

@@ -1,266 +1,217 @@
-//! Element-wise operations and reductions over slices.
+//! Element-wise operations and reductions over slices, to be called inside a [`Kernel`](super::Kernel).
 //!
 //! Results are the same bits on every machine: reductions run over [`LANES`] partial results that are
 //! joined in a fixed tree, products and sums are rounded separately, and `exp` is our own polynomial.
 //!
-//! A function with its own loops gets AVX2 code on a baseline x86-64 build by the attribute
-//!
-//! ```ignore
-//! #[multiversion::multiversion(targets("x86_64+avx2+fma+f16c"))]
-//! fn gate(a: &[f32], u: &mut [f32]) {
-//!     for (u, &a) in u.iter_mut().zip(a) {
-//!         *u *= a * inline::sigmoid(a);
-//!     }
-//! }
-//! ```
-//!
-//! Everything it calls in the loop must be `#[inline(always)]`, as all of [`inline`] is; the functions of
-//! this module proper choose their instructions by themselves, at about 2 ns a call. (NEON needs no
-//! attribute: it is part of aarch64.)
-// The code that `multiversion` generates chooses between functions by a detected feature.
-#![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
-
-use multiversion::multiversion;
+//! Everything here is `#[inline(always)]`: it takes on the vector instructions of the kernel that it is inlined
+//! into, and whoever calls it elsewhere gets what the build's baseline has.
 
 /// Partial results of a reduction. Element i belongs to partial i mod LANES.
-pub const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
+
+/// 1.5·2²³. A float within ±2²² that it is added to is rounded to an integer, to nearest and ties to even, by every
+/// implementation and without SSE4.1; the low bits of the sum are that integer.
+const ROUND: f32 = 12_582_912.0;
 
 /// Σ aᵢ·bᵢ over the shorter length.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    inline::dot(a, b)
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
+    let mut acc = [0.0; LANES];
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for l in 0..LANES {
+            acc[l] += a[l] * b[l];
+        }
+    }
+    for (acc, (a, b)) in acc.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *acc += a * b;
+    }
+    join(acc, |a, b| a + b)
+}
+
+/// Σ aᵢ·bᵢ for four b, with the bits of [`dot`]. All of the same length. No closures over arrays: one given to
+/// `array::map` would be compiled without this function's instructions.
+#[inline(always)]
+pub(crate) fn dot4(a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    let (n, whole) = (chunks.len(), a.len() - rest.len());
+    let (b0, b1, b2, b3) = (&b[0][..a.len()], &b[1][..a.len()], &b[2][..a.len()], &b[3][..a.len()]);
+    let (c0, c1) = (&b0.as_chunks::<LANES>().0[..n], &b1.as_chunks::<LANES>().0[..n]);
+    let (c2, c3) = (&b2.as_chunks::<LANES>().0[..n], &b3.as_chunks::<LANES>().0[..n]);
+    let (mut s0, mut s1, mut s2, mut s3) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    for i in 0..n {
+        accumulate(&mut s0, &chunks[i], &c0[i]);
+        accumulate(&mut s1, &chunks[i], &c1[i]);
+        accumulate(&mut s2, &chunks[i], &c2[i]);
+        accumulate(&mut s3, &chunks[i], &c3[i]);
+    }
+    for (l, a) in rest.iter().enumerate() {
+        s0[l] += a * b0[whole + l];
+        s1[l] += a * b1[whole + l];
+        s2[l] += a * b2[whole + l];
+        s3[l] += a * b3[whole + l];
+    }
+    let add = |a, b| a + b;
+    [join(s0, add), join(s1, add), join(s2, add), join(s3, add)]
+}
+
+#[inline(always)]
+fn accumulate(sum: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
+    for l in 0..LANES {
+        sum[l] += a[l] * b[l];
+    }
+}
+
+/// y += Σ aⱼ·xⱼ in the order of j, with the bits of four [`axpy`]: y is read and written once. All of the same
+/// length.
+#[inline(always)]
+pub(crate) fn axpy4(a: [f32; 4], x: [&[f32]; 4], y: &mut [f32]) {
+    let n = y.len();
+    let (x0, x1, x2, x3) = (&x[0][..n], &x[1][..n], &x[2][..n], &x[3][..n]);
+    for i in 0..n {
+        y[i] = (((y[i] + a[0] * x0[i]) + a[1] * x1[i]) + a[2] * x2[i]) + a[3] * x3[i];
+    }
 }
 
 /// y += a·x over the shorter length.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
-    inline::axpy(a, x, y);
+#[inline(always)]
+pub(crate) fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
 }
 
 /// y *= a.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn scale(y: &mut [f32], a: f32) {
-    inline::scale(y, a);
+#[inline(always)]
+pub(crate) fn scale(y: &mut [f32], a: f32) {
+    for y in y {
+        *y *= a;
+    }
 }
 
 /// Σ xᵢ; 0 for none.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn sum(x: &[f32]) -> f32 {
-    inline::sum(x)
+#[inline(always)]
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    reduce(x, 0.0, |a, b| a + b)
 }
 
 /// The greatest element; −∞ for none. NaN elements are passed over.
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn max(x: &[f32]) -> f32 {
-    inline::max(x)
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    reduce(x, f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
 }
 
-/// x = eˣ, by [`exp`].
-#[multiversion(targets("x86_64+avx2+fma+f16c"))]
-pub fn exp_inplace(x: &mut [f32]) {
-    inline::exp_inplace(x);
+/// eˣ within 2 units in the last place; exactly 0 below −87.33654 (where the result would leave the
+/// normal range), ∞ above 88.72284, NaN for NaN.
+///
+/// x = n·ln 2 + r with |r| ≤ ½ ln 2, then 1 + r + r²·q(r) with q fitted for least greatest relative error.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // Ten bits, so that n·LN2_HIGH is exact.
+    const LN2_HIGH: f32 = 355.0 / 512.0;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Outside these limits the result is decided below; inside, n fits the exponent.
+    let t = x.clamp(-88.0, 89.0);
+    let n = (t * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = (t - n * LN2_HIGH) - n * LN2_LOW;
+    let q = 0.001_381_939 * r + 0.008_368_893;
+    let q = q * r + 0.041_668_29;
+    let q = q * r + 0.166_665_2;
+    let q = q * r + 0.499_999_94;
+    let e = q * (r * r) + r + 1.0;
+    // 2ⁿ in two factors: n = 128 has no f32 of its own.
+    let n = nearest(n);
+    let half = n >> 1;
+    let e = e * power_of_two(half) * power_of_two(n - half);
+    if x < -87.336_54 { 0.0 } else { e }
 }
 
-pub use inline::{exp, sigmoid};
+/// 1 / (1 + e⁻ˣ).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
 
-/// The same operations for use inside functions that are themselves compiled for several targets.
-pub mod inline {
-    use super::LANES;
+/// The nearest integer, ties to even, of a float within ±2²², NaN giving any. A plain `as` saturates, which costs more
+/// than the rest of `exp`.
+#[inline(always)]
+pub(crate) fn nearest(x: f32) -> i32 {
+    (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
+}
 
-    /// Σ aᵢ·bᵢ over the shorter length.
-    #[inline(always)]
-    pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-        let n = a.len().min(b.len());
-        let (a, b) = (&a[..n], &b[..n]);
-        let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
-        let mut acc = [0.0; LANES];
-        for (a, b) in a_chunks.zip(b_chunks) {
-            for l in 0..LANES {
-                acc[l] += a[l] * b[l];
-            }
-        }
-        for (acc, (a, b)) in acc.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-            *acc += a * b;
-        }
-        join(acc, |a, b| a + b)
-    }
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) << 23) as u32)
+}
 
-    /// Σ aᵢ·bᵢ for four b, with the bits of [`dot`]. All of the same length. No closures over arrays: one given to
-    /// `array::map` would be compiled without this function's instructions.
-    #[inline(always)]
-    pub fn dot4(a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
-        let (chunks, rest) = a.as_chunks::<LANES>();
-        let (n, whole) = (chunks.len(), a.len() - rest.len());
-        let (b0, b1, b2, b3) = (&b[0][..a.len()], &b[1][..a.len()], &b[2][..a.len()], &b[3][..a.len()]);
-        let (c0, c1) = (&b0.as_chunks::<LANES>().0[..n], &b1.as_chunks::<LANES>().0[..n]);
-        let (c2, c3) = (&b2.as_chunks::<LANES>().0[..n], &b3.as_chunks::<LANES>().0[..n]);
-        let (mut s0, mut s1, mut s2, mut s3) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        for i in 0..n {
-            accumulate(&mut s0, &chunks[i], &c0[i]);
-            accumulate(&mut s1, &chunks[i], &c1[i]);
-            accumulate(&mut s2, &chunks[i], &c2[i]);
-            accumulate(&mut s3, &chunks[i], &c3[i]);
-        }
-        for (l, a) in rest.iter().enumerate() {
-            s0[l] += a * b0[whole + l];
-            s1[l] += a * b1[whole + l];
-            s2[l] += a * b2[whole + l];
-            s3[l] += a * b3[whole + l];
-        }
-        let add = |a, b| a + b;
-        [join(s0, add), join(s1, add), join(s2, add), join(s3, add)]
-    }
-
-    #[inline(always)]
-    fn accumulate(sum: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
+#[inline(always)]
+fn reduce(x: &[f32], empty: f32, op: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    let mut acc = [empty; LANES];
+    for chunk in chunks {
         for l in 0..LANES {
-            sum[l] += a[l] * b[l];
+            acc[l] = op(acc[l], chunk[l]);
         }
     }
+    for (acc, &x) in acc.iter_mut().zip(rest) {
+        *acc = op(*acc, x);
+    }
+    join(acc, op)
+}
 
-    /// y += Σ aⱼ·xⱼ in the order of j, with the bits of four [`axpy`]: y is read and written once. All of the same
-    /// length.
-    #[inline(always)]
-    pub fn axpy4(a: [f32; 4], x: [&[f32]; 4], y: &mut [f32]) {
-        let n = y.len();
-        let (x0, x1, x2, x3) = (&x[0][..n], &x[1][..n], &x[2][..n], &x[3][..n]);
-        for i in 0..n {
-            y[i] = (((y[i] + a[0] * x0[i]) + a[1] * x1[i]) + a[2] * x2[i]) + a[3] * x3[i];
+#[inline(always)]
+fn join(mut acc: [f32; LANES], op: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for l in 0..width {
+            acc[l] = op(acc[l], acc[l + width]);
         }
+        width /= 2;
     }
-
-    /// y += a·x over the shorter length.
-    #[inline(always)]
-    pub fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y += a * x;
-        }
-    }
-
-    /// y *= a.
-    #[inline(always)]
-    pub fn scale(y: &mut [f32], a: f32) {
-        for y in y {
-            *y *= a;
-        }
-    }
-
-    /// Σ xᵢ; 0 for none.
-    #[inline(always)]
-    pub fn sum(x: &[f32]) -> f32 {
-        reduce(x, 0.0, |a, b| a + b)
-    }
-
-    /// The greatest element; −∞ for none. NaN elements are passed over.
-    #[inline(always)]
-    pub fn max(x: &[f32]) -> f32 {
-        reduce(x, f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
-    }
-
-    /// x = eˣ, by [`exp`].
-    #[inline(always)]
-    pub fn exp_inplace(x: &mut [f32]) {
-        for x in x {
-            *x = exp(*x);
-        }
-    }
-
-    /// eˣ within 2 units in the last place; exactly 0 below −87.33654 (where the result would leave the
-    /// normal range), ∞ above 88.72284, NaN for NaN.
-    ///
-    /// x = n·ln 2 + r with |r| ≤ ½ ln 2, then 1 + r + r²·q(r) with q fitted for least greatest relative error.
-    #[inline(always)]
-    pub fn exp(x: f32) -> f32 {
-        // Adding 1.5·2²³ rounds to an integer in every rounding-to-nearest implementation, without SSE4.1.
-        const ROUND: f32 = 12_582_912.0;
-        // Ten bits, so that n·LN2_HIGH is exact.
-        const LN2_HIGH: f32 = 355.0 / 512.0;
-        const LN2_LOW: f32 = -2.121_944_4e-4;
-        // Outside these limits the result is decided below; inside, n fits the exponent.
-        let t = x.clamp(-88.0, 89.0);
-        let n = (t * std::f32::consts::LOG2_E + ROUND) - ROUND;
-        let r = (t - n * LN2_HIGH) - n * LN2_LOW;
-        let q = 0.001_381_939 * r + 0.008_368_893;
-        let q = q * r + 0.041_668_29;
-        let q = q * r + 0.166_665_2;
-        let q = q * r + 0.499_999_94;
-        let e = q * (r * r) + r + 1.0;
-        // 2ⁿ in two factors: n = 128 has no f32 of its own.
-        let n = integer(n);
-        let half = n >> 1;
-        let e = e * power_of_two(half) * power_of_two(n - half);
-        if x < -87.336_54 { 0.0 } else { e }
-    }
-
-    /// 1 / (1 + e⁻ˣ).
-    #[inline(always)]
-    pub fn sigmoid(x: f32) -> f32 {
-        1.0 / (1.0 + exp(-x))
-    }
-
-    /// The integer that a float in −2²²..2²² holds, NaN giving any: the low bits of its sum with 1.5·2²³.
-    /// A plain `as` saturates, which costs more than the rest of `exp`.
-    #[inline(always)]
-    fn integer(n: f32) -> i32 {
-        (n + 12_582_912.0).to_bits() as i32 - 0x4b40_0000
-    }
-
-    #[inline(always)]
-    fn power_of_two(n: i32) -> f32 {
-        f32::from_bits((n.wrapping_add(127) << 23) as u32)
-    }
-
-    #[inline(always)]
-    fn reduce(x: &[f32], empty: f32, op: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
-        let chunks = x.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        let mut acc = [empty; LANES];
-        for chunk in chunks {
-            for l in 0..LANES {
-                acc[l] = op(acc[l], chunk[l]);
-            }
-        }
-        for (acc, &x) in acc.iter_mut().zip(rest) {
-            *acc = op(*acc, x);
-        }
-        join(acc, op)
-    }
-
-    #[inline(always)]
-    fn join(mut acc: [f32; LANES], op: impl Fn(f32, f32) -> f32) -> f32 {
-        let mut width = LANES / 2;
-        while width > 0 {
-            for l in 0..width {
-                acc[l] = op(acc[l], acc[l + width]);
-            }
-            width /= 2;
-        }
-        acc[0]
-    }
+    acc[0]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::{Arch, Isa, Kernel, dispatch};
+
+    /// Every operation, in bits.
+    struct All<'a>(&'a [f32], &'a [f32]);
+
+    impl Kernel for All<'_> {
+        type Output = Vec<u32>;
+
+        #[inline(always)]
+        fn run<A: Arch>(self, _: A) -> Vec<u32> {
+            let Self(a, b) = self;
+            let (mut c, mut d) = (b.to_vec(), b.to_vec());
+            axpy(0.3, a, &mut c);
+            scale(&mut c, 0.7);
+            axpy4([0.3, 0.2, -0.7, 1.1], [a, b, b, a], &mut d);
+            let curved = b.iter().flat_map(|&b| [exp(b), sigmoid(b)]);
+            let single = [dot(a, b), sum(a), max(a)].into_iter().chain(dot4(a, [a, b, b, a]));
+            single.chain(curved).chain(c.iter().copied()).chain(d.iter().copied()).map(f32::to_bits).collect()
+        }
+    }
 
     fn noise(n: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 2_654_435_761) % 2_000_003) as f32 / 1e6 - 1.0).collect()
     }
 
     #[test]
-    fn compiled_versions_agree_bit_for_bit() {
+    fn instruction_sets_agree_bit_for_bit() {
         for n in [0, 1, 31, 32, 33, 64, 100, 577] {
             let (a, b) = (noise(n), noise(2 * n)[n..].to_vec());
-            assert_eq!(dot(&a, &b).to_bits(), inline::dot(&a, &b).to_bits());
-            assert_eq!(sum(&a).to_bits(), inline::sum(&a).to_bits());
+            let scalar = dispatch(Isa::Scalar, All(&a, &b));
+            for isa in Isa::available() {
+                assert_eq!(dispatch(isa, All(&a, &b)), scalar, "{isa}, {n} elements");
+            }
             assert_eq!(max(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let (mut c, mut d) = (b.clone(), b.clone());
-            axpy(0.3, &a, &mut c);
-            inline::axpy(0.3, &a, &mut d);
-            exp_inplace(&mut c);
-            inline::exp_inplace(&mut d);
-            assert_eq!(c, d);
         }
     }
 

@@ -4,27 +4,19 @@ use super::Isa;
 use super::arch::{Arch, Kernel, dispatch};
 use half::f16;
 
-/// Widens half floats.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn f16_to_f32(from: &[f16], to: &mut [f32]) {
-    assert_eq!(from.len(), to.len(), "lengths");
-    dispatch(Isa::native(), Widen { from, to });
-}
-
 /// Rounds to half floats, to nearest, ties to even.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn f32_to_f16(from: &[f32], to: &mut [f16]) {
+pub(crate) fn f32_to_f16(isa: Isa, from: &[f32], to: &mut [f16]) {
     assert_eq!(from.len(), to.len(), "lengths");
-    dispatch(Isa::native(), Narrow { from, to });
+    dispatch(isa, Narrow { from, to });
 }
 
-struct Widen<'a> {
-    from: &'a [f16],
-    to: &'a mut [f32],
+/// Widens half floats, over the shorter length.
+pub(crate) struct Widen<'a> {
+    pub from: &'a [f16],
+    pub to: &'a mut [f32],
 }
 
 impl Kernel for Widen<'_> {
@@ -75,16 +67,20 @@ mod tests {
     #[test]
     fn every_half_float_survives_the_round_trip() {
         let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|h| !h.is_nan()).collect();
-        let mut wide = vec![0.0; all.len()];
-        f16_to_f32(&all, &mut wide);
-        assert!(wide.iter().zip(&all).all(|(w, h)| w.to_bits() == h.to_f32_const().to_bits()));
-        let mut back = vec![f16::ZERO; all.len()];
-        f32_to_f16(&wide, &mut back);
-        assert!(back.iter().zip(&all).all(|(b, h)| b.to_bits() == h.to_bits()));
-        let between: Vec<f32> =
-            wide.windows(2).map(|w| 0.5 * (w[0] + w[1])).filter(|w| w.is_finite()).collect();
-        let mut narrow = vec![f16::ZERO; between.len()];
-        f32_to_f16(&between, &mut narrow);
-        assert!(narrow.iter().zip(&between).all(|(n, &b)| n.to_bits() == f16::from_f32_const(b).to_bits()));
+        for isa in Isa::available() {
+            let mut wide = vec![0.0; all.len()];
+            dispatch(isa, Widen { from: &all, to: &mut wide });
+            assert!(wide.iter().zip(&all).all(|(w, h)| w.to_bits() == h.to_f32_const().to_bits()));
+            let mut back = vec![f16::ZERO; all.len()];
+            f32_to_f16(isa, &wide, &mut back);
+            assert!(back.iter().zip(&all).all(|(b, h)| b.to_bits() == h.to_bits()));
+            let between = wide.windows(2).map(|w| 0.5 * (w[0] + w[1])).filter(|w| w.is_finite());
+            let between: Vec<f32> = between.collect();
+            let mut narrow = vec![f16::ZERO; between.len()];
+            f32_to_f16(isa, &between, &mut narrow);
+            assert!(
+                narrow.iter().zip(&between).all(|(n, &b)| n.to_bits() == f16::from_f32_const(b).to_bits())
+            );
+        }
     }
 }

@@ -19,19 +19,26 @@ impl Isa {
     /// Every instruction set, slowest first.
     pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Neon, Self::NeonDotprod];
 
-    /// The fastest one of this machine, or the one that `SPRIG_ISA` names if this machine has it.
-    pub fn detect() -> Self {
-        let forced = std::env::var("SPRIG_ISA").ok().and_then(|name| name.parse::<Self>().ok());
-        match forced {
-            Some(isa) if isa.is_available() => isa,
-            _ => Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Scalar),
+    /// The one that `SPRIG_ISA` names, or the fastest one of this machine where it is absent or empty.
+    ///
+    /// # Errors
+    /// [`KernelError::UnknownIsa`] or [`KernelError::UnavailableIsa`]: whoever asks for an instruction set wants that
+    /// one, to compare it or to find a fault.
+    pub fn chosen() -> Result<Self, KernelError> {
+        match std::env::var_os("SPRIG_ISA") {
+            Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+            _ => Ok(Self::fastest()),
         }
     }
 
-    /// The fastest one of this machine, found once.
-    pub(super) fn native() -> Self {
-        static NATIVE: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
-        *NATIVE.get_or_init(Self::detect)
+    /// The fastest one of this machine.
+    pub fn fastest() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Self::Scalar)
+    }
+
+    fn named(name: &str) -> Result<Self, KernelError> {
+        let isa: Self = name.parse()?;
+        if isa.is_available() { Ok(isa) } else { Err(KernelError::UnavailableIsa { isa }) }
     }
 
     /// Those this machine can run, slowest first; never empty.
@@ -54,6 +61,11 @@ impl Isa {
         }
     }
 
+    /// Names of those this machine can run, for messages.
+    pub(super) fn available_names() -> String {
+        Self::available().iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The name that `SPRIG_ISA` takes.
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,7 +82,7 @@ impl std::str::FromStr for Isa {
 
     fn from_str(name: &str) -> Result<Self, KernelError> {
         let known = Self::ALL.into_iter().find(|isa| isa.name() == name);
-        known.ok_or_else(|| KernelError::UnknownIsa(name.to_owned()))
+        known.ok_or_else(|| KernelError::UnknownIsa { name: name.to_owned() })
     }
 }
 
@@ -93,8 +105,19 @@ mod tests {
     }
 
     #[test]
-    fn detected_is_available() {
-        assert!(Isa::available().contains(&Isa::detect()));
+    fn the_fastest_is_available() {
+        assert!(Isa::available().contains(&Isa::fastest()));
         assert_eq!(Isa::available()[0], Isa::Scalar);
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_refused_with_what_it_has() {
+        assert_eq!(Isa::named("scalar"), Ok(Isa::Scalar));
+        let has = Isa::available().iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+        let lacking = Isa::ALL.into_iter().find(|isa| !isa.is_available()).unwrap();
+        for name in ["sse9", lacking.name()] {
+            let message = Isa::named(name).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains(&has), "{message}");
+        }
     }
 }

@@ -8,13 +8,13 @@
 //! Lanes, groups and the final tree have one order for every instruction set: results are equal bit for bit.
 #![allow(unsafe_code)]
 
-use std::marker::PhantomData;
-use std::ops::Range;
-
 use super::arch::{Arch, Kernel, dispatch};
 use super::blocks::{Float, Quant, scale_index, with_type};
+use super::elementwise::nearest;
 use super::out::Out;
 use super::{Ctx, Isa, Matrix, Rows, RowsMut, Write};
+use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Elements of scratch that [`matvec`] needs for `rows` rows of `cols`.
 pub fn matvec_scratch_len(rows: usize, cols: usize) -> usize {
@@ -125,11 +125,10 @@ impl Kernel for Quantize<'_> {
     }
 }
 
-/// The nearest integer, ties to even, of a float within ±2²²: the low bits of its sum with 1.5·2²³.
-/// Limited to ±127, which only a NaN or an infinity in the group would leave.
+/// The nearest integer, ties to even, limited to ±127, which only a NaN or an infinity in the group would leave.
 #[inline(always)]
 fn round(x: f32) -> i32 {
-    ((x + 12_582_912.0).to_bits() as i32 - 0x4b40_0000).clamp(-127, 127)
+    nearest(x).clamp(-127, 127)
 }
 
 struct Dot<'a, Q> {

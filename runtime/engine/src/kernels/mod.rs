@@ -4,12 +4,15 @@
 //! scratch and multiplied in f32. Few rows ([`matvec`]): the activations are quantised to 8 bits and
 //! multiplied with the blocks as integers. What is done with which instructions is chosen at run time
 //! ([`Isa`]); results are the same bits whatever is chosen, and for any number of threads.
+//!
+//! One rule of dispatch: whatever has loops of its own over weights or activations is a `Kernel`, and runs through
+//! `dispatch` with the instructions of the [`Ctx`] it is given. Nothing looks the machine up by itself.
 
 mod arch;
 mod blocks;
 mod dequant;
-pub mod elementwise;
-pub mod half_floats;
+pub(crate) mod elementwise;
+pub(crate) mod half_floats;
 mod isa;
 mod matmul;
 mod matrix;
@@ -19,6 +22,9 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use arch::DISPATCHED;
+pub(crate) use arch::{Arch, Kernel, dispatch};
 pub use dequant::dequantize;
 pub use isa::Isa;
 pub use matmul::{matmul, matmul_nn, matmul_nn_serial, matmul_scratch_len, matmul_serial};
@@ -45,9 +51,14 @@ impl Ctx {
     /// which the second-level cache of a desktop core holds.
     pub const PANEL_ROWS: usize = 64;
 
-    /// `threads` threads (the caller included), the detected instructions, panels of [`Self::PANEL_ROWS`].
-    pub fn new(threads: usize) -> Self {
-        Self { pool: Pool::new(threads), isa: Isa::detect(), panel_rows: Self::PANEL_ROWS.into() }
+    /// `threads` threads (the caller included), the instructions that [`Isa::chosen`] finds, panels of
+    /// [`Self::PANEL_ROWS`].
+    ///
+    /// # Errors
+    /// The environment asks for instructions that this machine does not have.
+    pub fn new(threads: usize) -> Result<Self, KernelError> {
+        let isa = Isa::chosen()?;
+        Ok(Self { pool: Pool::new(threads), isa, panel_rows: Self::PANEL_ROWS.into() })
     }
 
     /// The same with other panels.
@@ -94,6 +105,8 @@ pub enum KernelError {
     ByteLength { ty: TensorType, rows: usize, cols: usize, bytes: usize },
     #[error("panels of {0} rows: give a positive multiple of 16")]
     PanelRows(usize),
-    #[error("no instruction set {0:?}; known are scalar, avx2, neon, neon-dotprod")]
-    UnknownIsa(String),
+    #[error("SPRIG_ISA={name}: no such instruction set; this machine has {}", Isa::available_names())]
+    UnknownIsa { name: String },
+    #[error("SPRIG_ISA={isa}: this machine does not have it; it has {}", Isa::available_names())]
+    UnavailableIsa { isa: Isa },
 }

@@ -193,7 +193,7 @@ proptest! {
         reference(x, &plain, &mut RowsMut::strided(&mut expected, rows, outputs, outputs + gap), write);
 
         for isa in Isa::available() {
-            let ctx = Ctx::new(threads).with_isa(isa).with_panel_rows(16 * panel).unwrap();
+            let ctx = Ctx::new(threads).unwrap().with_isa(isa).with_panel_rows(16 * panel).unwrap();
             let mut scratch = vec![f32::NAN; matmul_scratch_len(threads, 16 * panel, cols)];
             let mut y = before.clone();
             let out = RowsMut::strided(&mut y, rows, outputs, outputs + gap);
@@ -222,7 +222,7 @@ proptest! {
         let mut expected = before.clone();
         reference(x, &transposed, &mut RowsMut::strided(&mut expected, rows, outputs, outputs + gap), write);
         for isa in Isa::available() {
-            let ctx = Ctx::new(threads).with_isa(isa);
+            let ctx = Ctx::new(threads).unwrap().with_isa(isa);
             let mut y = before.clone();
             matmul_nn(&ctx, x, w, RowsMut::strided(&mut y, rows, outputs, outputs + gap), write);
             prop_assert_eq!(bits(&y), bits(&expected), "{}", isa);
@@ -249,7 +249,7 @@ proptest! {
         let before = noise.values(rows * outputs);
         let mut scratch = vec![f32::NAN; matvec_scratch_len(rows, cols)];
         let mut run = |isa| {
-            let ctx = Ctx::new(threads).with_isa(isa);
+            let ctx = Ctx::new(threads).unwrap().with_isa(isa);
             let mut y = before.clone();
             matvec(&ctx, x, &w, RowsMut::new(&mut y, rows, outputs), write, &mut scratch);
             y
@@ -283,7 +283,7 @@ proptest! {
 
 #[test]
 fn a_row_of_zeros_gives_zeros_and_nan_is_not_lost() {
-    let ctx = Ctx::new(1);
+    let ctx = Ctx::new(1).unwrap();
     let bytes = Noise(3).matrix(T::Q4_1, 4, 64);
     let w = Matrix::new(T::Q4_1, 4, 64, &bytes).unwrap();
     let mut scratch = vec![0.0; matvec_scratch_len(1, 64)];

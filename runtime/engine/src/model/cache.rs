@@ -1,6 +1,7 @@
 //! Keys and values of a text under way, in f16, bounded when made.
 
 use super::Geometry;
+use crate::kernels::Isa;
 use crate::kernels::half_floats::f32_to_f16;
 use half::f16;
 use sprig_budget::Bytes;
@@ -43,10 +44,10 @@ impl KvCache {
     }
 
     /// Puts the newest rows of `block` behind those held; they count once [`Self::advance`] is called.
-    pub(super) fn store(&mut self, block: usize, k: &[f32], v: &[f32]) {
+    pub(super) fn store(&mut self, isa: Isa, block: usize, k: &[f32], v: &[f32]) {
         let at = (block * self.capacity + self.len) * self.width;
         for (to, from) in [(&mut self.keys, k), (&mut self.values, v)] {
-            f32_to_f16(from, &mut to[at..at + from.len()]);
+            f32_to_f16(isa, from, &mut to[at..at + from.len()]);
         }
     }
 

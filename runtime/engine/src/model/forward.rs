@@ -202,13 +202,13 @@ impl<'a> Pass<'a> {
     }
 
     fn attention(&mut self, b: usize) -> Result<(), BudgetError> {
-        let (g, block, pool) = (self.model.geometry(), self.model.block(b), &self.env.ctx.pool);
+        let (g, block, ctx) = (self.model.geometry(), self.model.block(b), self.env.ctx);
         let modules = [Module::Q, Module::K, Module::V];
         let sites = modules.map(|m| self.site(b, m));
         let live = self.live || sites.iter().flatten().any(Site::trains);
         let stack = self.stack(live);
         rms_norm(
-            pool,
+            ctx,
             self.stack(self.live),
             self.buffers.residual,
             &block.attention_norm,
@@ -236,20 +236,20 @@ impl<'a> Pass<'a> {
         }
         let (past, batch) = (self.cache.as_ref().map_or(0, |c| c.len()), self.env.batch);
         let position = |i: usize| past + i - batch.span(batch.example_of(i)).start;
-        self.rope.apply(pool, stack, g.q_width(), g.head_dim, q, position);
-        self.rope.apply(pool, stack, g.kv_width(), g.head_dim, k, position);
+        self.rope.apply(ctx, stack, g.q_width(), g.head_dim, q, position);
+        self.rope.apply(ctx, stack, g.kv_width(), g.head_dim, k, position);
         let out = &mut self.buffers.normed[..stack.rows() * g.q_width()];
         match &mut self.cache {
             Some(cache) => {
-                cache.store(b, k, v);
+                cache.store(ctx.isa, b, k, v);
                 if past == 0 {
-                    attend_batch(pool, g.attention(), &batch, stack, q, k, v, out);
+                    attend_batch(ctx, g.attention(), &batch, stack, q, k, v, out);
                 } else {
                     let (keys, values) = cache.block(b, past + stack.positions);
-                    attend_cache(pool, g.attention(), past, q, keys, values, out);
+                    attend_cache(ctx, g.attention(), past, q, keys, values, out);
                 }
             }
-            None => attend_batch(pool, g.attention(), &batch, stack, q, k, v, out),
+            None => attend_batch(ctx, g.attention(), &batch, stack, q, k, v, out),
         }
         let site = self.site(b, Module::O);
         self.enliven(live || site.as_ref().is_some_and(Site::trains));
@@ -268,12 +268,12 @@ impl<'a> Pass<'a> {
     }
 
     fn feed_forward(&mut self, b: usize) -> Result<(), BudgetError> {
-        let (g, block, pool) = (self.model.geometry(), self.model.block(b), &self.env.ctx.pool);
+        let (g, block, ctx) = (self.model.geometry(), self.model.block(b), self.env.ctx);
         let sites = [Module::Gate, Module::Up].map(|m| self.site(b, m));
         let live = self.live || sites.iter().flatten().any(Site::trains);
         let stack = self.stack(live);
         rms_norm(
-            pool,
+            ctx,
             self.stack(self.live),
             self.buffers.residual,
             &block.ffn_norm,
@@ -299,7 +299,7 @@ impl<'a> Pass<'a> {
                 &mut self.buffers.scratch,
             );
         }
-        swiglu(pool, stack, g.ffn, gate, up);
+        swiglu(ctx, stack, g.ffn, gate, up);
         let site = self.adapter.and_then(|a| a.site(b, Module::Down, self.env.tangents > 0));
         let now_live = live || site.as_ref().is_some_and(Site::trains);
         if now_live && !self.live {
@@ -332,7 +332,7 @@ impl<'a> Pass<'a> {
         let one = Stack { positions: 1, tangents: self.env.tangents };
         for (out, &position) in self.buffers.normed.chunks_exact_mut(group).zip(wanted) {
             let x = &self.buffers.residual[position * group..(position + 1) * group];
-            rms_norm(&self.env.ctx.pool, one, x, self.model.final_norm(), g.norm_epsilon, out);
+            rms_norm(self.env.ctx, one, x, self.model.final_norm(), g.norm_epsilon, out);
         }
     }
 }

@@ -5,6 +5,8 @@ mod decode;
 mod error;
 mod forward;
 mod geometry;
+#[cfg(test)]
+mod isa_tests;
 mod layout;
 mod llama;
 mod parts;

@@ -169,7 +169,7 @@ mod tests {
     fn a_layout_is_that_of_the_adapter() {
         let bytes = Synthetic::tiny().bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx, key) = (Llama::load(&gguf).unwrap(), Ctx::new(1), run_key(99));
+        let (model, ctx, key) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap(), run_key(99));
         for kind in [Kind::Lora, Kind::BOnly, Kind::Xs] {
             let targets = vec![Module::Q, Module::O, Module::Down];
             let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3 };

@@ -68,7 +68,7 @@ pub fn both_objectives() -> [&'static DataSet; 2] {
 }
 
 pub fn ctx(threads: usize) -> &'static Ctx {
-    Box::leak(Box::new(Ctx::new(threads)))
+    Box::leak(Box::new(Ctx::new(threads).unwrap()))
 }
 
 pub fn spec(kind: Kind, layers: Range<usize>) -> AdapterSpec {

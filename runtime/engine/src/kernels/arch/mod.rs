@@ -19,14 +19,15 @@ mod x86;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::{Neon, NeonDotprod};
 pub(super) use scalar::Scalar;
-pub(super) use tile::{Tile, Vector};
+pub(crate) use tile::Tile;
+pub(super) use tile::Vector;
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::Avx2;
 
 use super::Isa;
 
 /// Work that is written once and compiled for every instruction set.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     type Output;
 
     /// Must be `#[inline(always)]`, like all it calls with `arch`: what is not inlined into the entry
@@ -35,7 +36,9 @@ pub(super) trait Kernel {
 }
 
 /// Runs `kernel` with the instructions of `isa`, or the scalar ones where the machine lacks them.
-pub(super) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[cfg(test)]
+    DISPATCHED.with_borrow_mut(|seen| seen.insert(isa));
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => match Avx2::new() {
@@ -53,10 +56,16 @@ pub(super) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// What [`dispatch`] was asked for on this thread.
+    pub(crate) static DISPATCHED: std::cell::RefCell<std::collections::HashSet<Isa>> = Default::default();
+}
+
 /// An instruction set.
 ///
 /// `Bytes` are 32 8-bit integers: the unit in which every quantised type is decoded. `Floats` are 8 f32.
-pub(super) trait Arch: Copy + Send + Sync + 'static {
+pub(crate) trait Arch: Copy + Send + Sync + 'static {
     type Bytes: Copy;
     type Floats: Copy;
 

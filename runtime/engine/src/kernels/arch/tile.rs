@@ -9,7 +9,7 @@ use crate::kernels::Write;
 /// To run one, `x` must be readable at `i * x_stride + k`, `y` writable at `i * y_stride + j` by nobody
 /// else, and `w` readable at `k * w_stride + j`. `rows` and `cols` are at least 1 and at most the tile's.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct Tile {
+pub(crate) struct Tile {
     pub rows: usize,
     pub cols: usize,
     pub depth: usize,
@@ -27,7 +27,7 @@ pub(in crate::kernels) struct Tile {
 /// # Safety
 /// Callers must be on a machine that has the register; pointers must be valid for `LANES` elements, or
 /// for `n` of them in the partial operations.
-pub(in crate::kernels) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     const LANES: usize;
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;

@@ -1,0 +1,75 @@
+//! A model runs with the instructions it is told to use, all of it, and gives the same bits with any.
+
+use super::{Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use crate::adapter::{Adapter, AdapterSpec, Kind};
+use crate::dual::{Batch, Directions, TensorId};
+use crate::gguf::{Gguf, Synthetic};
+use crate::kernels::{Ctx, DISPATCHED, Isa};
+use sprig_budget::Arena;
+
+const TOKENS: [u32; 9] = [3, 77, 150, 20, 299, 8, 41, 41, 260];
+
+struct Waves;
+
+impl Directions for Waves {
+    fn fill(&self, tangent: usize, example: usize, tensor: TensorId, out: &mut [f32]) {
+        let seed = 1 + tangent + 3 * example + 17 * tensor.0 as usize;
+        out.iter_mut().enumerate().for_each(|(i, v)| *v = ((seed * 7919 + i * i * 31) as f32).sin());
+    }
+}
+
+/// Every number that a training pass, and a text continued over the cache, give.
+fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
+    let ctx = Ctx::new(1).unwrap().with_isa(isa);
+    let spec =
+        AdapterSpec { kind: Kind::Xs, rank: 4, alpha: 4.0, targets: Module::ALL.to_vec(), layers: 1..3 };
+    let mut adapter = Adapter::new(&spec, model, &ctx, |id, out| Waves.fill(9, 9, id, out)).unwrap();
+    adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
+    let g = model.geometry();
+    let size = PassSize {
+        positions: TOKENS.len(),
+        tangents: 2,
+        wanted: TOKENS.len(),
+        candidates: 0,
+        rank: spec.rank,
+        largest_tensor: spec.largest_tensor(g),
+        threads: 1,
+        panel_rows: ctx.panel_rows(),
+        head_tile: 64,
+    };
+    let (layout, rope) = (PassLayout::new(g, size), model.rope(TOKENS.len()));
+    let mut arena = Arena::new(layout.bytes()).unwrap();
+    let input = PassInput {
+        batch: Batch::new(&TOKENS, &[0, 5, 9], g.vocabulary).unwrap(),
+        tangents: 2,
+        directions: Some(&Waves),
+        first_example: 0,
+        adapter: Some(&adapter),
+        integer: false,
+    };
+    let mut pass = Pass::new(model, &rope, &ctx, layout, arena.stack(), input).unwrap();
+    pass.embed();
+    pass.blocks(0..g.blocks).unwrap();
+    let stats = pass.row_statistics(&[0, 1, 2, 3, 4, 5, 6, 7], &TOKENS[1..]).unwrap();
+    let mut found: Vec<f32> = [&*stats.lse, &*stats.d_lse, &*stats.d_target, &*stats.d_rival].concat();
+    for integer in [false, true] {
+        let mut generator = Generator::new(model, Some(&adapter), &ctx, TOKENS.len(), integer).unwrap();
+        for tokens in [&TOKENS[..5], &TOKENS[5..8], &TOKENS[8..]] {
+            found.extend(generator.feed(tokens).unwrap());
+        }
+    }
+    found.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn all_of_a_model_runs_with_the_instructions_asked_for() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    let gguf = Gguf::parse(&bytes).unwrap();
+    let model = Llama::load(&gguf).unwrap();
+    let scalar = run(&model, Isa::Scalar);
+    for isa in Isa::available() {
+        DISPATCHED.take();
+        assert!(run(&model, isa) == scalar, "{isa}");
+        assert_eq!(DISPATCHED.take().into_iter().collect::<Vec<_>>(), [isa]);
+    }
+}
