@@ -4,8 +4,6 @@
 //! implements it is proof that the machine has the instructions, so its methods are safe to call; they
 //! inline into [`dispatch`]'s entry function, which is compiled with those instructions switched on.
 #![allow(unsafe_code)]
-// Intrinsics without pointers became safe to call in Rust 1.87; the blocks keep older compilers working.
-#![allow(unused_unsafe)]
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
