@@ -11,14 +11,48 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("sprig-device", "device-profiles", &[]),
     ("sprig-transport", "transport", &[]),
     (
-        "sprig-fleet",
-        "runtime/fleet",
-        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport", "sprig-device"],
+        "sprig-protocol",
+        "runtime/fleet/protocol",
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport"],
+    ),
+    // Agent and coordinator meet on the wire alone.
+    (
+        "sprig-agent",
+        "runtime/fleet/agent",
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-protocol", "sprig-transport", "sprig-device"],
+    ),
+    // The coordinator adds numbers up and opens no model.
+    (
+        "sprig-coordinator",
+        "runtime/fleet/coordinator",
+        &["sprig-budget", "sprig-learn", "sprig-protocol", "sprig-transport"],
+    ),
+    (
+        "sprig-simulate",
+        "runtime/fleet/simulate",
+        &[
+            "sprig-budget",
+            "sprig-engine",
+            "sprig-learn",
+            "sprig-protocol",
+            "sprig-coordinator",
+            "sprig-transport",
+        ],
     ),
     (
         "sprig",
         "runtime/cli",
-        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-fleet", "sprig-transport", "sprig-device"],
+        &[
+            "sprig-budget",
+            "sprig-engine",
+            "sprig-learn",
+            "sprig-protocol",
+            "sprig-agent",
+            "sprig-coordinator",
+            "sprig-simulate",
+            "sprig-transport",
+            "sprig-device",
+        ],
     ),
     // Developer commands drive the built binary; only an example uses the engine.
     ("sprig-cross", "cross", &[]),

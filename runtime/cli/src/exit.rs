@@ -2,17 +2,18 @@
 
 use crate::report::RecordError;
 use sprig_budget::{BudgetError, SizeError};
+#[cfg(feature = "coordinator")]
+use sprig_coordinator::dashboard::DashboardError;
+#[cfg(feature = "coordinator")]
+use sprig_coordinator::{CoordinatorError, LedgerError};
 use sprig_engine::adapter::AdapterError;
 use sprig_engine::gguf::GgufError;
 use sprig_engine::model::{GenerateError, ModelError};
 use sprig_engine::tokenizer::TokenizerError;
-use sprig_fleet::FleetError;
-#[cfg(feature = "coordinator")]
-use sprig_fleet::coordinator::dashboard::DashboardError;
-use sprig_fleet::coordinator::{CoordinatorError, LedgerError};
-use sprig_fleet::settings::SettingsError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::SettingsError;
 use sprig_transport::link::{LinkError, Who};
 #[cfg(feature = "coordinator")]
 use sprig_transport::provision::ProvisionError;
@@ -131,7 +132,6 @@ failures! {
     },
     SettingsError => settings,
     LinkError => link,
-    CoordinatorError => coordinator,
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
 }
@@ -179,7 +179,6 @@ impl From<FleetError> for Failure {
             FleetError::Settings(ref e) => settings(e),
             FleetError::Link(ref e) => link(e),
             FleetError::Data(ref e) => data(e),
-            FleetError::Coordinator(ref e) => coordinator(e),
             FleetError::Model { ref source, .. } => {
                 let gguf = source.downcast_ref().is_some_and(GgufError::is_io);
                 file_or_io(gguf || source.downcast_ref().is_some_and(AdapterError::is_io))
@@ -210,6 +209,7 @@ fn link(error: &LinkError) -> Exit {
     }
 }
 
+#[cfg(feature = "coordinator")]
 fn coordinator(error: &CoordinatorError) -> Exit {
     match error {
         CoordinatorError::Ledger(e) => match e {
@@ -228,6 +228,7 @@ fn coordinator(error: &CoordinatorError) -> Exit {
 
 #[cfg(feature = "coordinator")]
 failures! {
+    CoordinatorError => coordinator,
     ProvisionError => |e| match e {
         ProvisionError::Io { .. } => Exit::Io,
         ProvisionError::Damaged { .. } => Exit::BadFile,

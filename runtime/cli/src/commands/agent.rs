@@ -5,10 +5,10 @@ use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
+use sprig_agent::{AgentEvent, Ended, Surroundings, absent};
 use sprig_budget::{Bytes, Plan};
-use sprig_fleet::FleetError;
-use sprig_fleet::agent::{self, AgentEvent, Ended, Surroundings, absent};
-use sprig_fleet::settings::DeviceSettings;
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::DeviceSettings;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
 use sprig_transport::topics::Topics;
@@ -40,7 +40,7 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
         connected: false,
         guard: &guard,
     };
-    let ended = agent::run(&mut around, &mut |event| {
+    let ended = sprig_agent::run(&mut around, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         output.event(value, || line(&event));
     });

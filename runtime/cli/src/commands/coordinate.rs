@@ -1,19 +1,19 @@
 //! `sprig coordinate`: a fleet's training, from its settings to its adapter.
 
+use super::evaluator::ModelJudge;
 use super::{export, nonce};
 use crate::args::CoordinateArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
+use sprig_coordinator::dashboard::{Dashboard, Listen, still};
+use sprig_coordinator::{Coordinator, FleetView, Judge, Judgement, Notice, Options, control};
 use sprig_engine::gguf::Mapped;
-use sprig_fleet::ModelJudge;
-use sprig_fleet::coordinator::dashboard::{Dashboard, Listen, still};
-use sprig_fleet::coordinator::{Coordinator, FleetView, Judge, Judgement, Notice, control};
-use sprig_fleet::settings::{FleetSettings, JobSettings};
 use sprig_learn::base::Base;
 use sprig_learn::evaluate::interval;
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::{FleetSettings, JobSettings};
 use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let mut run = [0; 16];
     run[..8].copy_from_slice(&nonce()?.to_le_bytes());
     run[8..].copy_from_slice(&nonce()?.to_le_bytes());
-    let options = settings.options(&job, RunId(run))?;
+    let options = Options::of(&settings, &job, RunId(run))?;
     let weights = layout.len();
 
     let judge = match &settings.coordinator.eval_data {
@@ -132,7 +132,7 @@ fn done(view: &FleetView, judged: Judged, weights: usize) -> Value {
     let evaluation = |j: Judgement| json!({ "n": j.n, "loss": j.loss, "accuracy": j.accuracy, "interval": j.accuracy.map(|a| interval(a, j.n.into())) });
     let (before, after) = (judged.before, judged.after.map(|(_, j)| j));
     let reports: f64 = view.history.iter().map(|row| f64::from(row.reported)).sum();
-    let per_report = |bytes: &dyn Fn(&sprig_fleet::coordinator::DeviceView) -> u64| {
+    let per_report = |bytes: &dyn Fn(&sprig_coordinator::DeviceView) -> u64| {
         // Each device tells of its last round.
         let told: Vec<_> = view.devices.iter().filter(|d| d.peak_bytes.is_some()).map(bytes).collect();
         told.iter().sum::<u64>() as f64 / told.len().max(1) as f64

@@ -6,9 +6,9 @@ use crate::exit::{Exit, Failure};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
-use sprig_fleet::coordinator::control::{self, Command};
-use sprig_fleet::coordinator::{FleetView, RoundRow};
-use sprig_fleet::settings::FleetSettings;
+use sprig_coordinator::control::{self, Command};
+use sprig_coordinator::{FleetView, RoundRow};
+use sprig_protocol::settings::FleetSettings;
 
 pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
     match &args.what {

@@ -12,6 +12,8 @@ pub mod coordinate;
 pub mod device;
 pub mod eval;
 #[cfg(feature = "coordinator")]
+mod evaluator;
+#[cfg(feature = "coordinator")]
 mod export;
 #[cfg(feature = "coordinator")]
 pub mod fleet;

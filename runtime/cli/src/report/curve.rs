@@ -4,7 +4,7 @@ use super::charts::{LineChart, Series};
 use super::page::{card, document};
 use super::words;
 use maud::{Markup, html};
-use sprig_fleet::simulate::{Findings, Point};
+use sprig_simulate::{Findings, Point};
 
 /// What a curve shows.
 pub struct Curve<'a> {
@@ -133,8 +133,8 @@ impl Curve<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sprig_fleet::settings::Mode;
     use sprig_learn::evaluate::Evaluation;
+    use sprig_protocol::settings::Mode;
 
     fn found(accuracy: f64) -> Evaluation {
         Evaluation { n: 600, loss: 2.0 - accuracy, accuracy, interval: [accuracy - 0.04, accuracy + 0.04] }

@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::line;
 use sprig_budget::Bytes;
-use sprig_fleet::simulate::{self, Plan};
+use sprig_simulate::Plan;
 use sprig_transport::broker::Broker;
 use sprig_transport::link::{LinkConfig, LinkError};
 use sprig_transport::mqtt::{self, MqttLink};
@@ -24,7 +24,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let plan = Plan::new("simulation", args.devices, rounds);
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
         let link = link(url, "load-coordinator")?;
-        simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
+        sprig_simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
         return Ok(Exit::Done);
     }
     let broker = match &args.broker {
@@ -45,7 +45,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
-    let found = simulate::load(&plan, coordinator.id(), |name| link(&url, name));
+    let found = sprig_simulate::load(&plan, coordinator.id(), |name| link(&url, name));
     if found.is_err() {
         let _ = coordinator.kill();
     }

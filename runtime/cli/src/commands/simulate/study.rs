@@ -10,9 +10,9 @@ use crate::output::Output;
 use crate::report::Curve;
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, Plan, process};
-use sprig_fleet::FleetError;
-use sprig_fleet::settings::{FleetSettings, Preset};
-use sprig_fleet::simulate::{Dealt, Findings, Follower, Point, Skew, Study};
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::{FleetSettings, Preset};
+use sprig_simulate::{Dealt, Findings, Follower, Point, Skew, Study};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 

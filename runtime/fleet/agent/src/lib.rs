@@ -1,0 +1,290 @@
+//! The device's side of a fleet: joins, trains its part of each round, sends it, keeps it until a receipt comes, and
+//! follows the coordinator's adapter bit for bit.
+//!
+//! Everything is driven by [`Agent::on`] (an event of the link) and [`Agent::work`] (one piece of work); no thread, no
+//! clock of its own. What must survive a power cut goes through the outbox before it is sent.
+
+mod catch_up;
+mod events;
+mod model;
+mod note;
+mod run;
+mod sending;
+mod worker;
+
+pub use events::AgentEvent;
+pub use model::{Guards, ModelWorker, Opened};
+pub use run::{Ended, Surroundings, absent, run};
+pub use worker::{Trained, Worker};
+
+use catch_up::CatchUp;
+use note::Note;
+use sending::{Resend, send};
+use sprig_protocol::FleetError;
+use sprig_transport::link::{Event, Link, Traffic};
+use sprig_transport::messages::{DeviceId, Phase, Presence, Receipt, Round, RunId, Task, Verdict};
+use sprig_transport::outbox::Outbox;
+use sprig_transport::topics::{Topic, Topics};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Presence is told again after so many pauses of resending: a message that was lost would keep us out for good.
+const TELL_AGAIN: u32 = 6;
+
+/// Who we are and what we can do.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Our name.
+    pub device: DeviceId,
+    /// Topics of the fleet.
+    pub topics: Topics,
+    /// The run we take part in.
+    pub run: RunId,
+    /// What we say of ourselves.
+    pub presence: Presence,
+    /// First pause before an update is sent again.
+    pub resend: Duration,
+}
+
+/// One device of a fleet.
+pub struct Agent<'o, W> {
+    who: Identity,
+    worker: W,
+    outbox: &'o mut Outbox,
+    watch: Box<dyn FnMut(AgentEvent) + 'o>,
+    round: Option<Round>,
+    task: Option<Task>,
+    note: Option<Note>,
+    catch_up: CatchUp,
+    training: Option<Training>,
+    resend: Resend,
+    counted: Traffic,
+    /// Rounds whose updates have no receipt yet.
+    unanswered: BTreeSet<u32>,
+    /// The outbox holds what is none of this run's.
+    foreign: bool,
+    /// When to say again that we are here.
+    tell_at: Duration,
+    state: State,
+}
+
+/// What the agent is about, for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for the coordinator; nothing to do before the given time.
+    Waiting,
+    /// [`Agent::work`] has something to do now.
+    Busy,
+    /// The run is over and every update has its receipt.
+    Finished,
+}
+
+struct Training {
+    task: Task,
+    since: Duration,
+}
+
+impl<'o, W: Worker> Agent<'o, W> {
+    /// Takes part in `who.run` with what the outbox still holds of it.
+    pub fn new(
+        who: Identity,
+        worker: W,
+        outbox: &'o mut Outbox,
+        watch: impl FnMut(AgentEvent) + 'o,
+    ) -> Result<Self, FleetError> {
+        let note = outbox.note()?.and_then(|bytes| Note::decode(&bytes)).filter(|n| n.run == who.run);
+        // Another run's stays until this one has a round: its job may have been announced by mistake.
+        let foreign = note.is_none();
+        let pending = if foreign { Vec::new() } else { outbox.pending()? };
+        Ok(Self {
+            unanswered: pending.into_iter().map(|(round, _)| round).collect(),
+            foreign,
+            catch_up: CatchUp::default(),
+            resend: Resend { pause: who.resend, at: Duration::ZERO },
+            watch: Box::new(watch),
+            round: None,
+            task: None,
+            note,
+            training: None,
+            counted: Traffic::default(),
+            tell_at: who.resend * TELL_AGAIN,
+            state: State::Waiting,
+            who,
+            worker,
+            outbox,
+        })
+    }
+
+    /// Subscribes and says that we are here; the link renews both after a reconnect through [`Event::Connected`].
+    pub fn start(&mut self, link: &mut dyn Link) -> Result<(), FleetError> {
+        self.counted = link.traffic();
+        for filter in self.filters() {
+            link.subscribe(&filter)?;
+        }
+        self.say_present(link)
+    }
+
+    /// Takes back what [`start`](Self::start) and the way since then subscribed to, so that the next run begins with
+    /// what the broker keeps for it.
+    pub fn leave(&mut self, link: &mut dyn Link) -> Result<(), FleetError> {
+        for filter in self.filters().into_iter().chain(self.catch_up.give_up(&self.who)) {
+            link.unsubscribe(&filter)?;
+        }
+        Ok(())
+    }
+
+    /// What to do next.
+    pub fn state(&self) -> State {
+        match &self.training {
+            Some(_) => State::Busy,
+            None => self.state,
+        }
+    }
+
+    /// The learner.
+    pub fn worker(&self) -> &W {
+        &self.worker
+    }
+
+    /// Takes one event of the link at `now`, a time that only moves forward.
+    pub fn on(&mut self, event: Event, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        match event {
+            Event::Connected => {
+                (self.watch)(AgentEvent::Connected);
+                self.say_present(link)?;
+                self.resend.at = now;
+                self.catch_up.again();
+            }
+            Event::Disconnected(reason) => (self.watch)(AgentEvent::Disconnected { reason }),
+            Event::Message { topic, payload } => self.message(&topic, &payload, link, now)?,
+        }
+        self.proceed(link, now)
+    }
+
+    /// Does one piece of work: an iteration of training, or what has become due.
+    pub fn work(&mut self, link: &mut dyn Link, now: impl Fn() -> Duration) -> Result<(), FleetError> {
+        if let Some(moved) = self.worker.look(now())? {
+            (self.watch)(AgentEvent::pressure(self.worker.round(), &moved));
+        }
+        if self.training.is_some()
+            && let Some(trained) = self.worker.step()?
+            && let Some(Training { task, since }) = self.training.take()
+        {
+            self.finish(&task, trained, now().saturating_sub(since), link, now())?;
+        }
+        self.proceed(link, now())
+    }
+
+    fn filters(&self) -> [String; 4] {
+        let (topics, device) = (&self.who.topics, &self.who.device);
+        [topics.task(device), topics.receipt(device), topics.offer(device), topics.round()]
+    }
+
+    fn message(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        link: &mut dyn Link,
+        now: Duration,
+    ) -> Result<(), FleetError> {
+        let parsed = self.who.topics.parse(topic);
+        let dropped = |problem: String| AgentEvent::Dropped { topic: topic.to_owned(), problem };
+        let run = self.who.run;
+        match parsed {
+            Some(Topic::Round) => match Round::decode(payload) {
+                Ok(round) if round.run != run => {} // a job says which run it is, and nothing else
+
+                Ok(round) => self.announced(round, link, now)?,
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Task(_)) => match Task::decode(payload) {
+                Ok(task) if task.run == run => self.task = Some(task),
+                Ok(_) => {} // retained from another run
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Receipt(_)) => match Receipt::decode(payload) {
+                Ok(receipt) if receipt.run == run => self.receipt(&receipt)?,
+                Ok(_) => {}
+                Err(e) => (self.watch)(dropped(e.to_string())),
+            },
+            Some(Topic::Offer(_) | Topic::Blob { .. }) => {
+                let steps = self.catch_up.take(&parsed, payload, &self.who, &mut self.watch, now);
+                match steps {
+                    Ok(Some(steps)) => self.catch_up.apply(steps, &mut self.worker, &mut self.watch)?,
+                    Ok(None) => {}
+                    Err(problem) => (self.watch)(dropped(problem)),
+                }
+            }
+            _ => (self.watch)(dropped("nothing is expected there".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn announced(&mut self, round: Round, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        if std::mem::take(&mut self.foreign) {
+            self.outbox.clear()?;
+        }
+        let newer = self.round.as_ref().is_none_or(|r| r.round < round.round);
+        if newer && let Some(training) = self.training.take_if(|t| t.task.round < round.round) {
+            self.worker.abandon();
+            (self.watch)(AgentEvent::Abandoned { round: training.task.round });
+        }
+        self.outbox.forget_before(round.round);
+        self.catch_up.follow(&round, &mut self.worker, &mut self.watch)?;
+        // The coordinator may have been away: whatever is unanswered goes out now.
+        if newer {
+            self.resend = Resend { pause: self.who.resend, at: now };
+        }
+        self.round = Some(round);
+        self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)
+    }
+
+    fn receipt(&mut self, receipt: &Receipt) -> Result<(), FleetError> {
+        let verdict = match receipt.verdict {
+            Verdict::Accepted => "accepted".to_owned(),
+            Verdict::Duplicate => "duplicate".to_owned(),
+            Verdict::Refused(reason) => format!("refused: {reason:?}: {}", receipt.text),
+        };
+        if self.unanswered.remove(&receipt.round) {
+            self.outbox.remove(receipt.round)?;
+            (self.watch)(AgentEvent::Receipt { round: receipt.round, verdict });
+        }
+        Ok(())
+    }
+
+    /// Whatever the present knowledge allows: catch up, send again, begin training.
+    fn proceed(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)?;
+        if now >= self.tell_at {
+            self.tell_at = now + self.who.resend * TELL_AGAIN;
+            self.say_present(link)?;
+        }
+        if now >= self.resend.at && !self.unanswered.is_empty() {
+            self.send_pending(link, now)?;
+        }
+        let Some(round) = &self.round else { return Ok(()) };
+        let here = self.worker.round() == round.round && self.worker.digest() == round.base;
+        if here
+            && round.phase == Phase::Finished
+            && self.unanswered.is_empty()
+            && self.state != State::Finished
+        {
+            self.state = State::Finished;
+            let digest = round.base.to_string();
+            (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
+        }
+        let ours = |t: &&Task| t.round == round.round && t.base == round.base;
+        let Some(task) = self.task.as_ref().filter(ours) else { return Ok(()) };
+        let done = self.note.as_ref().is_some_and(|n| n.round >= task.round);
+        if here && round.phase == Phase::Collecting && !done && self.training.is_none() {
+            let task = task.clone();
+            self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))?;
+            (self.watch)(AgentEvent::Training { round: task.round, groups: task.groups.count });
+            self.training = Some(Training { task, since: now });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

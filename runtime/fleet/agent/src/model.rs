@@ -1,0 +1,262 @@
+//! The worker that trains the real model: one device's session, its copy of the fleet's adapter and the round under way.
+
+use super::{Trained, Worker};
+use sprig_budget::{Bytes, Kind, Plan, process};
+use sprig_engine::adapter::{Adapter, AdapterSpec};
+use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::base::{Base, Data, Engine, Planned};
+use sprig_learn::data::DataSet;
+use sprig_learn::estimator::Cut;
+use sprig_learn::guard::Guard;
+use sprig_learn::planner::{Residency, Workload};
+use sprig_learn::prefix::{Origin, PrefixCache};
+use sprig_learn::session::{Outcome, Session};
+use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
+use sprig_learn::watch::{Moved, Watch};
+use sprig_protocol::settings::{DeviceSettings, Train, Upload};
+use sprig_protocol::{FleetError, dense, share_of};
+use sprig_transport::messages::{Digest, Record, Region, Snapshot, Task};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
+/// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
+const FLEET: Bytes = Bytes::mib(4);
+
+/// A device's work on a run, planned.
+pub struct Opened {
+    /// The adapter.
+    pub spec: AdapterSpec,
+    /// What a device and the coordinator do in a round.
+    pub rules: Rules,
+    /// What it takes.
+    pub planned: Planned,
+    layout: Layout,
+    up: Upload,
+}
+
+impl Opened {
+    /// Plans one device's part of `train` within its budget.
+    pub fn plan(
+        base: &Base<'_>,
+        train: &Train,
+        data: &Data,
+        settings: &DeviceSettings,
+    ) -> Result<Self, FleetError> {
+        base.check_length(train.len)?;
+        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
+        rules.check()?;
+        let layout = Layout::new(&spec, &base.geometry)?;
+        let beside = vec![
+            ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
+            ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
+            ("link and outbox", FLEET),
+        ];
+        let work = Workload {
+            batch: train.batch,
+            length: 0,
+            tangents: train.tangents,
+            adapter: Some(spec.clone()),
+            frozen_rank: 0,
+            frozen_bytes: Bytes::ZERO,
+            rule: None,
+            beside,
+            candidates: None,
+            threads: settings.model.threads(),
+            data: Bytes::ZERO,
+            prefix: spec.layers.start > 0,
+            residency: Residency::Auto,
+            loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
+        };
+        let planned = base.plan(data.measure(work), settings.model.budget()?)?;
+        Ok(Self { spec, rules, planned, layout, up: train.up })
+    }
+}
+
+/// The learner of a device.
+pub struct ModelWorker<'m> {
+    session: Session<'m>,
+    adapter: Adapter,
+    data: &'m DataSet,
+    server: Server,
+    round: u32,
+    digest: Digest,
+    guard: Guard,
+    local: Option<LocalRound<'m>>,
+    cut: Cut,
+    up: Upload,
+    plan: Plan,
+    watch: Option<Watch<'m>>,
+    guards: Guards<'m>,
+}
+
+/// Sets the guards behind a plan, or lifts them.
+pub type Guards<'m> = &'m dyn Fn(Option<&Plan>) -> Result<(), FleetError>;
+
+impl<'m> ModelWorker<'m> {
+    /// Brings model and adapter into memory. `digest` is the model file's; `guards` are asked for when the plan changes.
+    pub fn new(
+        base: &'m Base<'_>,
+        engine: &'m Engine<'m>,
+        opened: &'m Opened,
+        data: &'m DataSet,
+        settings: &DeviceSettings,
+        digest: &str,
+        guards: Guards<'m>,
+    ) -> Result<Self, FleetError> {
+        let Opened { spec, rules, planned, layout, up } = opened;
+        let adapter = engine.adapter(spec, rules.forward.run_key)?;
+        let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
+        let server = Server::new(layout.clone(), *rules, start)?;
+        let prefix = (spec.layers.start > 0).then(|| {
+            let limit = settings.agent.prefix_cache.resolve(process::memory_at_hand().unwrap_or(Bytes::ZERO));
+            let origin = Origin {
+                model: digest,
+                data: data.digest(),
+                blocks: spec.layers.start,
+                width: base.geometry.width,
+                isa: engine.ctx.isa.name(),
+            };
+            PrefixCache::open(&settings.agent.state.join("prefix"), limit, &origin, planned.work.length)
+        });
+        Ok(Self {
+            session: engine.session(planned, prefix)?,
+            digest: Digest(server.digest()),
+            adapter,
+            data,
+            server,
+            round: 0,
+            guard: Guard::default(),
+            local: None,
+            cut: planned.tuning.cut,
+            up: *up,
+            plan: planned.plan.clone(),
+            watch: (!settings.agent.ignore_pressure).then(|| Watch::new(base, planned)).transpose()?,
+            guards,
+        })
+    }
+
+    /// Tokens a second of a plain forward pass over some of the device's own examples.
+    pub fn measure(&mut self) -> Result<f32, FleetError> {
+        let ids: Vec<usize> = (0..self.data.len().min(self.cut.examples)).collect();
+        let tokens: usize = ids.iter().map(|&id| self.data.example(id).tokens.len()).sum();
+        let mut outcomes = vec![Outcome::default(); ids.len()];
+        let mut best = f32::INFINITY;
+        // The first pass brings weights and tables into memory.
+        for _ in 0..2 {
+            let start = Instant::now();
+            self.session.run(Some(&self.adapter), None, self.data, &ids, 0, &mut outcomes, &mut [])?;
+            best = best.min(start.elapsed().as_secs_f32());
+        }
+        Ok(tokens as f32 / best.max(1e-6))
+    }
+
+    fn follow(&mut self, moved: Option<Moved>) -> Result<Option<Moved>, FleetError> {
+        if let Some(moved) = &moved {
+            // Weights that come and go leave the heap more of the budget, which wider passes may take.
+            (self.guards)(None)?;
+            self.session.retune(&moved.tuning, moved.layout)?;
+            (self.guards)(Some(&moved.plan))?;
+            self.cut = moved.tuning.cut;
+            self.plan = moved.plan.clone();
+        }
+        Ok(moved)
+    }
+
+    fn regions(&self) -> Vec<Region> {
+        let (arena, _) = self.session.arena_high_water();
+        let file = process::status().file.map(|b| b.0);
+        let region = |r: &sprig_budget::Region| Region {
+            name: r.name.clone(),
+            planned: r.bytes.0,
+            measured: if r.kind == Kind::Mapped { file } else { None },
+        };
+        let mut regions: Vec<_> =
+            self.plan.regions.iter().filter(|r| r.kind != Kind::Arena).map(region).collect();
+        // One line for the arena, which is measured as a whole.
+        let arena =
+            Region { name: "arena".to_owned(), planned: self.plan.arena().0, measured: Some(arena.0) };
+        regions.insert(1.min(regions.len()), arena);
+        regions
+    }
+}
+
+impl Worker for ModelWorker<'_> {
+    fn round(&self) -> u32 {
+        self.round
+    }
+
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn replay(&mut self, record: &Record) -> Result<(), FleetError> {
+        let mut step = self.server.begin(record.round);
+        for c in &record.contributions {
+            // One the coordinator left out as well is none the less part of the record.
+            step.add(c.number, share_of(c.groups), c.examples, spry::Body::Scalars(&c.scalars)).ok();
+        }
+        step.finish();
+        self.round = record.round + 1;
+        self.digest = Digest(self.server.digest());
+        Ok(())
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), FleetError> {
+        self.server.restore(snapshot.values.clone(), snapshot.moments.clone())?;
+        self.round = snapshot.round;
+        self.digest = Digest(self.server.digest());
+        Ok(())
+    }
+
+    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError> {
+        if let Some(guard) = memory.and_then(|m| serde_json::from_slice(m).ok()) {
+            self.guard = guard;
+        }
+        let assignment = Assignment { round: task.round, number: task.number, share: share_of(task.groups) };
+        self.local = Some(LocalRound::new(&self.server, &mut self.adapter, self.data, assignment)?);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Option<Trained>, FleetError> {
+        let Some(local) = &mut self.local else { return Ok(None) };
+        local.step(&mut self.session, &mut self.adapter, self.cut, &mut self.guard)?;
+        let (done, all) = local.progress();
+        if done < all {
+            return Ok(None);
+        }
+        let Some(mut update) = self.local.take().map(LocalRound::finish) else { return Ok(None) };
+        let (body, dense) = dense::body(&mut update, self.up == Upload::Weights);
+        Ok(Some(Trained {
+            examples: update.examples,
+            tokens: update.tokens.try_into().unwrap_or(u32::MAX),
+            loss: update.loss as f32,
+            body,
+            dense,
+            // Plain numbers always have a form in JSON.
+            memory: serde_json::to_vec(&self.guard).unwrap_or_default(),
+            regions: self.regions(),
+            planned: self.plan.total().0,
+            weights: self.plan.mapped().0,
+        }))
+    }
+
+    fn look(&mut self, clock: Duration) -> Result<Option<Moved>, FleetError> {
+        let Some(watch) = &mut self.watch else { return Ok(None) };
+        let moved = watch.look(clock)?;
+        self.follow(moved)
+    }
+
+    fn abandon(&mut self) {
+        self.local = None;
+    }
+}
+
+/// Reads the device's own records.
+pub fn open_data(base: &Base<'_>, path: &Path, train: &Train) -> Result<Data, FleetError> {
+    Ok(base.data(path, None, train.load_options()?)?)
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+pub(super) mod tests;

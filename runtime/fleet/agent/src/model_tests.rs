@@ -1,0 +1,120 @@
+//! The learner on a synthetic model: what it sends does not depend on the memory it may hold.
+
+use super::*;
+use sprig_budget::pressure::Reading;
+use sprig_engine::gguf::{Mapped, Synthetic};
+use sprig_protocol::settings::Mode;
+use sprig_transport::messages::{GroupSet, RunId};
+use std::cell::RefCell;
+
+/// A device's settings, with model and data in `folder`.
+pub fn settings(folder: &Path) -> DeviceSettings {
+    Synthetic::tiny().write_atomic(folder.join("tiny.gguf")).unwrap();
+    let record = |i: usize| {
+        let label = ["a", "t"][i % 2];
+        format!(r#"{{"text": "{}birds", "label": "{label}"}}"#, "many ".repeat(i))
+    };
+    std::fs::write(folder.join("train.jsonl"), (0..7).map(record).collect::<Vec<_>>().join("\n")).unwrap();
+    let text = r#"
+        [fleet]
+        name = "test"
+        id = "one"
+        broker = "mqtt://localhost"
+        [model]
+        path = "tiny.gguf"
+        budget = "64MiB"
+        threads = 2
+        [data]
+        train = "train.jsonl"
+    "#;
+    std::fs::write(folder.join("device.toml"), text).unwrap();
+    let settings = DeviceSettings::read(&folder.join("device.toml")).unwrap();
+    std::fs::create_dir_all(&settings.agent.state).unwrap();
+    settings
+}
+
+/// What is learnt from those data.
+pub fn task() -> Train {
+    Train {
+        raw: true,
+        template: Some("{text} =".to_owned()),
+        labels: vec!["a".to_owned(), "t".to_owned()],
+        adapter: "lora".to_owned(),
+        layers: Some("1..3".to_owned()),
+        len: 48,
+        batch: 1,
+        rank: 2,
+        ..Train::default()
+    }
+}
+
+/// A device's part of a round; before step i, the machine is as `readings[i]` says.
+fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Trained, Vec<Moved>) {
+    let map = Mapped::open(&settings.model.path).unwrap();
+    let base = Base::open(&map).unwrap();
+    let data = open_data(&base, &settings.data.train, train).unwrap();
+    let opened = Opened::plan(&base, train, &data, settings).unwrap();
+    let engine = base.engine(&opened.planned).unwrap();
+    let asked = RefCell::new(Vec::new());
+    let guards = |plan: Option<&Plan>| {
+        asked.borrow_mut().push(plan.map(|p| p.budget));
+        Ok(())
+    };
+    let mut worker =
+        ModelWorker::new(&base, &engine, &opened, &data.train, settings, "digest", &guards).unwrap();
+    let task = Task {
+        run: RunId([1; 16]),
+        round: 3,
+        attempt: 0,
+        number: 7,
+        groups: GroupSet { first: 1, step: 1, count: 3 },
+        base: worker.digest(),
+        seconds: 60,
+    };
+    worker.begin(&task, None).unwrap();
+    let (mut moves, mut readings) = (Vec::new(), (0u64..).zip(readings));
+    loop {
+        if let Some((i, reading)) = readings.next() {
+            // Longer than the governor is careful for.
+            let clock = Duration::from_secs(100 + 20 * i);
+            let moved = worker.watch.as_mut().unwrap().judge(clock, *reading).unwrap();
+            moves.extend(worker.follow(moved).unwrap());
+        }
+        if let Some(trained) = worker.step().unwrap() {
+            // Lifted for each move, then set for what the device may hold, not for what others leave it.
+            let expected = moves.iter().flat_map(|_| [None, Some(opened.planned.plan.budget)]);
+            assert!(asked.borrow().iter().copied().eq(expected));
+            return (trained, moves);
+        }
+    }
+}
+
+/// Down the ladder and up again between the iterations of a round: the same scalars, the same weights.
+#[test]
+fn stepping_aside_changes_no_bit_of_an_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let reading = |mib: u64| Reading {
+        room: Some(Bytes::mib(mib)),
+        stalled: Some(0.0),
+        at_hand: Some(Bytes::mib(512)),
+    };
+    let readings = [100, 1, 1, 400, 400, 1].map(reading);
+    let shared = Train { mode: Mode::PerEpoch, local_steps: 7, lr: 0.01, ..task() };
+    for up in [Upload::Scalars, Upload::Weights] {
+        let what = Train { up, ..shared.clone() };
+        let (calm, moves) = train(&settings, &what, &[]);
+        assert!(moves.is_empty());
+        let (moved, moves) = train(&settings, &what, &readings);
+        let totals: Vec<u64> = moves.iter().map(|m| m.plan.total().0).collect();
+        assert!(totals.iter().any(|t| *t < calm.planned), "{totals:?} of {}", calm.planned);
+        assert!(totals.windows(2).any(|w| w[1] > w[0]), "never up again: {totals:?}");
+        assert!(moves.iter().any(|m| m.tuning.streamed) || moves.iter().any(|m| m.tuning.cut.tangents < 4));
+        // The report tells the plan as it stood at the end.
+        assert_eq!(moved.planned, *totals.last().unwrap());
+        assert_eq!(moved.regions.iter().map(|r| r.planned).sum::<u64>(), moved.planned);
+        let update = |t: Trained| (t.examples, t.loss.to_bits(), t.body, t.dense, t.memory);
+        assert_eq!(calm.examples, 7);
+        assert!(update(calm) == update(moved), "another update");
+    }
+}

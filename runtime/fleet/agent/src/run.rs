@@ -1,0 +1,267 @@
+//! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
+
+use super::model::{Guards, Opened, open_data};
+use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
+use sprig_budget::{alloc, code, process};
+use sprig_engine::gguf::Mapped;
+use sprig_learn::base::Base;
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
+use sprig_transport::link::{Event, Link, LinkError};
+use sprig_transport::messages::{DeviceId, Job, Presence, Round, RunId};
+use sprig_transport::outbox::Outbox;
+use sprig_transport::topics::{Topic, Topics};
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Pause before the broker is asked for the job again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most bytes of updates without a receipt.
+const OUTBOX_LIMIT: u64 = 64 << 20;
+
+/// How an agent's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody asked it to; nothing is lost.
+    Interrupted,
+    /// The run is over.
+    Finished,
+}
+
+/// What the agent is given.
+pub struct Surroundings<'a> {
+    /// Its configuration.
+    pub settings: &'a DeviceSettings,
+    /// The connection; its will says that we are gone.
+    pub link: &'a mut dyn Link,
+    /// What [`absent`] was given.
+    pub session: u64,
+    /// Whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Whether the broker has let us in: from then on, a refusal is waited out.
+    pub connected: bool,
+    /// Called once the memory for a run is planned, before it is taken: sets the guards. Called without a plan when the
+    /// next run is made ready: lifts those of the last.
+    pub guard: Guards<'a>,
+}
+
+impl Surroundings<'_> {
+    /// The next event of the link. Once it was let in, a refusal passes: the broker is being restarted or its rules are
+    /// being changed.
+    fn next(
+        &mut self,
+        wait: Duration,
+        watch: &mut dyn FnMut(AgentEvent),
+    ) -> Result<Option<Event>, FleetError> {
+        match self.link.next(wait) {
+            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
+                watch(AgentEvent::Disconnected { reason: e.to_string() });
+                Ok(None)
+            }
+            other => {
+                let event = other?;
+                self.connected |= event == Some(Event::Connected);
+                Ok(event)
+            }
+        }
+    }
+}
+
+/// The last will: what the broker says for us when we are gone.
+pub fn absent(session: u64) -> Presence {
+    Presence {
+        online: false,
+        session,
+        board: String::new(),
+        software: String::new(),
+        budget: 0,
+        rate: 0.0,
+        tangents: 0,
+        examples: 0,
+    }
+}
+
+/// Takes part in whatever the fleet trains, until it is over or somebody says stop.
+pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<Ended, FleetError> {
+    let settings = around.settings;
+    let device = settings.fleet.device()?;
+    let topics = Topics::new(&settings.fleet.name).map_err(|e| FleetError::Peer(e.to_string()))?;
+    let state = &settings.agent.state;
+    std::fs::create_dir_all(state).map_err(|e| FleetError::io("make the folder", state, e))?;
+    let mut outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
+    let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
+    let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;
+    around.link.subscribe(&topics.job())?;
+    let (mut announced, mut over) = (None, None);
+    loop {
+        let job = match announced.take() {
+            Some(job) => Some(job),
+            None => next_job(around, &topics, over, watch)?,
+        };
+        let Some(job) = job else { return Ok(Ended::Interrupted) };
+        let settings_of_job = JobSettings::from_text(&job.settings)?;
+        if settings_of_job.model != found {
+            let (path, wanted) = (settings.model.path.clone(), settings_of_job.model);
+            return Err(FleetError::OtherModel { path, found, wanted });
+        }
+        watch(AgentEvent::Job { run: job.run.to_string() });
+        let next = take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)?;
+        // Whoever is not ready to train is not there.
+        around.link.publish(&topics.presence(&device), absent(around.session).encode(), true)?;
+        match next {
+            Next::Job(other) => announced = Some(other),
+            Next::End(Ended::Finished) if settings.agent.stay => over = Some(job.run),
+            Next::End(ended) => return Ok(ended),
+        }
+        (around.guard)(None)?;
+        let_go(&map)?;
+    }
+}
+
+/// Gives back what a run leaves behind: pages of the model, code, free heap. What the next run reports is its own.
+fn let_go(map: &Mapped) -> Result<(), FleetError> {
+    map.release(0..map.bytes().len()).map_err(|e| FleetError::model(map.path(), e))?;
+    code::release();
+    alloc::release_free_memory();
+    alloc::reset_peak();
+    let _ = process::reset_peak_rss(); // containers may forbid it
+    Ok(())
+}
+
+/// What follows a run that an agent took part in.
+enum Next {
+    /// Another one.
+    Job(Job),
+    /// Nothing, as yet.
+    End(Ended),
+}
+
+/// Waits for the announcement of a run other than `over`.
+fn next_job(
+    around: &mut Surroundings<'_>,
+    topics: &Topics,
+    over: Option<RunId>,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<Job>, FleetError> {
+    while !(around.stop)() {
+        match around.next(GLANCE, watch)? {
+            Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
+                match Job::decode(&payload) {
+                    Ok(job) if Some(job.run) == over => {} // the broker keeps it
+                    Ok(job) => return Ok(Some(job)),
+                    Err(e) => watch(AgentEvent::Dropped { topic, problem: e.to_string() }),
+                }
+            }
+            Some(Event::Connected) => watch(AgentEvent::Connected),
+            Some(Event::Disconnected(reason)) => watch(AgentEvent::Disconnected { reason }),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// One run from its announcement to its end.
+fn take_part(
+    around: &mut Surroundings<'_>,
+    device: &DeviceId,
+    topics: &Topics,
+    map: &Mapped,
+    job: &Job,
+    what: &JobSettings,
+    outbox: &mut Outbox,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Next, FleetError> {
+    let settings = around.settings;
+    let base = Base::open(map)?;
+    let data = open_data(&base, &settings.data.train, &what.train)?;
+    let opened = Opened::plan(&base, &what.train, &data, settings)?;
+    let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
+    watch(AgentEvent::Planned { plan_bytes, budget_bytes });
+    (around.guard)(Some(&opened.planned.plan))?;
+    let engine = base.engine(&opened.planned)?;
+    let guards = around.guard;
+    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model, guards)?;
+    let rate = worker.measure()?;
+    let root = Path::new("/");
+    let here = match &settings.agent.board {
+        None => sprig_device::detect(root),
+        Some(name) => sprig_device::detect_as(root, name)
+            .map_err(|e| SettingsError::value("agent", "board", name, e.to_string()))?,
+    };
+    let who = Identity {
+        device: device.clone(),
+        topics: topics.clone(),
+        run: job.run,
+        presence: Presence {
+            online: true,
+            session: around.session,
+            board: here.board.name.clone(),
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            budget: budget_bytes,
+            rate,
+            tangents: opened.planned.tuning.cut.tangents.min(255) as u8,
+            examples: data.train.len() as u32,
+        },
+        resend: Duration::from_secs_f64(settings.agent.resend_seconds),
+    };
+    let began = Instant::now();
+    // The agent tells what happens to it, and so does this loop.
+    let watch = RefCell::new(watch);
+    let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
+    agent.start(around.link)?;
+    let next = follow(around, topics, job, &mut agent, began, &watch)?;
+    agent.leave(around.link)?;
+    Ok(next)
+}
+
+/// Works until the run is over, another one is announced, or somebody says stop.
+fn follow<W: Worker>(
+    around: &mut Surroundings<'_>,
+    topics: &Topics,
+    job: &Job,
+    agent: &mut Agent<'_, W>,
+    began: Instant,
+    watch: &RefCell<&mut dyn FnMut(AgentEvent)>,
+) -> Result<Next, FleetError> {
+    let mut asked: Option<Instant> = None;
+    loop {
+        if (around.stop)() {
+            return Ok(Next::End(Ended::Interrupted));
+        }
+        let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
+        while let Some(event) = around.next(wait, &mut |event| (watch.borrow_mut())(event))? {
+            wait = Duration::ZERO;
+            if let Event::Message { topic, payload } = &event {
+                match topics.parse(topic) {
+                    Some(Topic::Job) => match Job::decode(payload) {
+                        Ok(other) if other != *job => return Ok(Next::Job(other)),
+                        _ => continue,
+                    },
+                    // Of a run whose announcement went past us, or of an earlier one: the broker keeps the last job.
+                    Some(Topic::Round)
+                        if Round::decode(payload).is_ok_and(|round| round.run != job.run)
+                            && asked.is_none_or(|at| at.elapsed() >= PATIENCE) =>
+                    {
+                        asked = Some(Instant::now());
+                        around.link.unsubscribe(&topics.job())?;
+                        around.link.subscribe(&topics.job())?;
+                    }
+                    _ => {}
+                }
+            }
+            agent.on(event, around.link, began.elapsed())?;
+        }
+        alloc::check()?;
+        agent.work(around.link, || began.elapsed())?;
+        if agent.state() == State::Finished {
+            return Ok(Next::End(Ended::Finished));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! An agent's life over several runs, against the real coordinator on a link in memory.
+
+use super::*;
+use crate::model::tests::{settings, task};
+use sprig_coordinator::{Coordinator, FleetView, Options};
+use sprig_learn::spry::Layout;
+use sprig_transport::link::Farewell;
+use sprig_transport::memory::{self, Hub, HubLink};
+use sprig_transport::messages::{Digest, Phase};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// A device in a thread of its own.
+struct Device {
+    thread: JoinHandle<Result<Ended, FleetError>>,
+    stop: Arc<AtomicBool>,
+    events: Arc<Mutex<Vec<AgentEvent>>>,
+    /// Times that guards were set and lifted.
+    guards: Arc<[AtomicU32; 2]>,
+}
+
+struct World {
+    hub: Hub,
+    folder: tempfile::TempDir,
+    settings: DeviceSettings,
+}
+
+impl World {
+    fn new(stay: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path());
+        (settings.agent.stay, settings.agent.resend_seconds) = (stay, 0.1);
+        Self { hub: memory::broker(), folder, settings }
+    }
+
+    fn device(&self) -> Device {
+        let (hub, settings) = (self.hub.clone(), self.settings.clone());
+        let (stop, events): (Arc<AtomicBool>, Arc<Mutex<Vec<_>>>) = Default::default();
+        let guards: Arc<[AtomicU32; 2]> = Arc::default();
+        let (asked, seen, counted) = (stop.clone(), events.clone(), guards.clone());
+        let thread = std::thread::spawn(move || {
+            let topic = Topics::new("test").unwrap().presence(&settings.fleet.device().unwrap());
+            let mut link = hub.link("one", Some((topic, absent(1).encode()) as Farewell));
+            let mut around = Surroundings {
+                settings: &settings,
+                link: &mut link,
+                session: 1,
+                stop: &|| asked.load(Relaxed),
+                connected: false,
+                guard: &|plan| {
+                    counted[usize::from(plan.is_none())].fetch_add(1, Relaxed);
+                    Ok(())
+                },
+            };
+            run(&mut around, &mut |event| seen.lock().unwrap().push(event))
+        });
+        Device { thread, stop, events, guards }
+    }
+
+    /// The coordinator of run `number`, which has its own state.
+    fn coordinator(&self, number: u8, rounds: u32) -> Coordinator<HubLink> {
+        let train = task();
+        let map = Mapped::open(&self.settings.model.path).unwrap();
+        let base = Base::open(&map).unwrap();
+        let (spec, rules) = (train.adapter(&base.geometry).unwrap(), train.rules().unwrap());
+        let job = JobSettings { model: map.digest_hex().unwrap(), train };
+        let state = self.folder.path().join(format!("coordinator-{number}"));
+        let mut options = Options::new("test", RunId([number; 16]), job.to_text(), state, rounds, 1, rules);
+        options.settle = Duration::from_millis(10);
+        options.linger = Duration::from_millis(100);
+        options.resend = Duration::from_millis(100);
+        let layout = Layout::new(&spec, &base.geometry).unwrap();
+        let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
+        let link = self.hub.link("coordinator", None);
+        Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap()
+    }
+
+    /// Has a coordinator work until `done`, and goes on with the device.
+    fn work(&self, coordinator: &mut Coordinator<HubLink>, done: impl Fn(&FleetView) -> bool) -> FleetView {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            coordinator.turn(Duration::from_millis(5)).unwrap();
+            let view = coordinator.view().unwrap();
+            if done(&view) {
+                return view;
+            }
+            assert!(Instant::now() < limit, "{view:?}");
+        }
+    }
+
+    /// Publishes, as somebody who is not of this run, that a round of another one is open.
+    fn mislead(&self) {
+        let topics = Topics::new("test").unwrap();
+        let (run, base) = (RunId([77; 16]), Digest([0; 32]));
+        let round = Round { run, round: 5, phase: Phase::Collecting, base, result: None };
+        self.hub.link("stranger", None).publish(&topics.round(), round.encode(), true).unwrap();
+    }
+}
+
+impl Device {
+    fn finished(&self) -> Vec<String> {
+        let digest = |event: &AgentEvent| match event {
+            AgentEvent::Finished { digest, .. } => Some(digest.clone()),
+            _ => None,
+        };
+        self.events.lock().unwrap().iter().filter_map(digest).collect()
+    }
+}
+
+fn all_done(view: &FleetView) -> bool {
+    view.state == "finished"
+}
+
+fn digest(view: &FleetView) -> String {
+    assert!(view.history.iter().all(|row| row.reported == 1), "{:?}", view.history);
+    view.history.last().unwrap().adapter_digest.clone()
+}
+
+/// Finished, the agent lets go of its model and is there for the next run; each begins from its own start.
+#[test]
+fn an_agent_that_stays_takes_part_in_one_run_after_another() {
+    let world = World::new(true);
+    let device = world.device();
+    let mut digests = Vec::new();
+    for (number, rounds) in [(1, 3), (2, 3)] {
+        let mut coordinator = world.coordinator(number, rounds);
+        let view = world.work(&mut coordinator, |view| {
+            if view.round == 1 {
+                world.mislead();
+            }
+            all_done(view)
+        });
+        digests.push(digest(&view));
+        world.work(&mut coordinator, |view| {
+            device.finished().len() == digests.len() && view.devices_online == 0
+        });
+        assert!(!device.thread.is_finished());
+    }
+    assert_eq!(device.finished(), digests);
+    // The same data, weights and seeds: nothing of the first run is left in the second.
+    assert_eq!(digests[0], digests[1]);
+    device.stop.store(true, Relaxed);
+    assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Interrupted);
+    assert_eq!(device.guards.each_ref().map(|count| count.load(Relaxed)), [2, 2]);
+}
+
+/// A coordinator whose state is gone begins anew while devices hold the run before.
+#[test]
+fn a_new_run_takes_the_place_of_one_that_was_given_up() {
+    let world = World::new(false);
+    let device = world.device();
+    let mut first = world.coordinator(1, 1000);
+    world.work(&mut first, |view| view.round >= 3);
+    drop(first);
+    let mut second = world.coordinator(2, 4);
+    let view = world.work(&mut second, |view| all_done(view) && device.thread.is_finished());
+    assert_eq!(device.finished(), [digest(&view)]);
+    assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Finished);
+}

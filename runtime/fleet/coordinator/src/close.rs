@@ -1,0 +1,244 @@
+//! Applying a round's updates: one after another from the ledger, ascending numbers, through the code that devices
+//! replay with. Memory: the adapter a few times over, whatever the number of devices.
+
+use super::error::CoordinatorError;
+use super::event::Outcome;
+use super::ledger::{Ledger, LedgerError, ResultRow};
+use super::options::Options;
+use super::validate::{self, Refusal};
+use sha2::{Digest as _, Sha256};
+use sprig_learn::LearnError;
+use sprig_learn::spry::{self, Layout, Server, Step};
+use sprig_protocol::settings::Downlink;
+use sprig_protocol::{dense, share_of};
+use sprig_transport::messages::{
+    Body, Contribution, Digest, MAX_CONTRIBUTIONS, Reason, Record, RunId, Snapshot, Update,
+};
+
+/// The adapter, and how rounds are applied to it.
+#[derive(Debug)]
+pub struct Closer {
+    server: Server,
+    run: RunId,
+    sync: Downlink,
+    /// Rounds applied.
+    applied: u32,
+}
+
+impl Closer {
+    /// Goes on from the ledger's last adapter, or begins with `initial`.
+    ///
+    /// # Errors
+    /// When the ledger fails, or holds an adapter of another shape.
+    pub fn open(
+        ledger: &mut Ledger,
+        options: &Options,
+        layout: Layout,
+        initial: Vec<f32>,
+    ) -> Result<Self, CoordinatorError> {
+        let mut server = Server::new(layout, options.rules, initial)?;
+        let (run, sync) = (ledger.run(), options.sync);
+        let Some(row) = ledger.last_snapshot()? else {
+            let closer = Closer { server, run, sync, applied: 0 };
+            ledger.put_snapshot(&closer.snapshot())?;
+            return Ok(closer);
+        };
+        let Snapshot { values, moments, .. } = ledger.snapshot(&row)?;
+        server.restore(values, moments)?;
+        if server.digest() != row.adapter {
+            return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
+        }
+        Ok(Closer { server, run, sync, applied: row.applied })
+    }
+
+    /// The adapter's digest.
+    pub fn digest(&self) -> Digest {
+        Digest(self.server.digest())
+    }
+
+    /// Rounds applied to the adapter.
+    pub fn applied(&self) -> u32 {
+        self.applied
+    }
+
+    /// Memory, moments and all, as it is sent.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            run: self.run,
+            round: self.applied,
+            after: self.digest(),
+            values: self.server.values().to_vec(),
+            moments: self.server.moments().to_vec(),
+        }
+    }
+
+    /// Applies `round`, but for the devices `aside`, and keeps what it gave. A round that is applied already is not
+    /// applied again.
+    ///
+    /// # Errors
+    /// When the ledger fails or does not hold the round before.
+    pub fn close(
+        &mut self,
+        ledger: &mut Ledger,
+        round: u32,
+        aside: &[u32],
+    ) -> Result<Outcome, CoordinatorError> {
+        if self.applied == round + 1 {
+            let row = ledger.result(round)?;
+            let row = row.ok_or_else(|| ledger.damaged(format!("round {round} has no result")))?;
+            return Ok(outcome(ledger, &row)?);
+        }
+        if self.applied != round {
+            let problem = format!("round {round} follows an adapter of {} rounds", self.applied);
+            return Err(ledger.damaged(problem).into());
+        }
+        let base = self.digest();
+        let mut sum = Sum::new(record_limit(self.sync, &self.server));
+        let layout = self.server.layout().clone();
+        let mut step = self.server.begin(round);
+        ledger.updates(round, |number, _, frame| {
+            if aside.binary_search(&number).is_ok() {
+                return Ok(());
+            }
+            let update = Update::decode(frame)
+                .map_err(|e| ledger.damaged(format!("update of device {number} in round {round}: {e}")))?;
+            sum.take(ledger, &layout, &mut step, number, update)
+        })?;
+        step.finish();
+        self.applied = round + 1;
+        let snapshot = self.snapshot();
+        let record = sum.record(Record {
+            run: self.run,
+            round,
+            base,
+            after: snapshot.after,
+            contributions: Vec::new(),
+        });
+        let frame = snapshot.encode();
+        let row = ResultRow {
+            round,
+            after: snapshot.after.0,
+            applied: sum.applied,
+            loss: (sum.loss / sum.examples as f64) as f32,
+            record: record.as_ref().map(|r| r.len() as u32),
+            blob: Digest::of(record.as_ref().unwrap_or(&frame)).0,
+            snapshot: frame.len() as u32,
+        };
+        ledger.put_result(&row, record.as_deref(), &snapshot, &frame)?;
+        Ok(outcome(ledger, &row)?)
+    }
+}
+
+/// What is added up over a round.
+struct Sum {
+    applied: u32,
+    examples: u64,
+    loss: f64,
+    /// Parts of the record, while it may still be worth it.
+    parts: Option<Vec<Contribution>>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Sum {
+    /// With a record of at most `limit` bytes.
+    fn new(limit: usize) -> Self {
+        Sum { applied: 0, examples: 0, loss: 0.0, parts: Some(Vec::new()), bytes: 0, limit }
+    }
+
+    fn take(
+        &mut self,
+        ledger: &Ledger,
+        layout: &Layout,
+        step: &mut Step<'_>,
+        number: u32,
+        update: Update,
+    ) -> Result<(), CoordinatorError> {
+        let share = share_of(update.groups);
+        let added = match &update.body {
+            Body::Scalars(scalars) => step.add(number, share, update.examples, spry::Body::Scalars(scalars)),
+            Body::Dense { .. } => {
+                let mut weights = Vec::with_capacity(layout.weights(share));
+                ledger.chunks(number, |bytes| {
+                    weights.extend(dense::weights(bytes));
+                    Ok(())
+                })?;
+                step.add(number, share, update.examples, spry::Body::Dense(&weights))
+            }
+        };
+        match added {
+            Ok(()) => {}
+            // Sound by itself, but it leads nowhere finite: the round goes on without it.
+            Err(LearnError::Update { .. }) => return Ok(()),
+            Err(other) => return Err(other.into()),
+        }
+        self.applied += 1;
+        self.examples += u64::from(update.examples);
+        self.loss += f64::from(update.loss) * f64::from(update.examples);
+        let Body::Scalars(scalars) = update.body else {
+            self.parts = None;
+            return Ok(());
+        };
+        self.bytes += 4 * scalars.len();
+        if self.bytes > self.limit || self.applied as usize > MAX_CONTRIBUTIONS {
+            self.parts = None;
+        }
+        if let Some(parts) = &mut self.parts {
+            let Update { groups, examples, .. } = update;
+            parts.push(Contribution { number, groups, examples, scalars });
+        }
+        Ok(())
+    }
+
+    /// The record's frame, unless it is larger than the limit. A round that changed nothing always has one.
+    fn record(&mut self, record: Record) -> Option<Vec<u8>> {
+        let contributions = self.parts.take()?;
+        let frame = Record { contributions, ..record }.encode();
+        (frame.len() <= self.limit.min(Record::MAX) || self.applied == 0).then_some(frame)
+    }
+}
+
+/// Bytes of a record past which the adapter itself is sent instead.
+pub fn record_limit(sync: Downlink, server: &Server) -> usize {
+    match sync {
+        Downlink::Weights => 0,
+        Downlink::Scalars => Record::MAX,
+        Downlink::Auto => 4 * (server.values().len() + server.moments().len()),
+    }
+}
+
+/// Looks through the pieces of a dense update: root mean square of its weights, or why it is refused.
+pub(super) fn check(
+    ledger: &Ledger,
+    number: u32,
+    digest: Digest,
+    bytes: u32,
+) -> Result<Result<f32, Refusal>, LedgerError> {
+    let mut hash = Sha256::new();
+    let (mut squares, mut count, mut sound) = (0.0f64, 0u64, Ok(()));
+    ledger.chunks(number, |piece| {
+        hash.update(piece);
+        match validate::root_mean_square(dense::weights(piece)) {
+            Ok(norm) => squares += f64::from(norm) * f64::from(norm) * (piece.len() / 4) as f64,
+            Err(refusal) => sound = Err(refusal),
+        }
+        count += piece.len() as u64;
+        Ok(())
+    })?;
+    if count != u64::from(bytes) || hash.finalize().as_slice() != digest.0 {
+        return Ok(Err((Reason::Blob, format!("its {count} bytes are not those of {}", digest.short()))));
+    }
+    Ok(sound.map(|()| (squares / (count / 4).max(1) as f64).sqrt() as f32))
+}
+
+fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {
+    Ok(Outcome {
+        round: row.round,
+        after: Digest(row.after),
+        applied: row.applied,
+        loss: row.loss,
+        result: ledger.announced(row)?,
+        bytes_up: 0,
+        bytes_down: 0,
+    })
+}

@@ -1,0 +1,42 @@
+//! The page: its parts put together once, and the policy that lets nothing else in.
+
+use crate::FleetView;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+const STYLE: &str = include_str!("page/style.css");
+const SCRIPT: &str = concat!(
+    include_str!("page/fleet.js"),
+    include_str!("page/head.js"),
+    include_str!("page/charts.js"),
+    include_str!("page/devices.js"),
+    include_str!("page/rounds.js"),
+);
+
+/// The document.
+pub(super) static HTML: LazyLock<String> = LazyLock::new(|| {
+    include_str!("page/index.html")
+        .replace("<style></style>", &format!("<style>{STYLE}</style>"))
+        .replace("<script></script>", &format!("<script>{SCRIPT}</script>"))
+});
+
+/// The document with `view` in it: shows that and asks nobody.
+pub(super) fn still(view: &FleetView) -> String {
+    // Plain numbers and texts always have a form in JSON; without `<` nothing in it ends the element.
+    let json = serde_json::to_string(view).unwrap_or_default().replace('<', "\\u003c");
+    let kept = format!("<script type=\"application/json\" id=\"kept\">{json}</script>\n<script>");
+    HTML.replacen("<script>", &kept, 1)
+}
+
+/// The content security policy: this style, this script, events of this server, and nothing else.
+pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+});

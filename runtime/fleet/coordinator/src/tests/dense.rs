@@ -1,0 +1,159 @@
+//! Updates that are weights: they come in pieces, and are taken when all of them are there.
+
+use super::disk::Disk;
+use super::world::{GROUPS, RUN, WEIGHTS, core, options};
+use crate::core::{Core, Outward};
+use crate::incoming;
+use crate::*;
+use sprig_learn::spry::Exchange;
+use sprig_simulate as simulate;
+use sprig_transport::blob;
+use sprig_transport::messages::{Body, DeviceId, Digest, Reason, Receipt, Task, Update, Verdict};
+use sprig_transport::topics::{Topic, Topics};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+struct Scene {
+    core: Core,
+    topics: Topics,
+    tasks: BTreeMap<DeviceId, Task>,
+    receipts: Vec<Receipt>,
+}
+
+impl Scene {
+    fn new(disk: &Disk, options: &Arc<Options>) -> Self {
+        let topics = Topics::new("test").unwrap();
+        let mut scene =
+            Scene { core: core(disk, options), topics, tasks: BTreeMap::new(), receipts: Vec::new() };
+        let presence = |n| Event::Presence(id(n), simulate::presence(1));
+        scene.take(vec![Event::Connected, presence(0), presence(1)]);
+        assert!(!scene.tasks.is_empty());
+        scene
+    }
+
+    fn take(&mut self, events: Vec<Event>) {
+        let Scene { core, topics, tasks, receipts } = self;
+        core.take(events, 0, &mut |_, outward| {
+            let Outward::Publish { topic, payload, .. } = outward else { return Ok(()) };
+            match topics.parse(&topic) {
+                Some(Topic::Task(id)) => drop(tasks.insert(id, Task::decode(&payload).unwrap())),
+                Some(Topic::Receipt(_)) => receipts.push(Receipt::decode(&payload).unwrap()),
+                _ => {}
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    fn send(&mut self, topic: &str, bytes: Vec<u8>) {
+        self.take(incoming::event(&self.topics, topic, bytes).into_iter().collect());
+    }
+
+    /// Announces `weights` as the update of device `n`.
+    fn announce(&mut self, n: u32, weights: &[u8], digest: Digest) {
+        let task = self.tasks[&id(n)].clone();
+        let update = Update {
+            run: RUN,
+            round: task.round,
+            number: task.number,
+            groups: task.groups,
+            base: task.base,
+            examples: 2,
+            loss: 1.0,
+            body: Body::Dense { digest, bytes: weights.len() as u32 },
+        };
+        self.send(&self.topics.update(&id(n)), update.encode());
+    }
+
+    fn chunk(&mut self, n: u32, weights: &[u8], digest: Digest, chunk: usize) {
+        let frame = blob::chunks(weights).nth(chunk).unwrap();
+        self.send(&self.topics.up(&id(n), &digest, chunk as u32), frame);
+    }
+}
+
+fn id(n: u32) -> DeviceId {
+    DeviceId::parse(&format!("dev-{n}")).unwrap()
+}
+
+fn settings() -> Arc<Options> {
+    let mut options = options(2, 1);
+    options.dense = true;
+    options.rules.exchange = Exchange::PerEpoch { steps: 1 };
+    Arc::new(options)
+}
+
+fn weights(value: f32) -> Vec<u8> {
+    std::iter::repeat_n(value.to_le_bytes(), GROUPS / 2 * WEIGHTS).flatten().collect()
+}
+
+#[test]
+fn weights_are_taken_when_all_pieces_are_there_and_survive_a_restart() {
+    let (disk, options) = (Disk::default(), settings());
+    let mut scene = Scene::new(&disk, &options);
+    let (first, second) = (weights(1.0), weights(0.25));
+    let digests = [Digest::of(&first), Digest::of(&second)];
+    // A piece before its announcement is nobody's.
+    scene.chunk(0, &first, digests[0], 0);
+    scene.announce(0, &first, digests[0]);
+    assert!(scene.receipts.is_empty());
+    scene.chunk(0, &first, digests[0], 0);
+    assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Accepted);
+    scene.announce(0, &first, digests[0]);
+    assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Duplicate);
+    // Announced only: lost in the cut, and announced again.
+    scene.announce(1, &second, digests[1]);
+    disk.cut();
+    drop(scene);
+    let mut scene = Scene::new(&disk, &options);
+    scene.announce(1, &second, digests[1]);
+    scene.chunk(1, &second, digests[1], 0);
+    assert!(scene.receipts.iter().any(|r| r.verdict == Verdict::Accepted));
+    // Both halves of the adapter moved towards what their holders sent.
+    let values = scene.core.closer.snapshot().values;
+    let up = values.iter().filter(|v| **v > 0.5).count();
+    let down = values.iter().filter(|v| **v < 0.5).count();
+    assert_eq!((up, down), (GROUPS / 2 * WEIGHTS, GROUPS / 2 * WEIGHTS));
+    let row = &scene.core.ledger.history(0..1).unwrap()[0];
+    assert_eq!((row.reported, row.refused), (2, 0));
+    // A round of weights cannot be replayed: devices get the adapter.
+    assert_eq!(scene.core.ledger.result(0).unwrap().unwrap().record, None);
+}
+
+#[test]
+fn weights_that_are_not_what_was_announced_are_refused() {
+    let (disk, options) = (Disk::default(), settings());
+    let mut scene = Scene::new(&disk, &options);
+    let good = weights(1.0);
+    let mut expect = |bytes: &[u8], digest, reason| {
+        scene.announce(0, bytes, digest);
+        if scene.receipts.is_empty() {
+            scene.chunk(0, bytes, digest, 0);
+        }
+        assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Refused(reason));
+        let mut left = 0;
+        scene
+            .core
+            .ledger
+            .chunks(1, |_| {
+                left += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(left, 0, "pieces of a refused update stay");
+    };
+    expect(&good, Digest([3; 32]), Reason::Blob);
+    expect(&good[4..], Digest::of(&good[4..]), Reason::Blob);
+    let nan = weights(f32::NAN);
+    expect(&nan, Digest::of(&nan), Reason::NotFinite);
+    let huge = weights(1e9);
+    expect(&huge, Digest::of(&huge), Reason::Norm);
+    // And what is right is taken after all.
+    let digest = Digest::of(&good);
+    scene.announce(0, &good, digest);
+    let mut damaged = blob::seal(&good);
+    damaged[5] ^= 1;
+    scene.send(&scene.topics.up(&id(0), &digest, 0), damaged);
+    assert!(scene.receipts.is_empty());
+    scene.chunk(0, &good, digest, 0);
+    assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Accepted);
+}

@@ -1,0 +1,9 @@
+//! What a fleet's coordinator and its devices agree on: settings and jobs, what groups a share has, how weights travel.
+
+pub mod dense;
+mod error;
+pub mod settings;
+mod share;
+
+pub use error::FleetError;
+pub use share::share_of;

@@ -1,0 +1,170 @@
+//! The course of a study: round after round, evaluations between them, and what it came to.
+
+use super::fleet::{Fleet, Turn};
+use super::personal::{AccG, AccP};
+use super::study::Follower;
+use serde::Serialize;
+use sprig_budget::Bytes;
+use sprig_learn::evaluate::Evaluation;
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::{Mode, Rounds};
+use sprig_transport::messages::Digest;
+use std::time::Instant;
+
+/// Where a study stands.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Rounds done.
+    pub round: u32,
+    /// Tangents an example has had carried for it on a device that took part in every round: iterations times K.
+    pub passes: u64,
+    /// The server's model on the held-out data; none at the end of a round that is not evaluated.
+    #[serde(flatten)]
+    pub found: Option<Evaluation>,
+    /// How well the devices of the round are served by the server's model, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acc_g: Option<AccG>,
+    /// How well by their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acc_p: Option<AccP>,
+    /// Mean loss in training: in this round, or at an evaluation since the last one.
+    pub train_loss: Option<f64>,
+    /// Bytes that a device sends in a round, on average so far.
+    pub bytes_up_per_device_round: f64,
+    /// Bytes that a device receives in a round, on average so far.
+    pub bytes_down_per_device_round: f64,
+    /// Seconds since the first round began, evaluations included.
+    pub seconds: f64,
+}
+
+/// What was found out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Findings {
+    /// Devices that took part.
+    pub devices: u32,
+    /// Rounds done.
+    pub rounds: u32,
+    /// Whether somebody asked the study to stop before its last round.
+    #[serde(skip)]
+    pub stopped: bool,
+    /// `per-iteration` or `per-epoch`.
+    pub mode: Mode,
+    /// Evaluation of the untouched model.
+    pub before: Option<Evaluation>,
+    /// The last evaluation after a round.
+    pub after: Option<Evaluation>,
+    /// Seconds of rounds and evaluations.
+    pub seconds: f64,
+    /// SHA-256 of the adapter's weights, as a coordinator states it.
+    pub adapter_digest: String,
+    /// The budget.
+    pub budget_bytes: Bytes,
+}
+
+/// A study under way.
+pub(super) struct Course<'f, 'm> {
+    fleet: &'f mut Fleet<'m>,
+    follow: &'f mut dyn Follower,
+    /// Whether devices' own models are judged too.
+    personal: bool,
+    round: u32,
+    passes: u64,
+    /// Loss of the last round.
+    loss: Option<f64>,
+    /// Sum and number of the rounds' losses since the last evaluation.
+    losses: (f64, u32),
+    began: Instant,
+}
+
+impl<'f, 'm> Course<'f, 'm> {
+    /// Before the first round.
+    pub fn new(fleet: &'f mut Fleet<'m>, follow: &'f mut dyn Follower, personal: bool) -> Self {
+        Self {
+            fleet,
+            follow,
+            personal,
+            round: 0,
+            passes: 0,
+            loss: None,
+            losses: (0.0, 0),
+            began: Instant::now(),
+        }
+    }
+
+    /// All rounds, or as many as there are until somebody says stop. `mode` and `budget` are for the record.
+    pub fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
+        let before = self.evaluate(None)?;
+        let (mut after, mut stopped) = (None, before.is_none());
+        while !stopped && self.round < rounds.count {
+            let next = self.round + 1;
+            let every = rounds.evaluate_every;
+            let due = every > 0 && next.is_multiple_of(every) || next == rounds.count;
+            let follow = &self.follow;
+            let Some(turn) = self.fleet.round(self.round, self.personal && due, &|| follow.stop())? else {
+                stopped = true;
+                break;
+            };
+            self.add(&turn);
+            let point = self.point(None);
+            self.follow.point(&point);
+            if due {
+                let found = self.evaluate(Some(&turn))?;
+                stopped = found.is_none();
+                after = found.or(after);
+            }
+        }
+        Ok(Findings {
+            devices: self.fleet.devices.len() as u32,
+            rounds: self.round,
+            stopped,
+            mode,
+            before,
+            after,
+            seconds: self.began.elapsed().as_secs_f64(),
+            adapter_digest: Digest(self.fleet.server.digest()).to_string(),
+            budget_bytes: budget,
+        })
+    }
+
+    fn add(&mut self, turn: &Turn) {
+        self.round += 1;
+        self.passes += u64::from(turn.iterations) * self.fleet.server.rules().forward.tangents as u64;
+        self.loss = Some(turn.loss);
+        self.losses = (self.losses.0 + turn.loss, self.losses.1 + 1);
+    }
+
+    /// Evaluates, after the round `turn` if there was one, and tells; `None` when somebody says stop.
+    fn evaluate(&mut self, turn: Option<&Turn>) -> Result<Option<Evaluation>, FleetError> {
+        let (of, follow) = (self.fleet.held_out.len(), &mut self.follow);
+        let found = self.fleet.evaluate(&mut |done| {
+            follow.judging(done, of);
+            !follow.stop()
+        })?;
+        if found.is_some() {
+            let mut point = self.point(found);
+            if let Some(turn) = turn.filter(|_| self.personal) {
+                (point.acc_g, point.acc_p) = (self.fleet.acc_g(&turn.chosen)?, turn.acc_p);
+            }
+            self.follow.point(&point);
+            self.losses = (0.0, 0);
+        }
+        Ok(found)
+    }
+
+    fn point(&self, found: Option<Evaluation>) -> Point {
+        let (sum, n) = self.losses;
+        let mean = (n > 0).then(|| sum / f64::from(n));
+        let (up, down) = self.fleet.wire.per_device_round();
+        Point {
+            round: self.round,
+            passes: self.passes,
+            found,
+            acc_g: None,
+            acc_p: None,
+            train_loss: if found.is_some() { mean } else { self.loss },
+            bytes_up_per_device_round: up,
+            bytes_down_per_device_round: down,
+            seconds: self.began.elapsed().as_secs_f64(),
+        }
+    }
+}

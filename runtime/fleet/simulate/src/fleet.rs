@@ -1,0 +1,207 @@
+//! A fleet whose devices share one model in one process: who takes part, what each of them trains, what comes of it.
+
+use super::personal::{AccP, together};
+use super::wire::{Sent, Wire};
+use sprig_budget::{Bytes, alloc};
+use sprig_coordinator::select;
+use sprig_engine::adapter::Adapter;
+use sprig_learn::LearnError;
+use sprig_learn::data::{DataSet, Examples};
+use sprig_learn::estimator::Cut;
+use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
+use sprig_learn::guard::Guard;
+use sprig_learn::prefix::PrefixCache;
+use sprig_learn::session::Session;
+use sprig_learn::spry::{self, Assignment, Dealing, LocalRound, LocalUpdate, Server, Share};
+use sprig_protocol::{FleetError, dense, share_of};
+use sprig_transport::messages::{Body, Digest, GroupSet, Update};
+
+/// Memory of a guard's window, on the heap.
+const GUARD: usize = 1024;
+
+/// The fleet, between two rounds.
+pub struct Fleet<'m> {
+    pub(super) session: Session<'m>,
+    pub(super) adapter: Adapter,
+    pub(super) server: Server,
+    pub(super) cut: Cut,
+    /// Numbers count from 1 in this order, as a coordinator's do in the order of joining.
+    pub(super) devices: Vec<Device<'m>>,
+    pub(super) held_out: &'m DataSet,
+    /// Activations of the held-out data, while the session has those of the training data.
+    pub(super) held_out_prefix: Option<PrefixCache>,
+    pub(super) choice: Choice,
+    pub(super) wire: Wire,
+}
+
+/// How a coordinator chooses devices and deals groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// Devices of a round.
+    pub per_round: usize,
+    /// How groups are dealt.
+    pub dealing: Dealing,
+    /// Seed of both.
+    pub seed: u64,
+    /// Whether devices send weights instead of scalars.
+    pub dense: bool,
+}
+
+/// One device: what it learns from, and the memory it keeps from round to round.
+pub struct Device<'m> {
+    examples: Examples<'m>,
+    /// What it never learns from.
+    pub(super) test: Option<Examples<'m>>,
+    guard: Guard,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// Devices that took part.
+    pub chosen: Vec<u32>,
+    /// Devices whose updates were applied.
+    pub applied: u32,
+    /// Iterations of the device that had the most.
+    pub iterations: u32,
+    /// Mean loss over the examples visited, each before the step it led to; nats.
+    pub loss: f64,
+    /// How the devices' own models did, where that was asked for.
+    pub acc_p: Option<AccP>,
+}
+
+impl<'m> Device<'m> {
+    /// A device that has not trained yet.
+    pub fn new(examples: impl Into<Examples<'m>>) -> Self {
+        Self { examples: examples.into(), test: None, guard: Guard::default() }
+    }
+
+    /// The same with examples that it is only tested on.
+    pub fn tested(self, test: Option<Examples<'m>>) -> Self {
+        Self { test, ..self }
+    }
+
+    /// What `devices` devices with `examples` examples in all take beside the data themselves.
+    pub fn heap_bytes(devices: usize, examples: usize) -> Bytes {
+        let each = size_of::<Self>() + GUARD + size_of::<Vec<usize>>();
+        // Lists grow by doubling.
+        Bytes((devices * each + 2 * examples * size_of::<usize>()) as u64)
+    }
+}
+
+impl Fleet<'_> {
+    /// One round; with `test`, each device's own model is judged. `None` when `stop` says so in the middle of it: the
+    /// server's state is then that before the round.
+    pub fn round(
+        &mut self,
+        round: u32,
+        test: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Turn>, FleetError> {
+        let Choice { per_round, dealing, seed, dense } = self.choice;
+        let numbers = (1..).take(self.devices.len()).collect();
+        let chosen = select::choose(numbers, per_round, seed, round, 0);
+        let groups = self.server.layout().groups().len();
+        // All devices are this machine.
+        let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, round);
+        let base = Digest(self.server.digest());
+        let mut turn = Turn { chosen, applied: 0, iterations: 0, loss: 0.0, acc_p: None };
+        let mut own = Vec::new();
+        let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
+        for member in &members {
+            let share = share_of(member.groups);
+            let Some(update) = self.train(round, member.number, share, stop)? else { return Ok(None) };
+            if test {
+                own.extend(self.test(member.number)?);
+            }
+            let visited = f64::from(update.examples);
+            turn.iterations = turn.iterations.max(self.server.rules().iterations(update.examples));
+            (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
+            sent.push(self.message(round, base, member.number, member.groups, update, dense));
+        }
+        turn.loss /= examples;
+        let mut step = self.server.begin(round);
+        let mut failed = None;
+        sent.retain(|Sent { update, dense }| {
+            let weights: Vec<f32> = dense::weights(dense).collect();
+            let body = match &update.body {
+                Body::Scalars(scalars) => spry::Body::Scalars(scalars),
+                Body::Dense { .. } => spry::Body::Dense(&weights),
+            };
+            match step.add(update.number, share_of(update.groups), update.examples, body) {
+                // Sound by itself, but it leads nowhere finite: a coordinator goes on without it as well.
+                Err(LearnError::Update { .. }) => false,
+                Err(e) => {
+                    failed = Some(e);
+                    false
+                }
+                Ok(()) => true,
+            }
+        });
+        if let Some(e) = failed {
+            return Err(e.into());
+        }
+        step.finish();
+        turn.applied = sent.len() as u32;
+        turn.acc_p = together(&own).map(AccP);
+        self.wire.count(round, base, &self.server, &sent);
+        Ok(Some(turn))
+    }
+
+    /// What device `number` trains in `round`; its own model is then in the adapter. `None` when `stop` says so.
+    pub fn train(
+        &mut self,
+        round: u32,
+        number: u32,
+        share: Share,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<LocalUpdate>, FleetError> {
+        let Self { session, adapter, server, cut, devices, .. } = self;
+        let Some(device) = devices.get_mut(number as usize - 1) else {
+            return Err(FleetError::Bug(format!("device {number} was chosen and is not there")));
+        };
+        let assignment = Assignment { round, number, share };
+        let mut local = LocalRound::new(server, adapter, device.examples, assignment)?;
+        while local.step(session, adapter, *cut, &mut device.guard)? {
+            alloc::check()?;
+            if stop() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(local.finish()))
+    }
+
+    /// Evaluates the server's model on the held-out data. `progress` gets the number of examples done; `None` when it
+    /// says stop.
+    pub fn evaluate(
+        &mut self,
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Evaluation>, FleetError> {
+        let Self { session, adapter, server, cut, held_out, held_out_prefix, .. } = self;
+        adapter.values_mut().copy_from_slice(server.values());
+        let mut swap = |session: &mut Session<'_>| {
+            if let (Some(ours), Some(theirs)) = (held_out_prefix.as_mut(), session.prefix_mut()) {
+                std::mem::swap(ours, theirs);
+            }
+        };
+        swap(session);
+        let found = evaluate_from_prefix(session, adapter, (*held_out).into(), cut.examples, progress);
+        swap(session);
+        Ok(found?)
+    }
+
+    fn message(
+        &self,
+        round: u32,
+        base: Digest,
+        number: u32,
+        groups: GroupSet,
+        mut update: LocalUpdate,
+        dense: bool,
+    ) -> Sent {
+        let (body, dense) = dense::body(&mut update, dense);
+        let (examples, loss) = (update.examples, update.loss as f32);
+        let run = self.wire.run();
+        Sent { update: Update { run, round, number, groups, base, examples, loss, body }, dense }
+    }
+}

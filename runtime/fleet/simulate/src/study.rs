@@ -1,0 +1,221 @@
+//! A study: a fleet on the real model in one process, from its settings to its learning curve.
+
+use super::course::{Course, Findings, Point};
+use super::deal::{Skew, deal};
+use super::fleet::{Choice, Device, Fleet};
+use super::personal::{Shard, split};
+use super::wire::Wire;
+use serde::Serialize;
+use sprig_budget::{Bytes, Plan};
+use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::gguf::Mapped;
+use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::LearnError;
+use sprig_learn::base::{Base, Data, Engine, Planned};
+use sprig_learn::data::{DataSet, Examples};
+use sprig_learn::planner::{Residency, Workload};
+use sprig_learn::prefix::{Origin, PrefixCache};
+use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::{FleetSettings, Mode, Upload};
+use std::path::PathBuf;
+
+/// Regions of the plan that a real device does not have.
+pub(super) const OURS: [&str; 3] = ["messages of a round", "devices", "window of held-out activations"];
+
+/// Most bytes on disk for the activations of one data set.
+const PREFIX: Bytes = Bytes::mib(1024);
+
+/// What is to be found out.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// The fleet's settings; of `[rounds]`, the count, the devices of a round, the rounds between evaluations and what
+    /// carries results down are looked at. Connection and ledger are not.
+    pub settings: FleetSettings,
+    /// Devices.
+    pub devices: u32,
+    /// How the data are dealt; by labels with a Dirichlet parameter of 1 where there are labels, evenly elsewhere.
+    pub skew: Option<Skew>,
+    /// Records that are dealt to the devices.
+    pub data: PathBuf,
+    /// Records that the server's model is judged by.
+    pub held_out: PathBuf,
+    /// Whether a fifth of each device's data is set aside to judge the server's model and the devices' own by; per epoch
+    /// only, for an iteration leaves a device no model of its own.
+    pub personal: bool,
+    /// Folder for activations below the adapter; studies of the same data and lowest block share them.
+    pub cache: PathBuf,
+    /// Where the adapter goes in the end (GGUF LoRA).
+    pub out: Option<PathBuf>,
+}
+
+/// Who looks on.
+pub trait Follower {
+    /// Whether to stop.
+    fn stop(&self) -> bool;
+    /// What is planned, before it is taken.
+    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError>;
+    /// How the data were dealt.
+    fn dealt(&mut self, dealt: &Dealt);
+    /// Examples judged so far, of how many.
+    fn judging(&mut self, done: usize, of: usize);
+    /// A round is over, or an evaluation.
+    fn point(&mut self, point: &Point);
+}
+
+/// How the data were dealt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dealt {
+    /// Devices that have examples, and take part.
+    pub devices: u32,
+    /// Devices left out, for there was nothing left for them.
+    pub excluded: u32,
+    /// Examples of the device that has the fewest.
+    pub fewest: usize,
+    /// Examples of the device that has the most.
+    pub most: usize,
+}
+
+/// What a study takes, planned.
+pub(super) struct Opened {
+    pub spec: AdapterSpec,
+    pub rules: Rules,
+    pub layout: Layout,
+    pub planned: Planned,
+}
+
+impl Study {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What a coordinator or a device of such a fleet would refuse as well, by who must act.
+    pub fn run(&self, follow: &mut dyn Follower) -> Result<Findings, FleetError> {
+        let model = &self.settings.model;
+        let map = Mapped::open(&model.path).map_err(|e| FleetError::model(&model.path, e))?;
+        let base = Base::open(&map)?;
+        let train = &self.settings.train;
+        base.check_length(train.len)?;
+        if self.personal && train.mode == Mode::PerIteration {
+            let problem =
+                "an iteration leaves a device no model of its own to judge; use mode = \"per-epoch\"";
+            return Err(LearnError::Settings(problem.to_owned()).into());
+        }
+        let data = base.data(&self.data, Some(&self.held_out), train.load_options()?)?;
+        let mut dealt = deal(&data.train, self.devices as usize, self.skew, train.seed)?;
+        dealt.retain(|ids| !ids.is_empty());
+        let shard = |mut ids: Vec<usize>| {
+            let test = if self.personal { split(&mut ids, train.seed) } else { Vec::new() };
+            Shard { train: ids, test }
+        };
+        let shards: Vec<Shard> = dealt.into_iter().map(shard).collect();
+        let sizes = || shards.iter().map(|shard| shard.train.len());
+        let opened = self.open(&base, &data, shards.len())?;
+        follow.planned(&opened.planned.plan)?;
+        follow.dealt(&Dealt {
+            devices: shards.len() as u32,
+            excluded: self.devices - shards.len() as u32,
+            fewest: sizes().min().unwrap_or(0),
+            most: sizes().max().unwrap_or(0),
+        });
+        let digest = map.digest_hex().map_err(|e| FleetError::model(&model.path, e))?;
+        let engine = base.engine(&opened.planned)?;
+        let set = &data.train;
+        let devices = shards.iter().map(|s| Device::new(Examples::some(set, &s.train)).tested(s.test(set)));
+        let devices = devices.collect();
+        let mut fleet = self.fleet(&base, &engine, &opened, &data, devices, &digest)?;
+        let course = Course::new(&mut fleet, follow, self.personal);
+        let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;
+        if let Some(out) = &self.out {
+            fleet.adapter.values_mut().copy_from_slice(fleet.server.values());
+            fleet.adapter.write(out, "llama", &digest).map_err(|e| FleetError::model(out, e))?;
+        }
+        Ok(findings)
+    }
+
+    /// Plans a fleet of `devices` devices within the budget.
+    pub(super) fn open(&self, base: &Base<'_>, data: &Data, devices: usize) -> Result<Opened, FleetError> {
+        let FleetSettings { train, model, rounds, .. } = &self.settings;
+        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
+        rules.check()?;
+        let layout = Layout::new(&spec, &base.geometry)?;
+        let per_round = (rounds.devices as usize).min(devices);
+        let weights = if train.up == Upload::Weights { layout.len() } else { 0 };
+        // An update, its message, its part of the round's record; an adapter on its way twice.
+        let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
+        let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
+        let mut work = data.measure(Workload {
+            batch: train.batch,
+            length: 0,
+            tangents: train.tangents,
+            adapter: Some(spec.clone()),
+            frozen_rank: 0,
+            frozen_bytes: Bytes::ZERO,
+            rule: None,
+            beside: vec![
+                ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
+                ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
+                (OURS[0], Bytes(messages as u64)),
+                (OURS[1], Device::heap_bytes(devices, data.train.len())),
+            ],
+            candidates: None,
+            threads: model.threads(),
+            data: Bytes::ZERO,
+            prefix: spec.layers.start > 0,
+            residency: Residency::Auto,
+            loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
+        });
+        if work.prefix {
+            let positions = work.batch * work.length;
+            let window = PrefixCache::heap_bytes(work.length, base.geometry.width, positions, work.batch);
+            work.beside.push((OURS[2], window));
+        }
+        let planned = base.plan(work, model.budget()?)?;
+        Ok(Opened { spec, rules, layout, planned })
+    }
+
+    /// The fleet before its first round. `digest` is the model file's.
+    pub(super) fn fleet<'m>(
+        &self,
+        base: &Base<'_>,
+        engine: &'m Engine<'m>,
+        opened: &'m Opened,
+        data: &'m Data,
+        devices: Vec<Device<'m>>,
+        digest: &str,
+    ) -> Result<Fleet<'m>, FleetError> {
+        let Opened { spec, rules, layout, planned } = opened;
+        let Some(held_out) = &data.held_out else {
+            return Err(FleetError::Bug("a study without held-out data".to_owned()));
+        };
+        let blocks = spec.layers.start;
+        let prefix = |name: &str, data: &DataSet| {
+            let origin = Origin {
+                model: digest,
+                data: data.digest(),
+                blocks,
+                width: base.geometry.width,
+                isa: engine.ctx.isa.name(),
+            };
+            let path = self.cache.join(format!("{name}-{blocks}.prefix"));
+            (blocks > 0).then(|| PrefixCache::open(&path, PREFIX, &origin, planned.work.length))
+        };
+        let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
+        let settings = &self.settings;
+        Ok(Fleet {
+            session: engine.session(planned, prefix("train", &data.train))?,
+            adapter: engine.adapter(spec, rules.forward.run_key)?,
+            server: Server::new(layout.clone(), *rules, start)?,
+            cut: planned.tuning.cut,
+            devices,
+            held_out,
+            held_out_prefix: prefix("held-out", held_out),
+            choice: Choice {
+                per_round: settings.rounds.devices as usize,
+                dealing: settings.train.dealing()?,
+                seed: settings.train.seed,
+                dense: settings.train.up == Upload::Weights,
+            },
+            wire: Wire::new(&settings.fleet.name, settings.rounds.down, &planned.plan)?,
+        })
+    }
+}

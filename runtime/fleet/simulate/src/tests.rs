@@ -1,0 +1,274 @@
+//! A simulated fleet against real agents and a real coordinator, on a synthetic model: the same bits.
+
+use super::deal::deal;
+use super::fleet::{Device, Fleet};
+use super::*;
+use sprig_agent::{Agent, Identity, ModelWorker, Opened, State, Worker};
+use sprig_coordinator::{Coordinator, Options, RoundRow};
+use sprig_engine::gguf::{Mapped, Synthetic};
+use sprig_learn::base::{Base, Data, Engine};
+use sprig_learn::data::Examples;
+use sprig_learn::spry::{Layout, Share};
+use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings};
+use sprig_transport::link::Link;
+use sprig_transport::memory;
+use sprig_transport::messages::{Body, DeviceId, Digest, GroupSet, RunId, Task};
+use sprig_transport::outbox::Outbox;
+use sprig_transport::topics::Topics;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const DEVICES: usize = 3;
+const ROUNDS: u32 = 4;
+const EPOCH: &str = "mode=per-epoch";
+
+/// A folder with the tiny model and labelled records, and the settings of a fleet on them. What a test opens lives to
+/// the end of the process.
+struct Scene {
+    folder: TempDir,
+    study: Study,
+    base: &'static Base<'static>,
+    data: &'static Data,
+    shards: &'static [Vec<usize>],
+    lines: Vec<String>,
+}
+
+impl Scene {
+    fn new(changes: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        Synthetic::tiny().write_atomic(path("tiny.gguf")).unwrap();
+        let line = |i: usize| {
+            let label = ["down", "up"][i / 2 % 2];
+            format!(r#"{{"text": "the {label} side of street {}", "label": "{label}"}}"#, i * i)
+        };
+        let lines: Vec<String> = (0..20).map(line).collect();
+        std::fs::write(path("all.jsonl"), lines.join("\n")).unwrap();
+        let common = [
+            "labels=[\"down\", \"up\"]",
+            "len=64",
+            "batch=2",
+            "tangents=2",
+            "rank=2",
+            "targets=q,v",
+            "layers=1..3",
+            "lr=0.5",
+            "seed=7",
+            "local_steps=2",
+            "rounds.count=2",
+            "rounds.devices=2",
+        ];
+        let changes: Vec<String> = common.iter().chain(changes).map(|&c| c.to_owned()).collect();
+        let mut settings = FleetSettings::simulated(None, Some(&path("tiny.gguf")), None, &changes).unwrap();
+        settings.model.threads = Some(1);
+        settings.coordinator.state = path("state");
+        let study = Study {
+            settings,
+            devices: DEVICES as u32,
+            skew: Some(Skew::Dirichlet(1.0)),
+            data: path("all.jsonl"),
+            held_out: path("all.jsonl"),
+            personal: false,
+            cache: folder.path().to_owned(),
+            out: None,
+        };
+        let map = leak(Mapped::open(path("tiny.gguf")).unwrap());
+        let base = leak(Base::open(map).unwrap());
+        let options = study.settings.train.load_options().unwrap();
+        let data = leak(base.data(&study.data, Some(&study.held_out), options).unwrap());
+        let shards = deal(&data.train, DEVICES, study.skew, study.settings.train.seed).unwrap();
+        let shards = leak(shards).as_slice();
+        assert!(shards.iter().all(|ids| ids.len() > 4), "{shards:?}");
+        Self { folder, study, base, data, shards, lines }
+    }
+
+    fn digest(&self) -> String {
+        self.base.map.digest_hex().unwrap()
+    }
+
+    fn fleet(&self) -> Fleet<'static> {
+        let opened = leak(self.study.open(self.base, self.data, DEVICES).unwrap());
+        let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
+        let devices =
+            self.shards.iter().map(|ids| Device::new(Examples::some(&self.data.train, ids))).collect();
+        self.study.fleet(self.base, engine, opened, self.data, devices, &self.digest()).unwrap()
+    }
+
+    /// The learner of a real agent with device `i`'s lines in a file of their own.
+    fn worker(&self, i: usize) -> ModelWorker<'static> {
+        let path = |name: &str| -> PathBuf { self.folder.path().join(format!("device-{i}{name}")) };
+        let lines: Vec<&str> = self.shards[i].iter().map(|&id| self.lines[id].as_str()).collect();
+        std::fs::write(path(".jsonl"), lines.join("\n")).unwrap();
+        std::fs::create_dir_all(path("")).unwrap();
+        let text = format!(
+            "[fleet]\nname = \"test\"\nid = \"device-{i}\"\nbroker = \"mqtt://localhost\"\n[model]\npath = \
+             \"tiny.gguf\"\nthreads = 1\n[data]\ntrain = \"device-{i}.jsonl\"\n[agent]\nstate = \"device-{i}\"\n"
+        );
+        std::fs::write(path(".toml"), text).unwrap();
+        let settings = DeviceSettings::read(&path(".toml")).unwrap();
+        let train = &self.study.settings.train;
+        let data = leak(self.base.data(&settings.data.train, None, train.load_options().unwrap()).unwrap());
+        let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
+        let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
+        ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest(), &|_| Ok(()))
+            .unwrap()
+    }
+}
+
+fn leak<T>(value: T) -> &'static mut T {
+    Box::leak(Box::new(value))
+}
+
+fn bits(scalars: &[f32]) -> Vec<u32> {
+    scalars.iter().map(|s| s.to_bits()).collect()
+}
+
+/// What a simulated device learns is what an agent learns from the same lines in a file of their own: scalars, loss and
+/// examples, bit for bit, in round after round.
+#[test]
+fn a_simulated_device_is_a_real_one() {
+    for changes in [&[][..], &[EPOCH], &[EPOCH, "layers=0..3", "tangents=1", "directions=shared"]] {
+        let scene = Scene::new(changes);
+        let mut fleet = scene.fleet();
+        let groups = fleet.server.layout().groups().len() as u16;
+        for i in 0..DEVICES {
+            let (number, mut worker) = (i as u32 + 1, scene.worker(i));
+            for round in 0..ROUNDS {
+                let share = Share { first: (round as u16 + i as u16) % (groups - 1), step: 1, count: 2 };
+                let task = Task {
+                    run: RunId([0; 16]),
+                    round,
+                    attempt: 0,
+                    number,
+                    groups: GroupSet { first: share.first, step: share.step, count: share.count },
+                    base: Digest(fleet.server.digest()),
+                    seconds: 60,
+                };
+                worker.begin(&task, None).unwrap();
+                let trained = loop {
+                    if let Some(trained) = worker.step().unwrap() {
+                        break trained;
+                    }
+                };
+                let update = fleet.train(round, number, share, &|| false).unwrap().unwrap();
+                let Body::Scalars(real) = trained.body else { panic!("weights were sent") };
+                assert_eq!(bits(&update.scalars), bits(&real), "{changes:?} device {i} round {round}");
+                assert_eq!((update.examples, update.loss as f32), (trained.examples, trained.loss));
+                assert!(real.iter().any(|s| *s != 0.0));
+            }
+        }
+    }
+}
+
+/// A study ends with the adapter of a real coordinator whose real agents train on the same lines, and counts the bytes
+/// that travelled there.
+#[test]
+fn a_simulated_fleet_is_a_real_one() {
+    for changes in [&["rounds.count=4"][..], &[EPOCH, "rounds.down=scalars"], &[EPOCH, "up=weights"]] {
+        let scene = Scene::new(changes);
+        let rounds = scene.study.settings.rounds.count;
+        let mut fleet = scene.fleet();
+        let turns: Vec<_> =
+            (0..rounds).map(|round| fleet.round(round, false, &|| false).unwrap().unwrap()).collect();
+        let rows = in_earnest(&scene);
+        let last = &rows[rows.len() - 1];
+        assert_eq!(Digest(fleet.server.digest()).to_string(), last.adapter_digest, "{changes:?}");
+        for (turn, row) in turns.iter().zip(&rows) {
+            assert_eq!((turn.applied, Some(turn.loss as f32)), (row.reported, row.loss));
+        }
+        // Nothing else goes up in a round; down, the broker multiplies the announcement.
+        let (up, down) = fleet.wire.per_device_round();
+        let (real_up, real_down) = (last.bytes_up as f64 / 2.0, last.bytes_down as f64 / 2.0);
+        if !changes.contains(&"up=weights") {
+            assert!((up / real_up - 1.0).abs() < 0.02, "{changes:?}: {up} and {real_up} bytes up");
+            assert!(
+                (0.5 * down..down).contains(&real_down),
+                "{changes:?}: {down} and {real_down} bytes down"
+            );
+        }
+    }
+}
+
+/// The history of a coordinator and agents over a link in memory.
+fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
+    let (study, hub) = (&scene.study, memory::broker());
+    let job = JobSettings { model: scene.digest(), train: study.settings.train.clone() };
+    let mut options = Options::of(&study.settings, &job, RunId([7; 16])).unwrap();
+    std::fs::create_dir_all(&options.state).unwrap();
+    options.min_devices = DEVICES as u32;
+    options.quorum = options.per_round;
+    options.settle = Duration::from_millis(10);
+    options.linger = Duration::from_millis(100);
+    let spec = study.settings.train.adapter(&scene.base.geometry).unwrap();
+    let layout = Layout::new(&spec, &scene.base.geometry).unwrap();
+    let start = layout.initial(&spec, &scene.base.geometry, options.rules.forward.run_key);
+    let link = hub.link("coordinator", None);
+    let mut coordinator = Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap();
+    let began = Instant::now();
+    let mut agents = Vec::new();
+    for i in 0..DEVICES {
+        let outbox = Outbox::open(&scene.folder.path().join(format!("outbox-{i}.redb")), 1 << 20).unwrap();
+        let who = Identity {
+            device: DeviceId::parse(&format!("device-{i:03}")).unwrap(),
+            topics: Topics::new(&study.settings.fleet.name).unwrap(),
+            run: RunId([7; 16]),
+            presence: presence(1),
+            resend: Duration::from_millis(500),
+        };
+        let mut link = hub.link(&format!("device-{i}"), None);
+        let mut agent = Agent::new(who, scene.worker(i), leak(outbox), |_| ()).unwrap();
+        agent.start(&mut link).unwrap();
+        agents.push((agent, link));
+        // One after another, so that each has the number of its place.
+        while coordinator.view().unwrap().devices_total <= i as u32 {
+            turn(&mut coordinator, &mut agents, began);
+        }
+    }
+    while agents.iter().any(|(agent, _)| agent.state() != State::Finished) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", coordinator.view().unwrap());
+        turn(&mut coordinator, &mut agents, began);
+    }
+    let rows = coordinator.view().unwrap().history;
+    assert!(
+        rows.len() == study.settings.rounds.count as usize && rows.iter().all(|row| row.reported == 2),
+        "{rows:?}"
+    );
+    rows
+}
+
+fn turn<L: Link>(
+    coordinator: &mut Coordinator<L>,
+    agents: &mut [(Agent<'static, ModelWorker<'static>>, L)],
+    began: Instant,
+) {
+    coordinator.turn(Duration::ZERO).unwrap();
+    for (agent, link) in agents {
+        while let Some(event) = link.next(Duration::ZERO).unwrap() {
+            agent.on(event, link, began.elapsed()).unwrap();
+        }
+        agent.work(link, || began.elapsed()).unwrap();
+    }
+}
+
+/// Acc_p judges the weights a device ends its local training with, Acc_g those of the server after the round.
+#[test]
+fn devices_are_judged_by_their_own_models_and_by_the_servers() {
+    let scene = Scene::new(&[EPOCH, "rounds.devices=1", "lr=0.1"]);
+    let mut fleet = scene.fleet();
+    let all = Examples::from(&scene.data.train);
+    fleet.devices.iter_mut().for_each(|d| d.test = Some(all));
+    let turn = fleet.round(0, true, &|| false).unwrap().unwrap();
+    let [number] = turn.chosen[..] else { panic!("{turn:?}") };
+    let acc_p = turn.acc_p.unwrap().0;
+    let acc_g = fleet.acc_g(&turn.chosen).unwrap().unwrap().0;
+    assert_eq!((acc_p.n, acc_g.n), (20, 20));
+    // The server takes over the mean of the one device, with a step length of 1: its own model, up to rounding.
+    assert!((acc_p.loss - acc_g.loss).abs() < 1e-4, "{acc_p:?} {acc_g:?}");
+    let before = scene.fleet().acc_g(&[number]);
+    assert!(before.unwrap().is_none(), "no test part, no figure");
+    let mut before = scene.fleet();
+    before.devices[number as usize - 1].test = Some(all);
+    let before = before.acc_g(&[number]).unwrap().unwrap().0;
+    assert!((before.loss - acc_g.loss).abs() > 1e-3, "{before:?} {acc_g:?}");
+}

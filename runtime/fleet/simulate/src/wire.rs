@@ -1,0 +1,141 @@
+//! What a round of a simulated fleet would have put on the wire: its messages, encoded and counted.
+
+use super::study::OURS;
+use sprig_budget::{Kind, Plan};
+use sprig_coordinator::record_limit;
+use sprig_learn::spry::Server;
+use sprig_protocol::FleetError;
+use sprig_protocol::settings::Downlink;
+use sprig_transport::blob::chunks;
+use sprig_transport::messages::{
+    BlobKind, Body, Contribution, DeviceId, Digest, MAX_INLINE, Phase, Receipt, Record, Region, Report,
+    Round, RoundResult, RunId, Snapshot, Task, Update, Verdict,
+};
+use sprig_transport::packet_bytes;
+use sprig_transport::topics::Topics;
+
+/// Counts the PUBLISH packets of a fleet in which nothing is lost or sent twice: up a device's update and memory report,
+/// down its task, the announcement with the round's result, and its receipt.
+pub struct Wire {
+    topics: Topics,
+    device: DeviceId,
+    run: RunId,
+    sync: Downlink,
+    report: Report,
+    up: u64,
+    down: u64,
+    updates: u64,
+}
+
+/// One device's update, as it would have travelled.
+pub struct Sent {
+    /// The message.
+    pub update: Update,
+    /// Bytes of the blob it names, if it does.
+    pub dense: Vec<u8>,
+}
+
+impl Wire {
+    /// Nothing so far. `plan` is what a device would report of itself.
+    pub fn new(fleet: &str, sync: Downlink, plan: &Plan) -> Result<Self, FleetError> {
+        let wrong = |e: sprig_transport::messages::NameError| FleetError::Bug(e.to_string());
+        let (run, planned) = (RunId([0; 16]), plan.total().0);
+        let region =
+            |name: &str, bytes: u64, measured| Region { name: name.to_owned(), planned: bytes, measured };
+        let theirs =
+            plan.regions.iter().filter(|r| r.kind != Kind::Arena && !OURS.contains(&r.name.as_str()));
+        let mut regions: Vec<_> = theirs
+            .map(|r| region(&r.name, r.bytes.0, (r.kind == Kind::Mapped).then_some(r.bytes.0)))
+            .collect();
+        regions.push(region("arena", plan.arena().0, Some(plan.arena().0)));
+        regions.push(region("link and outbox", 4 << 20, None));
+        let report = Report {
+            run,
+            round: 0,
+            budget: plan.budget.0,
+            planned,
+            peak: planned,
+            heap_peak: plan.heap().0,
+            weights: plan.mapped().0,
+            seconds: 1.0,
+            tokens: 1000,
+            up: 1000,
+            down: 1000,
+            regions,
+        };
+        let (topics, device) =
+            (Topics::new(fleet).map_err(wrong)?, DeviceId::parse("device-001").map_err(wrong)?);
+        Ok(Self { topics, device, run, sync, report, up: 0, down: 0, updates: 0 })
+    }
+
+    /// The run's name in messages.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Counts a round that took `server` on from `base` by the updates `sent`, which ascend by number.
+    pub fn count(&mut self, round: u32, base: Digest, server: &Server, sent: &[Sent]) {
+        for Sent { update, dense } in sent {
+            self.up += packet_bytes(&self.topics.update(&self.device), &update.encode());
+            let report = Report { round, ..self.report.clone() };
+            self.up += packet_bytes(&self.topics.report(&self.device), &report.encode());
+            let digest = Digest::of(dense);
+            for (n, chunk) in (0..).zip(chunks(dense)) {
+                self.up += packet_bytes(&self.topics.up(&self.device, &digest, n), &chunk);
+            }
+            let Update { run, number, groups, .. } = *update;
+            let task = Task { run, round, attempt: 0, number, groups, base, seconds: 300 };
+            let receipt = Receipt { run, round, verdict: Verdict::Accepted, text: String::new() };
+            self.down += packet_bytes(&self.topics.task(&self.device), &task.encode());
+            self.down += packet_bytes(&self.topics.receipt(&self.device), &receipt.encode());
+        }
+        self.updates += sent.len() as u64;
+        self.down += sent.len() as u64 * self.result(round, base, server, sent);
+    }
+
+    /// Mean bytes (up, down) of a device in a round.
+    pub fn per_device_round(&self) -> (f64, f64) {
+        let n = self.updates.max(1) as f64;
+        (self.up as f64 / n, self.down as f64 / n)
+    }
+
+    /// Bytes that bring one device the result of `round`.
+    fn result(&self, round: u32, base: Digest, server: &Server, sent: &[Sent]) -> u64 {
+        let after = Digest(server.digest());
+        let part = |sent: &Sent| match &sent.update.body {
+            Body::Dense { .. } => None,
+            Body::Scalars(scalars) => {
+                let Update { number, groups, examples, .. } = sent.update;
+                Some(Contribution { number, groups, examples, scalars: scalars.clone() })
+            }
+        };
+        let contributions: Option<Vec<_>> = sent.iter().map(part).collect();
+        let record = contributions
+            .map(|contributions| Record { run: self.run, round, base, after, contributions }.encode())
+            .filter(|frame| frame.len() <= record_limit(self.sync, server));
+        let (result, frame) = match record {
+            Some(frame) if frame.len() <= MAX_INLINE => (RoundResult::Inline(frame), Vec::new()),
+            Some(frame) => (blob(&frame, BlobKind::Record), frame),
+            None => {
+                let (values, moments) = (server.values().to_vec(), server.moments().to_vec());
+                let frame = Snapshot { run: self.run, round: round + 1, after, values, moments }.encode();
+                (blob(&frame, BlobKind::Snapshot), frame)
+            }
+        };
+        let next = Round {
+            run: self.run,
+            round: round + 1,
+            phase: Phase::Collecting,
+            base: after,
+            result: Some(result),
+        };
+        let digest = Digest::of(&frame);
+        let pieces =
+            (0..).zip(chunks(&frame)).map(|(n, chunk)| packet_bytes(&self.topics.blob(&digest, n), &chunk));
+        packet_bytes(&self.topics.round(), &next.encode()) + pieces.sum::<u64>()
+    }
+}
+
+fn blob(frame: &[u8], kind: BlobKind) -> RoundResult {
+    RoundResult::Blob { digest: Digest::of(frame), bytes: frame.len() as u32, kind }
+}

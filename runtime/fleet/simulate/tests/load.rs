@@ -1,0 +1,65 @@
+//! Thousands of synthetic devices through a real mosquitto against a coordinator in a process of its own.
+
+// A test ends at the first thing that goes wrong, and says where.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "../../../../transport/tests/mosquitto/broker.rs"]
+mod broker;
+
+use broker::Mosquitto;
+use sprig_simulate::{self as simulate, Plan};
+use sprig_transport::link::{LinkConfig, LinkError};
+use sprig_transport::mqtt::{self, MqttLink};
+use std::process::{Child, Command};
+use std::sync::atomic::AtomicBool;
+
+/// Tells a process started by this test what it is: the broker's URL, and the state folder.
+const ROLE: &str = "SPRIG_TEST_LOAD_COORDINATOR";
+
+fn plan() -> Plan {
+    Plan::new("load", 2000, 8)
+}
+
+fn link(url: &str, name: &str) -> Result<MqttLink, LinkError> {
+    mqtt::connect(&LinkConfig::new(url, name))
+}
+
+/// Ends with the test, however that ends.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Not a test of itself: the coordinator's process.
+#[test]
+fn coordinator_process() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let (url, state) = role.split_once(' ').unwrap();
+    let link = link(url, "coordinator").unwrap();
+    let stop = AtomicBool::new(false);
+    assert!(simulate::coordinate(&plan(), state.as_ref(), link, Box::new(|_| {}), &stop).unwrap());
+}
+
+#[test]
+fn memory_is_bounded_by_device_and_flat_over_rounds() {
+    let (broker, state) = (Mosquitto::open(), tempfile::tempdir().unwrap());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "coordinator_process"]);
+    command.env(ROLE, format!("{} {}", broker.url(), state.path().display()));
+    let mut coordinator = Process(command.spawn().unwrap());
+    let plan = plan();
+    let load = simulate::load(&plan, coordinator.0.id(), |name| link(&broker.url(), name)).unwrap();
+    assert!(coordinator.0.wait().unwrap().success());
+    // Each device's update of each round is in the ledger once.
+    assert_eq!(load.accepted, u64::from(plan.devices * plan.rounds), "{load:#?}");
+    assert!(load.bytes_per_device <= 4096.0, "{load:#?}");
+    let (half, last) = (load.rss_rounds[3], load.rss_rounds[7]);
+    // The ledger's cache, 8 MiB, may still be filling up: that is not growth by round.
+    assert!(last <= half + (1 << 20), "{load:#?}");
+    println!("{}", serde_json::to_string_pretty(&load).unwrap());
+}
