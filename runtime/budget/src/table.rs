@@ -36,10 +36,14 @@ fn row(
     note: &str,
 ) -> fmt::Result {
     let share = bytes.share_of(budget);
+    let percent = match 100.0 * share {
+        // A budget that was left without its unit: how many times over does not matter.
+        1000.0.. => "> 999%".to_owned(),
+        percent => format!("{percent:.1}%"),
+    };
     let line = format!(
-        "{name:width$}  {kind:6}  {:>9.2}  {:>5.1}%  {:BAR$}  {note}",
+        "{name:width$}  {kind:6}  {:>9.2}  {percent:>6}  {:BAR$}  {note}",
         bytes.as_mib(),
-        100.0 * share,
         bar(share)
     );
     writeln!(f, "{}", line.trim_end())
@@ -74,6 +78,8 @@ mod tests {
         assert!(lines[3].starts_with("total                       225.00   75.0%"), "{text}");
         assert!(text.contains("it fits"));
         assert_eq!(bar(7.0).chars().count(), BAR);
+        let tiny = Plan::new(Bytes(300), vec![Region::new("a", Kind::Arena, Bytes::mib(9))]).to_string();
+        assert!(tiny.contains("9.00  > 999%  █") && tiny.contains("IT DOES NOT FIT"), "{tiny}");
         assert_eq!(bar(0.006), "▏");
     }
 }

@@ -39,6 +39,8 @@ pub enum Exit {
     Peer = 6,
     /// Interrupted after a clean checkpoint.
     Interrupted = 7,
+    /// The training diverged: a loss is not a number.
+    Diverged = 8,
     /// Our bug.
     Bug = 70,
 }
@@ -140,9 +142,17 @@ impl From<BudgetError> for Failure {
     fn from(error: BudgetError) -> Self {
         let exit = budget(&error);
         match error {
-            // To the byte: a size rounded to a tenth of a MiB might not do.
-            BudgetError::TooSmall { smallest, .. } => {
-                Self::new(exit, format_args!("{error}; give --budget {} or more", smallest.get()))
+            BudgetError::TooSmall { budget, smallest, .. } => {
+                let bytes = smallest.get();
+                // To the byte, and as people write it, rounded up.
+                let (mib, rest) = (bytes.div_ceil(1 << 20), bytes % (1 << 20));
+                let such = if rest == 0 { String::new() } else { format!(", such as {mib}MiB") };
+                let unit = match budget.get() {
+                    // No process is that small: a unit was left out.
+                    few @ ..65_536 => format!(" ({few} are bytes; write {few}MiB for MiB)"),
+                    _ => String::new(),
+                };
+                Self::new(exit, format_args!("{error}; give --budget {bytes} or more{such}{unit}"))
             }
             BudgetError::HeapLimit { .. } => {
                 Self::new(exit, format_args!("{error} (--budget or --heap-limit)"))

@@ -1,5 +1,8 @@
-//! Ctrl-C and SIGTERM: finish the step, write a checkpoint, leave. A second one ends the process at once.
+//! Ctrl-C, SIGTERM and a hang-up: finish the step, write a checkpoint, leave. A second Ctrl-C or SIGTERM ends the process
+//! at once.
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,13 +13,19 @@ pub struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Listens from now on. Where the system refuses a handler, the signal keeps its usual effect.
     pub fn listen() -> Self {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let shut = signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone());
-            let set = signal_hook::flag::register(signal, flag.clone());
+        let raised = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let shut = flag::register_conditional_shutdown(signal, 130, raised.clone());
+            let set = flag::register(signal, raised.clone());
             debug_assert!(shut.is_ok() && set.is_ok());
         }
-        Self(flag)
+        // A terminal that goes away says so twice, by its shell and by the kernel: the second ends nothing. Under `nohup`
+        // neither is to be heard.
+        if !is_ignored(SIGHUP) {
+            let set = flag::register(SIGHUP, raised.clone());
+            debug_assert!(set.is_ok());
+        }
+        Self(raised)
     }
 
     /// Set once somebody asked the run to stop.
@@ -29,4 +38,12 @@ impl Interrupt {
     pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether whoever started this process had it ignore a signal.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

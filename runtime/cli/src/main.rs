@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod files;
 mod interrupt;
 mod open;
 mod output;
@@ -34,11 +35,11 @@ fn main() -> std::process::ExitCode {
     match std::panic::catch_unwind(run) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(failure)) => {
-            eprintln!("sprig: {failure}");
+            output::problem(format_args!("sprig: {failure}"));
             failure.exit.into()
         }
         Err(_) => {
-            eprintln!("sprig: this is a bug in sprig; please report the lines above and the command");
+            output::problem("sprig: this is a bug in sprig; please report the lines above and the command");
             Exit::Bug.into()
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::args::{KindArg, ModelArgs, ShapeArgs, WeightsArg};
 use crate::exit::{Exit, Failure};
+use crate::output::problem;
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
 use sprig_engine::gguf::Mapped;
@@ -27,7 +28,14 @@ impl ModelArgs {
                 "cannot read the machine's memory from /proc/meminfo; give --budget in bytes",
             ));
         };
-        Ok(self.budget.resolve(total))
+        let budget = self.budget.resolve(total);
+        if budget > total {
+            problem(format_args!(
+                "sprig: warning: --budget {budget} is more than the {total} that this machine has or its control group \
+                 allows, and cannot be held there"
+            ));
+        }
+        Ok(budget)
     }
 
     /// Where the weights may be.

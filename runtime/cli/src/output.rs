@@ -1,12 +1,20 @@
-//! What a run says while it goes: one JSON object a line, or a progress line for people.
+//! What a run says while it goes: one JSON object a line, or a progress line for people; a line now and then where there
+//! is no terminal.
 
 use crate::exit::Failure;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Shortest time between two progress lines that stay: what nobody watches need not be told often.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// And the least that is done between them, as a part of the whole.
+const PARTS: u64 = 20;
 
 /// Writes the line that a command was asked for. A reader that left after what it wanted (`| head -1`) is no error.
 pub fn line(text: impl Display) -> Result<(), Failure> {
@@ -18,16 +26,23 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
     }
 }
 
+/// Writes a line on standard error. Where that is gone with its terminal, there is nobody to tell.
+pub fn problem(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
 /// Where events go.
 pub struct Output {
     json: bool,
     bar: ProgressBar,
+    /// Instead of the bar, where standard error is no terminal.
+    log: Mutex<Option<Log>>,
 }
 
 impl Output {
     /// JSON lines on standard output, or text with progress on standard error.
     pub fn new(json: bool) -> Self {
-        Self { json, bar: ProgressBar::hidden() }
+        Self { json, bar: ProgressBar::hidden(), log: Mutex::new(None) }
     }
 
     /// An event; `text` is what people see instead, if anything. That nobody can be told is no reason to stop.
@@ -45,6 +60,10 @@ impl Output {
             return;
         }
         self.bar = ProgressBar::new(total).with_position(done).with_message(what.to_owned());
+        if self.bar.is_hidden() {
+            self.log = Mutex::new(Some(Log::new(what, total, done)));
+            return;
+        }
         self.bar.reset_eta();
         let template = "{msg}  {bar:24} {pos}/{len}  {elapsed} gone, {eta} left";
         self.bar.set_style(
@@ -55,15 +74,79 @@ impl Output {
 
     /// Moves the progress line.
     pub fn at(&self, done: u64, message: impl FnOnce() -> String) {
-        if !self.json && !self.bar.is_hidden() {
+        if !self.bar.is_hidden() {
             self.bar.set_message(message());
+            return self.bar.set_position(done);
         }
-        self.bar.set_position(done);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = log.as_mut().and_then(|log| log.line(log.began.elapsed(), done, message)) {
+            problem(text);
+        }
     }
 
     /// Ends the progress line.
     pub fn end(&mut self) {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::hidden();
+        self.log = Mutex::new(None);
+    }
+}
+
+/// Progress as lines that stay: in a file, a journal.
+struct Log {
+    what: String,
+    total: u64,
+    /// Units that were done when it began.
+    first: u64,
+    began: Instant,
+    /// Time and units of the line before.
+    told: Option<(Duration, u64)>,
+}
+
+impl Log {
+    fn new(what: &str, total: u64, done: u64) -> Self {
+        Self { what: what.to_owned(), total, first: done, began: Instant::now(), told: None }
+    }
+
+    /// The line for `done` units after `gone`, if one is due: the first after [`PAUSE`], another where both a pause has
+    /// gone by and a part was done.
+    fn line(&mut self, gone: Duration, done: u64, message: impl FnOnce() -> String) -> Option<String> {
+        let due = match self.told {
+            None => gone >= PAUSE,
+            Some((then, step)) => {
+                gone.saturating_sub(then) >= PAUSE && done.saturating_sub(step) >= self.total.div_ceil(PARTS)
+            }
+        };
+        if !due {
+            return None;
+        }
+        self.told = Some((gone, done));
+        let (what, total) = (&self.what, self.total);
+        let message = message();
+        let message = message.strip_prefix(what.as_str()).unwrap_or(&message).trim_start_matches([',', ' ']);
+        let comma = if message.is_empty() { "" } else { ", " };
+        let rate = done.saturating_sub(self.first) as f64 / gone.as_secs_f64();
+        let left = (rate > 0.0).then(|| total.saturating_sub(done) as f64 / rate);
+        let left = left.and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let left = left.map_or_else(String::new, |left| format!(", {:#} left", HumanDuration(left)));
+        Some(format!("{what}: {done} of {total}{comma}{message}, {:#} gone{left}", HumanDuration(gone)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_stay_come_after_a_pause_and_a_part() {
+        let mut log = Log::new("training", 400, 100);
+        let mut at = |seconds, done| log.line(Duration::from_secs(seconds), done, || "loss 0.5".to_owned());
+        assert_eq!(at(9, 103), None);
+        assert_eq!(at(10, 110).unwrap(), "training: 110 of 400, loss 0.5, 10s gone, 5m left");
+        assert_eq!((at(12, 399), at(60, 129)), (None, None));
+        assert!(at(60, 130).is_some());
+        let mut log = Log::new("evaluating", 12, 0);
+        let line = log.line(Duration::from_secs(20), 6, || "evaluating".to_owned());
+        assert_eq!(line.unwrap(), "evaluating: 6 of 12, 20s gone, 20s left");
     }
 }

@@ -17,14 +17,20 @@ mod child;
 mod disk;
 #[path = "commands/faults.rs"]
 mod faults;
+#[path = "commands/files.rs"]
+mod files;
 #[path = "commands/flat.rs"]
 mod flat;
 #[path = "commands/group.rs"]
 mod group;
+#[path = "commands/hangup.rs"]
+mod hangup;
 #[path = "commands/kill.rs"]
 mod kill;
 #[path = "commands/memory.rs"]
 mod memory;
+#[path = "commands/messages.rs"]
+mod messages;
 #[path = "commands/plan.rs"]
 mod plan;
 #[path = "commands/prefix.rs"]

@@ -95,6 +95,9 @@ pub struct BrokerArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
     pub listen: std::net::SocketAddr,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -339,3 +339,27 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
         _ => Err(format!("`{text}` is not name=word")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The commands below `command` that have none below them.
+    fn leaves(command: &clap::Command) -> Vec<&clap::Command> {
+        match command.get_subcommands().collect::<Vec<_>>()[..] {
+            [] => vec![command],
+            ref below => below.iter().flat_map(|c| leaves(c)).collect(),
+        }
+    }
+
+    #[test]
+    fn every_command_takes_json() {
+        let cli = Cli::command();
+        let leaves = leaves(&cli);
+        assert!(leaves.len() >= 7, "{leaves:?}");
+        let without: Vec<_> =
+            leaves.iter().filter(|c| c.get_arguments().all(|a| a.get_long() != Some("json"))).collect();
+        assert!(without.is_empty(), "{:?}", without.iter().map(|c| c.get_name()).collect::<Vec<_>>());
+    }
+}

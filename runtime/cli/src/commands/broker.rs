@@ -3,7 +3,8 @@
 use crate::args::BrokerArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
-use crate::output::line;
+use crate::output::Output;
+use serde_json::json;
 use sprig_transport::broker::Broker;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ pub fn run(args: &BrokerArgs) -> Result<Exit, Failure> {
     let broker = Broker::start(args.listen).map_err(|e| {
         Failure::new(Exit::Io, format_args!("cannot serve at {}: {e}; choose another --listen", args.listen))
     })?;
-    line(format_args!(
-        "broker at {}; for trying on one machine: no login, no TLS, nothing is kept",
-        broker.url()
-    ))?;
+    let url = broker.url();
+    Output::new(args.json).event(json!({ "event": "broker", "url": url }), || {
+        Some(format!("broker at {url}; for trying on one machine: no login, no TLS, nothing is kept"))
+    });
     while !interrupt.raised() {
         std::thread::sleep(Duration::from_millis(100));
     }

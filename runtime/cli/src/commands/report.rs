@@ -2,11 +2,14 @@
 
 use crate::args::ReportArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files};
 use crate::output::line;
 use crate::report::{RunRecord, render};
 use sprig_engine::gguf::replace_file;
 
 pub fn run(args: &ReportArgs) -> Result<Exit, Failure> {
+    let (run, out) = (args.run.as_path(), args.out.as_path());
+    Files::new().reads("the record", run).writes("--out", out, Content::Page).check()?;
     let record = RunRecord::read(&args.run)?;
     let page = render(&record);
     replace_file(&args.out, |out| out.write_all(page.as_bytes()))

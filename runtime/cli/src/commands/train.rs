@@ -8,6 +8,7 @@ use super::training::Training;
 use super::watch::set_guards;
 use crate::args::{DecayArg, DirectionsArg, FamilyArg, OptimizerArg, TrainArgs};
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files, beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use clap::ValueEnum;
@@ -25,13 +26,13 @@ use sprig_learn::planner::Workload;
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::watch::Watch;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Output::new(args.model.json);
+    check_files(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let spec = args.shape.adapter(&base.geometry)?;
@@ -72,6 +73,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
 
     if args.resume {
         training.resume()?;
+    } else {
+        training.begin_anew();
     }
     let held_out = data.held_out.as_ref();
     if !training.judge_before(held_out)? || !training.steps()? || !training.judge_after(held_out)? {
@@ -86,6 +89,19 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let _ = std::fs::remove_file(checkpoint);
     output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &args.out)));
     Ok(Exit::Done)
+}
+
+/// No result over what is read, nor over another.
+fn check_files(args: &TrainArgs) -> Result<(), Failure> {
+    Files::new()
+        .reads("--model", args.model.model.as_path())
+        .reads("--data", args.data.as_path())
+        .reads("--eval-data", args.eval_data.as_deref())
+        .writes("--out", args.out.as_path(), Content::Adapter)
+        .writes("--run", args.run.as_deref(), Content::Record)
+        .keeps("the checkpoint of --out", beside(&args.out, "ckpt").as_path())
+        .keeps("the activations kept for --out", beside(&args.out, "prefix").as_path())
+        .check()
 }
 
 fn settings(args: &TrainArgs) -> Settings {
@@ -198,29 +214,4 @@ fn result_bytes(out: &Path, spec: &AdapterSpec, g: &Geometry) -> u64 {
     let there = std::fs::metadata(beside(out, "ckpt")).map_or(0, |m| m.len());
     // Names, settings and notes are some KiB.
     (checkpoint + checkpoint.max(adapter) + (8 << 10)).saturating_sub(there)
-}
-
-/// Finds out now, not after an hour, that a file cannot be written to `path`, or that `bytes` more have no room there.
-pub(super) fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::new(Exit::Usage, format_args!("{} is a folder; name a file", path.display())));
-    }
-    let folder = folder(path);
-    tempfile::tempfile_in(&folder)
-        .and_then(|mut file| std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file))
-        .map(drop)
-        .map_err(|e| Failure::io("write in", &folder, e).about(path))
-}
-
-fn folder(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-pub fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{extension}"));
-    name.into()
 }

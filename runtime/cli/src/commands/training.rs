@@ -2,9 +2,9 @@
 
 use super::eval::{describe, judge};
 use super::record::Recorder;
-use super::train::beside;
 use super::watch;
 use crate::exit::{Exit, Failure};
+use crate::files::beside;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use sprig_budget::{Bytes, alloc, code};
@@ -52,6 +52,10 @@ impl Training<'_, '_> {
         self.trainer.make_room();
         let Some(found) = checkpoint::load(&self.checkpoint, &self.fingerprint)? else {
             self.trainer.start_anew();
+            self.tell_of_checkpoint(
+                "no_checkpoint",
+                "there is no checkpoint {}: beginning with the first step",
+            );
             return Ok(());
         };
         self.recorder.restore(&found.notes);
@@ -61,6 +65,22 @@ impl Training<'_, '_> {
             Some(format!("resumed at step {step}"))
         });
         Ok(())
+    }
+
+    /// Says so where this run will write over the checkpoint of one that was not finished.
+    pub fn begin_anew(&self) {
+        if self.checkpoint.exists() {
+            let text = "{} is the checkpoint of an unfinished run, which this one replaces; to go on with that, stop \
+                        this one now and give --resume";
+            self.tell_of_checkpoint("replaces_checkpoint", text);
+        }
+    }
+
+    fn tell_of_checkpoint(&self, event: &str, text: &str) {
+        let path = self.checkpoint.display().to_string();
+        self.output.event(serde_json::json!({ "event": event, "checkpoint": path }), || {
+            Some(text.replace("{}", &path))
+        });
     }
 
     /// Evaluates the untouched model, unless the checkpoint says what that gave: an adapter that was just made
@@ -149,7 +169,7 @@ impl Training<'_, '_> {
                 "training diverged: the loss of step {} is not a number; lower --lr (a checkpoint, if any, is kept)",
                 report.step
             );
-            return Err(Failure::new(Exit::Usage, message));
+            return Err(Failure::new(Exit::Diverged, message));
         }
         self.output.at(report.step, || self.recorder.status_line(report.loss));
         self.output.event(self.recorder.step_event(&report, self.steps, self.trainer.prefix()), || None);

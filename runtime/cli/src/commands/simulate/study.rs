@@ -2,9 +2,9 @@
 
 use crate::args::{PresetArg, SimulateArgs, StudyArgs};
 use crate::commands::eval::describe;
-use crate::commands::train::check_writable;
 use crate::commands::watch::set_guards;
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::report::Curve;
@@ -31,6 +31,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         }
     };
     let study = study(args, cache)?;
+    check_files(args, &study)?;
     for path in [&args.study.out, &args.study.curve].into_iter().flatten() {
         check_writable(path, 0)?;
     }
@@ -50,6 +51,18 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     }
     teller.output.event(last(&findings), || Some(line(&findings)));
     Ok(if findings.stopped { Exit::Interrupted } else { Exit::Done })
+}
+
+/// No result over what is read, nor over another.
+fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
+    Files::new()
+        .reads("--config", args.study.config.as_deref())
+        .reads("the model", study.settings.model.path.as_path())
+        .reads("--data", study.data.as_path())
+        .reads("the held-out data", study.held_out.as_path())
+        .writes("--out", args.study.out.as_deref(), Content::Adapter)
+        .writes("--curve", args.study.curve.as_deref(), Content::Page)
+        .check()
 }
 
 /// What the command line asks for.

@@ -1,0 +1,214 @@
+//! The files of a command: what it writes is never a file that it reads, nor another that it writes; and a model, data
+//! or any result of another kind that lies there already is not written over.
+
+use crate::exit::{Exit, Failure};
+use serde::de::IgnoredAny;
+use sprig_engine::gguf::{Gguf, Mapped};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes from which a file is recognised that is no GGUF: a record of data may be as long as a line of it.
+const HEAD: u64 = 1 << 20;
+
+/// The files of one command, as its flags name them.
+#[derive(Default)]
+pub struct Files<'a> {
+    reads: Vec<(&'a str, &'a Path)>,
+    writes: Vec<(&'a str, &'a Path, Option<Content>)>,
+}
+
+/// What is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A LoRA adapter (GGUF).
+    Adapter,
+    /// The record of a run.
+    Record,
+    /// A page (HTML).
+    Page,
+    /// Any other GGUF file: a model, as a rule.
+    Model,
+    /// JSON records, one a line.
+    Data,
+}
+
+impl<'a> Files<'a> {
+    /// No file yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A file that is read, if the flag was given.
+    pub fn reads(mut self, flag: &'a str, path: impl Into<Option<&'a Path>>) -> Self {
+        self.reads.extend(path.into().map(|path| (flag, path)));
+        self
+    }
+
+    /// A result that is written, if the flag was given. It may replace an earlier one of its kind.
+    pub fn writes(mut self, flag: &'a str, path: impl Into<Option<&'a Path>>, what: Content) -> Self {
+        self.writes.extend(path.into().map(|path| (flag, path, Some(what))));
+        self
+    }
+
+    /// A file that the command keeps for itself, under a name that it chose.
+    pub fn keeps(mut self, what: &'a str, path: impl Into<Option<&'a Path>>) -> Self {
+        self.writes.extend(path.into().map(|path| (what, path, None)));
+        self
+    }
+
+    /// Refuses a file that would be written over.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`], naming both flags and the file, or what lies there.
+    pub fn check(&self) -> Result<(), Failure> {
+        let refuse = |message: String| Err(Failure::new(Exit::Usage, message));
+        let reads: Vec<_> = self.reads.iter().map(|(flag, path)| (*flag, *path, place(path))).collect();
+        let mut written = Vec::new();
+        for (flag, path, what) in &self.writes {
+            let (at, shown) = (place(path), path.display());
+            let same = |(_, _, other): &&(&str, &Path, Place)| at.is(other);
+            if let Some((other, read, _)) = reads.iter().find(same) {
+                let also = also(path, read);
+                return refuse(format!(
+                    "{flag} {shown} is the file that {other}{also} reads, which would be lost; name another file"
+                ));
+            }
+            if let Some((other, wrote, _)) = written.iter().find(same) {
+                let also = also(path, wrote);
+                return refuse(format!(
+                    "{flag} {shown} is the file that {other}{also} writes too; name two files"
+                ));
+            }
+            if let Some(what) = what {
+                vacant(flag, path, *what)?;
+            }
+            written.push((*flag, *path, at));
+        }
+        Ok(())
+    }
+}
+
+/// The other name of a file that goes by two.
+fn also(path: &Path, other: &Path) -> String {
+    if path == other { String::new() } else { format!(" {}", other.display()) }
+}
+
+/// Where a path leads, whatever its spelling.
+enum Place {
+    /// A file that is there, by device and inode.
+    File(u64, u64),
+    /// A file to be made: its folder by device and inode, and its name.
+    New(u64, u64, OsString),
+    /// A folder that is not there.
+    Nowhere,
+}
+
+impl Place {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(device, inode), Self::File(d, i)) => (device, inode) == (d, i),
+            (Self::New(device, inode, name), Self::New(d, i, n)) => (device, inode, name) == (d, i, n),
+            _ => false,
+        }
+    }
+}
+
+fn place(path: &Path) -> Place {
+    let folder = || fs::metadata(folder(path)).ok().zip(path.file_name());
+    match (fs::metadata(path), folder()) {
+        (Ok(file), _) => Place::File(file.dev(), file.ino()),
+        (_, Some((folder, name))) => Place::New(folder.dev(), folder.ino(), name.to_owned()),
+        _ => Place::Nowhere,
+    }
+}
+
+/// Refuses a place where something else lies than an earlier result of this kind.
+fn vacant(flag: &str, path: &Path, what: Content) -> Result<(), Failure> {
+    let shown = path.display();
+    let problem = match fs::metadata(path) {
+        Ok(there) if there.is_dir() => format!("{shown} is a folder; name a file"),
+        Ok(there) if !there.is_file() => format!("{flag} {shown} is no ordinary file; name one"),
+        Ok(_) => match recognise(path) {
+            Some(found) if found != what => format!(
+                "{flag} {shown} holds {}, which would be lost; name another file, or remove that one first",
+                found.described()
+            ),
+            _ => return Ok(()),
+        },
+        // What else is wrong with it, writing will tell.
+        Err(_) => return Ok(()),
+    };
+    Err(Failure::new(Exit::Usage, problem))
+}
+
+impl Content {
+    const fn described(self) -> &'static str {
+        match self {
+            Self::Adapter => "an adapter",
+            Self::Record => "the record of a run",
+            Self::Page => "a page",
+            Self::Model => "a GGUF model",
+            Self::Data => "JSON records",
+        }
+    }
+}
+
+/// What is in a file, where that can be told. A file that cannot be read is none to be lost by this user.
+fn recognise(path: &Path) -> Option<Content> {
+    let mut head = Vec::new();
+    let mut reader = BufReader::new(File::open(path).ok()?.take(HEAD));
+    // The first line that is not blank.
+    while text(&head).is_empty() && reader.read_until(b'\n', &mut head).ok()? > 0 {}
+    if head.starts_with(b"GGUF") {
+        let adapter = Mapped::open(path).ok().is_some_and(|map| {
+            let gguf = Gguf::parse(map.bytes());
+            gguf.is_ok_and(|gguf| gguf.str("general.type").ok().flatten() == Some("adapter"))
+        });
+        return Some(if adapter { Content::Adapter } else { Content::Model });
+    }
+    let line = text(&head);
+    if line.to_ascii_lowercase().starts_with(b"<!doctype html") {
+        return Some(Content::Page);
+    }
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
+    let (data, mut next) = (whole.is_ok(), Vec::new());
+    reader.take(4096).read_to_end(&mut next).ok()?;
+    let mark = b"\"sprig_version\"";
+    let record = [line, &next].iter().any(|part| part.windows(mark.len()).any(|w| w == mark));
+    if record { Some(Content::Record) } else { data.then_some(Content::Data) }
+}
+
+/// Without a byte order mark and white space around it.
+fn text(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii()
+}
+
+/// Finds out now, not after an hour, that a file cannot be written to `path`, or that `bytes` more have no room there.
+pub fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
+    let folder = folder(path);
+    tempfile::tempfile_in(&folder)
+        .and_then(|mut file| std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file))
+        .map(drop)
+        .map_err(|e| Failure::io("write in", &folder, e).about(path))
+}
+
+/// `a.gguf.ckpt` for `a.gguf` and `ckpt`.
+pub fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{extension}"));
+    name.into()
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
