@@ -4,6 +4,7 @@ use crate::sys;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sprig_ground::kernel;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -120,12 +121,9 @@ impl Done {
 /// The kernel's VmHWM of a process in bytes, asked until it has ended.
 fn peak_of(pid: u32) -> u64 {
     let mut peak = 0;
-    // A process that has ended keeps its entry until it is waited for, but holds no memory: the line is gone.
-    while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status"))
-        && let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))
-    {
-        let kib: u64 = line.trim_end_matches("kB").trim().parse().unwrap_or(0);
-        peak = peak.max(kib * 1024);
+    // A process that has ended keeps its entry until it is waited for, but holds no memory and is none to the reader.
+    while let Some(process) = kernel::process(pid) {
+        peak = peak.max(process.peak);
         thread::sleep(Duration::from_millis(10));
     }
     peak

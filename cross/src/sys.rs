@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use sprig_ground::{PathError, file, hex};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -85,25 +86,18 @@ pub fn sha256(path: &Path) -> Result<String> {
         }
         hasher.update(&buffer[..read]);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&hasher.finalize()))
 }
 
-/// Copies `from` to `to` so that `to` is either absent, its old self or complete: a copy beside it, synced,
-/// then renamed.
+/// Copies `from` to `to`, for all to read, so that `to` is either absent, its old self or complete.
 pub fn install_file(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("a file needs a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write in {}", folder.display()))?;
     let mut source = File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
-    io::copy(&mut source, temporary.as_file_mut())
-        .with_context(|| format!("cannot copy {} to {}", from.display(), folder.display()))?;
-    temporary.as_file().sync_all()?;
-    let kept = temporary.persist(to).with_context(|| format!("cannot put {} in place", to.display()))?;
-    // Temporary files are private to their owner; what is installed should be readable by all.
-    let mut permissions = kept.metadata()?.permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
-    kept.set_permissions(permissions)?;
+    file::replace_with_mode(to, 0o644, |out| {
+        io::copy(&mut source, out).map_err(PathError::at("write", to))?;
+        Ok::<_, PathError>(())
+    })?;
     Ok(())
 }
 

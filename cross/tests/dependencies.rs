@@ -5,27 +5,36 @@ use std::path::Path;
 
 /// Crate, folder, and the crates of this workspace it may use.
 const ALLOWED: &[(&str, &str, &[&str])] = &[
-    ("sprig-budget", "runtime/budget", &[]),
-    ("sprig-engine", "runtime/engine", &["sprig-budget"]),
-    ("sprig-learn", "runtime/learn", &["sprig-engine", "sprig-budget"]),
-    ("sprig-device", "device-profiles", &[]),
-    ("sprig-transport", "transport", &[]),
+    ("sprig-ground", "runtime/ground", &[]),
+    ("sprig-budget", "runtime/budget", &["sprig-ground"]),
+    ("sprig-engine", "runtime/engine", &["sprig-budget", "sprig-ground"]),
+    ("sprig-learn", "runtime/learn", &["sprig-engine", "sprig-budget", "sprig-ground"]),
+    ("sprig-device", "device-profiles", &["sprig-ground"]),
+    ("sprig-transport", "transport", &["sprig-ground"]),
     (
         "sprig-protocol",
         "runtime/fleet/protocol",
-        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport"],
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport", "sprig-ground"],
     ),
     // Agent and coordinator meet on the wire alone.
     (
         "sprig-agent",
         "runtime/fleet/agent",
-        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-protocol", "sprig-transport", "sprig-device"],
+        &[
+            "sprig-budget",
+            "sprig-engine",
+            "sprig-learn",
+            "sprig-protocol",
+            "sprig-transport",
+            "sprig-device",
+            "sprig-ground",
+        ],
     ),
     // The coordinator adds numbers up and opens no model.
     (
         "sprig-coordinator",
         "runtime/fleet/coordinator",
-        &["sprig-budget", "sprig-learn", "sprig-protocol", "sprig-transport"],
+        &["sprig-budget", "sprig-learn", "sprig-protocol", "sprig-transport", "sprig-ground"],
     ),
     (
         "sprig-simulate",
@@ -37,6 +46,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-protocol",
             "sprig-coordinator",
             "sprig-transport",
+            "sprig-ground",
         ],
     ),
     (
@@ -52,10 +62,11 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-simulate",
             "sprig-transport",
             "sprig-device",
+            "sprig-ground",
         ],
     ),
     // Developer commands drive the built binary; only an example uses the engine.
-    ("sprig-cross", "cross", &[]),
+    ("sprig-cross", "cross", &["sprig-ground"]),
 ];
 
 fn manifest(folder: &str) -> toml::Table {

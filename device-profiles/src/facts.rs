@@ -1,9 +1,11 @@
 //! Readers of what the kernel says, below a root folder. A file that is missing or strange gives `None`.
 
 use crate::Feature;
+use sprig_ground::cgroup;
+use sprig_ground::kernel::kib_value;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path};
+use std::path::Path;
 
 /// `/proc/cpuinfo`, as far as it matters here.
 #[derive(Debug, Default, PartialEq)]
@@ -80,9 +82,7 @@ fn core_name(implementer: Option<&str>, part: &str) -> Option<&'static str> {
 
 /// `MemTotal`, in bytes: the memory less what the firmware and the kernel keep.
 pub(crate) fn memory(root: &Path) -> Option<u64> {
-    let text = read_text(root, "proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    kib_value(&read_text(root, "proc/meminfo")?, "MemTotal")
 }
 
 /// Page size, from the vector the kernel hands each process: pairs of words, `AT_PAGESZ` (6) among them.
@@ -97,27 +97,7 @@ pub(crate) fn page(root: &Path) -> Option<u64> {
 
 /// The tightest memory limit of this process's cgroup and those above it, versions 1 and 2.
 pub(crate) fn cgroup_limit(root: &Path) -> Option<u64> {
-    let membership = read_text(root, "proc/self/cgroup")?;
-    let groups = membership.lines().filter_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        match controllers {
-            "" => Some(("sys/fs/cgroup", "memory.max", path)),
-            // Version 1 writes the largest page-aligned i64 for no limit.
-            _ if controllers.split(',').any(|c| c == "memory") => {
-                Some(("sys/fs/cgroup/memory", "memory.limit_in_bytes", path))
-            }
-            _ => None,
-        }
-    });
-    let limits = groups.flat_map(|(mount, file, path)| {
-        let relative = Path::new(path.trim_start_matches('/'));
-        let inside = relative.components().all(|c| matches!(c, Component::Normal(_)));
-        relative.ancestors().filter(move |_| inside).map(move |group| Path::new(mount).join(group).join(file))
-    });
-    let numbers =
-        limits.filter_map(|path| String::from_utf8(read(root, &path)?).ok()?.trim().parse::<u64>().ok());
-    numbers.filter(|limit| *limit < 1 << 62).min()
+    cgroup::memory(root).limit
 }
 
 fn read_text(root: &Path, path: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 //! A link that drops, duplicates, reorders, corrupts and stalls, in both directions, by the numbers of a seed.
 
 use crate::link::{Event, Farewell, Link, LinkError, Traffic};
-use crate::random::Random;
+use sprig_ground::random::SplitMix64;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -135,7 +135,7 @@ struct Packet {
 struct Lane {
     faults: Faults,
     met: Met,
-    random: Random,
+    random: SplitMix64,
     ready: VecDeque<Packet>,
     /// Held back, with the number of later packets that must pass first.
     held: Vec<(u8, Packet)>,
@@ -147,7 +147,7 @@ impl Lane {
         Self {
             faults,
             met: Met::default(),
-            random: Random::new(seed),
+            random: SplitMix64::new(seed),
             ready: VecDeque::new(),
             held: Vec::new(),
             stalled: None,

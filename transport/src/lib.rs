@@ -11,7 +11,6 @@ pub mod mqtt;
 pub mod outbox;
 #[cfg(feature = "provision")]
 pub mod provision;
-mod random;
 mod rules;
 mod tls;
 pub mod topics;

@@ -4,7 +4,7 @@
 //! ([`Outbox::forget_before`]); an update whose round is open is never given up.
 
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
-use std::fs;
+use sprig_ground::{PathError, file};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the store's page cache. The default of `redb` is 1 GiB.
@@ -240,13 +240,12 @@ fn builder() -> redb::Builder {
 /// name is on disk before anything is kept in it.
 fn create(path: &Path) -> Result<(), redb::Error> {
     let aside = path.with_extension("new");
-    let _ = fs::remove_file(&aside);
+    let failed = |error: PathError| redb::Error::Io(error.source);
+    file::remove(&aside).map_err(failed)?;
     let store = builder().create(&aside)?;
     make_tables(&store)?;
     drop(store);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let placed = fs::rename(&aside, path).and_then(|()| fs::File::open(folder)?.sync_all());
-    placed.map_err(redb::Error::Io)
+    file::move_into_place(&aside, path).map_err(failed)
 }
 
 fn write(

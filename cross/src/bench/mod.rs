@@ -16,6 +16,7 @@ use crate::{model, sys};
 use anyhow::{Context, Result};
 use measure::Measured;
 use serde::Serialize;
+use sprig_ground::kernel::Machine;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,19 +97,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 impl Setting {
     fn now(args: &Args) -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let (cpuinfo, meminfo, load) = (read("/proc/cpuinfo"), read("/proc/meminfo"), read("/proc/loadavg"));
-        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-        let memory =
-            meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+        let here = Machine::here();
+        let processor = here.processor.as_deref().unwrap_or("unnamed");
         Self {
-            processor: format!("{} ({})", processor.unwrap_or("unnamed"), std::env::consts::ARCH),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024,
-            kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+            processor: format!("{processor} ({})", std::env::consts::ARCH),
+            cores: here.cores,
+            memory_bytes: here.memory.unwrap_or(0),
+            kernel: here.kernel,
             threads: args.threads,
             quick: args.quick,
-            load: load.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+            load: here.load.unwrap_or(0.0),
             started: now(),
             seconds: 0,
             sprig_version: env!("CARGO_PKG_VERSION"),

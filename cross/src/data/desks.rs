@@ -4,7 +4,8 @@
 //! Reports are put together from a fault, a place, and a frame with an aside that often names another desk's
 //! business. Held-out reports use frames and asides, and now and then a fault, that training never sees.
 
-use super::{Record, random::Random};
+use super::Record;
+use sprig_ground::random::SplitMix64;
 use std::collections::BTreeSet;
 
 struct Desk {
@@ -227,14 +228,20 @@ const HELD_OUT: usize = 600;
 
 /// Training and held-out reports.
 pub fn records(seed: u64) -> (Vec<Record>, Vec<Record>) {
-    let mut random = Random::new(seed);
+    let mut random = SplitMix64::new(seed);
     let train = reports(TRAIN, &FRAMES, &ASIDES, false, &mut random);
     let held_out = reports(HELD_OUT, &NEW_FRAMES, &NEW_ASIDES, true, &mut random);
     (train, held_out)
 }
 
 /// `count` different reports, rounded down to a multiple of the number of desks.
-fn reports(count: usize, frames: &[&str], asides: &[&str], new: bool, random: &mut Random) -> Vec<Record> {
+fn reports(
+    count: usize,
+    frames: &[&str],
+    asides: &[&str],
+    new: bool,
+    random: &mut SplitMix64,
+) -> Vec<Record> {
     let mut records = Vec::new();
     for desk in &DESKS {
         let mut seen = BTreeSet::new();

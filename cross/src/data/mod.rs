@@ -5,11 +5,8 @@
 //! records can be dealt to devices that differ. Every label occurs equally often in each file.
 
 mod desks;
-mod random;
 mod split;
 mod vader;
-
-pub use random::Random;
 
 use crate::sys;
 use anyhow::{Context, Result};

@@ -1,6 +1,7 @@
 //! From a pool of records to a balanced training and held-out set.
 
-use super::{Record, random::Random};
+use super::Record;
+use sprig_ground::random::SplitMix64;
 use std::collections::BTreeMap;
 
 /// A record and the document it was taken from.
@@ -25,15 +26,15 @@ pub fn split(candidates: Vec<Candidate>, sizes: &Sizes, seed: u64) -> (Vec<Recor
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
     for candidate in candidates {
         // A third of the documents is more than the held-out set needs of the scarcest label.
-        let side = Random::new(candidate.document ^ seed.rotate_left(32)).below(3);
+        let side = SplitMix64::new(candidate.document ^ seed.rotate_left(32)).below(3);
         if side == 0 { &mut held_out } else { &mut train }.push(candidate.record);
     }
-    let mut random = Random::new(seed);
+    let mut random = SplitMix64::new(seed);
     (balanced(train, sizes.train, &mut random), balanced(held_out, sizes.held_out, &mut random))
 }
 
 /// `count` of `records`, rounded down to a multiple of the number of labels, in random order.
-fn balanced(mut records: Vec<Record>, count: usize, random: &mut Random) -> Vec<Record> {
+fn balanced(mut records: Vec<Record>, count: usize, random: &mut SplitMix64) -> Vec<Record> {
     random.shuffle(&mut records);
     let mut cells: BTreeMap<&str, BTreeMap<&str, Vec<Record>>> = BTreeMap::new();
     for record in records {

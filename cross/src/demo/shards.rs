@@ -1,8 +1,8 @@
 //! Deals records to devices so that they differ: most of a label's records go to one device.
 
-use crate::data::Random;
 use anyhow::{Context, Result};
 use serde_json::Value;
+use sprig_ground::random::SplitMix64;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ const AT_HOME: f64 = 0.7;
 /// Writes `device-1.jsonl` and so on into `out`. The same records and seed give the same files.
 pub fn deal(records: &Path, labels: &[&str], devices: usize, seed: u64, out: &Path) -> Result<Vec<PathBuf>> {
     let text = fs::read_to_string(records).with_context(|| format!("cannot read {}", records.display()))?;
-    let (mut shards, mut random) = (vec![String::new(); devices], Random::new(seed));
+    let (mut shards, mut random) = (vec![String::new(); devices], SplitMix64::new(seed));
     for line in text.lines() {
         let record: Value = serde_json::from_str(line)?;
         let label = record["label"].as_str().context("a record without a label")?;
         let home = labels.iter().position(|l| *l == label).context("a label that was not announced")?;
-        let stays = (random.next() as f64 / u64::MAX as f64) < AT_HOME;
+        let stays = (random.draw() as f64 / u64::MAX as f64) < AT_HOME;
         let device = if stays { home % devices } else { random.below(devices) };
         shards[device] += line;
         shards[device].push('\n');

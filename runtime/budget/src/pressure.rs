@@ -4,8 +4,8 @@
 //! the kernel's readings; a [`Governor`] turns them into the bytes it may hold for now, and the plan
 //! for that many bytes does the rest.
 
-use crate::process::{self, read_small};
-use crate::{Bytes, cgroup};
+use crate::{Bytes, cgroup, process};
+use sprig_ground::kernel::read_small;
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,12 +1,11 @@
 //! What the kernel says this process and machine hold.
 //!
-//! Readers never panic and return `None` for what is not there. They read into the stack: sampling
-//! memory must not itself allocate.
+//! Readers never panic and return `None` for what is not there.
 
 pub use crate::cgroup::{CgroupMemory, cgroup};
 use crate::{Bytes, sys};
-use std::fs::File;
-use std::io::{self, Read, Write};
+use sprig_ground::kernel::{kib_value, read_small, value};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// `/proc/self/status`, the memory lines.
@@ -49,7 +48,7 @@ pub fn status() -> Status {
 /// Proportional set size: resident, with each shared page divided among those who share it. The
 /// kernel walks all pages for it (about 1 ms per 100 MiB), so not every step.
 pub fn pss() -> Option<Bytes> {
-    read_small(Path::new("/proc/self/smaps_rollup"), |text| kib_line(text, "Pss:"))
+    read_small(Path::new("/proc/self/smaps_rollup"), |text| kib(text, "Pss"))
 }
 
 /// Memory of this machine.
@@ -88,55 +87,27 @@ pub fn reset_peak_rss() -> io::Result<()> {
     std::fs::OpenOptions::new().write(true).open("/proc/self/clear_refs")?.write_all(b"5")
 }
 
-/// Hands the text of a small file to `parse`, by way of the stack; an empty text if it cannot be
-/// read. A longer file is cut: the lines wanted here stand within the first 8 KiB.
-pub(crate) fn read_small<T>(path: &Path, parse: impl FnOnce(&str) -> T) -> T {
-    let mut buffer = [0u8; 8192];
-    let mut filled = 0;
-    if let Ok(mut file) = File::open(path) {
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-    }
-    let bytes = &buffer[..filled];
-    // A name with odd bytes (`Name:` in status) costs what follows it, not a panic.
-    let text = std::str::from_utf8(bytes)
-        .unwrap_or_else(|e| std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or(""));
-    parse(text)
-}
-
 fn parse_status(text: &str) -> Status {
-    let kib = |key| kib_line(text, key);
+    let kib = |key| kib(text, key);
     Status {
-        rss: kib("VmRSS:"),
-        peak_rss: kib("VmHWM:"),
-        anon: kib("RssAnon:"),
-        file: kib("RssFile:"),
-        shmem: kib("RssShmem:"),
-        swap: kib("VmSwap:"),
-        data: kib("VmData:"),
-        size: kib("VmSize:"),
-        threads: value(text, "Threads:").and_then(|v| v.parse().ok()),
+        rss: kib("VmRSS"),
+        peak_rss: kib("VmHWM"),
+        anon: kib("RssAnon"),
+        file: kib("RssFile"),
+        shmem: kib("RssShmem"),
+        swap: kib("VmSwap"),
+        data: kib("VmData"),
+        size: kib("VmSize"),
+        threads: value(text, "Threads").and_then(|v| v.parse().ok()),
     }
 }
 
 fn parse_meminfo(text: &str) -> MemInfo {
-    MemInfo { total: kib_line(text, "MemTotal:"), available: kib_line(text, "MemAvailable:") }
+    MemInfo { total: kib(text, "MemTotal"), available: kib(text, "MemAvailable") }
 }
 
-fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
-    text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
-}
-
-/// The value of a line `Key:   123 kB`; the kernel's kB are KiB.
-fn kib_line(text: &str, key: &str) -> Option<Bytes> {
-    let number: u64 = value(text, key)?.strip_suffix("kB")?.trim_end().parse().ok()?;
-    number.checked_mul(1024).map(Bytes)
+fn kib(text: &str, key: &str) -> Option<Bytes> {
+    kib_value(text, key).map(Bytes)
 }
 
 #[cfg(test)]
@@ -171,7 +142,6 @@ mod tests {
     fn what_is_missing_or_odd_is_none() {
         let odd = "VmRSS:\t-5 kB\nVmHWM:\t18446744073709551615 kB\nVmData:\t12 MB\nThreads:\tmany\nRssAnon:";
         assert_eq!(parse_status(odd), Status::default());
-        assert_eq!(read_small(Path::new("/proc/self/no-such-file"), parse_status), Status::default());
     }
 
     #[test]

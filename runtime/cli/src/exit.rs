@@ -10,6 +10,7 @@ use sprig_engine::adapter::AdapterError;
 use sprig_engine::gguf::GgufError;
 use sprig_engine::model::{GenerateError, ModelError};
 use sprig_engine::tokenizer::TokenizerError;
+use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
 use sprig_protocol::FleetError;
@@ -122,6 +123,7 @@ macro_rules! failures {
 }
 
 failures! {
+    PathError => |_| Exit::Io,
     GgufError => |e| file_or_io(e.is_io()),
     ModelError => |e| file_or_io(e.is_io()),
     AdapterError => |e| file_or_io(e.is_io()),

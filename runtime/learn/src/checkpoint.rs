@@ -10,6 +10,7 @@ use crate::trainer::State;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sprig_engine::gguf::{Gguf, GgufError, Mapped, TensorType, Writer};
+use sprig_ground::{PathError, hex};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -65,17 +66,17 @@ pub fn save(
         writer = writer.tensor_f32("moments", &[state.moments.len() as u64], &state.moments);
     }
     writer.write_atomic(path).map_err(|e| match e {
-        GgufError::Io { source, .. } => LearnError::Io { action: "write", path: path.to_owned(), source },
+        GgufError::Io(e) => e.into(),
         refused => bad(path, refused.to_string()),
     })
 }
 
 /// Reads and checks a checkpoint; `None` when there is none.
 pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>, LearnError> {
-    let io = |source| LearnError::Io { action: "read", path: path.to_owned(), source };
+    let unreadable = PathError::at("read", path);
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io(e)),
+        Err(e) => return Err(unreadable(e).into()),
         Ok(meta) if meta.len() > MAX_BYTES => {
             return Err(bad(path, format!("{} bytes exceed the limit of {MAX_BYTES}", meta.len())));
         }
@@ -83,7 +84,7 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
     }
     let damaged = |e: &dyn std::fmt::Display| bad(path, format!("{e}; delete it to start anew"));
     let file = Mapped::open(path).map_err(|e| match e {
-        GgufError::Io { source, .. } => io(source),
+        GgufError::Io(e) => unreadable(e.source).into(),
         locked => bad(path, locked.to_string()),
     })?;
     file.divide_evenly();
@@ -159,7 +160,7 @@ fn digest(texts: [&str; 3], tensors: [&[f32]; 2]) -> String {
         hash.update((tensor.len() as u64).to_le_bytes());
         tensor.iter().for_each(|v| hash.update(v.to_le_bytes()));
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&hash.finalize())
 }
 
 fn bad(path: &Path, problem: impl Into<String>) -> LearnError {

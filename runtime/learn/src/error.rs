@@ -7,6 +7,7 @@ use sprig_engine::dual::BatchError;
 use sprig_engine::gguf::GgufError;
 use sprig_engine::model::ModelError;
 use sprig_engine::tokenizer::TokenizerError;
+use sprig_ground::PathError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -42,15 +43,8 @@ pub enum LearnError {
         problem: String,
     },
     /// The machine.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// A device's update that cannot be applied. Nothing of it was.
     #[error("update of device {number}: {problem}")]
     Update {

@@ -2,6 +2,7 @@
 
 use super::codec::cut;
 use sha2::{Digest as _, Sha256};
+use sprig_ground::hex::{self, Hex};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,15 +13,15 @@ pub struct RunId(pub [u8; 16]);
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
 impl FromStr for RunId {
     type Err = NameError;
 
-    fn from_str(hex: &str) -> Result<Self, NameError> {
-        from_hex(hex).map(Self)
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        from_hex(text).map(Self)
     }
 }
 
@@ -36,13 +37,13 @@ impl Digest {
 
     /// The first 8 hexadecimal digits, for people.
     pub fn short(&self) -> String {
-        self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&self.0[..4])
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 
@@ -55,8 +56,8 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = NameError;
 
-    fn from_str(hex: &str) -> Result<Self, NameError> {
-        from_hex(hex).map(Self)
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        from_hex(text).map(Self)
     }
 }
 
@@ -203,24 +204,8 @@ pub(crate) fn check_level(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-fn from_hex<const N: usize>(hex: &str) -> Result<[u8; N], NameError> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let parse = || {
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        let mut out = [0; N];
-        if pairs.len() != N || !rest.is_empty() {
-            return None;
-        }
-        for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Some(out)
-    };
-    parse().ok_or_else(|| NameError::Hex { found: shortened(hex), digits: 2 * N })
+fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], NameError> {
+    hex::decode_array(text).ok_or_else(|| NameError::Hex { found: shortened(text), digits: 2 * N })
 }
 
 /// Enough of a hostile name to recognise it.

@@ -5,11 +5,11 @@ use super::shared::{Job, Shared};
 use super::state::{Change, Outgoing};
 use super::trouble::{Trouble, judge, largest_packet};
 use crate::link::{LinkError, MAX_TOPIC};
-use crate::random::Random;
 use rumqttc::{
     AsyncClient, ConnectionError, EventLoop, MqttOptions, Outgoing as Sent, Packet, PublishNoticeError,
     PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
 };
+use sprig_ground::random::SplitMix64;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Task {
     /// Returns when the link was closed and the broker told so.
     async fn keep_connected(&self) {
         // Devices that lost the same broker must not all come back at the same moment.
-        let mut random = Random::new(RandomState::new().hash_one(&self.broker));
+        let mut random = SplitMix64::new(RandomState::new().hash_one(&self.broker));
         let mut pause = self.first_pause;
         loop {
             let begun = Instant::now();

@@ -1,6 +1,7 @@
 //! Keeping, making room, and files that are damaged; power cuts are in `tests/outbox_power.rs`.
 
 use super::*;
+use std::fs;
 
 fn rounds(outbox: &Outbox) -> Vec<u32> {
     outbox.pending().unwrap().into_iter().map(|(round, _)| round).collect()

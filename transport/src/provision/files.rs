@@ -1,11 +1,17 @@
 //! Folders that appear whole or not at all.
 
 use super::ProvisionError;
+use sprig_ground::{PathError, file};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
+
+/// Permissions of a file that others may read.
+const SHARED: u32 = 0o644;
+/// Permissions of a file that only its owner may read.
+const SECRET: u32 = 0o600;
 
 /// A folder in the making; removed unless it is published. Only its owner may enter it.
 pub(super) struct Folder(TempDir);
@@ -13,10 +19,10 @@ pub(super) struct Folder(TempDir);
 impl Folder {
     /// Begins a folder in the parent of `place`, where it can be renamed to.
     pub fn beside(place: &Path) -> Result<Self, ProvisionError> {
-        let parent = parent(place);
-        fs::create_dir_all(parent).map_err(at(parent))?;
+        let parent = file::folder_of(place);
+        fs::create_dir_all(parent).map_err(PathError::at("make the folder", parent))?;
         let made = tempfile::Builder::new().prefix(".sprig-provision-").tempdir_in(parent);
-        Ok(Self(made.map_err(at(parent))?))
+        Ok(Self(made.map_err(PathError::at("make a folder in", parent))?))
     }
 
     pub fn path(&self) -> &Path {
@@ -25,21 +31,21 @@ impl Folder {
 
     /// Writes a file others may read.
     pub fn write(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
-        create(&self.path().join(name), text, 0o644)
+        create(&self.path().join(name), text, SHARED)
     }
 
     /// Writes a file that only its owner may read.
     pub fn secret(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
-        create(&self.path().join(name), text, 0o600)
+        create(&self.path().join(name), text, SECRET)
     }
 
     /// Gives it its name: `place` must be missing or an empty folder.
     pub fn publish(self, place: &Path) -> Result<(), ProvisionError> {
-        sync_dir(self.path())?;
-        fs::rename(self.path(), place).map_err(at(place))?;
+        file::sync_folder(self.path())?;
+        file::move_into_place(self.path(), place)?;
         // The name it had is gone, so there is nothing left to remove.
         let _ = self.0.keep();
-        sync_dir(parent(place))
+        Ok(())
     }
 }
 
@@ -48,14 +54,16 @@ pub(super) fn is_vacant(path: &Path) -> Result<bool, ProvisionError> {
     match fs::read_dir(path) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(at(path)(error)),
+        Err(error) => Err(PathError::new("look into", path, error).into()),
     }
 }
 
 /// Makes the folder unless it is there.
 pub(super) fn ensure_dir(path: &Path) -> Result<(), ProvisionError> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(PathError::new("make the folder", path, error).into())
+        }
         _ => Ok(()),
     }
 }
@@ -63,18 +71,16 @@ pub(super) fn ensure_dir(path: &Path) -> Result<(), ProvisionError> {
 /// Reads a small text file.
 pub(super) fn read(path: &Path) -> Result<String, ProvisionError> {
     let mut text = String::new();
-    let file = File::open(path).map_err(at(path))?;
-    file.take(64 << 10).read_to_string(&mut text).map_err(at(path))?;
+    let file = File::open(path).map_err(PathError::at("open", path))?;
+    file.take(64 << 10).read_to_string(&mut text).map_err(PathError::at("read", path))?;
     Ok(text)
 }
 
-/// Replaces a file in one step.
+/// Replaces a file in one step; others may read it.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), ProvisionError> {
-    let next = path.with_extension("next");
-    let _ = fs::remove_file(&next);
-    create(&next, text, 0o644)?;
-    fs::rename(&next, path).map_err(at(path))?;
-    sync_dir(parent(path))
+    file::replace_with_mode(path, SHARED, |out| {
+        Ok(out.write_all(text.as_bytes()).map_err(PathError::at("write", path))?)
+    })
 }
 
 fn create(path: &Path, text: &str, mode: u32) -> Result<(), ProvisionError> {
@@ -83,18 +89,5 @@ fn create(path: &Path, text: &str, mode: u32) -> Result<(), ProvisionError> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(at(path))
-}
-
-fn sync_dir(path: &Path) -> Result<(), ProvisionError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> ProvisionError {
-    let path: PathBuf = path.to_owned();
-    move |source| ProvisionError::Io { path, source }
+    Ok(written.map_err(PathError::at("write", path))?)
 }

@@ -19,7 +19,7 @@ mod settings;
 use authority::{Authority, Role};
 use files::Folder;
 use identity::Identity;
-use std::io;
+use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
 
 /// The common name of the coordinator's certificate; no device may have it.
@@ -123,13 +123,8 @@ pub enum ProvisionError {
         problem: String,
     },
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),

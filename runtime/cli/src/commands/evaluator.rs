@@ -4,6 +4,7 @@ use sprig_budget::{Bytes, Plan};
 use sprig_coordinator::{Judge, Judgement};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::tokenizer::Tokenizer;
+use sprig_ground::PathError;
 use sprig_learn::base::{Base, Planned};
 use sprig_learn::evaluate::{Evaluation, evaluate};
 use sprig_learn::planner::{Residency, Workload};
@@ -41,7 +42,7 @@ impl ModelJudge {
         let thread = std::thread::Builder::new()
             .name("judge".to_owned())
             .spawn(body)
-            .map_err(|e| FleetError::io("start a thread to evaluate", data, e))?;
+            .map_err(PathError::at("start a thread to evaluate", data))?;
         let plan = opened.recv().map_err(|_| gone())??;
         Ok((Self { values, found, thread: Some(thread) }, plan))
     }

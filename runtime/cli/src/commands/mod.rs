@@ -39,8 +39,3 @@ fn nonce() -> Result<u64, crate::exit::Failure> {
         .map_err(|e| crate::exit::Failure::io("read", random, e))?;
     Ok(u64::from_le_bytes(bytes))
 }
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}

@@ -1,6 +1,5 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
-use super::hex;
 use super::steplog::StepLog;
 use crate::args::TrainArgs;
 use crate::exit::{Exit, Failure};
@@ -10,7 +9,8 @@ use serde_json::{Value, json};
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_engine::gguf::replace_file;
+use sprig_ground::kernel::Machine;
+use sprig_ground::{file, hex};
 use sprig_learn::base::{Base, Data, Engine};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
@@ -148,7 +148,7 @@ impl Recorder {
         let file = |path: &Path, set: &DataSet| report::DataSet {
             name: name(path),
             n: set.len() as u64,
-            sha256: hex(&set.digest()),
+            sha256: hex::encode(&set.digest()),
             cut: set.cut() as u64,
         };
         let guard = &trainer.state().guard;
@@ -272,7 +272,7 @@ impl RunRecord {
     /// Writes `run.json`, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| Failure::new(Exit::Bug, e))?;
-        replace_file(path, |out| out.write_all(&text)).map_err(|e| Failure::io("write", path, e))
+        Ok(file::write(path, &text)?)
     }
 }
 
@@ -311,22 +311,12 @@ fn settings(args: &TrainArgs) -> Vec<(String, String)> {
 }
 
 fn machine() -> report::Machine {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let field = |key: &str| {
-        cpuinfo
-            .lines()
-            .find(|l| l.starts_with(key))
-            .and_then(|l| l.split_once(':'))
-            .map(|(_, v)| v.trim().to_owned())
-    };
+    let here = Machine::here();
     report::Machine {
-        cpu: field("model name")
-            .or_else(|| field("Model"))
-            .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        cores: std::thread::available_parallelism().map_or(1, usize::from) as u32,
-        ram: process::meminfo().total.unwrap_or_default(),
-        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        cpu: here.processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        cores: here.cores as u32,
+        ram: here.memory.map(Bytes).unwrap_or_default(),
+        kernel: here.kernel,
     }
 }
 

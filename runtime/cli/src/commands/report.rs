@@ -5,15 +5,14 @@ use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
 use crate::output::line;
 use crate::report::{RunRecord, render};
-use sprig_engine::gguf::replace_file;
+use sprig_ground::file;
 
 pub fn run(args: &ReportArgs) -> Result<Exit, Failure> {
     let (run, out) = (args.run.as_path(), args.out.as_path());
     Files::new().reads("the record", run).writes("--out", out, Content::Page).check()?;
     let record = RunRecord::read(&args.run)?;
     let page = render(&record);
-    replace_file(&args.out, |out| out.write_all(page.as_bytes()))
-        .map_err(|e| Failure::io("write", &args.out, e))?;
+    file::write(&args.out, page.as_bytes())?;
     if args.json {
         line(serde_json::json!({ "event": "report", "out": args.out, "bytes": page.len() }))?;
     } else {

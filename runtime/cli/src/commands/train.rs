@@ -1,7 +1,6 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
 use super::eval::load_options;
-use super::hex;
 use super::plan::workload;
 use super::record::Recorder;
 use super::training::Training;
@@ -16,6 +15,7 @@ use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::Geometry;
+use sprig_ground::hex;
 use sprig_learn::base::Base;
 use sprig_learn::checkpoint::Fingerprint;
 use sprig_learn::data::DataSet;
@@ -175,7 +175,7 @@ fn fingerprint(
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
     [
         ("model", digest.to_owned()),
-        ("data", hex(&data.digest())),
+        ("data", hex::encode(&data.digest())),
         ("task", word(args.records.task)),
         ("adapter-kind", spec.kind.name().to_owned()),
         ("rank", spec.rank.to_string()),

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sprig_budget::{Bytes, Plan, Sample};
+use sprig_ground::PathError;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The version written, and the only one read.
@@ -203,13 +204,8 @@ pub struct Machine {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// The file is no record: too long, not JSON, a field missing or of another type.
     #[error("{path} is not a run record: {why}", path = path.display())]
     Bad {
@@ -237,10 +233,10 @@ impl RunRecord {
     /// # Errors
     /// [`RecordError`], naming the file and where in it.
     pub fn read(path: &Path) -> Result<RunRecord, RecordError> {
-        let io = |source| RecordError::Io { path: path.into(), source };
-        let file = std::fs::File::open(path).map_err(io)?;
+        let failed = PathError::at("read", path);
+        let file = std::fs::File::open(path).map_err(&failed)?;
         let mut bytes = Vec::new();
-        file.take(MAX_RECORD.0 + 1).read_to_end(&mut bytes).map_err(io)?;
+        file.take(MAX_RECORD.0 + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > MAX_RECORD.0 {
             return Err(RecordError::Bad {
                 path: path.into(),

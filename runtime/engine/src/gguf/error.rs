@@ -1,9 +1,9 @@
 //! What can go wrong with a GGUF file, and what to do about it.
 
+use super::TensorType;
+use sprig_ground::PathError;
 use std::fmt;
 use std::path::PathBuf;
-
-use super::TensorType;
 
 /// Why a GGUF file could not be read or written.
 ///
@@ -12,8 +12,8 @@ use super::TensorType;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The fields are what the messages print.
 pub enum GgufError {
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Io(#[from] PathError),
 
     #[error("{} is locked by a process that is writing it; wait until that process has finished", path.display())]
     Locked { path: PathBuf },
@@ -77,11 +77,7 @@ pub enum GgufError {
 impl GgufError {
     /// True where the machine failed (disk, permission, lock), false where the file's content is bad.
     pub fn is_io(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Locked { .. })
-    }
-
-    pub(crate) fn io(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
+        matches!(self, Self::Io(_) | Self::Locked { .. })
     }
 }
 

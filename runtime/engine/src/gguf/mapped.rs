@@ -1,16 +1,15 @@
 //! A model file mapped read-only: never copied, and its pages are the kernel's to drop.
 #![allow(unsafe_code)]
 
+use super::GgufError;
+use memmap2::{Advice, Mmap, UncheckedAdvice};
+use sha2::{Digest, Sha256};
+use sprig_ground::{PathError, hex};
 use std::fs::{File, TryLockError};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use memmap2::{Advice, Mmap, UncheckedAdvice};
-use sha2::{Digest, Sha256};
-
-use super::GgufError;
 
 /// Bytes that are read from the file at a time. The kernel's own read-ahead is off: it is 128 KiB on most systems, but
 /// 8 MiB on some, and what is being read counts against a memory control group and cannot be given back. Large enough
@@ -30,7 +29,7 @@ impl Mapped {
     /// Maps `path`. No page is read yet.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GgufError> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| GgufError::io("open", path, e))?;
+        let file = File::open(path).map_err(PathError::at("open", path))?;
         // Some file systems know no locks; the lock is a courtesy, so their refusal is no error.
         if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
             return Err(GgufError::Locked { path: path.to_owned() });
@@ -40,7 +39,7 @@ impl Mapped {
         // new end raise SIGBUS, which kills the process. The shared lock keeps away writers that ask for a
         // lock; our own writer never writes in place, it renames a finished file over the old name, and the
         // mapping then keeps the old file alive.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| GgufError::io("map", path, e))?;
+        let map = unsafe { Mmap::map(&file) }.map_err(PathError::at("map", path))?;
         // Both are hints: where they are refused the kernel reads more than it is asked for.
         // SAFETY: takes an open descriptor and numbers, and touches no memory.
         unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
@@ -136,7 +135,8 @@ impl Mapped {
         // SAFETY: the mapping is shared, read-only and file-backed, so dropped pages come back from the file
         // with the same bytes; nothing written can be lost.
         unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) }
-            .map_err(|e| GgufError::io("release pages of", &self.path, e))
+            .map_err(PathError::at("release pages of", &self.path))?;
+        Ok(())
     }
 
     /// SHA-256 of the file. It is read through a small buffer, not through the mapping, so that hashing a
@@ -149,7 +149,7 @@ impl Mapped {
             let n = buffer.len().min(self.map.len() - at);
             self.file
                 .read_exact_at(&mut buffer[..n], at as u64)
-                .map_err(|e| GgufError::io("read", &self.path, e))?;
+                .map_err(PathError::at("read", &self.path))?;
             hash.update(&buffer[..n]);
             at += n;
         }
@@ -158,12 +158,7 @@ impl Mapped {
 
     /// [`digest`](Self::digest) as 64 lower-case hexadecimal digits.
     pub fn digest_hex(&self) -> Result<String, GgufError> {
-        use std::fmt::Write;
-        let mut hex = String::with_capacity(64);
-        for byte in self.digest()? {
-            let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
-        }
-        Ok(hex)
+        Ok(hex::encode(&self.digest()?))
     }
 }
 

@@ -1,6 +1,5 @@
 //! GGUF files: the mapped reader, the writer, and the tensor types.
 
-mod atomic;
 mod cursor;
 mod error;
 mod mapped;
@@ -17,7 +16,6 @@ mod types;
 mod value;
 mod writer;
 
-pub use atomic::replace_file;
 pub use cursor::MAX_STRING;
 pub use error::GgufError;
 pub(crate) use error::Short;

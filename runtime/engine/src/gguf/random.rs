@@ -1,20 +1,19 @@
-//! SplitMix64: enough randomness for the weights of synthetic models, and fast.
+//! Enough randomness for the weights of synthetic models, and fast.
+
+use sprig_ground::random::SplitMix64;
 
 /// One stream of random numbers.
-pub(super) struct Random(u64);
+pub(super) struct Random(SplitMix64);
 
 impl Random {
     /// Stream `stream` of `seed`; streams of one seed do not overlap in any use this module makes of them.
     pub fn new(seed: u64, stream: u64) -> Self {
-        let mut mixed = Self(seed);
-        Self(mixed.next() ^ stream.wrapping_mul(0xd134_2543_de82_ef95))
+        let first = SplitMix64::new(seed).draw();
+        Self(SplitMix64::new(first ^ stream.wrapping_mul(0xd134_2543_de82_ef95)))
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        self.0.draw()
     }
 
     /// Nearly normal, mean 0 and variance 1: the sum of four 16-bit uniforms, so never beyond 3.5.

@@ -1,11 +1,10 @@
 //! A streaming GGUF writer: the header is small, tensor data flows from callbacks straight to the output.
 
-use std::io::{self, Write};
-use std::path::Path;
-
-use super::atomic::replace_file;
 use super::error::Short;
 use super::{ALIGNMENTS, DEFAULT_ALIGNMENT, Gguf, GgufError, TensorType, Value, ValueType};
+use sprig_ground::{PathError, file};
+use std::io::{self, Write};
+use std::path::Path;
 
 /// Writes a tensor's blocks when its turn comes.
 type Source<'s> = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + 's>;
@@ -83,30 +82,16 @@ impl<'s> Writer<'s> {
     /// Writes the file to `path` so that a power cut leaves either the old file or the whole new one.
     pub fn write_atomic(self, path: impl AsRef<Path>) -> Result<(), GgufError> {
         let path = path.as_ref();
-        // `replace_file` speaks io::Error; a refusal of the content travels beside it.
-        let mut refused = None;
-        let written = replace_file(path, |out| {
-            self.write(out, path).map_err(|e| match e {
-                GgufError::Io { source, .. } => source,
-                other => {
-                    refused = Some(other);
-                    io::Error::other("content refused")
-                }
-            })
-        });
-        match (refused, written) {
-            (Some(refused), _) => Err(refused),
-            (None, written) => written.map_err(|e| GgufError::io("write", path, e)),
-        }
+        file::replace(path, |out| self.write(out, path))
     }
 
     fn write(self, out: &mut dyn Write, path: &Path) -> Result<(), GgufError> {
         let (header, sizes) = self.header()?;
-        let io = |e| GgufError::io("write", path, e);
-        out.write_all(&header).map_err(io)?;
+        let failed = PathError::at("write", path);
+        out.write_all(&header).map_err(&failed)?;
         for (tensor, size) in self.tensors.into_iter().zip(sizes) {
             let mut counted = Counted { out, written: 0 };
-            (tensor.source)(&mut counted).map_err(io)?;
+            (tensor.source)(&mut counted).map_err(&failed)?;
             let written = counted.written;
             if written != size {
                 return Err(GgufError::Unwritable {
@@ -116,9 +101,10 @@ impl<'s> Writer<'s> {
                     ),
                 });
             }
-            pad(out, size, self.alignment).map_err(io)?;
+            pad(out, size, self.alignment).map_err(&failed)?;
         }
-        out.flush().map_err(io)
+        out.flush().map_err(failed)?;
+        Ok(())
     }
 
     /// The bytes up to the first tensor's data, and the size of every tensor.

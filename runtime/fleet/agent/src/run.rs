@@ -4,6 +4,7 @@ use super::model::{Guards, Opened, open_data};
 use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
 use sprig_budget::{alloc, code, process};
 use sprig_engine::gguf::Mapped;
+use sprig_ground::PathError;
 use sprig_learn::base::Base;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
@@ -90,7 +91,7 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
     let device = settings.fleet.device()?;
     let topics = Topics::new(&settings.fleet.name).map_err(|e| FleetError::Peer(e.to_string()))?;
     let state = &settings.agent.state;
-    std::fs::create_dir_all(state).map_err(|e| FleetError::io("make the folder", state, e))?;
+    std::fs::create_dir_all(state).map_err(PathError::at("make the folder", state))?;
     let mut outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
     let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
     let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;

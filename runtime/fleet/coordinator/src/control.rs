@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::view::RoundRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sprig_ground::{PathError, file, hex};
 use sprig_transport::messages::Snapshot;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -87,7 +88,7 @@ pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, Coordinat
         Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.adapter(prefix)?),
         Err(other) => Err(other),
         Ok(answer) => {
-            let frame = answer["snapshot"].as_str().and_then(from_hex).unwrap_or_default();
+            let frame = answer["snapshot"].as_str().and_then(hex::decode).unwrap_or_default();
             Snapshot::decode(&frame).map_err(|e| misunderstood(state, &answer, &e))
         }
     }
@@ -96,44 +97,24 @@ pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, Coordinat
 /// What the coordinator said instead of an answer.
 fn misunderstood(state: &Path, answer: &Value, problem: &dyn std::fmt::Display) -> CoordinatorError {
     let problem = answer["error"].as_str().map_or_else(|| problem.to_string(), str::to_owned);
-    CoordinatorError::Io {
-        action: "understand the answer of",
-        path: state.join(FILE),
-        source: io::Error::other(problem),
-    }
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-    if rest.is_empty() { bytes } else { None }
+    PathError::new("understand the answer of", state.join(FILE), io::Error::other(problem)).into()
 }
 
 fn send(state: &Path, line: &Line) -> Result<Value, CoordinatorError> {
     let path = state.join(FILE);
-    let failed = |action| {
-        let path = path.clone();
-        move |source| CoordinatorError::Io { action, path, source }
-    };
+    let failed = |action| PathError::at(action, &path);
     let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             CoordinatorError::NotRunning { path: path.clone() }
         }
-        _ => failed("connect to")(source),
+        _ => failed("connect to")(source).into(),
     })?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(failed("ask"))?;
     let line = json!(line).to_string() + "\n";
     stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
     BufReader::new(stream.take(ANSWER)).read_line(&mut answer).map_err(failed("read the answer of"))?;
-    serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))
+    Ok(serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))?)
 }
 
 /// The socket of a running coordinator. Dropped, it is gone.
@@ -147,13 +128,10 @@ impl Control {
     /// Listens in the state folder, which is this process's alone: whoever holds the ledger's lock.
     pub fn listen(state: &Path, handle: Handle) -> Result<Self, CoordinatorError> {
         let path = state.join(FILE);
-        let failed = |source| CoordinatorError::Io { action: "listen on", path: path.clone(), source };
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let failed = PathError::at("listen on", &path);
+        file::remove(&path)?;
+        let listener = UnixListener::bind(&path).map_err(&failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(&failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let work = move || {
@@ -194,7 +172,7 @@ fn answer(stream: &UnixStream, handle: &Handle) -> io::Result<()> {
     let value = match serde_json::from_str::<Line>(&line) {
         Err(e) => json!({ "error": format!("no command: {e}") }),
         Ok(Line { command: Command::Adapter, digest }) => match handle.adapter(digest.as_deref()) {
-            Some(Ok(snapshot)) => json!({ "snapshot": to_hex(&snapshot.encode()) }),
+            Some(Ok(snapshot)) => json!({ "snapshot": hex::encode(&snapshot.encode()) }),
             Some(Err(why)) => json!({ "error": why }),
             None => ended,
         },

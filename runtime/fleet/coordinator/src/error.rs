@@ -1,6 +1,7 @@
 //! What stops a coordinator.
 
 use super::ledger::LedgerError;
+use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_transport::link::LinkError;
 use sprig_transport::messages::NameError;
@@ -29,15 +30,8 @@ pub enum CoordinatorError {
         path: PathBuf,
     },
     /// The machine.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// A test cut the power.
     #[cfg(test)]
     #[error("power was cut")]

@@ -1,18 +1,18 @@
 //! Who takes part in a round, and with which groups: a function of who is here and of the seed.
 
 use super::state::Member;
+use sprig_ground::random::SplitMix64;
 use sprig_learn::spry::{self, Dealing};
 use sprig_transport::messages::GroupSet;
 
 /// Up to `most` of the candidates, each as likely as any other, ascending.
 pub fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, attempt: u8) -> Vec<u32> {
     let most = most.min(candidates.len());
-    let mut random =
-        SplitMix(seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55));
+    let mut random = SplitMix64::new(
+        seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55),
+    );
     for at in 0..most {
-        let left = (candidates.len() - at) as u64;
-        // The high half of a 64 × 64 product: its bias is below 2⁻⁴⁰ for any fleet.
-        let pick = at + ((u128::from(random.next()) * u128::from(left)) >> 64) as usize;
+        let pick = at + random.below(candidates.len() - at);
         candidates.swap(at, pick);
     }
     candidates.truncate(most);
@@ -41,19 +41,6 @@ pub fn deal(
             slot,
         })
         .collect()
-}
-
-/// Vigna's SplitMix64.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 }
 
 #[cfg(test)]

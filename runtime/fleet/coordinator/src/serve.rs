@@ -11,6 +11,7 @@ use super::judge::{Court, Judge};
 use super::ledger::Ledger;
 use super::options::Options;
 use super::view::{FleetView, ROUNDS, RegionView};
+use sprig_ground::PathError;
 use sprig_learn::spry::Layout;
 use sprig_transport::link::{self, Link, LinkError};
 use sprig_transport::topics::Topics;
@@ -65,11 +66,7 @@ impl<L: Link> Coordinator<L> {
         let topics = Topics::new(&options.fleet)?;
         let ledger = Ledger::open(&options.state, options.run, &options.settings)?;
         options.run = ledger.run();
-        let failed = |source| CoordinatorError::Io {
-            action: "start a thread for",
-            path: options.state.clone(),
-            source,
-        };
+        let failed = PathError::at("start a thread for", &options.state);
         let court = judge.map(Court::new).transpose().map_err(failed)?;
         if court.is_none() {
             options.evaluate_every = 0;

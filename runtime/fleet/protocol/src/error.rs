@@ -4,6 +4,7 @@ use crate::settings::SettingsError;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::SpecError;
 use sprig_engine::tokenizer::TokenizerError;
+use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
 use sprig_transport::link::LinkError;
@@ -51,15 +52,8 @@ pub enum FleetError {
         wanted: String,
     },
     /// The machine.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// What a peer sent cannot be used.
     #[error("{0}")]
     Peer(String),
@@ -69,11 +63,6 @@ pub enum FleetError {
 }
 
 impl FleetError {
-    /// A failed read or write.
-    pub fn io(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
-    }
-
     /// A problem of the model file at `path`.
     pub fn model(
         path: &std::path::Path,

@@ -5,6 +5,7 @@ use super::swarm::{Counts, Swarm};
 use super::synthetic::rules;
 use serde::Serialize;
 use sprig_coordinator::{Coordinator, CoordinatorError, Notice, Options};
+use sprig_ground::kernel::{self, Process};
 use sprig_learn::spry::Layout;
 use sprig_transport::link::{Event, Link, LinkError};
 use sprig_transport::messages::{Digest, Phase, Round, RunId};
@@ -164,7 +165,7 @@ pub fn load<L: Link>(
     let topics = Topics::new(&plan.fleet).map_err(|e| LinkError::Settings(e.to_string()))?;
     watcher.subscribe(&topics.round())?;
     wait_for_coordinator(&mut watcher, pid)?;
-    let rss_idle = process(pid)?.rss;
+    let rss_idle = process(pid)?.resident;
     let begun = Instant::now();
 
     let each = plan.devices.div_ceil(plan.connections.max(1)).max(1);
@@ -256,7 +257,7 @@ impl Watch {
                 Ok(process) => {
                     self.peak = self.peak.max(process.peak);
                     self.cpu_seconds = process.cpu_seconds;
-                    rss = process.rss;
+                    rss = process.resident;
                 }
                 // Its last words may still be in the broker's queue, behind those to thousands of devices.
                 Err(gone) if ended.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS => {
@@ -290,27 +291,7 @@ impl Watch {
     }
 }
 
-/// A process, as the kernel sees it.
-struct Process {
-    rss: u64,
-    peak: u64,
-    cpu_seconds: f64,
-}
-
+/// The coordinator's process, while it runs.
 fn process(pid: u32) -> Result<Process, LoadError> {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
-    let parse = || {
-        let (status, stat) = (read("status").ok()?, read("stat").ok()?);
-        let kib = |key: &str| -> Option<u64> {
-            let line = status.lines().find(|l| l.starts_with(key))?;
-            line.split_whitespace().nth(1)?.parse().ok()
-        };
-        // Fields after the name, which may hold anything, count from the third.
-        let after = &stat[stat.rfind(')')? + 1..];
-        let ticks = |n: usize| -> Option<u64> { after.split_whitespace().nth(n - 3)?.parse().ok() };
-        // The kernel's unit for user space is 1/100 s on every Linux.
-        let cpu_seconds = (ticks(14)? + ticks(15)?) as f64 / 100.0;
-        Some(Process { rss: kib("VmRSS:")? << 10, peak: kib("VmHWM:")? << 10, cpu_seconds })
-    };
-    parse().ok_or(LoadError::Gone { pid })
+    kernel::process(pid).ok_or(LoadError::Gone { pid })
 }

@@ -1,17 +1,13 @@
 use sprig_engine::tokenizer::TokenizerError;
+use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
 
 /// Why a data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The file cannot be opened or read.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// One line is wrong.
     #[error("{}:{line}: {problem}", path.display())]
     Line {

@@ -1,4 +1,5 @@
 use super::error::{DataError, Problem};
+use sprig_ground::PathError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -19,7 +20,7 @@ pub(super) struct Lines<'p, R = BufReader<File>> {
 
 impl<'p> Lines<'p> {
     pub(super) fn open(path: &'p Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let file = File::open(path).map_err(PathError::at("open", path))?;
         Ok(Self::new(path, BufReader::new(file)))
     }
 }
@@ -37,7 +38,7 @@ impl<'p, R: BufRead> Lines<'p, R> {
             // One byte more than the limit tells a line that is too long from one that just fits.
             let limit = MAX_LINE as u64 + 1;
             let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.buffer);
-            let read = read.map_err(|source| DataError::Io { path: self.path.to_owned(), source })?;
+            let read = read.map_err(PathError::at("read", self.path))?;
             if read == 0 {
                 return Ok(None);
             }

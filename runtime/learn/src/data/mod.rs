@@ -30,4 +30,3 @@ pub use prompt::{OPTIONS, TEXT};
 pub use record::{CHOICES, Task};
 pub use set::{DataSet, Example, Target};
 pub use shuffle::Shuffle;
-pub(crate) use shuffle::mix;

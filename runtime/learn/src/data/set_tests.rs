@@ -226,7 +226,10 @@ fn errors_name_the_file_the_line_and_the_remedy() {
     }
     assert!(OPTIONS.contains("options"));
     let error = DataSet::load(&PathBuf::from("/nowhere/d.jsonl"), &lm, &tokenizer(None)).unwrap_err();
-    assert!(matches!(error, DataError::Io { .. }) && error.to_string().starts_with("/nowhere/d.jsonl: "));
+    assert!(
+        matches!(error, DataError::Io { .. })
+            && error.to_string().starts_with("cannot open /nowhere/d.jsonl: ")
+    );
     let error = DataSet::load(&std::env::temp_dir(), &lm, &tokenizer(None)).unwrap_err();
     assert!(matches!(error, DataError::Io { .. }), "{error}");
 }

@@ -1,3 +1,5 @@
+use sprig_ground::random::mix;
+
 /// The order in which examples are visited: for every epoch another permutation of the data set, a pure function
 /// of (seed, length, epoch), computed position by position and never stored.
 ///
@@ -59,14 +61,6 @@ impl Shuffle {
         }
         left << self.half_bits | right
     }
-}
-
-/// The finaliser of SplitMix64 after its increment.
-pub(crate) fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Who trains which groups in which round (specification 3.1 and 6.7). A pure function of the members, the seed and the
 //! round: a coordinator that restarts deals the same hands.
 
-use crate::data::mix;
 use serde::{Deserialize, Serialize};
+use sprig_ground::random::mix;
 
 /// Most groups of a fleet: a share names them by 16 bits.
 pub const MAX_GROUPS: usize = u16::MAX as usize;

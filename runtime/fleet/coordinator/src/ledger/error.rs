@@ -1,5 +1,6 @@
 //! What can be wrong with a ledger, and what to do about it.
 
+use sprig_ground::PathError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -57,13 +58,6 @@ pub enum LedgerError {
         last: String,
     },
     /// The machine.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
 }

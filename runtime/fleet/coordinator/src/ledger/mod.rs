@@ -26,6 +26,7 @@ use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
     TableDefinition, WriteTransaction,
 };
+use sprig_ground::{PathError, file};
 use sprig_transport::messages::RunId;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -70,25 +71,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] names the file and the remedy.
     pub fn open(dir: &Path, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
-        let io = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| LedgerError::Io { action, path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(io("make the folder", dir))?;
+        std::fs::create_dir_all(dir).map_err(PathError::at("make the folder", dir))?;
         let path = dir.join(FILE);
         if !path.exists() {
             // Made aside and moved into place: a cut leaves no ledger or a whole one.
             let aside = dir.join(ASIDE);
-            match std::fs::remove_file(&aside) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(io("remove", &aside)(e));
-                }
-                _ => {}
-            }
+            file::remove(&aside)?;
             let db = guarded(&aside, || builder().create(&aside))?;
             drop(Self::begin(db, aside.clone(), fresh, settings)?);
-            std::fs::rename(&aside, &path).map_err(io("move into place", &aside))?;
-            std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))?;
+            file::move_into_place(&aside, &path)?;
         }
         let db = guarded(&path, || builder().open(&path))?;
         Self::begin(db, path, fresh, settings)
@@ -210,7 +201,7 @@ impl Ledger {
 
     fn failed(&self, action: &'static str, error: redb::Error) -> LedgerError {
         match error {
-            redb::Error::Io(source) => LedgerError::Io { action, path: self.path.clone(), source },
+            redb::Error::Io(source) => PathError::new(action, &self.path, source).into(),
             other => self.damaged(other.to_string()),
         }
     }
@@ -239,7 +230,7 @@ fn guarded(
         Ok(Err(DatabaseError::Storage(StorageError::Io(source))))
             if source.kind() != std::io::ErrorKind::InvalidData =>
         {
-            Err(LedgerError::Io { action: "open", path: path.to_owned(), source })
+            Err(PathError::new("open", path, source).into())
         }
         Ok(Err(other)) => Err(damaged(other.to_string())),
         Err(_) => Err(damaged("it is no ledger".into())),

@@ -2,6 +2,7 @@
 
 use super::{SettingsError, join};
 use serde::Deserialize;
+use sprig_ground::PathError;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::messages::DeviceId;
 use std::path::{Path, PathBuf};
@@ -62,10 +63,10 @@ impl Connection {
 
     /// How to reach the broker as `client`.
     pub fn link(&self, client: &str) -> Result<LinkConfig, SettingsError> {
-        let password = self.password_file.as_ref().map(|path| {
-            let text = std::fs::read_to_string(path);
-            text.map_err(|source| SettingsError::Io { path: path.clone(), source })
-        });
+        let password = self
+            .password_file
+            .as_ref()
+            .map(|path| std::fs::read_to_string(path).map_err(PathError::at("read", path)));
         let password = password.transpose()?.map(|t| t.lines().next().unwrap_or("").to_owned());
         Ok(LinkConfig {
             login: self.username.clone().map(|user| (user, password.unwrap_or_default())),

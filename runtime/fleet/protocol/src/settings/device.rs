@@ -1,9 +1,10 @@
 //! `device.toml`: one board's settings.
 
 use super::{Connection, ModelSettings, SettingsError};
-use super::{folder, join, named, parse, read, size};
+use super::{join, named, parse, read, size};
 use serde::Deserialize;
 use sprig_budget::{Bytes, Size};
+use sprig_ground::file;
 use std::path::{Path, PathBuf};
 
 /// `device.toml`: one board.
@@ -65,11 +66,11 @@ impl DeviceSettings {
     /// Reads `device.toml`; paths in it are relative to its folder.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let mut s: Self = parse(path, &read(path)?)?;
-        let folder = folder(path);
-        s.fleet.resolve(&folder);
-        s.model.resolve(&folder);
-        join(&folder, &mut s.data.train);
-        join(&folder, &mut s.agent.state);
+        let folder = file::folder_of(path);
+        s.fleet.resolve(folder);
+        s.model.resolve(folder);
+        join(folder, &mut s.data.train);
+        join(folder, &mut s.agent.state);
         let checked = s.fleet.check().and_then(|()| s.fleet.device().map(drop)).and_then(|()| {
             match s.agent.resend_seconds >= 0.1 && s.agent.resend_seconds <= 3600.0 {
                 true => Ok(()),

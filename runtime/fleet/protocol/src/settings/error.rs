@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration.
 
+use sprig_ground::PathError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -7,13 +8,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] PathError),
     /// It is not a configuration.
     #[error("{}: {bytes} bytes exceed the limit of {limit} for a configuration; is it the right file?", path.display())]
     TooLarge {

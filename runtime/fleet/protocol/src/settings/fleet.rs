@@ -1,8 +1,9 @@
 //! `fleet.toml`: the coordinator's settings.
 
 use super::{Connection, ModelSettings, Rounds, SettingsError, Train};
-use super::{folder, join, named, parse, read};
+use super::{join, named, parse, read};
 use serde::Deserialize;
+use sprig_ground::file;
 use std::path::{Path, PathBuf};
 
 /// `fleet.toml`: what the coordinator runs.
@@ -67,13 +68,13 @@ impl FleetSettings {
         let mut s: Self = parse(path, &text)?;
         let given: Given = parse(path, &text)?;
         s.train = s.train.completed(&given.train).map_err(|e| named(path, e))?;
-        let folder = folder(path);
-        s.fleet.resolve(&folder);
-        s.model.resolve(&folder);
-        join(&folder, &mut s.coordinator.state);
-        s.coordinator.eval_data.iter_mut().for_each(|p| join(&folder, p));
-        s.coordinator.adapter.iter_mut().for_each(|p| join(&folder, p));
-        s.coordinator.page.iter_mut().for_each(|p| join(&folder, p));
+        let folder = file::folder_of(path);
+        s.fleet.resolve(folder);
+        s.model.resolve(folder);
+        join(folder, &mut s.coordinator.state);
+        s.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
+        s.coordinator.adapter.iter_mut().for_each(|p| join(folder, p));
+        s.coordinator.page.iter_mut().for_each(|p| join(folder, p));
         s.check().map_err(|e| named(path, e))?;
         Ok(s)
     }

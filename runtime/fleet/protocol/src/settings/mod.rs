@@ -26,18 +26,19 @@ pub use train::{Mode, Train, Upload};
 
 use serde::Deserialize;
 use sprig_budget::Size;
+use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
 
 /// Largest configuration file, bytes.
 const MAX_FILE: u64 = 64 << 10;
 
 fn read(path: &Path) -> Result<String, SettingsError> {
-    let io = |source| SettingsError::Io { path: path.to_owned(), source };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
+    let failed = PathError::at("read", path);
+    let bytes = std::fs::metadata(path).map_err(&failed)?.len();
     if bytes > MAX_FILE {
         return Err(SettingsError::TooLarge { path: path.to_owned(), bytes, limit: MAX_FILE });
     }
-    std::fs::read_to_string(path).map_err(io)
+    Ok(std::fs::read_to_string(path).map_err(failed)?)
 }
 
 /// `text`, which `path` held; an error names the line.
@@ -52,13 +53,6 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T, Set
 /// Puts the file's name in front.
 fn named(path: &Path, error: SettingsError) -> SettingsError {
     SettingsError::Parse { path: path.to_owned(), problem: error.to_string() }
-}
-
-fn folder(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 fn join(folder: &Path, path: &mut PathBuf) {

@@ -1,7 +1,8 @@
 //! Settings of a fleet that is only simulated: those of a real one, as far as there are any, and single changes to them.
 
-use super::{FleetSettings, Preset, SettingsError, folder, join, parse, read};
-use std::path::{Path, PathBuf};
+use super::{FleetSettings, Preset, SettingsError, join, parse, read};
+use sprig_ground::file;
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Keys of `[train]` that are about the data and the run; a preset leaves them as they are.
@@ -54,12 +55,12 @@ impl FleetSettings {
         if let Some(given) = table.get("train").and_then(Value::as_table) {
             settings.train = settings.train.completed(given)?;
         }
-        let folder = config.map_or_else(PathBuf::new, folder);
+        let folder = config.map_or(Path::new(""), file::folder_of);
         match model {
             Some(path) => settings.model.path = path.to_owned(),
-            None => join(&folder, &mut settings.model.path),
+            None => join(folder, &mut settings.model.path),
         }
-        settings.coordinator.eval_data.iter_mut().for_each(|p| join(&folder, p));
+        settings.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
         (settings.rounds.min_devices, settings.rounds.quorum) = (1, 1);
         settings.check()?;
         Ok(settings)
