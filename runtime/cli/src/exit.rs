@@ -169,7 +169,7 @@ impl From<LearnError> for Failure {
         let exit = match &error {
             LearnError::Budget(_) => Exit::Budget,
             LearnError::Data(e) => data(e),
-            LearnError::Adapter(_) | LearnError::Settings(_) => Exit::Usage,
+            LearnError::Adapter(_) | LearnError::Setting(_) | LearnError::Settings(_) => Exit::Usage,
             LearnError::File { source, .. } => file_or_io(source.is_io()),
             LearnError::Batch(_) | LearnError::Checkpoint { .. } | LearnError::Update { .. } => Exit::BadFile,
             LearnError::Io { .. } => Exit::Io,

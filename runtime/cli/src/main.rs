@@ -31,6 +31,7 @@ fn main() -> std::process::ExitCode {
             return code.into();
         }
     };
+    sprig_learn::setting::word_as(args::wording(&cli.command));
     let run = std::panic::AssertUnwindSafe(|| run(&cli.command));
     match std::panic::catch_unwind(run) {
         Ok(Ok(exit)) => exit.into(),

@@ -1,6 +1,6 @@
 //! What commands take from the command line: the model file, the budget, the adapter to make or to read.
 
-use crate::args::{KindArg, ModelArgs, ShapeArgs, WeightsArg};
+use crate::args::{ModelArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::problem;
 use sprig_budget::{Bytes, process};
@@ -8,7 +8,6 @@ use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::model::{Geometry, Module};
 use sprig_learn::base::Base;
-use sprig_learn::planner::Residency;
 use std::path::Path;
 
 /// Adapter files are read whole: rank 1024 on every linear of a 7B model is 10 GiB, boards hold a thousandth of it.
@@ -38,15 +37,6 @@ impl ModelArgs {
         Ok(budget)
     }
 
-    /// Where the weights may be.
-    pub fn residency(&self) -> Residency {
-        match self.weights {
-            WeightsArg::Auto => Residency::Auto,
-            WeightsArg::Resident => Residency::Resident,
-            WeightsArg::Streamed => Residency::Streamed,
-        }
-    }
-
     /// Threads to use.
     pub fn threads(&self) -> usize {
         self.threads
@@ -57,11 +47,7 @@ impl ModelArgs {
 impl ShapeArgs {
     /// The adapter asked for, checked against the model.
     pub fn adapter(&self, g: &Geometry) -> Result<AdapterSpec, Failure> {
-        let kind = match self.adapter_kind {
-            KindArg::LoraXs => Kind::Xs,
-            KindArg::Lora => Kind::Lora,
-            KindArg::BOnly => Kind::BOnly,
-        };
+        let kind = self.adapter_kind;
         let rank = self.rank.map_or(if kind == Kind::Xs { 4 } else { 8 }, |r| r as usize);
         let layers = self.layers.clone().unwrap_or(match kind {
             Kind::Xs => g.blocks - g.blocks.div_ceil(4)..g.blocks,

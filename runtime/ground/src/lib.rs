@@ -1,10 +1,11 @@
 //! What every crate needs and none is about: hexadecimal digits, repeatable random numbers, files that a power cut
-//! leaves whole, errors that name a path, and readers of what the kernel says.
+//! leaves whole, choices that have names, errors that name a path, and readers of what the kernel says.
 
 pub mod cgroup;
 pub mod file;
 pub mod hex;
 pub mod kernel;
+pub mod names;
 pub mod random;
 
 mod path_error;

@@ -7,6 +7,7 @@ use crate::error::{FileError, LearnError};
 use crate::planner::{Tuning, Workload, plan};
 use crate::prefix::PrefixCache;
 use crate::session::Session;
+use crate::setting::Setting;
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Plan, alloc, code};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
@@ -92,9 +93,9 @@ impl<'m> Base<'m> {
         let context = self.geometry.context;
         match len <= context {
             true => Ok(()),
-            false => Err(LearnError::Settings(format!(
-                "--len {len} exceeds the model's context of {context} tokens"
-            ))),
+            false => Err(Setting::Len
+                .error(len, format!("the model's context is {context} tokens; use that or less"))
+                .into()),
         }
     }
 

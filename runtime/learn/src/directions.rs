@@ -4,6 +4,7 @@
 use crate::philox::philox;
 use sprig_engine::adapter::Tensor;
 use sprig_engine::dual::TensorId;
+use sprig_ground::names;
 
 /// Distribution of a direction's elements; all have E[v vᵀ] = I.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Family {
     Gaussian,
 }
 
+names!(Family, "family of directions", [Rademacher = "rademacher", Walsh = "walsh", Gaussian = "gaussian"]);
+
 /// Who shares a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -25,6 +28,8 @@ pub enum Sharing {
     /// Each example its own (spec 6.4).
     PerExample,
 }
+
+names!(Sharing, "sharing of directions", [Shared = "shared", PerExample = "per-example"]);
 
 /// Example number that means "the whole batch".
 const WHOLE_BATCH: u32 = 0xFFFF;

@@ -1,6 +1,7 @@
 //! What can go wrong while learning, by who must act.
 
 use crate::data::DataError;
+use crate::setting::SettingError;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::SpecError;
 use sprig_engine::dual::BatchError;
@@ -53,6 +54,9 @@ pub enum LearnError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// A setting that cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Settings that contradict each other.
     #[error("{0}")]
     Settings(String),

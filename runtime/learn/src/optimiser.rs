@@ -1,10 +1,20 @@
 //! First-order optimisers over one flat vector, and learning-rate schedules.
 
-use serde::{Deserialize, Serialize};
+use sprig_ground::names;
+
+/// An optimiser, by its name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimiser {
+    /// [`Rule::AdamW`].
+    AdamW,
+    /// [`Rule::Sgd`].
+    Sgd,
+}
+
+names!(Optimiser, "optimiser", [AdamW = "adamw", Sgd = "sgd"]);
 
 /// Update rule. State vectors hold one f32 a trainable number.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// w ← w − lr·m with m ← μ·m + g.
     Sgd {
@@ -61,8 +71,7 @@ impl Rule {
 }
 
 /// How the learning rate falls after warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
     /// Not at all.
     Constant,
@@ -72,8 +81,10 @@ pub enum Decay {
     Cosine,
 }
 
+names!(Decay, "decay of the learning rate", [Constant = "constant", Linear = "linear", Cosine = "cosine"]);
+
 /// Learning rate by step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Highest rate.
     pub peak: f32,

@@ -8,6 +8,7 @@ use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb, co
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize, WeightBytes};
+use sprig_ground::names;
 
 /// What a training run asks for.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub enum Residency {
     /// In the file: a linear layer at a time is mapped, used and released.
     Streamed,
 }
+
+names!(Residency, "place for the weights", [Auto = "auto", Resident = "resident", Streamed = "streamed"]);
 
 /// Sizes the ladder may shrink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::spry::{
     Assignment, Body, Dealing, Exchange, Layout, LocalRound, LocalUpdate, Member, Rules, Seeds, Server,
-    ServerRule, Share, deal,
+    ServerRule, Share, Terms, deal,
 };
 use sprig_learn::trainer::{Settings, Trainer};
 use world::*;
@@ -25,8 +25,8 @@ const EXCHANGES: [Exchange; 2] = [Exchange::PerIteration, Exchange::PerEpoch { s
 /// Arguments of a session and a cut for whole batches.
 const WHOLE: Cut = Cut { tangents: 4, examples: 4 };
 
-fn rules(exchange: Exchange, server: ServerRule) -> Rules {
-    Rules {
+fn terms(exchange: Exchange, server: ServerRule) -> Terms {
+    Terms {
         exchange,
         batch: 3,
         forward: forward(Family::Walsh, Sharing::PerExample, 4),
@@ -36,6 +36,10 @@ fn rules(exchange: Exchange, server: ServerRule) -> Rules {
         server,
         decay: 0,
     }
+}
+
+fn rules(exchange: Exchange, server: ServerRule) -> Rules {
+    Rules::new(terms(exchange, server)).unwrap()
 }
 
 fn server(spec: &AdapterSpec, rules: Rules) -> Server {
@@ -99,7 +103,8 @@ fn a_devices_own_weights_are_those_of_the_replay() {
     for (data, kind) in both_objectives().into_iter().flat_map(|d| KINDS.map(|k| (d, k))) {
         let spec = spec(kind, 0..3);
         for rule in [ADAMW, Rule::Sgd { momentum: 0.0 }] {
-            let rules = Rules { local: rule, ..rules(Exchange::PerEpoch { steps: 2 }, AVG) };
+            let rules =
+                Rules::new(Terms { local: rule, ..terms(Exchange::PerEpoch { steps: 2 }, AVG) }).unwrap();
             let server = server(&spec, rules);
             let assignment = Assignment { round: 1, number: 6, share: Share { first: 5, step: 4, count: 3 } };
             let (update, own) = train(&server, &spec, data, assignment, &[WHOLE]);
@@ -130,8 +135,9 @@ fn cuts_change_no_bit_of_an_update() {
     for (data, sharing) in both_objectives().into_iter().flat_map(|d| SHARINGS.map(|s| (d, s))) {
         for exchange in EXCHANGES {
             let spec = spec(Kind::Lora, 1..3);
-            let mut rules = rules(exchange, YOGI);
-            rules.forward.sharing = sharing;
+            let mut terms = terms(exchange, YOGI);
+            terms.forward.sharing = sharing;
+            let rules = Rules::new(terms).unwrap();
             let server = server(&spec, rules);
             let assignment = Assignment { round: 2, number: 6, share: Share { first: 9, step: 1, count: 4 } };
             let whole = train(&server, &spec, data, assignment, &[WHOLE]).0;
@@ -149,7 +155,7 @@ fn cuts_change_no_bit_of_an_update() {
 fn a_share_of_all_groups_is_the_single_devices_step() {
     for data in both_objectives() {
         let spec = spec(Kind::Lora, 0..3);
-        let rules = Rules { batch: 4, ..rules(Exchange::PerEpoch { steps: 1 }, AVG) };
+        let rules = Rules::new(Terms { batch: 4, ..terms(Exchange::PerEpoch { steps: 1 }, AVG) }).unwrap();
         let server = server(&spec, rules);
         let share = Share::all(server.layout().groups().len());
         let assignment = Assignment { round: 0, number: 0, share };
@@ -174,7 +180,7 @@ fn a_share_of_all_groups_is_the_single_devices_step() {
 #[test]
 fn a_small_data_set_makes_a_short_round() {
     let spec = spec(Kind::Xs, 2..3);
-    let rules = Rules { batch: 3, ..rules(Exchange::PerEpoch { steps: 4 }, AVG) };
+    let rules = Rules::new(Terms { batch: 3, ..terms(Exchange::PerEpoch { steps: 4 }, AVG) }).unwrap();
     let server = server(&spec, rules);
     let data = &WORLD.label;
     let mut adapter = fresh_adapter(&spec);

@@ -7,12 +7,12 @@ use sprig_learn::directions::{Family, Sharing, run_key};
 use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::{
-    Body, Dealing, Exchange, Layout, Member, Rules, Seeds, Server, ServerRule, Share, deal,
+    Body, Dealing, Exchange, Layout, Member, Rules, Seeds, Server, ServerRule, Share, Terms, deal,
 };
 
 /// One example a device, one step of size `lr` against the estimated gradient.
 fn rules(family: Family, tangents: usize, seeds: Seeds, lr: f32) -> Rules {
-    Rules {
+    let terms = Terms {
         exchange: Exchange::PerIteration,
         batch: 1,
         forward: Forward { family, sharing: Sharing::Shared, tangents, run_key: run_key(3) },
@@ -21,7 +21,8 @@ fn rules(family: Family, tangents: usize, seeds: Seeds, lr: f32) -> Rules {
         lr,
         server: ServerRule::Avg { eta: 1.0 },
         decay: 0,
-    }
+    };
+    Rules::new(terms).unwrap()
 }
 
 /// A server at weights of 0.

@@ -1,15 +1,24 @@
 //! The command line. Scripts depend on these names.
 
+mod choice;
 mod fleet;
 #[cfg(feature = "coordinator")]
 mod simulate;
+mod wording;
 
 pub use fleet::*;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
+pub use wording::wording;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use choice::choice;
+use clap::{Args, Parser, Subcommand};
 use sprig_budget::Size;
+use sprig_engine::adapter::Kind;
+use sprig_learn::data::{LabelStyle, Task};
+use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::optimiser::{Decay, Optimiser};
+use sprig_learn::planner::Residency;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -65,8 +74,8 @@ pub struct ModelArgs {
     pub budget: Size,
     /// Where the weights are between their uses: resident = in memory, streamed = in the file, from which one layer
     /// at a time is mapped, used and released; auto = in memory if the budget allows it
-    #[arg(long, value_enum, default_value_t = WeightsArg::Auto)]
-    pub weights: WeightsArg,
+    #[arg(long, value_parser = choice::<Residency>(), default_value_t = Residency::Auto)]
+    pub weights: Residency,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: Option<u16>,
@@ -89,8 +98,8 @@ pub struct ShapeArgs {
     pub tangents: u32,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
     /// lora = both factors, b-only = B alone
-    #[arg(long, value_enum, default_value_t = KindArg::LoraXs)]
-    pub adapter_kind: KindArg,
+    #[arg(long, value_parser = choice::<Kind>(), default_value_t = Kind::Xs)]
+    pub adapter_kind: Kind,
     /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub rank: Option<u32>,
@@ -104,8 +113,8 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "FROM..TO", value_parser = parse_layers)]
     pub layers: Option<Range<usize>>,
     /// Optimiser
-    #[arg(long, value_enum, default_value_t = OptimizerArg::Adamw)]
-    pub optimizer: OptimizerArg,
+    #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = Optimiser::AdamW)]
+    pub optimizer: Optimiser,
 }
 
 #[derive(Debug, Args)]
@@ -115,8 +124,8 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub shape: ShapeArgs,
     /// What is learnt: lm needs all logits of all rows, label and choice only a few
-    #[arg(long, value_enum, default_value_t = TaskArg::Lm)]
-    pub task: TaskArg,
+    #[arg(long, value_parser = choice::<Task>(), default_value_t = Task::Lm)]
+    pub task: Task,
 }
 
 /// How records become tokens.
@@ -124,8 +133,8 @@ pub struct PlanArgs {
 pub struct RecordArgs {
     /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
     /// label = {text, label}
-    #[arg(long, value_enum)]
-    pub task: TaskArg,
+    #[arg(long, value_parser = choice::<Task>())]
+    pub task: Task,
     /// Do not wrap prompts in the model's chat template
     #[arg(long)]
     pub raw: bool,
@@ -133,8 +142,8 @@ pub struct RecordArgs {
     #[arg(long, value_name = "TEXT")]
     pub template: Option<String>,
     /// What stands for a label in the answer
-    #[arg(long, value_enum, default_value_t = LabelStyleArg::Word)]
-    pub label_style: LabelStyleArg,
+    #[arg(long, value_parser = choice::<LabelStyle>(), default_value_t = LabelStyle::Word)]
+    pub label_style: LabelStyle,
     /// Words that stand for labels: name=word,name=word
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
     pub label_tokens: Vec<(String, String)>,
@@ -158,11 +167,11 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub steps: u64,
     /// Who shares a direction
-    #[arg(long, value_enum, default_value_t = DirectionsArg::PerExample)]
-    pub directions: DirectionsArg,
+    #[arg(long, value_parser = choice::<Sharing>(), default_value_t = Sharing::PerExample)]
+    pub directions: Sharing,
     /// Distribution of directions [default: rademacher for one tangent, walsh for more]
-    #[arg(long, value_enum)]
-    pub family: Option<FamilyArg>,
+    #[arg(long, value_parser = choice::<Family>())]
+    pub family: Option<Family>,
     /// Highest learning rate
     #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = parse_rate)]
     pub lr: f32,
@@ -170,8 +179,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub warmup: u64,
     /// How the learning rate falls after warm-up
-    #[arg(long, value_enum, default_value_t = DecayArg::Linear)]
-    pub decay: DecayArg,
+    #[arg(long, value_parser = choice::<Decay>(), default_value_t = Decay::Linear)]
+    pub decay: Decay,
     /// Momentum (sgd)
     #[arg(long, value_name = "M", default_value_t = 0.9, value_parser = parse_rate)]
     pub momentum: f32,
@@ -260,59 +269,6 @@ pub struct ReportArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TaskArg {
-    Lm,
-    Choice,
-    Label,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WeightsArg {
-    Auto,
-    Resident,
-    Streamed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KindArg {
-    LoraXs,
-    Lora,
-    BOnly,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OptimizerArg {
-    Adamw,
-    Sgd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DirectionsArg {
-    Shared,
-    PerExample,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FamilyArg {
-    Rademacher,
-    Walsh,
-    Gaussian,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DecayArg {
-    Constant,
-    Linear,
-    Cosine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LabelStyleArg {
-    Word,
-    Letter,
 }
 
 fn parse_rate(text: &str) -> Result<f32, String> {

@@ -1,7 +1,9 @@
 //! The command line of `sprig simulate`.
 
-use clap::{ArgGroup, Args, ValueEnum};
+use super::choice::choice;
+use clap::{ArgGroup, Args};
 use sprig_budget::Size;
+use sprig_protocol::settings::Preset;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -40,9 +42,10 @@ pub struct StudyArgs {
     #[arg(long, value_name = "KEY=VALUE", requires = "learning")]
     pub set: Vec<String>,
     /// Take a published algorithm instead of the one in --config, of which only what is about the data, the seed and
-    /// local_steps stay; --set comes on top
-    #[arg(long, value_enum, requires = "learning")]
-    pub preset: Option<PresetArg>,
+    /// local_steps stay; --set comes on top. paper = Spry as published: LoRA r = 1 on q and v, one Gaussian direction a
+    /// batch, the same everywhere, local AdamW, FedYogi
+    #[arg(long, value_parser = choice::<Preset>(), requires = "learning")]
+    pub preset: Option<Preset>,
     /// Data that are dealt to the devices (JSONL)
     #[arg(long, value_name = "FILE", requires = "learning")]
     pub data: Option<PathBuf>,
@@ -84,12 +87,6 @@ pub struct StudyArgs {
     /// Adapter to write (GGUF LoRA)
     #[arg(long, value_name = "FILE", requires = "learning")]
     pub out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PresetArg {
-    /// Spry as published: LoRA r = 1 on q and v, one Gaussian direction a batch, the same everywhere, local AdamW, FedYogi
-    Paper,
 }
 
 fn parse_alpha(text: &str) -> Result<f64, String> {

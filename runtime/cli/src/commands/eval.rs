@@ -1,7 +1,7 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
 
 use super::infer::adapter_bytes;
-use crate::args::{EvalArgs, LabelStyleArg, RecordArgs};
+use crate::args::{EvalArgs, RecordArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::open;
@@ -10,7 +10,7 @@ use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::base::Base;
-use sprig_learn::data::{DataSet, LabelStyle, LoadOptions};
+use sprig_learn::data::{DataSet, LoadOptions};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{Evaluation, evaluate};
 use sprig_learn::planner::Workload;
@@ -35,7 +35,7 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         threads: args.model.threads(),
         data: Bytes::ZERO,
         prefix: false,
-        residency: args.model.residency(),
+        residency: args.model.weights,
         loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
     });
     let planned = base.plan(work, args.model.budget()?)?;
@@ -95,11 +95,8 @@ pub fn load_options(args: &RecordArgs, len: usize) -> LoadOptions {
     LoadOptions {
         raw: args.raw,
         template: args.template.clone(),
-        label_style: match args.label_style {
-            LabelStyleArg::Word => LabelStyle::Word,
-            LabelStyleArg::Letter => LabelStyle::Letter,
-        },
+        label_style: args.label_style,
         label_words: args.label_tokens.clone(),
-        ..LoadOptions::new(args.task.into(), len)
+        ..LoadOptions::new(args.task, len)
     }
 }

@@ -60,7 +60,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
             Region::new("program", Kind::Fixed, program()),
         ]
     };
-    let residency = args.model.residency();
+    let residency = args.model.weights;
     let stream = |streamed: &bool| {
         (!streamed && residency == Residency::Auto).then(|| Move {
             config: true,

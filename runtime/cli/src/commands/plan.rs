@@ -1,6 +1,6 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
-use crate::args::{ModelArgs, OptimizerArg, PlanArgs, ShapeArgs, TaskArg};
+use crate::args::{ModelArgs, PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::line;
 use sprig_budget::{BudgetError, Bytes};
@@ -9,7 +9,7 @@ use sprig_engine::gguf::Gguf;
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::base::Base;
 use sprig_learn::data::Task;
-use sprig_learn::optimiser::Rule;
+use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::planner::{Workload, plan};
 
 /// Data of a run that is only planned: room for some 250,000 tokens.
@@ -20,10 +20,8 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let base = Base::open(&map)?;
     base.check_length(args.shape.len as usize)?;
     let spec = args.shape.adapter(&base.geometry)?;
-    let work = Workload {
-        data: DATA_ALLOWANCE,
-        ..workload(&args.model, &base.gguf, &args.shape, spec, args.task.into())
-    };
+    let work =
+        Workload { data: DATA_ALLOWANCE, ..workload(&args.model, &base.gguf, &args.shape, spec, args.task) };
     let (weights, header) = (base.weights()?, base.header_bytes());
     let (plan, refusal) = match plan(&base.geometry, &weights, header, &work, args.model.budget()?) {
         Ok((_, plan)) => (plan, None),
@@ -59,8 +57,8 @@ pub fn workload(
         frozen_rank: 0,
         frozen_bytes: Bytes::ZERO,
         rule: Some(match shape.optimizer {
-            OptimizerArg::Adamw => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
-            OptimizerArg::Sgd => Rule::Sgd { momentum: 0.9 },
+            Optimiser::AdamW => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
+            Optimiser::Sgd => Rule::Sgd { momentum: 0.9 },
         }),
         beside: Vec::new(),
         candidates: match task {
@@ -71,17 +69,7 @@ pub fn workload(
         threads: model.threads(),
         data: Bytes::ZERO,
         prefix: false,
-        residency: model.residency(),
+        residency: model.weights,
         loading: Bytes(Tokenizer::load_bytes(gguf)),
-    }
-}
-
-impl From<TaskArg> for Task {
-    fn from(task: TaskArg) -> Self {
-        match task {
-            TaskArg::Lm => Self::Lm,
-            TaskArg::Choice => Self::Choice,
-            TaskArg::Label => Self::Label,
-        }
     }
 }

@@ -13,6 +13,7 @@ use sprig_ground::kernel::Machine;
 use sprig_ground::{file, hex};
 use sprig_learn::base::{Base, Data, Engine};
 use sprig_learn::data::DataSet;
+use sprig_learn::directions::Family;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
@@ -159,7 +160,7 @@ impl Recorder {
             started: self.started,
             ended: now(),
             seed: args.seed,
-            task: format!("{:?}", args.records.task).to_lowercase(),
+            task: args.records.task.to_string(),
             model: report::Model {
                 name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
                 sha256: digest.to_owned(),
@@ -297,13 +298,13 @@ fn settings(args: &TrainArgs) -> Vec<(String, String)> {
         ("batch", s.batch.to_string()),
         ("longest example", format!("{} tokens", s.len)),
         ("tangents", s.tangents.to_string()),
-        ("directions", format!("{:?}", args.directions)),
-        ("family", args.family.map_or("automatic".to_owned(), |f| format!("{f:?}"))),
-        ("optimizer", format!("{:?}", s.optimizer)),
+        ("directions", args.directions.to_string()),
+        ("family", args.family.map_or("automatic", Family::name).to_owned()),
+        ("optimizer", s.optimizer.to_string()),
         ("learning rate", args.lr.to_string()),
         ("warm-up", args.warmup.to_string()),
-        ("decay", format!("{:?}", args.decay)),
-        ("label style", format!("{:?}", args.records.label_style)),
+        ("decay", args.decay.to_string()),
+        ("label style", args.records.label_style.to_string()),
         ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
     ]
     .map(|(k, v)| (k.to_owned(), v))

@@ -5,12 +5,11 @@ use super::plan::workload;
 use super::record::Recorder;
 use super::training::Training;
 use super::watch::set_guards;
-use crate::args::{DecayArg, DirectionsArg, FamilyArg, OptimizerArg, TrainArgs};
+use crate::args::TrainArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use clap::ValueEnum;
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::kernels::Ctx;
@@ -19,9 +18,9 @@ use sprig_ground::hex;
 use sprig_learn::base::Base;
 use sprig_learn::checkpoint::Fingerprint;
 use sprig_learn::data::DataSet;
-use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::directions::{Family, run_key};
 use sprig_learn::estimator::Forward;
-use sprig_learn::optimiser::{Decay, Rule, Schedule};
+use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
 use sprig_learn::planner::Workload;
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::trainer::{Settings, Trainer};
@@ -43,7 +42,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
 
     let work = Workload {
         prefix: spec.layers.start > 0,
-        ..workload(&args.model, &base.gguf, &args.shape, spec.clone(), args.records.task.into())
+        ..workload(&args.model, &base.gguf, &args.shape, spec.clone(), args.records.task)
     };
     let planned = base.plan(data.measure(work), args.model.budget()?)?;
     let plan = &planned.plan;
@@ -106,39 +105,25 @@ fn check_files(args: &TrainArgs) -> Result<(), Failure> {
 
 fn settings(args: &TrainArgs) -> Settings {
     let family = match args.family {
-        Some(FamilyArg::Rademacher) => Family::Rademacher,
-        Some(FamilyArg::Walsh) => Family::Walsh,
-        Some(FamilyArg::Gaussian) => Family::Gaussian,
+        Some(family) => family,
         None if args.shape.tangents > 1 => Family::Walsh,
         None => Family::Rademacher,
     };
     Settings {
         forward: Forward {
             family,
-            sharing: match args.directions {
-                DirectionsArg::Shared => Sharing::Shared,
-                DirectionsArg::PerExample => Sharing::PerExample,
-            },
+            sharing: args.directions,
             tangents: args.shape.tangents as usize,
             run_key: run_key(args.seed),
         },
         rule: match args.shape.optimizer {
-            OptimizerArg::Sgd => Rule::Sgd { momentum: args.momentum },
+            Optimiser::Sgd => Rule::Sgd { momentum: args.momentum },
             // β₂ = 0.99: a forward gradient's scale is known within a hundred steps.
-            OptimizerArg::Adamw => {
+            Optimiser::AdamW => {
                 Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: args.weight_decay }
             }
         },
-        schedule: Schedule {
-            peak: args.lr,
-            warmup: args.warmup,
-            steps: args.steps,
-            decay: match args.decay {
-                DecayArg::Constant => Decay::Constant,
-                DecayArg::Linear => Decay::Linear,
-                DecayArg::Cosine => Decay::Cosine,
-            },
-        },
+        schedule: Schedule { peak: args.lr, warmup: args.warmup, steps: args.steps, decay: args.decay },
         batch: args.shape.batch as usize,
         seed: args.seed,
     }
@@ -176,22 +161,22 @@ fn fingerprint(
     [
         ("model", digest.to_owned()),
         ("data", hex::encode(&data.digest())),
-        ("task", word(args.records.task)),
+        ("task", args.records.task.to_string()),
         ("adapter-kind", spec.kind.name().to_owned()),
         ("rank", spec.rank.to_string()),
         ("alpha", spec.alpha.to_string()),
         ("targets", targets.join(",")),
         ("layers", format!("{}..{}", spec.layers.start, spec.layers.end)),
         ("tangents", settings.forward.tangents.to_string()),
-        ("directions", word(args.directions)),
-        ("family", format!("{:?}", settings.forward.family).to_lowercase()),
-        ("optimizer", word(args.shape.optimizer)),
+        ("directions", args.directions.to_string()),
+        ("family", settings.forward.family.to_string()),
+        ("optimizer", args.shape.optimizer.to_string()),
         ("momentum", args.momentum.to_string()),
         ("weight-decay", args.weight_decay.to_string()),
         ("lr", args.lr.to_string()),
         ("warmup", args.warmup.to_string()),
         ("steps", args.steps.to_string()),
-        ("decay", word(args.decay)),
+        ("decay", args.decay.to_string()),
         ("batch", settings.batch.to_string()),
         ("len", length.to_string()),
         ("seed", settings.seed.to_string()),
@@ -199,11 +184,6 @@ fn fingerprint(
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
-}
-
-/// A choice as the command line spells it.
-fn word(choice: impl ValueEnum) -> String {
-    choice.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
 }
 
 /// Bytes that writing takes at its worst beside what is on disk: a second checkpoint, or the adapter beside the last one.

@@ -3,6 +3,7 @@
 
 use crate::dual::TensorId;
 use crate::model::{Geometry, Module};
+use sprig_ground::names;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -17,16 +18,7 @@ pub enum Kind {
     Xs,
 }
 
-impl Kind {
-    /// Name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::BOnly => "b-only",
-            Self::Xs => "lora-xs",
-        }
-    }
-}
+names!(Kind, "kind of adapter", [Xs = "lora-xs", Lora = "lora", BOnly = "b-only"]);
 
 /// Which layers get an adapter, and of what kind.
 #[derive(Clone, Debug, PartialEq)]

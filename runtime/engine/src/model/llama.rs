@@ -4,6 +4,7 @@ use super::{Geometry, ModelError, Stream};
 use crate::dual::{Keeper, Rope};
 use crate::gguf::{Gguf, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
+use sprig_ground::names;
 
 /// The linear layers of a block, in canonical order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,15 +19,9 @@ pub enum Module {
     Down,
 }
 
+names!(Module, "linear layer", [Q = "q", K = "k", V = "v", O = "o", Gate = "gate", Up = "up", Down = "down"]);
+
 impl Module {
-    /// All of them, in canonical order.
-    pub const ALL: [Module; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
-
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        ["q", "k", "v", "o", "gate", "up", "down"][self as usize]
-    }
-
     /// Name in GGUF: `blk.N.<this>.weight`.
     pub fn gguf_name(self) -> &'static str {
         ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"][self as usize]

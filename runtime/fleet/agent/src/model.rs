@@ -45,7 +45,6 @@ impl Opened {
     ) -> Result<Self, FleetError> {
         base.check_length(train.len)?;
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
-        rules.check()?;
         let layout = Layout::new(&spec, &base.geometry)?;
         let beside = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),

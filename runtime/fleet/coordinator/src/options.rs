@@ -1,6 +1,6 @@
 //! What the coordinator is told when it starts.
 
-use sprig_learn::spry::{Dealing, Exchange, Rules};
+use sprig_learn::spry::{Dealing, Rules};
 use sprig_protocol::settings::{Downlink, FleetSettings, JobSettings, SettingsError, Upload};
 use sprig_transport::messages::RunId;
 use std::path::PathBuf;
@@ -127,9 +127,6 @@ impl Options {
 
     /// `per-iteration` or `per-epoch`.
     pub fn mode(&self) -> &'static str {
-        match self.rules.exchange {
-            Exchange::PerIteration => "per-iteration",
-            Exchange::PerEpoch { .. } => "per-epoch",
-        }
+        self.rules.exchange.mode().name()
     }
 }

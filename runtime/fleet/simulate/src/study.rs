@@ -136,7 +136,6 @@ impl Study {
     pub(super) fn open(&self, base: &Base<'_>, data: &Data, devices: usize) -> Result<Opened, FleetError> {
         let FleetSettings { train, model, rounds, .. } = &self.settings;
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
-        rules.check()?;
         let layout = Layout::new(&spec, &base.geometry)?;
         let per_round = (rounds.devices as usize).min(devices);
         let weights = if train.up == Upload::Weights { layout.len() } else { 0 };

@@ -3,12 +3,12 @@
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::Rule;
-use sprig_learn::spry::{Exchange, Rules, Seeds, ServerRule};
+use sprig_learn::spry::{Exchange, Rules, Seeds, ServerRule, Terms};
 use sprig_transport::messages::{Body, Presence, Task, Update};
 
 /// Rules of a fleet that trains nothing: one batch of `batch` examples a round, each with its own direction.
 pub fn rules(batch: usize) -> Rules {
-    Rules {
+    let terms = Terms {
         exchange: Exchange::PerIteration,
         batch,
         forward: Forward {
@@ -22,7 +22,8 @@ pub fn rules(batch: usize) -> Rules {
         lr: 0.01,
         server: ServerRule::Adam { eta: 0.01, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
         decay: 0,
-    }
+    };
+    Rules::new(terms).expect("constants within their limits, and a batch that the caller has kept to its own")
 }
 
 /// The update that a synthetic device answers a task with: a function of the task alone.

@@ -1,6 +1,7 @@
 use super::error::{Problem, short};
 use super::prompt::Prompt;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
+use sprig_ground::names;
 use std::collections::BTreeSet;
 
 /// Most labels a file may have: more hints at a field that is no class.
@@ -15,6 +16,8 @@ pub enum LabelStyle {
     /// A letter: A for the first label in order. At most 26 labels.
     Letter,
 }
+
+names!(LabelStyle, "label style", [Word = "word", Letter = "letter"]);
 
 /// The labels of a data set in sorted order, each with the one token that stands for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::str::FromStr;
+use sprig_ground::names;
 
 /// What is learnt from a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,32 +18,15 @@ pub enum Task {
     Label,
 }
 
-impl Task {
-    /// As the command line spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lm => "lm",
-            Self::Choice => "choice",
-            Self::Label => "label",
-        }
-    }
+names!(Task, "task", [Lm = "lm", Choice = "choice", Label = "label"]);
 
+impl Task {
     const fn needs(self) -> &'static str {
         match self {
             Self::Lm => "{\"prompt\", \"completion\"} or {\"text\"}",
             Self::Choice => "{\"question\", \"choices\", \"answer\"}",
             Self::Label => "{\"text\", \"label\"}",
         }
-    }
-}
-
-impl FromStr for Task {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let tasks = [Self::Lm, Self::Choice, Self::Label];
-        let known = tasks.into_iter().find(|t| t.name() == name);
-        known.ok_or_else(|| format!("there is no task {}; use lm, choice or label", short(name)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! round: a coordinator that restarts deals the same hands.
 
 use serde::{Deserialize, Serialize};
+use sprig_ground::names;
 use sprig_ground::random::mix;
 
 /// Most groups of a fleet: a share names them by 16 bits.
@@ -18,8 +19,7 @@ const TIER: f32 = 2.0 / 3.0;
 /// each period begins with another seeded order of the members and moves everyone one place on a round. A member that
 /// takes part in all rounds of a period has every place in it once, so every group within reach, and the place of a
 /// member in any one round is uniformly distributed over seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dealing {
     /// Place i has the groups j with j mod M = i (the paper's).
     Cyclic,
@@ -29,6 +29,12 @@ pub enum Dealing {
     /// rotate among members of like strength only, so lower groups learn from the strong members' data alone.
     DeviceAware,
 }
+
+names!(
+    Dealing,
+    "way of dealing groups",
+    [Contiguous = "contiguous", Cyclic = "cyclic", DeviceAware = "device-aware"]
+);
 
 /// One who takes part in a round.
 #[derive(Clone, Copy, Debug, PartialEq)]

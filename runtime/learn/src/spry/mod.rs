@@ -13,6 +13,6 @@ mod server_rule;
 pub use assign::{Dealing, MAX_GROUPS, Member, Share, deal};
 pub use layout::{Group, Layout, Part};
 pub use local::{Assignment, LocalRound, LocalUpdate};
-pub use rules::{Exchange, Rules, Seeds, paper_adapter};
+pub use rules::{Exchange, Mode, Rules, Seeds, Terms, paper_adapter};
 pub use server::{Body, Server, Step};
-pub use server_rule::ServerRule;
+pub use server_rule::{ServerOptimiser, ServerRule};

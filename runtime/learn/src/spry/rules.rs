@@ -1,17 +1,24 @@
 //! What all parties of a run must agree on to reach the same bits.
 
 use crate::directions::{Directions, Family, Sharing};
-use crate::error::LearnError;
 use crate::estimator::Forward;
 use crate::optimiser::Rule;
+use crate::recipe::{Fraction, NotNegative, Positive};
+use crate::setting::{Setting, SettingError};
 use crate::spry::ServerRule;
-use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind, Tensor};
+use sprig_engine::dual::MAX_TANGENTS;
 use sprig_engine::model::{Geometry, Module};
+use sprig_ground::names;
+use std::ops::Deref;
 
-/// Settings of a fleet's run that decide its result, assignment and data excepted.
+/// What decides the result of a fleet's run, assignment and data excepted; every party has the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rules {
+pub struct Rules(Terms);
+
+/// The same as anybody may write it down. [`Rules::new`] takes those that can be kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
     /// What a round is.
     pub exchange: Exchange,
     /// Examples of one iteration of a device.
@@ -30,9 +37,20 @@ pub struct Rules {
     pub decay: u32,
 }
 
+/// When devices and coordinator exchange (specification 3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// After every batch: the scalars are the gradient.
+    #[default]
+    PerIteration,
+    /// After some optimiser steps on the device.
+    PerEpoch,
+}
+
+names!(Mode, "mode", [PerIteration = "per-iteration", PerEpoch = "per-epoch"]);
+
 /// What a device does in a round, and what its scalars mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange {
     /// One batch; the scalars are its gradient.
     PerIteration,
@@ -44,8 +62,7 @@ pub enum Exchange {
 }
 
 /// Whose directions a device takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeds {
     /// Each device its own, so that M̃ holders of a group cut its noise by M̃ (specification 6.3).
     Own,
@@ -53,12 +70,22 @@ pub enum Seeds {
     Shared,
 }
 
+names!(Seeds, "way of seeding", [Own = "own", Shared = "shared"]);
+
+impl Exchange {
+    /// Which of the two it is.
+    pub fn mode(self) -> Mode {
+        match self {
+            Self::PerIteration => Mode::PerIteration,
+            Self::PerEpoch { .. } => Mode::PerEpoch,
+        }
+    }
+}
+
 /// Most examples of an iteration: a direction names its example by 16 bits, and one number means the whole batch.
 const MAX_BATCH: usize = 0xFFFE;
-/// Most directions an example.
-const MAX_TANGENTS: usize = 0xFFFF;
 
-impl Rules {
+impl Terms {
     /// The paper's algorithm on the server's defaults of its authors' library; `steps` make an epoch. With the adapter
     /// of [`paper_adapter`] and [`Dealing::Cyclic`](super::Dealing::Cyclic).
     pub fn paper(run_key: [u32; 2], steps: u32) -> Self {
@@ -72,6 +99,56 @@ impl Rules {
             server: ServerRule::Yogi { eta: 1e-2, beta1: 0.9, beta2: 0.99, tau: 1e-3 },
             decay: 0,
         }
+    }
+}
+
+impl Deref for Rules {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.0
+    }
+}
+
+impl Rules {
+    /// Rules of these terms. Everything else here relies on what is found here.
+    ///
+    /// # Errors
+    /// A [`SettingError`] that names the setting and its limits.
+    pub fn new(terms: Terms) -> Result<Self, SettingError> {
+        let Terms { batch, forward, lr, .. } = terms;
+        if !(1..=MAX_BATCH).contains(&batch) {
+            return Err(Setting::Batch.error(batch, format!("use 1 to {MAX_BATCH}")));
+        }
+        if !(1..=MAX_TANGENTS).contains(&forward.tangents) {
+            return Err(Setting::Tangents.error(forward.tangents, format!("use 1 to {MAX_TANGENTS}")));
+        }
+        if let Exchange::PerEpoch { steps } = terms.exchange {
+            let most = u32::MAX / batch as u32;
+            if !(1..=most).contains(&steps) {
+                return Err(Setting::LocalSteps.error(steps, format!("use 1 to {most}, with this batch")));
+            }
+        }
+        Positive::given(Setting::Lr, lr)?;
+        match terms.local {
+            Rule::Sgd { momentum } => drop(Fraction::given(Setting::Momentum, momentum)?),
+            Rule::AdamW { beta1, beta2, epsilon, decay } => {
+                Fraction::given(Setting::Beta1, beta1)?;
+                Fraction::given(Setting::Beta2, beta2)?;
+                Positive::given(Setting::Epsilon, epsilon)?;
+                NotNegative::given(Setting::WeightDecay, decay)?;
+            }
+        }
+        match terms.server {
+            ServerRule::Avg { eta } => drop(Positive::given(Setting::ServerEta, eta)?),
+            ServerRule::Adam { eta, beta1, beta2, tau } | ServerRule::Yogi { eta, beta1, beta2, tau } => {
+                Positive::given(Setting::ServerEta, eta)?;
+                Fraction::given(Setting::ServerBeta1, beta1)?;
+                Fraction::given(Setting::ServerBeta2, beta2)?;
+                Positive::given(Setting::ServerTau, tau)?;
+            }
+        }
+        Ok(Self(terms))
     }
 
     /// The server's optimiser in `round`, which counts from 0.
@@ -121,46 +198,6 @@ impl Rules {
         self.forward.directions_of(tensors, round, iteration, device)
     }
 
-    /// Whether these rules make sense. Everything else here relies on it.
-    ///
-    /// # Errors
-    /// [`LearnError::Settings`], naming the setting and its limits.
-    pub fn check(&self) -> Result<(), LearnError> {
-        let decay = |beta: f32| (0.0..1.0).contains(&beta);
-        let positive = |v: f32| v.is_finite() && v > 0.0;
-        let local = match self.local {
-            Rule::Sgd { momentum } => decay(momentum),
-            Rule::AdamW { beta1, beta2, epsilon, decay: weight } => {
-                decay(beta1) && decay(beta2) && positive(epsilon) && weight.is_finite() && weight >= 0.0
-            }
-        };
-        let server = match self.server {
-            ServerRule::Avg { eta } => positive(eta),
-            ServerRule::Adam { eta, beta1, beta2, tau } | ServerRule::Yogi { eta, beta1, beta2, tau } => {
-                positive(eta) && decay(beta1) && decay(beta2) && positive(tau)
-            }
-        };
-        let limits = [
-            ((1..=MAX_BATCH).contains(&self.batch), "batch", "1 to 65534"),
-            ((1..=MAX_TANGENTS).contains(&self.forward.tangents), "tangents", "1 to 65535"),
-            (self.steps() > 0, "steps", "at least 1"),
-            (
-                self.batch as u64 * u64::from(self.steps()) <= u64::from(u32::MAX),
-                "steps",
-                "fewer examples a round",
-            ),
-            (positive(self.lr), "lr", "a positive number"),
-            (local, "local", "decays from 0 to below 1, a positive epsilon, a weight decay of 0 or more"),
-            (server, "server", "decays from 0 to below 1, a positive eta and tau"),
-        ];
-        match limits.iter().find(|(right, ..)| !right) {
-            None => Ok(()),
-            Some((_, name, limit)) => {
-                Err(LearnError::Settings(format!("rules of the fleet: {name} must be {limit}")))
-            }
-        }
-    }
-
     fn steps(&self) -> u32 {
         match self.exchange {
             Exchange::PerIteration => 1,
@@ -187,14 +224,18 @@ mod tests {
     /// T13: scalars of an update. The frame around them is the transport's to count.
     #[test]
     fn updates_have_the_length_of_the_formula() {
-        let mut rules = Rules::paper([1, 2], 25);
+        let mut terms = Terms::paper([1, 2], 25);
+        let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.examples(), rules.scalar_count(200), rules.scalar_count(193)), (200, 25, 25));
         assert_eq!(rules.scalar_count(192), 24);
-        (rules.forward.sharing, rules.forward.tangents) = (Sharing::PerExample, 4);
+        (terms.forward.sharing, terms.forward.tangents) = (Sharing::PerExample, 4);
+        let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.scalar_count(200), rules.scalar_count(193)), (800, 772));
-        rules.exchange = Exchange::PerIteration;
+        terms.exchange = Exchange::PerIteration;
+        let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.examples(), rules.scalar_count(8), rules.scalar_count(5)), (8, 32, 20));
-        rules.forward.sharing = Sharing::Shared;
+        terms.forward.sharing = Sharing::Shared;
+        let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.scalar_count(8), rules.scalar_count(5)), (4, 4));
     }
 
@@ -216,38 +257,41 @@ mod tests {
         };
         let layout = crate::spry::Layout::new(&paper_adapter(&smollm2), &smollm2).unwrap();
         assert_eq!((layout.groups().len(), layout.len()), (60, 57_600));
-        Rules::paper([1, 2], 25).check().unwrap();
+        Rules::new(Terms::paper([1, 2], 25)).unwrap();
     }
 
     #[test]
     fn rules_that_make_no_sense_are_refused() {
-        let paper = Rules::paper([1, 2], 25);
+        let paper = Terms::paper([1, 2], 25);
         let forward = |tangents: usize| Forward { tangents, ..paper.forward };
         let yogi = |beta1: f32, tau: f32| ServerRule::Yogi { eta: 0.1, beta1, beta2: 0.9, tau };
-        for (rules, name) in [
-            (Rules { batch: 0, ..paper }, "batch"),
-            (Rules { batch: 65_535, ..paper }, "batch"),
-            (Rules { exchange: Exchange::PerEpoch { steps: 0 }, ..paper }, "steps"),
-            (Rules { exchange: Exchange::PerEpoch { steps: u32::MAX }, ..paper }, "steps"),
-            (Rules { forward: forward(0), ..paper }, "tangents"),
-            (Rules { forward: forward(1 << 16), ..paper }, "tangents"),
-            (Rules { lr: f32::NAN, ..paper }, "lr"),
-            (Rules { lr: 0.0, ..paper }, "lr"),
-            (Rules { local: Rule::Sgd { momentum: 1.0 }, ..paper }, "local"),
-            (Rules { server: yogi(1.0, 0.1), ..paper }, "server"),
-            (Rules { server: yogi(0.9, 0.0), ..paper }, "server"),
-            (Rules { server: ServerRule::Avg { eta: f32::INFINITY }, ..paper }, "server"),
+        for (terms, setting) in [
+            (Terms { batch: 0, ..paper }, Setting::Batch),
+            (Terms { batch: 65_535, ..paper }, Setting::Batch),
+            (Terms { exchange: Exchange::PerEpoch { steps: 0 }, ..paper }, Setting::LocalSteps),
+            (Terms { exchange: Exchange::PerEpoch { steps: u32::MAX }, ..paper }, Setting::LocalSteps),
+            (Terms { forward: forward(0), ..paper }, Setting::Tangents),
+            // What attention over a tile of keys has room for.
+            (Terms { forward: forward(65), ..paper }, Setting::Tangents),
+            (Terms { lr: f32::NAN, ..paper }, Setting::Lr),
+            (Terms { lr: 0.0, ..paper }, Setting::Lr),
+            (Terms { local: Rule::Sgd { momentum: 1.0 }, ..paper }, Setting::Momentum),
+            (Terms { server: yogi(1.0, 0.1), ..paper }, Setting::ServerBeta1),
+            (Terms { server: yogi(0.9, 0.0), ..paper }, Setting::ServerTau),
+            (Terms { server: ServerRule::Avg { eta: f32::INFINITY }, ..paper }, Setting::ServerEta),
         ] {
-            let error = rules.check().unwrap_err().to_string();
-            assert!(error.contains(&format!(": {name} must be")), "{error}");
+            let error = Rules::new(terms).unwrap_err();
+            assert_eq!(error.setting, setting, "{error}");
+            assert!(error.problem.starts_with("use "), "{error}");
         }
     }
 
     #[test]
     fn the_server_steps_shorter_from_round_to_round() {
-        let rules = Rules { server: ServerRule::Avg { eta: 2.0 }, decay: 4, ..Rules::paper([1, 2], 1) };
+        let terms = Terms { server: ServerRule::Avg { eta: 2.0 }, decay: 4, ..Terms::paper([1, 2], 1) };
+        let rules = Rules::new(terms).unwrap();
         let etas = [0, 1, 3, 4, u32::MAX].map(|round| rules.server_at(round));
         assert_eq!(etas, [2.0, 1.5, 0.5, 0.5, 0.5].map(|eta| ServerRule::Avg { eta }));
-        assert_eq!(Rules { decay: 0, ..rules }.server_at(9), rules.server);
+        assert_eq!(Rules::new(Terms { decay: 0, ..terms }).unwrap().server_at(9), terms.server);
     }
 }

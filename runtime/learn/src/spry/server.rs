@@ -42,9 +42,8 @@ impl Server {
     /// Starts from `values`, with the optimiser's state at 0.
     ///
     /// # Errors
-    /// [`LearnError::Settings`] if the rules make no sense or `values` are not `layout`'s in number.
+    /// [`LearnError::Settings`] if `values` are not `layout`'s in number.
     pub fn new(layout: Layout, rules: Rules, values: Vec<f32>) -> Result<Self, LearnError> {
-        rules.check()?;
         let n = layout.len();
         let (moments, sums) = (vec![0.0; n * rules.server.moments()], vec![0.0; n]);
         let examples = vec![0; layout.groups().len()];

@@ -1,10 +1,22 @@
 //! Optimisers of the server: what a mean change of the holders does to a weight (Reddi et al. 2021; specification 3.3).
 
-use serde::{Deserialize, Serialize};
+use sprig_ground::names;
+
+/// A server's optimiser, by its name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerOptimiser {
+    /// [`ServerRule::Avg`].
+    Avg,
+    /// [`ServerRule::Adam`].
+    Adam,
+    /// [`ServerRule::Yogi`].
+    Yogi,
+}
+
+names!(ServerOptimiser, "rule of the server", [Avg = "avg", Adam = "adam", Yogi = "yogi"]);
 
 /// Update rule over changes Δ, elementwise; its state starts from 0 and its bias is not corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ServerRule {
     /// FedAvg: w ← w + η·Δ.
     Avg {

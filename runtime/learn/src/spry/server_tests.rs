@@ -2,14 +2,14 @@ use super::*;
 use crate::directions::{Family, Sharing, run_key};
 use crate::estimator::{Forward, accumulate};
 use crate::optimiser::Rule;
-use crate::spry::{Dealing, Member, Seeds, ServerRule, deal};
+use crate::spry::{Dealing, Member, Seeds, ServerRule, Terms, deal};
 
 const AVG: ServerRule = ServerRule::Avg { eta: 1.0 };
 const ADAM: ServerRule = ServerRule::Adam { eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
 const YOGI: ServerRule = ServerRule::Yogi { eta: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
 
-fn rules(exchange: Exchange, server: ServerRule) -> Rules {
-    Rules {
+fn terms(exchange: Exchange, server: ServerRule) -> Terms {
+    Terms {
         exchange,
         batch: 4,
         forward: Forward {
@@ -24,6 +24,10 @@ fn rules(exchange: Exchange, server: ServerRule) -> Rules {
         server,
         decay: 0,
     }
+}
+
+fn rules(exchange: Exchange, server: ServerRule) -> Rules {
+    Rules::new(terms(exchange, server)).unwrap()
 }
 
 fn server(rules: Rules) -> Server {
@@ -51,8 +55,9 @@ fn a_fleets_replay_has_fixed_bits() {
         for family in [Family::Rademacher, Family::Walsh, Family::Gaussian] {
             for (sharing, seeds) in [(Sharing::PerExample, Seeds::Own), (Sharing::Shared, Seeds::Shared)] {
                 for rule in [AVG, ADAM, YOGI] {
-                    let mut rules = rules(exchange, rule);
-                    (rules.forward.family, rules.forward.sharing, rules.seeds) = (family, sharing, seeds);
+                    let mut terms = terms(exchange, rule);
+                    (terms.forward.family, terms.forward.sharing, terms.seeds) = (family, sharing, seeds);
+                    let rules = Rules::new(terms).unwrap();
                     let mut server = server(rules);
                     for round in 0..3 {
                         let shares = deal(Dealing::Cyclic, 6, &members, 1, round);

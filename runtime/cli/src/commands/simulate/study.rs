@@ -1,6 +1,6 @@
 //! A fleet that learns, in this process: settings from the command line, progress, the last line and the curve.
 
-use crate::args::{PresetArg, SimulateArgs, StudyArgs};
+use crate::args::{SimulateArgs, StudyArgs};
 use crate::commands::eval::describe;
 use crate::commands::watch::set_guards;
 use crate::exit::{Exit, Failure};
@@ -11,7 +11,7 @@ use crate::report::Curve;
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, Plan, process};
 use sprig_protocol::FleetError;
-use sprig_protocol::settings::{FleetSettings, Preset};
+use sprig_protocol::settings::{FleetSettings, Mode};
 use sprig_simulate::{Dealt, Findings, Follower, Point, Skew, Study};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -68,7 +68,6 @@ fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
 /// What the command line asks for.
 fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     let StudyArgs { model, config, set, preset, data, eval_data, per_round, .. } = &args.study;
-    let preset = preset.map(|PresetArg::Paper| Preset::Paper);
     if let Some(m) = per_round.filter(|m| *m > args.devices) {
         let message = format!("--per-round {m} is more than the {} devices there are", args.devices);
         return Err(Failure::new(Exit::Usage, message));
@@ -81,7 +80,7 @@ fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     ];
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let changes: Vec<String> = set.iter().cloned().chain(flags).collect();
-    let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), preset, &changes)?;
+    let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), *preset, &changes)?;
     settings.model.budget = args.study.budget.unwrap_or(settings.model.budget);
     settings.model.threads = args.study.threads.or(settings.model.threads);
     let Some(data) = data else {
@@ -229,10 +228,9 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("label skew", skew),
         (
             "mode",
-            if train.mode == Default::default() {
-                "per-iteration".to_owned()
-            } else {
-                format!("per-epoch, {} steps", train.local_steps)
+            match train.mode {
+                Mode::PerIteration => train.mode.to_string(),
+                Mode::PerEpoch => format!("{}, {} steps", train.mode, train.local_steps),
             },
         ),
         ("adapter", format!("{}, r = {}, on {}", train.adapter, train.rank, train.targets)),

@@ -5,7 +5,7 @@ use super::world::{GROUPS, RUN, WEIGHTS, core, options};
 use crate::core::{Core, Outward};
 use crate::incoming;
 use crate::*;
-use sprig_learn::spry::Exchange;
+use sprig_learn::spry::{Exchange, Rules, Terms};
 use sprig_simulate as simulate;
 use sprig_transport::blob;
 use sprig_transport::messages::{Body, DeviceId, Digest, Reason, Receipt, Task, Update, Verdict};
@@ -78,7 +78,8 @@ fn id(n: u32) -> DeviceId {
 fn settings() -> Arc<Options> {
     let mut options = options(2, 1);
     options.dense = true;
-    options.rules.exchange = Exchange::PerEpoch { steps: 1 };
+    let terms = Terms { exchange: Exchange::PerEpoch { steps: 1 }, ..*options.rules };
+    options.rules = Rules::new(terms).unwrap();
     Arc::new(options)
 }
 

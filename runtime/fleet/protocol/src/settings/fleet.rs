@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(read_train("mode = \"per-epoch\"").unwrap().lr, 0.02);
         assert_eq!(read_train("preset = \"paper\"").unwrap().lr, 1e-4);
         let message = |train: &str| read_train(train).unwrap_err().to_string();
-        assert!(message("preset = \"papper\"").contains("line 8: unknown variant `papper`"));
+        assert!(message("preset = \"papper\"").contains("line 8: there is no preset \"papper\"; use paper"));
         assert!(message("bacth = 8").contains("line 8: unknown field `bacth`"));
         assert!(message("preset = \"paper\"\nlr = -1.0").contains("fleet.toml: [train] lr = -1"));
     }

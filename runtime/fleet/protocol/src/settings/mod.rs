@@ -22,11 +22,13 @@ pub use model::ModelSettings;
 pub use optimisers::{AdamW, Server};
 pub use preset::Preset;
 pub use rounds::{Downlink, Rounds};
-pub use train::{Mode, Train, Upload};
+pub use sprig_learn::spry::Mode;
+pub use train::{Train, Upload};
 
 use serde::Deserialize;
 use sprig_budget::Size;
 use sprig_ground::PathError;
+use sprig_learn::setting::{Setting, quoted};
 use std::path::{Path, PathBuf};
 
 /// Largest configuration file, bytes.
@@ -48,6 +50,20 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T, Set
         let (line, message) = (before.matches('\n').count() + 1, e.message().replace('\n', " "));
         SettingsError::Parse { path: path.to_owned(), problem: format!("line {line}: {message}") }
     })
+}
+
+/// Words settings as keys of these files: `[train] len = 96`.
+pub fn keys(setting: Setting, value: Option<&str>) -> String {
+    let (table, key) = match setting {
+        Setting::Model => ("model", "path"),
+        Setting::Budget | Setting::Threads => ("model", setting.key()),
+        Setting::Data => ("data", "train"),
+        _ => ("train", setting.key()),
+    };
+    match value {
+        None => format!("[{table}] {key}"),
+        Some(value) => format!("[{table}] {key} = {}", quoted(value)),
+    }
 }
 
 /// Puts the file's name in front.

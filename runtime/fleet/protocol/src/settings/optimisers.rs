@@ -1,7 +1,7 @@
 //! What steps weights: on the device, and at the coordinator.
 
-use super::train::{Mode, choose, wrong};
-use super::{SettingsError, Train};
+use super::train::{choose, wrong};
+use super::{Mode, SettingsError, Train};
 use serde::{Deserialize, Serialize};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::ServerRule;

@@ -1,17 +1,18 @@
 //! What `[train]` leaves out: values that follow from others, or a whole algorithm by its name.
 
 use super::{AdamW, Mode, Server, SettingsError, Train, Upload};
-use serde::Deserialize;
+use sprig_ground::names;
 use toml::{Table, Value};
 
 /// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// The paper's, with the constants of its authors' library where the paper gives none (spec 3 and 4). What an epoch
     /// is depends on the data: `local_steps` says it.
     Paper,
 }
+
+names!(Preset, "preset", [Paper = "paper"]);
 
 impl Train {
     /// This table with what it leaves out. `given` is the same as the file has it: what is not in there follows from the
@@ -86,7 +87,7 @@ mod tests {
     use sprig_engine::model::Geometry;
     use sprig_learn::directions::run_key;
     use sprig_learn::optimiser::Rule;
-    use sprig_learn::spry::{Dealing, Exchange, Rules, ServerRule, paper_adapter};
+    use sprig_learn::spry::{Dealing, Exchange, ServerRule, Terms, paper_adapter};
 
     /// The `[train]` table of a file, as a coordinator takes it.
     fn train(text: &str) -> Train {
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn the_preset_is_the_papers_algorithm() {
         let paper = train("preset = \"paper\"\nlocal_steps = 25\nseed = 7");
-        assert_eq!(paper.rules().unwrap(), Rules::paper(run_key(7), 25));
+        assert_eq!(*paper.rules().unwrap(), Terms::paper(run_key(7), 25));
         assert_eq!(paper.adapter(&SMOLLM2).unwrap(), paper_adapter(&SMOLLM2));
         assert_eq!(paper.dealing().unwrap(), Dealing::Cyclic);
     }
@@ -126,10 +127,10 @@ mod tests {
     #[test]
     fn keys_beside_a_preset_replace_single_values() {
         let text = "preset = \"paper\"\nlocal_steps = 25\nlr = 1e-3\nrank = 4\nserver = { eta = 0.5 }";
-        let (found, paper) = (train(text), Rules::paper(run_key(0), 25));
+        let (found, paper) = (train(text), Terms::paper(run_key(0), 25));
         let ServerRule::Yogi { beta1, beta2, tau, .. } = paper.server else { panic!() };
         let server = ServerRule::Yogi { eta: 0.5, beta1, beta2, tau };
-        assert_eq!(found.rules().unwrap(), Rules { lr: 1e-3, server, ..paper });
+        assert_eq!(*found.rules().unwrap(), Terms { lr: 1e-3, server, ..paper });
         assert_eq!(found.adapter(&SMOLLM2).unwrap().rank, 4);
         assert_eq!(found.adapter(&SMOLLM2).unwrap().alpha, 1.0);
     }

@@ -1,7 +1,8 @@
 //! The `[rounds]` table: how many there are, and what each waits for.
 
 use super::SettingsError;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use sprig_ground::names;
 
 /// How rounds go.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,8 +27,7 @@ pub struct Rounds {
 }
 
 /// What carries a round's result to the devices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Downlink {
     /// The smaller of the two.
     #[default]
@@ -37,6 +37,8 @@ pub enum Downlink {
     /// The adapter and its moments.
     Weights,
 }
+
+names!(Downlink, "way down", [Auto = "auto", Scalars = "scalars", Weights = "weights"]);
 
 impl Default for Rounds {
     fn default() -> Self {

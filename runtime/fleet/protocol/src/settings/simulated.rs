@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::settings::Mode;
     use sprig_learn::directions::run_key;
-    use sprig_learn::spry::Rules;
+    use sprig_learn::spry::Terms;
 
     fn changed(preset: Option<Preset>, changes: &[&str]) -> Result<FleetSettings, SettingsError> {
         let labels = std::iter::once("labels=[\"a\", \"b\"]").chain(changes.iter().copied());
@@ -171,7 +171,7 @@ mod tests {
         let train = FleetSettings::simulated(Some(&path), None, Some(Preset::Paper), &["seed=3".to_owned()])
             .unwrap()
             .train;
-        assert_eq!(train.rules().unwrap(), Rules::paper(run_key(3), 25));
+        assert_eq!(*train.rules().unwrap(), Terms::paper(run_key(3), 25));
         assert_eq!((train.raw, train.len, train.rank), (true, 64, 1));
         let changed = changed(Some(Preset::Paper), &["server.eta=0.5", "mode=per-iteration"]).unwrap().train;
         assert_eq!(

@@ -4,26 +4,15 @@ use super::{AdamW, Preset, Server, SettingsError};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::{Geometry, Module};
+use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, run_key};
 use sprig_learn::estimator::Forward;
-use sprig_learn::spry::{Dealing, Exchange, Rules, Seeds};
+use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
 use std::ops::Range;
 
-/// When devices and coordinator exchange (spec 3.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// After every batch: the scalars are the gradient.
-    #[default]
-    PerIteration,
-    /// After `local_steps` optimiser steps on the device.
-    PerEpoch,
-}
-
 /// What devices send.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Upload {
     /// Scalars, which everybody replays.
     #[default]
@@ -31,6 +20,8 @@ pub enum Upload {
     /// The weights of their share; per epoch only.
     Weights,
 }
+
+names!(Upload, "way up", [Scalars = "scalars", Weights = "weights"]);
 
 /// Settings every device and the coordinator share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,7 +198,7 @@ impl Train {
             )?,
         };
         let sharing = [("per-example", Sharing::PerExample), ("shared", Sharing::Shared)];
-        Ok(Rules {
+        let terms = Terms {
             exchange: match self.mode {
                 Mode::PerIteration => Exchange::PerIteration,
                 Mode::PerEpoch => Exchange::PerEpoch { steps: self.local_steps },
@@ -224,7 +215,8 @@ impl Train {
             lr: self.lr,
             server: self.server.rule()?,
             decay: self.server.decay_rounds,
-        })
+        };
+        Rules::new(terms).map_err(|e| wrong(e.setting.key(), e.found, e.problem))
     }
 
     /// How groups are dealt to devices.

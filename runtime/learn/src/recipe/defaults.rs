@@ -1,0 +1,124 @@
+//! What a setting is when nobody gives it: every default of a training, in one place. What one device and a fleet have
+//! otherwise stands in [`SINGLE`] and [`FLEET`]; the rest is the same for both.
+
+use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Positive, Rank, Steps, Tangents};
+use crate::data::LabelStyle;
+use crate::directions::Sharing;
+use crate::optimiser::{Decay, Optimiser};
+use crate::spry::{Dealing, Mode, Seeds, ServerOptimiser};
+use sprig_engine::adapter::Kind;
+use sprig_engine::model::Module;
+
+/// Defaults that depend on who trains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Defaults {
+    /// K.
+    pub tangents: Tangents,
+    /// r of LoRA-XS.
+    pub rank_xs: Rank,
+    /// r of the other kinds of adapter.
+    pub rank: Rank,
+    /// Adapted linear layers.
+    pub targets: &'static [Module],
+    /// Decay of the sum of gradients that plain gradient descent steps by.
+    pub momentum: NotNegative,
+}
+
+/// One device by itself.
+pub const SINGLE: Defaults = Defaults {
+    tangents: Tangents::of::<1>(),
+    rank_xs: Rank::of::<4>(),
+    rank: Rank::of::<8>(),
+    targets: &[Module::Q, Module::V],
+    momentum: NotNegative::of(0.9),
+};
+
+/// A fleet.
+pub const FLEET: Defaults = Defaults {
+    tangents: Tangents::of::<4>(),
+    rank_xs: Rank::of::<8>(),
+    rank: Rank::of::<8>(),
+    targets: &[Module::Q, Module::V, Module::O],
+    momentum: NotNegative::of(0.0),
+};
+
+/// Most tokens of an example.
+pub const LEN: Len = Len::of::<128>();
+/// What stands for a label in the answer.
+pub const LABEL_STYLE: LabelStyle = LabelStyle::Word;
+/// What of the low-rank update trains.
+pub const ADAPTER: Kind = Kind::Xs;
+/// Who shares a direction.
+pub const DIRECTIONS: Sharing = Sharing::PerExample;
+/// Examples of a step.
+pub const BATCH: Batch = Batch::of::<8>();
+
+/// The optimiser, of one device and of a fleet's devices within a round.
+pub const OPTIMISER: Optimiser = Optimiser::AdamW;
+/// β₂ = 0.99: a forward gradient's scale is known within a hundred steps.
+pub const ADAMW: AdamW = AdamW {
+    beta1: Fraction::of(0.9),
+    beta2: Fraction::of(0.99),
+    epsilon: Positive::of(1e-8),
+    decay: NotNegative::of(0.0),
+};
+/// Learning rate of AdamW: small cores take steps of this size, whatever the gradient's. In rounds of five steps 0.015 and
+/// 0.03 learn alike, and 0.06 diverges. For one device it is that of plain gradient descent as well.
+pub const LR_ADAMW: f32 = 0.02;
+
+/// Steps of one device.
+pub const STEPS: Steps = Steps::of::<300>();
+/// Of these with a learning rate that still rises.
+pub const WARMUP: u64 = 10;
+/// How it falls afterwards.
+pub const DECAY: Decay = Decay::Linear;
+
+/// When a fleet exchanges.
+pub const MODE: Mode = Mode::PerIteration;
+/// Steps of a device within a round, where it takes any.
+pub const LOCAL_STEPS: LocalSteps = LocalSteps::of::<10>();
+/// Whose directions a device of a fleet takes.
+pub const SEEDS: Seeds = Seeds::Own;
+/// How groups are dealt.
+pub const DEALING: Dealing = Dealing::Contiguous;
+/// Moments and τ of the server's rule.
+pub const SERVER_BETA1: Fraction = Fraction::of(0.9);
+/// See [`SERVER_BETA1`].
+pub const SERVER_BETA2: Fraction = Fraction::of(0.99);
+/// See [`SERVER_BETA1`].
+pub const SERVER_TAU: Positive = Positive::of(1e-3);
+
+impl Defaults {
+    /// r of an adapter of `kind`.
+    pub fn rank(&self, kind: Kind) -> Rank {
+        match kind {
+            Kind::Xs => self.rank_xs,
+            Kind::Lora | Kind::BOnly => self.rank,
+        }
+    }
+}
+
+/// The learning rate of a fleet. Per iteration it scales the averaged gradient, and the server's rule sets the step.
+pub const fn fleet_lr(mode: Mode, local: Optimiser) -> Positive {
+    match (mode, local) {
+        (Mode::PerIteration, _) => Positive::of(1.0),
+        (Mode::PerEpoch, Optimiser::Sgd) => Positive::of(0.3),
+        (Mode::PerEpoch, Optimiser::AdamW) => Positive::of(LR_ADAMW),
+    }
+}
+
+/// The server's rule, by when a fleet exchanges.
+pub const fn server_rule(mode: Mode) -> ServerOptimiser {
+    match mode {
+        Mode::PerIteration => ServerOptimiser::Adam,
+        Mode::PerEpoch => ServerOptimiser::Avg,
+    }
+}
+
+/// Step length of a server: the devices' mean as it is, or of a rule that normalises the change.
+pub const fn server_eta(rule: ServerOptimiser) -> Positive {
+    match rule {
+        ServerOptimiser::Avg => Positive::of(1.0),
+        ServerOptimiser::Adam | ServerOptimiser::Yogi => Positive::of(0.05),
+    }
+}

@@ -1,0 +1,148 @@
+//! What is learnt, from which records, by which adapter and along which directions: the same for one device and for a
+//! fleet, whether it was written as flags or as keys of a settings file. Every value has a type that reads it and holds its
+//! limits, so there is nothing left to check but whether the model is large enough.
+
+pub mod defaults;
+mod number;
+mod places;
+mod single;
+
+pub use number::{Fraction, LimitError, NotNegative, Positive, Real, Whole};
+pub use places::{Layers, LayersError, Targets, TargetsError};
+pub use single::{AdamW, Single};
+
+use crate::data::{LabelStyle, LoadOptions, Task};
+use crate::directions::{Family, Sharing, run_key};
+use crate::estimator::Forward;
+use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
+use sprig_engine::dual::MAX_TANGENTS;
+use sprig_engine::model::Geometry;
+
+/// Most tokens of an example.
+pub type Len = Whole<2, 131_072>;
+/// Examples of a step.
+pub type Batch = Whole<1, 4096>;
+/// K, directions of an example or of a batch.
+pub type Tangents = Whole<1, { MAX_TANGENTS as u32 }>;
+/// r of an adapter.
+pub type Rank = Whole<1, 1024>;
+/// Optimiser steps of one device.
+pub type Steps = Whole<1, 100_000_000>;
+/// Optimiser steps of a device within a round of its fleet.
+pub type LocalSteps = Whole<1, 100_000>;
+
+/// What is learnt and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// How records become examples.
+    pub records: Records,
+    /// What trains.
+    pub adapter: AdapterRecipe,
+    /// K.
+    pub tangents: Tangents,
+    /// Distribution of the directions; if none is given Rademacher for one tangent, Walsh for more.
+    pub family: Option<Family>,
+    /// Who shares a direction.
+    pub directions: Sharing,
+    /// Examples of a step.
+    pub batch: Batch,
+    /// Seed of directions, start values and data order.
+    pub seed: u64,
+}
+
+/// How records become examples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Records {
+    /// What is learnt from a record.
+    pub task: Task,
+    /// Leaves the model's chat template out.
+    pub raw: bool,
+    /// Words around a text to be labelled.
+    pub template: Option<String>,
+    /// All labels there are; those of the data if empty.
+    pub labels: Vec<String>,
+    /// What stands for a label in the answer.
+    pub label_style: LabelStyle,
+    /// (label, word) pairs: the word to answer with for a label.
+    pub label_words: Vec<(String, String)>,
+    /// Most tokens of an example.
+    pub len: Len,
+}
+
+/// The adapter, before its model is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterRecipe {
+    /// What of the low-rank update trains.
+    pub kind: Kind,
+    /// r.
+    pub rank: Rank,
+    /// alpha; the rank if none is given.
+    pub alpha: Option<Positive>,
+    /// Adapted linear layers.
+    pub targets: Targets,
+    /// Adapted blocks; if none are given the top quarter for LoRA-XS, all otherwise.
+    pub layers: Option<Layers>,
+}
+
+impl Recipe {
+    /// The estimator.
+    pub fn forward(&self) -> Forward {
+        let usual = if self.tangents.get() > 1 { Family::Walsh } else { Family::Rademacher };
+        Forward {
+            family: self.family.unwrap_or(usual),
+            sharing: self.directions,
+            tangents: self.tangents.as_usize(),
+            run_key: run_key(self.seed),
+        }
+    }
+}
+
+impl Records {
+    /// `task` on examples of `len` tokens, all else as it is by default.
+    pub fn new(task: Task, len: Len) -> Self {
+        Self {
+            task,
+            raw: false,
+            template: None,
+            labels: Vec::new(),
+            label_style: LabelStyle::default(),
+            label_words: Vec::new(),
+            len,
+        }
+    }
+
+    /// The same, for reading a file.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            raw: self.raw,
+            template: self.template.clone(),
+            label_style: self.label_style,
+            label_words: self.label_words.clone(),
+            label_names: self.labels.clone(),
+            ..LoadOptions::new(self.task, self.len.as_usize())
+        }
+    }
+}
+
+impl AdapterRecipe {
+    /// The adapter of a model.
+    ///
+    /// # Errors
+    /// The model has fewer blocks or smaller layers than that.
+    pub fn fit(&self, g: &Geometry) -> Result<AdapterSpec, SpecError> {
+        let layers = match (&self.layers, self.kind) {
+            (Some(layers), _) => layers.blocks(),
+            (None, Kind::Xs) => g.blocks - g.blocks.div_ceil(4)..g.blocks,
+            (None, Kind::Lora | Kind::BOnly) => 0..g.blocks,
+        };
+        let spec = AdapterSpec {
+            kind: self.kind,
+            rank: self.rank.as_usize(),
+            alpha: self.alpha.map_or(self.rank.get() as f32, Positive::get),
+            targets: self.targets.modules().to_vec(),
+            layers,
+        };
+        spec.check(g)?;
+        Ok(spec)
+    }
+}
