@@ -9,7 +9,7 @@
 
 use sprig_budget::Arena;
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
-use sprig_engine::dual::{Batch, Directions, TensorId};
+use sprig_engine::dual::{Batch, Directions, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
@@ -124,14 +124,9 @@ fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals,
     let layout = PassLayout::new(geometry, size);
     let mut arena = Arena::new(layout.bytes()).unwrap();
     let rope = model.rope(tokens.len());
-    let input = PassInput {
-        batch: Batch::new(&tokens, &starts, geometry.vocabulary).unwrap(),
-        tangents: TANGENTS,
-        directions: Some(directions),
-        first_example: 0,
-        adapter: Some(adapter),
-        integer: false,
-    };
+    let probe = Probe { directions, tangents: TANGENTS, first_example: 0 };
+    let batch = Batch::new(&tokens, &starts, geometry.vocabulary).unwrap().along(probe);
+    let input = PassInput { batch, adapter: Some(adapter), integer: false };
     let mut pass = Pass::new(model, &rope, ctx, layout, arena.stack(), input).unwrap();
     pass.embed();
     pass.blocks(0..geometry.blocks).unwrap();
@@ -153,7 +148,8 @@ fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals,
         }
     } else {
         let wanted: Vec<usize> = starts[1..].iter().map(|end| end - 1).collect();
-        let mut logits = pass.candidates(&wanted, |i| CANDIDATES[i]).unwrap();
+        let lists = wanted.into_iter().zip(CANDIDATES);
+        let mut logits = pass.read(&[], &[], lists).unwrap().logits;
         for candidates in CANDIDATES {
             let (row, rest) = logits.split_at(candidates.len() * (1 + TANGENTS));
             add(&cross_entropy(row, 1), 1.0);

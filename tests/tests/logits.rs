@@ -35,10 +35,7 @@ fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
     let rope = model.rope(ids.len());
     let starts = [0, ids.len()];
     let input = PassInput {
-        batch: Batch::new(ids, &starts, geometry.vocabulary).unwrap(),
-        tangents: 0,
-        directions: None,
-        first_example: 0,
+        batch: Batch::new(ids, &starts, geometry.vocabulary).unwrap().plain(),
         adapter: None,
         integer: false,
     };

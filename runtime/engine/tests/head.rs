@@ -3,7 +3,7 @@
 
 use sprig_budget::Arena;
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
-use sprig_engine::dual::{Batch, Directions, TensorId};
+use sprig_engine::dual::{Batch, Directions, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
@@ -76,14 +76,10 @@ impl Case<'_> {
         );
         let rope = model.rope(TOKENS.len());
         let mut arena = Arena::new(layout.bytes()).unwrap();
-        let input = PassInput {
-            batch: Batch::new(&TOKENS, &STARTS, VOCABULARY).unwrap(),
-            tangents: self.tangents,
-            directions: (self.tangents > 0).then_some(&Waves as &dyn Directions),
-            first_example: 0,
-            adapter: Some(&adapter),
-            integer: false,
-        };
+        let batch = Batch::new(&TOKENS, &STARTS, VOCABULARY).unwrap();
+        let probe = Probe { directions: &Waves, tangents: self.tangents, first_example: 0 };
+        let batch = if self.tangents > 0 { batch.along(probe) } else { batch.plain() };
+        let input = PassInput { batch, adapter: Some(&adapter), integer: false };
         let mut pass = Pass::new(&model, &rope, &ctx, layout, arena.stack(), input).unwrap();
         pass.embed();
         pass.blocks(0..model.geometry().blocks).unwrap();
@@ -116,7 +112,8 @@ impl Case<'_> {
             let mut logits = vec![vec![0.0; VOCABULARY]; WANTED.len()];
             WANTED.iter().zip(&mut logits).for_each(|(&at, out)| pass.logits(at, out));
             let all: Vec<u32> = (0..VOCABULARY as u32).collect();
-            let duals = pass.candidates(&WANTED, |_| &all).unwrap();
+            let lists = WANTED.iter().map(|&at| (at, &all[..]));
+            let duals = pass.read(&[], &[], lists).unwrap().logits;
             let group = 1 + self.tangents;
             let tangents = duals.chunks_exact(VOCABULARY * group).map(|row| {
                 let of_one = row.chunks_exact(group).flat_map(|dual| &dual[1..]);

@@ -4,9 +4,10 @@
 use crate::data::{DataSet, LoadOptions};
 use crate::directions::initial_normals;
 use crate::error::{FileError, LearnError};
+use crate::objective::{CausalLm, Choice, Extent, Objective};
 use crate::planner::{Tuning, Workload, plan};
 use crate::prefix::PrefixCache;
-use crate::session::Session;
+use crate::session::{Room, Session};
 use crate::setting::Setting;
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Plan, alloc, code};
@@ -16,6 +17,7 @@ use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A model file of which only the header has been read.
 pub struct Base<'m> {
@@ -163,7 +165,11 @@ impl Engine<'_> {
     pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, LearnError> {
         let Planned { work, tuning, .. } = planned;
         let layout = PassLayout::new(self.model.geometry(), tuning.pass(self.model.geometry(), work));
-        Session::new(&self.model, &self.ctx, layout, work.length, work.batch, prefix)
+        let extent = Extent { tokens: work.length, candidates: work.candidates.unwrap_or(0) };
+        let objective: Arc<dyn Objective> =
+            if work.candidates.is_some() { Arc::new(Choice) } else { Arc::new(CausalLm) };
+        let room = Room { layout, extent, examples: work.batch };
+        Session::new(&self.model, &self.ctx, room, objective, prefix)
     }
 }
 

@@ -6,7 +6,7 @@ use sprig_budget::BudgetError;
 use sprig_engine::adapter::SpecError;
 use sprig_engine::dual::BatchError;
 use sprig_engine::gguf::GgufError;
-use sprig_engine::model::ModelError;
+use sprig_engine::model::{ModelError, PassError};
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use std::path::PathBuf;
@@ -60,6 +60,15 @@ pub enum LearnError {
     /// Settings that contradict each other.
     #[error("{0}")]
     Settings(String),
+}
+
+impl From<PassError> for LearnError {
+    fn from(error: PassError) -> Self {
+        match error {
+            PassError::Batch(error) => error.into(),
+            PassError::Budget(error) => error.into(),
+        }
+    }
 }
 
 /// A model file that cannot be used.

@@ -1,11 +1,12 @@
 //! Evaluation: mean loss and accuracy with a 95 % interval.
 
 use crate::data::{DataSet, Examples};
-use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
-use crate::session::{Outcome, Probe, Session};
+use crate::minibatch::Minibatch;
+use crate::session::{Outcome, Session};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::Adapter;
+use sprig_engine::dual::{Directions, Probe, TensorId};
 
 /// Result over a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,24 +44,23 @@ pub fn evaluate_from_prefix(
 ) -> Result<Option<Evaluation>, LearnError> {
     // A tangent that nothing carries: it is what lets a pass start from the cache.
     adapter.perturb(|_| false);
-    let directions = Directions {
-        family: Family::Rademacher,
-        sharing: Sharing::Shared,
-        run_key: [0; 2],
-        round: 0,
-        iteration: 0,
-        device: 0,
-        tangents: 1,
-        first_tangent: 0,
-        tensors: &[],
-    };
-    tally(session, Some(adapter), Some(&Probe { directions, count: 1 }), data, examples, progress)
+    let probe = Probe { directions: &Nowhere, tangents: 1, first_example: 0 };
+    tally(session, Some(adapter), Some(probe), data, examples, progress)
+}
+
+/// Directions of length 0.
+struct Nowhere;
+
+impl Directions for Nowhere {
+    fn fill(&self, _: usize, _: usize, _: TensorId, out: &mut [f32]) {
+        out.fill(0.0);
+    }
 }
 
 fn tally(
     session: &mut Session<'_>,
     adapter: Option<&Adapter>,
-    probe: Option<&Probe<'_>>,
+    probe: Option<Probe<'_>>,
     data: Examples<'_>,
     examples: usize,
     mut progress: impl FnMut(usize) -> bool,
@@ -72,7 +72,8 @@ fn tally(
         ids.clear();
         ids.extend((from..data.len().min(from + examples)).map(|i| data.id(i)));
         let outcomes = &mut outcomes[..ids.len()];
-        session.run(adapter, probe, data.set(), &ids, 0, outcomes, &mut slopes[..ids.len()])?;
+        let batch = Minibatch::new(data.set(), &ids);
+        session.run(adapter, probe, batch, outcomes, &mut slopes[..ids.len()])?;
         for o in outcomes.iter() {
             loss += o.loss * f64::from(o.rows);
             rows += u64::from(o.rows);

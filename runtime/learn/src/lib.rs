@@ -9,6 +9,7 @@ pub mod error;
 pub mod estimator;
 pub mod evaluate;
 pub mod guard;
+pub mod minibatch;
 pub mod objective;
 pub mod optimiser;
 pub mod philox;

@@ -1,11 +1,12 @@
 //! From a model's shape and a workload to a memory plan that fits the budget, before a weight is read.
 
-use crate::estimator::{Cut, Scalars};
+use crate::estimator::{Cut, Needs};
 use crate::optimiser::Rule;
 use crate::prefix::PrefixCache;
 use crate::session::Session;
 use sprig_budget::{BudgetError, Bytes, Kind, Move, Plan, Region, Step, climb, code, process};
 use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::dual::HEAD_TILE;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, PassSize, WeightBytes};
 use sprig_ground::names;
@@ -90,10 +91,6 @@ pub fn program() -> Bytes {
 /// Time of a step with streamed weights against resident ones, while the file stays in the page cache. From flash it
 /// is at least the file's size over the flash's read rate, a pass.
 pub const STREAMED_TIME: f64 = 1.1;
-
-/// Vocabulary rows of a head tile. No rung changes it: the head's running sums are rescaled tile by tile, so another
-/// width would round differently, and a run's result must not depend on its budget. A tile of 256 rows of 576 is 576 KiB.
-const HEAD_TILE: usize = 256;
 
 const DATA: &str = "data";
 
@@ -219,8 +216,9 @@ fn regions(
     }
     regions.extend(w.beside.iter().map(|(name, bytes)| heap(name, bytes.0)));
     let positions = layout.size().positions;
+    let needs = Needs { tangents: w.tangents, scalars: w.tangents, vectors: 0 };
     let tables = Session::table_bytes(geometry.rope_dims, w.length, positions, w.batch).0;
-    regions.push(heap("rotary table and batch", tables + Scalars::bytes(w.batch, w.tangents)));
+    regions.push(heap("rotary table and batch", tables + needs.bytes(w.batch, trainable).0));
     regions.push(heap(DATA, w.data.0));
     if w.prefix {
         regions.push(heap(

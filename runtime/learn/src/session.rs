@@ -1,16 +1,16 @@
 //! Runs batches through a model inside one arena: losses, hits and directional derivatives, example by example.
 
-use crate::data::{DataSet, Target};
-use crate::directions::Directions;
 use crate::error::LearnError;
-use crate::objective::{Dual, causal_lm, classification};
+use crate::minibatch::Minibatch;
+use crate::objective::{Dual, Extent, Found, Lists, Objective};
 use crate::planner::Tuning;
 use crate::prefix::PrefixCache;
 use sprig_budget::{Arena, Bytes};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{Batch, Rope};
+use sprig_engine::dual::{DualBatch, Probe, Rope};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Pass, PassInput, PassLayout};
+use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
 pub struct Session<'m> {
@@ -20,7 +20,27 @@ pub struct Session<'m> {
     layout: PassLayout,
     arena: Arena,
     prefix: Option<PrefixCache>,
-    rows: BatchRows,
+    objective: Arc<dyn Objective>,
+    lists: Lists,
+    parts: Parts,
+}
+
+/// Parts of the losses of the last pass.
+struct Parts {
+    /// \[examples × max(K, 1) × parts\]; a lone part is the loss itself and is not kept.
+    values: Vec<Dual>,
+    each: usize,
+}
+
+/// The most that a session can run.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// The largest pass.
+    pub layout: PassLayout,
+    /// The largest example.
+    pub extent: Extent,
+    /// Most examples of a batch.
+    pub examples: usize,
 }
 
 /// What one example gave.
@@ -34,51 +54,34 @@ pub struct Outcome {
     pub hits: u32,
 }
 
-/// Tokens, offsets and wanted rows of the batch under way; capacity is reserved once.
-#[derive(Default)]
-struct BatchRows {
-    tokens: Vec<u32>,
-    starts: Vec<usize>,
-    wanted: Vec<usize>,
-    targets: Vec<u32>,
-}
-
-/// Directions of a pass: the whole iteration's, of which `count` tangents from `first_tangent` on are carried.
-pub struct Probe<'a> {
-    /// The iteration's directions.
-    pub directions: Directions<'a>,
-    /// Tangents carried by this pass.
-    pub count: usize,
-}
-
 impl<'m> Session<'m> {
-    /// Allocates the arena of `layout` and the rotary table for `length` positions.
+    /// Allocates the arena, the rotary table and the lists of `room`, for losses of `objective`.
     pub fn new(
         model: &'m Llama<'m>,
         ctx: &'m Ctx,
-        layout: PassLayout,
-        length: usize,
-        examples: usize,
+        room: Room,
+        objective: Arc<dyn Objective>,
         mut prefix: Option<PrefixCache>,
     ) -> Result<Self, LearnError> {
+        let Room { layout, extent, examples } = room;
         let positions = layout.size().positions;
+        let wants = objective.wants(extent);
         if let Some(cache) = &mut prefix {
-            cache.reserve(positions, examples);
+            cache.reserve(positions, examples, wants.sequences);
         }
-        let rows = BatchRows {
-            tokens: Vec::with_capacity(positions),
-            starts: Vec::with_capacity(examples + 1),
-            wanted: Vec::with_capacity(positions),
-            targets: Vec::with_capacity(positions),
-        };
+        let mut lists = Lists::default();
+        lists.reserve(positions, examples, wants);
+        let parts = Parts::new(objective.weights().len(), examples * layout.size().tangents.max(1));
         Ok(Self {
             model,
             ctx,
-            rope: model.rope(length),
+            rope: model.rope(extent.tokens),
             arena: Arena::new(layout.bytes())?,
             layout,
             prefix,
-            rows,
+            objective,
+            lists,
+            parts,
         })
     }
 
@@ -147,139 +150,90 @@ impl<'m> Session<'m> {
         self.layout.size().positions
     }
 
-    /// Runs examples `ids` of `data`. `outcomes` gets one entry an example and, with a `probe` of `count` tangents,
-    /// `derivatives[i·count + k]` the derivative of example i's mean loss along its direction k. `first_example` is
-    /// the place of `ids[0]` in the whole batch. The adapter's frozen prefix is served from the cache when `probe` is
-    /// given and a cache exists.
+    /// What it learns or judges by.
+    pub fn objective(&self) -> &dyn Objective {
+        &*self.objective
+    }
+
+    /// Parts of the losses of the last pass, \[examples × max(K, 1) × parts\], each with its derivative along the
+    /// example's direction k; nothing while the loss is of one part.
+    pub fn parts(&self) -> &[Dual] {
+        if self.parts.each > 1 { &self.parts.values } else { &[] }
+    }
+
+    /// Runs the examples of `batch`. `outcomes` gets one entry an example and, with a `probe` of K tangents,
+    /// `derivatives` \[examples × K\] the derivatives of each example's loss along its directions. The adapter's frozen
+    /// prefix is served from the cache when there are tangents and a cache exists.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`] for records that the objective cannot learn from, [`LearnError::Batch`] for tokens that the
+    /// model does not have.
     pub fn run(
         &mut self,
         adapter: Option<&Adapter>,
-        probe: Option<&Probe<'_>>,
-        data: &DataSet,
-        ids: &[usize],
-        first_example: usize,
+        probe: Option<Probe<'_>>,
+        batch: Minibatch<'_>,
         outcomes: &mut [Outcome],
         derivatives: &mut [f32],
     ) -> Result<(), LearnError> {
-        self.rows.gather(data, ids);
-        let tangents = probe.map_or(0, |p| p.count);
-        let g = self.model.geometry();
-        let batch = Batch::new(&self.rows.tokens, &self.rows.starts, g.vocabulary)?;
-        let input = PassInput {
-            batch,
-            tangents,
-            directions: probe.map(|p| &p.directions as &dyn sprig_engine::dual::Directions),
-            first_example,
-            adapter,
-            integer: false,
-        };
+        let Self { objective, lists, parts, .. } = self;
+        lists.gather(&**objective, batch)?;
+        let (g, tangents) = (self.model.geometry(), probe.map_or(0, |p| p.tangents));
+        let rows = lists.batch(g.vocabulary)?;
+        let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
         let lowest = if tangents > 0 { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
         match &mut self.prefix {
-            Some(cache) if lowest > 0 => cache.advance(&mut pass, g, batch, data, ids, lowest)?,
+            Some(cache) if lowest > 0 => cache.advance(&mut pass, g, rows, batch, lowest)?,
             _ => {
                 pass.embed();
                 pass.blocks(0..lowest)?;
             }
         }
         pass.blocks(lowest..g.blocks)?;
-        if data.is_lm() {
-            read_lm(&mut pass, &self.rows, tangents, outcomes, derivatives)
-        } else {
-            read_choices(&mut pass, &self.rows, data, ids, tangents, outcomes, derivatives)
-        }
-    }
-}
-
-impl BatchRows {
-    fn gather(&mut self, data: &DataSet, ids: &[usize]) {
-        self.tokens.clear();
-        self.starts.clear();
-        self.wanted.clear();
-        self.targets.clear();
-        for &id in ids {
-            let example = data.example(id);
-            let start = self.tokens.len();
-            self.starts.push(start);
-            self.tokens.extend_from_slice(example.tokens);
-            match example.target {
-                Target::Lm { first } => {
-                    for row in first.max(1)..example.tokens.len() {
-                        self.wanted.push(start + row - 1);
-                        self.targets.push(example.tokens[row]);
-                    }
+        let read = lists.read(&mut pass)?;
+        let all = Found::new(&read.stats, read.logits, tangents);
+        parts.clear();
+        for (e, ((id, example), outcome)) in batch.examples().zip(outcomes).enumerate() {
+            let (rows, candidates) = lists.of(e);
+            let found = all.within(rows, candidates);
+            let verdict = objective.judge(id, &example, &found);
+            *outcome = Outcome { loss: 0.0, rows: verdict.rows, hits: verdict.hits };
+            for k in 0..tangents.max(1) {
+                let parts = parts.next();
+                objective.loss(id, &example, &found.along(k), parts);
+                let loss = mix(objective.weights(), parts);
+                outcome.loss = loss.v;
+                if tangents > 0 {
+                    derivatives[e * tangents + k] = loss.d as f32;
                 }
-                Target::Label { row, .. } => self.wanted.push(start + row),
             }
         }
-        self.starts.push(self.tokens.len());
+        Ok(())
     }
 }
 
-fn read_lm(
-    pass: &mut Pass<'_>,
-    rows: &BatchRows,
-    tangents: usize,
-    outcomes: &mut [Outcome],
-    derivatives: &mut [f32],
-) -> Result<(), LearnError> {
-    let stats = pass.row_statistics(&rows.wanted, &rows.targets)?;
-    let mut row = 0;
-    for (e, outcome) in outcomes.iter_mut().enumerate() {
-        let (first, end) = (row, row + rows.wanted[row..].partition_point(|&w| w < rows.starts[e + 1]));
-        row = end;
-        let n = (end - first) as f64;
-        let hits = (first..end).filter(|&i| stats.target[i] > stats.rival[i]).count();
-        let loss: f64 =
-            (first..end).map(|i| causal_lm(f64::from(stats.lse[i]), f64::from(stats.target[i]))).sum();
-        *outcome = Outcome { loss: loss / n, rows: (end - first) as u32, hits: hits as u32 };
-        for k in 0..tangents {
-            let slope = |i: usize| {
-                let at = i * tangents + k;
-                causal_lm(
-                    Dual::new(stats.lse[i], stats.d_lse[at]),
-                    Dual::new(stats.target[i], stats.d_target[at]),
-                )
-                .d
-            };
-            derivatives[e * tangents + k] = ((first..end).map(slope).sum::<f64>() / n) as f32;
-        }
+impl Parts {
+    fn new(each: usize, losses: usize) -> Self {
+        Self { values: Vec::with_capacity(if each > 1 { losses * each } else { each }), each }
     }
-    Ok(())
+
+    fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    /// Room for the parts of the next loss.
+    fn next(&mut self) -> &mut [Dual] {
+        if self.each == 1 {
+            self.values.clear();
+        }
+        let at = self.values.len();
+        self.values.resize(at + self.each, Dual::constant(0.0));
+        &mut self.values[at..]
+    }
 }
 
-fn read_choices(
-    pass: &mut Pass<'_>,
-    rows: &BatchRows,
-    data: &DataSet,
-    ids: &[usize],
-    tangents: usize,
-    outcomes: &mut [Outcome],
-    derivatives: &mut [f32],
-) -> Result<(), LearnError> {
-    let candidates = |i: usize| match data.example(ids[i]).target {
-        Target::Label { candidates, .. } => candidates,
-        Target::Lm { .. } => &[],
-    };
-    let mut logits = pass.candidates(&rows.wanted, candidates)?;
-    for (e, (outcome, &id)) in outcomes.iter_mut().zip(ids).enumerate() {
-        let Target::Label { candidates, answer, .. } = data.example(id).target else { continue };
-        let group = 1 + tangents;
-        let (mine, rest) = logits.split_at(candidates.len() * group);
-        logits = rest;
-        let values = mine.iter().step_by(group).map(|&l| f64::from(l));
-        let best = values
-            .clone()
-            .enumerate()
-            .fold((0, f64::NEG_INFINITY), |b, (i, l)| if l > b.1 { (i, l) } else { b })
-            .0;
-        let loss = classification(values, f64::from(mine[answer * group]));
-        *outcome = Outcome { loss, rows: 1, hits: u32::from(best == answer) };
-        for k in 0..tangents {
-            let dual = |c: usize| Dual::new(mine[c * group], mine[c * group + 1 + k]);
-            derivatives[e * tangents + k] =
-                classification((0..candidates.len()).map(dual), dual(answer)).d as f32;
-        }
-    }
-    Ok(())
+/// The weighted sum of a loss's parts. A lone part of weight 1 keeps all its bits.
+fn mix(weights: &[f64], parts: &[Dual]) -> Dual {
+    weights.iter().zip(parts).map(|(weight, part)| part.times(*weight)).sum()
 }

@@ -2,8 +2,9 @@
 
 use crate::data::{DataSet, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{Cut, Forward, Scalars};
+use crate::estimator::{Cut, Estimator, Forward, Iteration, Scalars, StepInput};
 use crate::guard::Guard;
+use crate::minibatch::Minibatch;
 use crate::optimiser::{Rule, Schedule};
 use crate::planner::Tuning;
 use crate::prefix::PrefixCache;
@@ -14,9 +15,9 @@ use sprig_engine::model::PassLayout;
 
 /// Settings of a run that decide its result.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct Settings<E = Forward> {
     /// Estimator.
-    pub forward: Forward,
+    pub estimator: E,
     /// Optimiser.
     pub rule: Rule,
     /// Learning rate.
@@ -28,11 +29,11 @@ pub struct Settings {
 }
 
 /// A training under way.
-pub struct Trainer<'m, 'd> {
+pub struct Trainer<'m, 'd, E = Forward> {
     session: Session<'m>,
     adapter: Adapter,
     data: &'d DataSet,
-    settings: Settings,
+    settings: Settings<E>,
     cut: Cut,
     order: Shuffle,
     tensors: Vec<Tensor>,
@@ -66,13 +67,13 @@ pub struct StepReport {
     pub tokens: usize,
 }
 
-impl<'m, 'd> Trainer<'m, 'd> {
+impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
     /// Starts from `adapter` as it is.
     pub fn new(
         session: Session<'m>,
         adapter: Adapter,
         data: &'d DataSet,
-        settings: Settings,
+        settings: Settings<E>,
         cut: Cut,
     ) -> Result<Self, LearnError> {
         let n = adapter.values().len();
@@ -82,7 +83,7 @@ impl<'m, 'd> Trainer<'m, 'd> {
             order,
             tensors: adapter.tensors().cloned().collect(),
             gradient: held_zeros(n),
-            scalars: Scalars::new(settings.batch, settings.forward.tangents),
+            scalars: Scalars::new(&settings.estimator.needs(), settings.batch, n),
             ids: Vec::with_capacity(settings.batch),
             state: State {
                 step: 0,
@@ -101,23 +102,20 @@ impl<'m, 'd> Trainer<'m, 'd> {
     pub fn step(&mut self) -> Result<StepReport, LearnError> {
         self.ids.clear();
         self.ids.extend(self.order.batch(self.state.step, self.settings.batch));
-        self.settings.forward.gradient(
-            &mut self.session,
-            &self.adapter,
-            &self.tensors,
-            self.data,
-            &self.ids,
-            self.cut,
-            self.state.step,
-            &mut self.state.guard,
-            &mut self.scalars,
-            &mut self.gradient,
-        )?;
+        let batch = Minibatch::new(self.data, &self.ids);
+        let step = StepInput {
+            batch,
+            cut: self.cut,
+            tensors: &self.tensors,
+            at: Iteration::of_step(self.state.step),
+            guard: &mut self.state.guard,
+        };
+        let (estimator, gradient) = (&self.settings.estimator, &mut self.gradient);
+        estimator.gradient(&mut self.session, &mut self.adapter, step, &mut self.scalars, gradient)?;
         self.state.step += 1;
         let (step, lr) = (self.state.step, self.settings.schedule.at(self.state.step));
         self.settings.rule.step(self.adapter.values_mut(), &self.gradient, &mut self.state.moments, lr, step);
-        let tokens = self.ids.iter().map(|&id| self.data.example(id).tokens.len()).sum();
-        Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens })
+        Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens: batch.tokens() })
     }
 
     /// As [`Session::retune`].
@@ -138,7 +136,8 @@ impl<'m, 'd> Trainer<'m, 'd> {
             self.ids.clear();
             self.ids.extend((0..n as u64).map(|i| self.order.at(first + from as u64 + i)));
             let outcomes = &mut self.scalars.outcomes[..n];
-            self.session.run(Some(&self.adapter), None, self.data, &self.ids, 0, outcomes, &mut [])?;
+            let batch = Minibatch::new(self.data, &self.ids);
+            self.session.run(Some(&self.adapter), None, batch, outcomes, &mut [])?;
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ fn a_share_of_all_groups_is_the_single_devices_step() {
         let own = train(&server, &spec, data, assignment, &[WHOLE]).1;
         // The single device's step from the same weights over the same examples: one seed for both orders.
         let settings = Settings {
-            forward: rules.forward,
+            estimator: rules.forward,
             rule: ADAMW,
             schedule: Schedule { peak: 0.02, warmup: 0, steps: 1, decay: Decay::Constant },
             batch: 4,

@@ -9,18 +9,20 @@ mod world;
 
 use sprig_budget::{Bytes, Kind as Memory};
 use sprig_engine::adapter::{AdapterSpec, Kind};
+use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, PassLayout, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
-use sprig_learn::estimator::{Cut, Scalars};
+use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
+use sprig_learn::minibatch::Minibatch;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::planner::{Tuning, plan};
 use sprig_learn::prefix::{Counts, Origin, PrefixCache};
-use sprig_learn::session::{Outcome, Probe, Session};
+use sprig_learn::session::{Outcome, Session};
 use sprig_learn::trainer::{Settings, State, Trainer};
 use std::path::Path;
 use world::*;
@@ -36,11 +38,13 @@ fn tangents_of_one_pass_are_those_of_many() {
             let adapter = adapter(&spec);
             let mut session = session(ctx(2), data, &spec, Cut { tangents: K, examples: 3 }, None);
             let tensors = tensors(&adapter);
-            let all = forward(family, sharing, K).directions(&tensors, 0);
+            let all = forward(family, sharing, K).directions(&tensors, Iteration::of_step(0));
             let mut run = |first_tangent: usize, count: usize| {
                 let (mut outcomes, mut found) = ([Outcome::default(); 3], vec![0.0f32; 3 * count]);
-                let probe = Probe { directions: Directions { first_tangent, ..all }, count };
-                session.run(Some(&adapter), Some(&probe), data, &ids, 0, &mut outcomes, &mut found).unwrap();
+                let directions = Directions { first_tangent, ..all };
+                let probe = Probe { directions: &directions, tangents: count, first_example: 0 };
+                let batch = Minibatch::new(data, &ids);
+                session.run(Some(&adapter), Some(probe), batch, &mut outcomes, &mut found).unwrap();
                 (outcomes, found)
             };
             let (outcomes, together) = run(0, K);
@@ -66,21 +70,18 @@ fn cuts_change_no_bit() {
             let tensors = tensors(&adapter);
             let estimate = |cut: Cut| {
                 let mut session = session(ctx(2), data, &spec, cut, None);
-                let (mut scalars, mut gradient) = (Scalars::new(6, 4), vec![0.0; adapter.values().len()]);
-                let mut guard = Guard::default();
-                forward(Family::Walsh, sharing, 4)
-                    .gradient(
-                        &mut session,
-                        &adapter,
-                        &tensors,
-                        data,
-                        &ids,
-                        cut,
-                        11,
-                        &mut guard,
-                        &mut scalars,
-                        &mut gradient,
-                    )
+                let (forward, weights) = (forward(Family::Walsh, sharing, 4), adapter.values().len());
+                let (mut scalars, mut gradient) =
+                    (Scalars::new(&forward.needs(), 6, weights), vec![0.0; weights]);
+                let step = StepInput {
+                    batch: Minibatch::new(data, &ids),
+                    cut,
+                    tensors: &tensors,
+                    at: Iteration::of_step(11),
+                    guard: &mut Guard::default(),
+                };
+                forward
+                    .gradient(&mut session, &mut adapter.clone(), step, &mut scalars, &mut gradient)
                     .unwrap();
                 (scalars.outcomes, bits(&gradient))
             };
@@ -100,7 +101,7 @@ fn cuts_change_no_bit() {
 
 fn settings(rule: Rule) -> Settings {
     Settings {
-        forward: forward(Family::Walsh, Sharing::PerExample, 4),
+        estimator: forward(Family::Walsh, Sharing::PerExample, 4),
         rule,
         schedule: Schedule { peak: 0.02, warmup: 2, steps: 10, decay: Decay::Cosine },
         batch: 4,
@@ -169,7 +170,8 @@ fn residency_and_retuning_change_no_bit() {
         let ctx = ctx(2);
         let widest = Tuning { cut, panel_rows: 64, streamed: true };
         let shape = layout(ctx, data, &spec, &widest);
-        let session = Session::new(streamed, ctx, shape, LENGTH, cut.examples, None).unwrap();
+        let room = room(data, shape, cut.examples);
+        let session = Session::new(streamed, ctx, room, objective(data), None).unwrap();
         let mut moving = Trainer::new(session, fresh_adapter(&spec), data, settings(ADAMW), cut).unwrap();
         for step in 0..10 {
             let cut = [cut, Cut { tangents: 1, ..cut }, Cut { examples: 1, ..cut }][step % 3];
@@ -281,10 +283,11 @@ fn the_plan_is_the_arena() {
                 let ctx =
                     Box::leak(Box::new(Ctx::new(2).unwrap().with_panel_rows(tuning.panel_rows).unwrap()));
                 let layout = PassLayout::new(g, tuning.pass(g, &work));
-                let session = Session::new(&WORLD.model, ctx, layout, LENGTH, batch, None).unwrap();
+                let room = room(data, layout, batch);
+                let session = Session::new(&WORLD.model, ctx, room, objective(data), None).unwrap();
                 assert_eq!(session.arena_high_water(), (Bytes::ZERO, planned));
-                let forward = forward(Family::Walsh, Sharing::PerExample, tangents);
-                let settings = Settings { forward, batch, ..settings(ADAMW) };
+                let estimator = forward(Family::Walsh, Sharing::PerExample, tangents);
+                let settings = Settings { estimator, batch, ..settings(ADAMW) };
                 let mut trainer =
                     Trainer::new(session, fresh_adapter(&spec), data, settings, tuning.cut).unwrap();
                 take(&mut trainer, 1);

@@ -29,5 +29,5 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
         return Err(Failure::new(Exit::BadFile, message));
     }
     adapter.values_mut().copy_from_slice(values);
-    Ok(adapter.write(out, "llama", &map.digest_hex()?)?)
+    Ok(adapter.write(out, base.geometry.architecture(), &map.digest_hex()?)?)
 }

@@ -6,8 +6,9 @@ use crate::open;
 use crate::output::line;
 use sprig_budget::{Bytes, Kind, Move, Region, Step, alloc, climb};
 use sprig_engine::adapter::Adapter;
+use sprig_engine::dual::HEAD_TILE;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Generator, KvCache, STREAMED_TILE};
+use sprig_engine::model::{Generator, KvCache};
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
 use sprig_learn::base::Base;
 use sprig_learn::planner::{Residency, STREAMED_TIME, program};
@@ -48,7 +49,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         vec![
             match streamed {
                 false => Region::new("weights", Kind::Mapped, weights.file),
-                true => Region::new("weights", Kind::Mapped, weights.streamed(STREAMED_TILE, threads)),
+                true => Region::new("weights", Kind::Mapped, weights.streamed(HEAD_TILE, threads)),
             },
             Region::new("pass", Kind::Arena, layout.bytes()),
             heap("keys and values", KvCache::bytes(geometry, capacity)),

@@ -165,7 +165,7 @@ impl Recorder {
                 name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
                 sha256: digest.to_owned(),
                 bytes: Bytes(map.bytes().len() as u64),
-                architecture: "llama".to_owned(),
+                architecture: g.architecture().to_owned(),
                 quantisation: gguf
                     .tensor("blk.0.attn_q.weight")
                     .map_or_else(String::new, |t| t.ty.to_string()),

@@ -50,7 +50,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let digest = map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let settings = settings(args);
-    let adapter = engine.adapter(&spec, settings.forward.run_key)?;
+    let adapter = engine.adapter(&spec, settings.estimator.run_key)?;
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(plan.budget));
     set_guards(plan, heap_limit)?;
     let prefix = prefix_cache(args, &spec, &base, &planned.work, &digest, &data.train, &engine.ctx);
@@ -110,7 +110,7 @@ fn settings(args: &TrainArgs) -> Settings {
         None => Family::Rademacher,
     };
     Settings {
-        forward: Forward {
+        estimator: Forward {
             family,
             sharing: args.directions,
             tangents: args.shape.tangents as usize,
@@ -167,9 +167,9 @@ fn fingerprint(
         ("alpha", spec.alpha.to_string()),
         ("targets", targets.join(",")),
         ("layers", format!("{}..{}", spec.layers.start, spec.layers.end)),
-        ("tangents", settings.forward.tangents.to_string()),
+        ("tangents", settings.estimator.tangents.to_string()),
         ("directions", args.directions.to_string()),
-        ("family", settings.forward.family.to_string()),
+        ("family", settings.estimator.family.to_string()),
         ("optimizer", args.shape.optimizer.to_string()),
         ("momentum", args.momentum.to_string()),
         ("weight-decay", args.weight_decay.to_string()),

@@ -214,7 +214,8 @@ impl Training<'_, '_> {
             Some(cache) => cache.remove(),
             None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up
         }
-        if let Err(failure) = self.trainer.adapter().write(out, "llama", digest) {
+        let architecture = self.trainer.session().0.model().geometry().architecture();
+        if let Err(failure) = self.trainer.adapter().write(out, architecture, digest) {
             let _ = self.save(); // the steps since the last checkpoint need not be lost with it
             return Err(failure.into());
         }

@@ -4,8 +4,9 @@
 //! Z = Σe, O = Σe·v, U = Σe·ṡ, N = Σe(ṡ·v + v̇); o = O/Z, ȯ = N/Z − (U/Z)(O/Z). All four are rescaled when m grows.
 //! O and N accumulate in the output rows themselves.
 
+use super::batch::Batch;
 use super::parallel::{for_each, piece_len};
-use super::rows::{Batch, Stack};
+use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
 use crate::kernels::half_floats::Widen;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
@@ -92,52 +93,57 @@ impl KvTile<'_> {
     }
 }
 
-/// Attention of every position of `batch` over its own example. `q`, `out`: `stack.rows()` × heads·head_dim;
-/// `k`, `v`: `stack.rows()` × kv_heads·head_dim.
-pub fn attend_batch(
-    ctx: &Ctx,
-    shape: Attention,
-    batch: &Batch<'_>,
-    stack: Stack,
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    out: &mut [f32],
-) {
-    let (qw, group) = (shape.q_width(), stack.group());
-    // Late positions of an example see more keys than early ones: short pieces let the pool even that out.
-    let piece = piece_len(&ctx.pool, stack.positions);
-    let n = stack.rows() * qw;
-    for_each(
-        &ctx.pool,
-        q[..n].chunks(piece * group * qw).zip(out[..n].chunks_mut(piece * group * qw)).enumerate(),
-        |(c, (q, out))| {
-            let (mut from, end) = (c * piece, c * piece + q.len() / (group * qw));
-            let together = (STATES / shape.share()).max(1);
-            while from < end {
-                let span = batch.span(batch.example_of(from));
-                let to = end.min(span.end).min(from + together);
-                let rows = (from - c * piece) * group * qw..(to - c * piece) * group * qw;
-                let (q, out) = (&q[rows.clone()], &mut out[rows]);
-                let (tangents, first) = (stack.tangents, span.start);
-                dispatch(ctx.isa, AttendRun { shape, tangents, q, k, v, first, from, out });
-                from = to;
-            }
-        },
-    );
+/// Queries, keys and values of every position.
+#[derive(Clone, Copy)]
+pub struct Qkv<'a> {
+    /// \[positions × (1+K)\] × heads·head_dim.
+    pub q: DualRows<'a>,
+    /// \[positions × (1+K)\] × kv_heads·head_dim.
+    pub k: DualRows<'a>,
+    /// As `k`.
+    pub v: DualRows<'a>,
 }
 
-/// Positions from `from` on of an example that starts at `first`, as many as `q` and `out` hold. A tile of keys and
-/// values is read once for all of them and for the query heads it serves: for one query alone, reading would take
-/// longer than computing from some 100 positions on.
+/// How the rows of one head lie in those of all: its value is `head_dim` elements, its tangent k is `(k+1)·width`
+/// further on.
+#[derive(Clone, Copy)]
+struct Lanes {
+    head_dim: usize,
+    width: usize,
+    tangents: usize,
+    score_scale: f32,
+}
+
+/// Attention of every position of `batch` over its own sequence. out: as `qkv.q`.
+pub fn attend_batch(ctx: &Ctx, shape: Attention, batch: &Batch<'_>, qkv: Qkv<'_>, mut out: DualRowsMut<'_>) {
+    let (stack, group) = (qkv.q.stack(), qkv.q.group());
+    assert!(stack == out.stack() && stack == qkv.k.stack() && stack == qkv.v.stack(), "shapes of attention");
+    // Late positions of a sequence see more keys than early ones: short pieces let the pool even that out.
+    let piece = piece_len(&ctx.pool, stack.positions);
+    let together = (STATES / shape.share()).max(1);
+    let pieces = qkv.q.data().chunks(piece * group).zip(out.data().chunks_mut(piece * group));
+    for_each(&ctx.pool, pieces.enumerate(), |(c, (q, out))| {
+        let (mut from, end) = (c * piece, c * piece + q.len() / group);
+        while from < end {
+            let sequence = batch.sequence_at(from);
+            let to = end.min(sequence.end).min(from + together);
+            let rows = (from - c * piece) * group..(to - c * piece) * group;
+            let (q, out) = (&q[rows.clone()], &mut out[rows]);
+            dispatch(ctx.isa, AttendRun { shape, qkv, first: sequence.start, from, q, out });
+            from = to;
+        }
+    });
+}
+
+/// Positions from `from` on of a sequence that starts at `first`, as many as `q`, a part of `qkv`'s, and `out` hold. A
+/// tile of keys and values is read once for all of them and for the query heads it serves: for one query alone, reading
+/// would take longer than computing from some 100 positions on.
 struct AttendRun<'a> {
     shape: Attention,
-    tangents: usize,
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
+    qkv: Qkv<'a>,
     first: usize,
     from: usize,
+    q: &'a [f32],
     out: &'a mut [f32],
 }
 
@@ -146,9 +152,12 @@ impl Kernel for AttendRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, _: A) {
-        let Self { shape, tangents, q, k, v, first, from, out } = self;
-        let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
-        let (stride, group) = ((1 + tangents) * kw, (1 + tangents) * qw);
+        let Self { shape, qkv, first, from, q, out } = self;
+        let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
+        let (k, v) = (qkv.k.data(), qkv.v.data());
+        let (stride, group, tangents) = (qkv.k.group(), qkv.q.group(), qkv.q.stack().tangents);
+        let (width, score_scale) = (shape.q_width(), shape.score_scale());
+        let lanes = Lanes { head_dim: dh, width, tangents, score_scale };
         let rows = q.len() / group;
         out.fill(0.0);
         for kv_head in 0..shape.kv_heads {
@@ -164,37 +173,39 @@ impl Kernel for AttendRun<'_> {
                     let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
                     for h in 0..share {
                         let (state, at) = (&mut states[r * share + h], place(r, h));
-                        state.absorb(tile, &q[at..], &mut out[at..], qw, dh, tangents, shape.score_scale());
+                        state.absorb(tile, lanes, &q[at..], &mut out[at..]);
                     }
                 }
             }
             for r in 0..rows {
                 for h in 0..share {
-                    states[r * share + h].finish(&mut out[place(r, h)..], qw, dh, tangents);
+                    states[r * share + h].finish(lanes, &mut out[place(r, h)..]);
                 }
             }
         }
     }
 }
 
-/// Attention without tangents over a cache of f16 keys and values (`past + rows` rows of kv_heads·head_dim each, the
-/// newest `rows` being those of the queries). `q`, `out`: rows × heads·head_dim.
-pub fn attend_cache(
-    ctx: &Ctx,
-    shape: Attention,
-    past: usize,
-    q: &[f32],
-    keys: &[f16],
-    values: &[f16],
-    out: &mut [f32],
-) {
+/// Keys and values in f16 of a text under way, the newest rows being those of the queries.
+#[derive(Clone, Copy)]
+pub struct Cached<'a> {
+    /// Positions before the queries'.
+    pub past: usize,
+    /// \[past + positions\] × kv_heads·head_dim.
+    pub keys: &'a [f16],
+    /// As `keys`.
+    pub values: &'a [f16],
+}
+
+/// Attention without tangents over a cache. q, out: positions × heads·head_dim.
+pub fn attend_cache(ctx: &Ctx, shape: Attention, cached: Cached<'_>, q: &[f32], out: &mut [f32]) {
     let (dh, qw) = (shape.head_dim, shape.q_width());
     let share = shape.share();
     if q.len() == qw {
         let pieces = q.chunks_exact(share * dh).zip(out.chunks_exact_mut(share * dh)).enumerate();
         for_each(&ctx.pool, pieces, |(kv_head, (q, out))| {
-            let seen = past + 1;
-            dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: 0, seen, keys, values, out });
+            let seen = cached.past + 1;
+            dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: 0, seen, cached, out });
         });
         return;
     }
@@ -205,11 +216,11 @@ pub fn attend_cache(
     for_each(&ctx.pool, pieces, |(p, (q, out))| {
         let rows = q.chunks(together * qw).zip(out.chunks_mut(together * qw)).enumerate();
         for (r, (q, out)) in rows {
-            let seen = past + p * piece + r * together + 1;
+            let seen = cached.past + p * piece + r * together + 1;
             for kv_head in 0..shape.kv_heads {
                 let at = kv_head * share * dh;
                 let (q, out) = (&q[at..], &mut out[at..]);
-                dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: qw, seen, keys, values, out });
+                dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: qw, seen, cached, out });
             }
         }
     });
@@ -223,8 +234,7 @@ struct CachedRows<'a> {
     q: &'a [f32],
     width: usize,
     seen: usize,
-    keys: &'a [f16],
-    values: &'a [f16],
+    cached: Cached<'a>,
     out: &'a mut [f32],
 }
 
@@ -233,11 +243,12 @@ impl Kernel for CachedRows<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, kv_head, q, width, seen, keys, values, out } = self;
+        let Self { shape, kv_head, q, width, seen, cached: Cached { keys, values, .. }, out } = self;
         // Half a tile, so that both copies stay within 2 × 32 × 256 × 4 = 64 KiB of stack for the largest head.
         const ROWS: usize = TILE / 2;
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let rows = q.len().div_ceil(width.max(share * dh));
+        let lanes = Lanes { head_dim: dh, width: 0, tangents: 0, score_scale: shape.score_scale() };
         let mut k = [0.0f32; ROWS * MAX_HEAD];
         let mut v = [0.0f32; ROWS * MAX_HEAD];
         let mut states = [const { Softmax::new() }; STATES];
@@ -262,12 +273,12 @@ impl Kernel for CachedRows<'_> {
                 for h in 0..share {
                     let at = place(r, h);
                     let state = &mut states[r * share + h];
-                    state.absorb(tile, &q[at..], &mut out[at..], 0, dh, 0, shape.score_scale());
+                    state.absorb(tile, lanes, &q[at..], &mut out[at..]);
                 }
             }
         }
         for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
-            states[r * share + h].finish(&mut out[place(r, h)..], 0, dh, 0);
+            states[r * share + h].finish(lanes, &mut out[place(r, h)..]);
         }
     }
 }
@@ -284,18 +295,10 @@ impl Softmax {
         Self { max: f32::NEG_INFINITY, z: 0.0, u: [0.0; MAX_TANGENTS] }
     }
 
-    /// Takes in one tile. `q` and `out` start at the head's value; their tangent k is `(k+1)·width` further on.
+    /// Takes in one tile. `q` and `out` start at the head's value.
     #[inline(always)]
-    fn absorb(
-        &mut self,
-        tile: KvTile<'_>,
-        q: &[f32],
-        out: &mut [f32],
-        width: usize,
-        dh: usize,
-        tangents: usize,
-        score_scale: f32,
-    ) {
+    fn absorb(&mut self, tile: KvTile<'_>, lanes: Lanes, q: &[f32], out: &mut [f32]) {
+        let Lanes { head_dim: dh, width, tangents, score_scale } = lanes;
         let mut e = [0.0f32; TILE];
         tile.scores(&q[..dh], 0, &mut e);
         let mut top = self.max;
@@ -337,7 +340,8 @@ impl Softmax {
     }
 
     #[inline(always)]
-    fn finish(&self, out: &mut [f32], width: usize, dh: usize, tangents: usize) {
+    fn finish(&self, lanes: Lanes, out: &mut [f32]) {
+        let Lanes { head_dim: dh, width, tangents, .. } = lanes;
         let inverse = 1.0 / self.z;
         scale(&mut out[..dh], inverse);
         let (o, rest) = out.split_at_mut(dh);

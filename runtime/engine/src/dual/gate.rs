@@ -1,16 +1,16 @@
 //! SwiGLU: h = silu(a)·u; ḣ = σ(a)(1 + a(1 − σ(a)))·ȧ·u + silu(a)·u̇, with σ the logistic function.
 
 use super::parallel::{for_each, piece_len};
-use super::rows::Stack;
+use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::sigmoid;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 
-/// Replaces the gate `a` (`stack.rows()` × `width`) by silu(a)·u, tangents included.
-pub fn swiglu(ctx: &Ctx, stack: Stack, width: usize, a: &mut [f32], u: &[f32]) {
-    let group = stack.group() * width;
-    let piece = piece_len(&ctx.pool, stack.positions) * group;
-    let n = stack.positions * group;
-    for_each(&ctx.pool, a[..n].chunks_mut(piece).zip(u[..n].chunks(piece)), |(a, u)| {
+/// Replaces the gate `a` by silu(a)·u, tangents included. a, u: \[positions × (1+K)\] × width.
+pub fn swiglu(ctx: &Ctx, mut a: DualRowsMut<'_>, u: DualRows<'_>) {
+    assert_eq!((a.stack(), a.width()), (u.stack(), u.width()), "shapes of gate and up");
+    let (width, group) = (u.width(), u.group());
+    let piece = piece_len(&ctx.pool, u.stack().positions) * group;
+    for_each(&ctx.pool, a.data().chunks_mut(piece).zip(u.data().chunks(piece)), |(a, u)| {
         dispatch(ctx.isa, GatePositions { width, group, a, u });
     });
 }

@@ -7,12 +7,30 @@
 
 use super::keeper::Keeper;
 use super::parallel::{for_each, piece_len};
+use super::rows::DualRows;
 use crate::kernels::elementwise::{dot, exp, max, scale, sum};
 use crate::kernels::{
-    Arch, Ctx, Isa, Kernel, Matrix, Rows, RowsMut, Write, dequantize, dispatch, matmul, matmul_nn,
+    Arch, Ctx, Kernel, Matrix, Rows, RowsMut, Write, dequantize, dispatch, matmul, matmul_nn,
 };
+use std::ops::Range;
 
-/// Statistics of each wanted row, and their tangents (row-major, K a row).
+/// Vocabulary rows of a tile. One number, by which arenas are cut and streamed weights planned: the running sums are
+/// rescaled tile by tile, so another width would round differently, and a run's result must not depend on its budget. A
+/// tile of 256 rows of 576 is 576 KiB.
+pub const HEAD_TILE: usize = 256;
+
+/// The output head: logits are W·h.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    /// Pool and instruction set.
+    pub ctx: &'a Ctx,
+    /// W, vocabulary × d.
+    pub weight: &'a Matrix<'a>,
+    /// Keeps it.
+    pub keeper: &'a dyn Keeper,
+}
+
+/// Statistics of each wanted row, \[n\], and their tangents, \[n × K\].
 pub struct RowStats<'a> {
     /// Log of the sum of exponentials of all logits.
     pub lse: &'a mut [f32],
@@ -46,119 +64,168 @@ pub struct HeadScratch<'a> {
     pub panels: &'a mut [f32],
 }
 
-/// Fills `stats` for rows `hidden` (n groups of 1+K rows of d, value first) and their `targets`.
-pub fn row_statistics(
-    ctx: &Ctx,
-    head: &Matrix<'_>,
-    hidden: &[f32],
-    tangents: usize,
-    targets: &[u32],
-    stats: &mut RowStats<'_>,
-    scratch: &mut HeadScratch<'_>,
-    keeper: &dyn Keeper,
-) {
-    let (n, d, group) = (targets.len(), head.cols(), (1 + tangents) * head.cols());
-    let tile = scratch.logits.len() / n;
-    stats.lse[..n].fill(f32::NEG_INFINITY);
-    stats.rival[..n].fill(f32::NEG_INFINITY);
-    scratch.z[..n].fill(0.0);
-    scratch.pull.fill(0.0);
-    for from in (0..head.rows()).step_by(tile) {
-        let tile_at = |from: usize| head.row_slice(from..head.rows().min(from + tile));
-        let (weights, next) = (tile_at(from), (from + tile < head.rows()).then(|| tile_at(from + tile)));
-        keeper.about_to_use(&weights, next.as_ref());
-        let width = weights.rows();
-        let logits = &mut scratch.logits[..n * width];
-        let x = Rows::strided(hidden, n, d, group);
-        matmul(ctx, x, &weights, RowsMut::new(logits, n, width), Write::Set, scratch.panels);
-        absorb_tile(
-            ctx,
-            from,
-            width,
-            logits,
-            targets,
-            stats,
-            scratch.z,
-            scratch.pull,
-            if tangents > 0 { d } else { 0 },
-        );
-        if tangents > 0 {
-            let w = &mut scratch.weights[..width * d];
-            unpack(ctx, &weights, w);
-            let pull = RowsMut::new(&mut scratch.pull[..n * d], n, d);
-            matmul_nn(
-                ctx,
-                Rows::new(logits, n, width),
-                Rows::new(w, width, d),
-                pull,
-                Write::Add { scale: 1.0 },
-            );
+impl Head<'_> {
+    /// Fills `stats` for rows `hidden`, \[n × (1+K)\] × d, and their `targets`, \[n\], none beyond the vocabulary.
+    pub fn statistics(
+        &self,
+        hidden: DualRows<'_>,
+        targets: &[u32],
+        stats: &mut RowStats<'_>,
+        scratch: &mut HeadScratch<'_>,
+    ) {
+        let Self { ctx, weight: head, keeper } = *self;
+        let (n, d, trains) = (targets.len(), head.cols(), hidden.stack().tangents > 0);
+        let tile = scratch.logits.len() / n;
+        stats.lse[..n].fill(f32::NEG_INFINITY);
+        stats.rival[..n].fill(f32::NEG_INFINITY);
+        // Rows that are not numbers have no rival: theirs is the first token.
+        stats.rival_id[..n].fill(0.0);
+        scratch.z[..n].fill(0.0);
+        scratch.pull.fill(0.0);
+        for from in (0..head.rows()).step_by(tile) {
+            let tile_at = |from: usize| head.row_slice(from..head.rows().min(from + tile));
+            let (weights, next) = (tile_at(from), (from + tile < head.rows()).then(|| tile_at(from + tile)));
+            keeper.about_to_use(&weights, next.as_ref());
+            let width = weights.rows();
+            let logits = RowsMut::new(&mut scratch.logits[..n * width], n, width);
+            matmul(ctx, hidden.values(n), &weights, logits, Write::Set, scratch.panels);
+            self.absorb_tile(from..from + width, targets, stats, scratch);
+            if trains {
+                let w = &mut scratch.weights[..width * d];
+                unpack(ctx, &weights, w);
+                let pull = RowsMut::new(&mut scratch.pull[..n * d], n, d);
+                let e = Rows::new(&scratch.logits[..n * width], n, width);
+                matmul_nn(ctx, e, Rows::new(w, width, d), pull, Write::Add { scale: 1.0 });
+            }
+            keeper.done_with(&weights);
         }
-        keeper.done_with(&weights);
+        for i in 0..n {
+            stats.lse[i] += libm::logf(scratch.z[i]);
+        }
+        if trains {
+            self.row_tangents(hidden, targets, stats, scratch);
+        }
     }
-    for i in 0..n {
-        stats.lse[i] += libm::logf(scratch.z[i]);
-    }
-    if tangents > 0 {
-        row_tangents(ctx, head, hidden, tangents, targets, stats, scratch, keeper);
-    }
-}
 
-/// Takes one tile of logits into the running maximum (kept in `lse`), sum, target and rival; leaves e = exp(l − max)
-/// in place of the logits.
-fn absorb_tile(
-    ctx: &Ctx,
-    from: usize,
-    width: usize,
-    logits: &mut [f32],
-    targets: &[u32],
-    stats: &mut RowStats<'_>,
-    z: &mut [f32],
-    pull: &mut [f32],
-    d: usize,
-) {
-    let n = targets.len();
-    let piece = piece_len(&ctx.pool, n);
-    let mut pull_rest = &mut pull[..n * d];
-    let pieces = logits
-        .chunks_mut(piece * width)
-        .zip(targets.chunks(piece))
-        .zip(stats.lse[..n].chunks_mut(piece).zip(stats.target[..n].chunks_mut(piece)))
-        .zip(stats.rival[..n].chunks_mut(piece).zip(stats.rival_id[..n].chunks_mut(piece)))
-        .zip(z[..n].chunks_mut(piece))
-        .map(|piece| {
-            let take = piece.0.0.0.1.len() * d;
-            let (mine, rest) = std::mem::take(&mut pull_rest).split_at_mut(take);
-            pull_rest = rest;
-            (piece, mine)
-        });
-    for_each(&ctx.pool, pieces, |(((((logits, targets), (max, target)), (rival, rival_id)), z), pull)| {
-        for i in 0..targets.len() {
-            let row = &mut logits[i * width..(i + 1) * width];
-            let own = (targets[i] as usize).wrapping_sub(from);
-            if own < width {
-                target[i] = row[own];
-                row[own] = f32::NEG_INFINITY;
-            }
-            let best = dispatch(ctx.isa, Maximum(row));
-            if best > rival[i] {
-                rival[i] = best;
-                rival_id[i] = (from + row.iter().position(|&l| l == best).unwrap_or(0)) as f32;
-            }
-            let mut top = best;
-            if own < width {
-                row[own] = target[i];
-                top = top.max(target[i]);
-            }
-            if top > max[i] {
-                let shrink = exp(max[i] - top);
-                z[i] *= shrink;
-                scale(&mut pull[i * d..(i + 1) * d], shrink);
-                max[i] = top;
-            }
-            z[i] += dispatch(ctx.isa, Exponentiate { row, max: max[i] });
+    /// Takes the tile of the logits of tokens `tile` into the running maximum (kept in `lse`), sum, target and rival;
+    /// leaves e = exp(l − max) in place of the logits.
+    fn absorb_tile(
+        &self,
+        tile: Range<usize>,
+        targets: &[u32],
+        stats: &mut RowStats<'_>,
+        scratch: &mut HeadScratch<'_>,
+    ) {
+        let (ctx, n, from, width) = (self.ctx, targets.len(), tile.start, tile.len());
+        // O has no columns where there are no tangents.
+        let d = scratch.pull.len() / n;
+        let piece = piece_len(&ctx.pool, n);
+        let mut pull_rest = &mut scratch.pull[..n * d];
+        let pieces = scratch.logits[..n * width]
+            .chunks_mut(piece * width)
+            .zip(targets.chunks(piece))
+            .zip(stats.lse[..n].chunks_mut(piece).zip(stats.target[..n].chunks_mut(piece)))
+            .zip(stats.rival[..n].chunks_mut(piece).zip(stats.rival_id[..n].chunks_mut(piece)))
+            .zip(scratch.z[..n].chunks_mut(piece))
+            .map(|piece| {
+                let take = piece.0.0.0.1.len() * d;
+                let (mine, rest) = std::mem::take(&mut pull_rest).split_at_mut(take);
+                pull_rest = rest;
+                (piece, mine)
+            });
+        for_each(
+            &ctx.pool,
+            pieces,
+            |(((((logits, targets), (max, target)), (rival, rival_id)), z), pull)| {
+                for i in 0..targets.len() {
+                    let row = &mut logits[i * width..(i + 1) * width];
+                    let own = (targets[i] as usize).wrapping_sub(from);
+                    if own < width {
+                        target[i] = row[own];
+                        row[own] = f32::NEG_INFINITY;
+                    }
+                    let best = dispatch(ctx.isa, Maximum(row));
+                    if best > rival[i] {
+                        rival[i] = best;
+                        rival_id[i] = (from + row.iter().position(|&l| l == best).unwrap_or(0)) as f32;
+                    }
+                    let mut top = best;
+                    if own < width {
+                        row[own] = target[i];
+                        top = top.max(target[i]);
+                    }
+                    if top > max[i] {
+                        let shrink = exp(max[i] - top);
+                        z[i] *= shrink;
+                        scale(&mut pull[i * d..(i + 1) * d], shrink);
+                        max[i] = top;
+                    }
+                    z[i] += dispatch(ctx.isa, Exponentiate { row, max: max[i] });
+                }
+            },
+        );
+    }
+
+    fn row_tangents(
+        &self,
+        hidden: DualRows<'_>,
+        targets: &[u32],
+        stats: &mut RowStats<'_>,
+        scratch: &mut HeadScratch<'_>,
+    ) {
+        let (isa, tangents, group) = (self.ctx.isa, hidden.stack().tangents, hidden.group());
+        let (n, d) = (targets.len(), self.weight.cols());
+        let piece = piece_len(&self.ctx.pool, n);
+        let (k, nk) = (piece * tangents, n * tangents);
+        let pieces = hidden
+            .data()
+            .chunks(piece * group)
+            .zip(targets.chunks(piece).zip(stats.rival_id[..n].chunks(piece)))
+            .zip(scratch.pull[..n * d].chunks(piece * d).zip(scratch.z[..n].chunks(piece)))
+            .zip(
+                stats.d_lse[..nk]
+                    .chunks_mut(k)
+                    .zip(stats.d_target[..nk].chunks_mut(k))
+                    .zip(stats.d_rival[..nk].chunks_mut(k)),
+            )
+            .zip(scratch.rows.chunks_mut(d));
+        for_each(
+            &self.ctx.pool,
+            pieces,
+            |((((hidden, (targets, rivals)), (pull, z)), ((d_lse, d_target), d_rival)), row)| {
+                for i in 0..targets.len() {
+                    let moved = &hidden[i * group + d..(i + 1) * group];
+                    let at = i * tangents..(i + 1) * tangents;
+                    let weight = &pull[i * d..(i + 1) * d];
+                    let out = &mut d_lse[at.clone()];
+                    dispatch(isa, Dots { weight, rows: moved, scale: 1.0 / z[i], out });
+                    self.row(targets[i], row);
+                    let out = &mut d_target[at.clone()];
+                    dispatch(isa, Dots { weight: row, rows: moved, scale: 1.0, out });
+                    self.row(rivals[i] as u32, row);
+                    dispatch(isa, Dots { weight: row, rows: moved, scale: 1.0, out: &mut d_rival[at] });
+                }
+            },
+        );
+    }
+
+    /// Logits of a few named candidates of one position, none beyond the vocabulary, with tangents: out: \[candidates ×
+    /// (1+K)\], each value before its tangents. Only the candidates' rows of the head are read. hidden: (1+K) × d; `row`:
+    /// d of scratch.
+    pub fn candidates(&self, hidden: &[f32], candidates: &[u32], out: &mut [f32], row: &mut [f32]) {
+        let row = &mut row[..self.weight.cols()];
+        let group = hidden.len() / row.len();
+        for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
+            self.row(candidate, row);
+            dispatch(self.ctx.isa, Dots { weight: row, rows: hidden, scale: 1.0, out });
         }
-    });
+    }
+
+    fn row(&self, id: u32, row: &mut [f32]) {
+        let at = id as usize..id as usize + 1;
+        dequantize(self.ctx.isa, self.weight, at.clone(), row);
+        self.keeper.done_with(&self.weight.row_slice(at));
+    }
 }
 
 /// Dequantises all of `weights` into `out`, over the pool.
@@ -199,50 +266,6 @@ impl Kernel for Exponentiate<'_> {
     }
 }
 
-fn row_tangents(
-    ctx: &Ctx,
-    head: &Matrix<'_>,
-    hidden: &[f32],
-    tangents: usize,
-    targets: &[u32],
-    stats: &mut RowStats<'_>,
-    scratch: &mut HeadScratch<'_>,
-    keeper: &dyn Keeper,
-) {
-    let (n, d) = (targets.len(), head.cols());
-    let (piece, group) = (piece_len(&ctx.pool, n), (1 + tangents) * d);
-    let (k, nk) = (piece * tangents, n * tangents);
-    let pieces = hidden[..n * group]
-        .chunks(piece * group)
-        .zip(targets.chunks(piece).zip(stats.rival_id[..n].chunks(piece)))
-        .zip(scratch.pull[..n * d].chunks(piece * d).zip(scratch.z[..n].chunks(piece)))
-        .zip(
-            stats.d_lse[..nk]
-                .chunks_mut(k)
-                .zip(stats.d_target[..nk].chunks_mut(k))
-                .zip(stats.d_rival[..nk].chunks_mut(k)),
-        )
-        .zip(scratch.rows.chunks_mut(d));
-    for_each(
-        &ctx.pool,
-        pieces,
-        |((((hidden, (targets, rivals)), (pull, z)), ((d_lse, d_target), d_rival)), row)| {
-            for i in 0..targets.len() {
-                let moved = &hidden[i * group + d..(i + 1) * group];
-                let at = i * tangents..(i + 1) * tangents;
-                let weight = &pull[i * d..(i + 1) * d];
-                let out = &mut d_lse[at.clone()];
-                dispatch(ctx.isa, Dots { weight, rows: moved, scale: 1.0 / z[i], out });
-                head_row(ctx.isa, head, targets[i], row, keeper);
-                let out = &mut d_target[at.clone()];
-                dispatch(ctx.isa, Dots { weight: row, rows: moved, scale: 1.0, out });
-                head_row(ctx.isa, head, rivals[i] as u32, row, keeper);
-                dispatch(ctx.isa, Dots { weight: row, rows: moved, scale: 1.0, out: &mut d_rival[at] });
-            }
-        },
-    );
-}
-
 /// out_k = scale · weight·rows_k.
 struct Dots<'a> {
     weight: &'a [f32],
@@ -259,30 +282,5 @@ impl Kernel for Dots<'_> {
         for (row, out) in self.rows.chunks_exact(self.weight.len()).zip(self.out) {
             *out = self.scale * dot(self.weight, row);
         }
-    }
-}
-
-fn head_row(isa: Isa, head: &Matrix<'_>, id: u32, row: &mut [f32], keeper: &dyn Keeper) {
-    let at = id as usize..id as usize + 1;
-    dequantize(isa, head, at.clone(), row);
-    keeper.done_with(&head.row_slice(at));
-}
-
-/// Logits of a few named candidates of one row, with tangents: `out[c·(1+K)]` is the value, the K tangents follow.
-/// Only the candidates' rows of the head are read. `hidden`: (1+K) × d; `row`: d of scratch.
-pub fn candidate_logits(
-    isa: Isa,
-    head: &Matrix<'_>,
-    hidden: &[f32],
-    candidates: &[u32],
-    out: &mut [f32],
-    row: &mut [f32],
-    keeper: &dyn Keeper,
-) {
-    let row = &mut row[..head.cols()];
-    let group = hidden.len() / head.cols();
-    for (&candidate, out) in candidates.iter().zip(out.chunks_exact_mut(group)) {
-        head_row(isa, head, candidate, row, keeper);
-        dispatch(isa, Dots { weight: row, rows: hidden, scale: 1.0, out });
     }
 }

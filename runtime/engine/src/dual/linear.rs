@@ -5,10 +5,11 @@
 //!
 //! h = D·x,  ḣ = D·ẋ + Ḋ·x;  c = C·h,  ċ = C·ḣ + Ċ·h;  ẏ = W·ẋ + s·(U·ċ + U̇·c).
 
+use super::batch::DualBatch;
 use super::keeper::Keeper;
 use super::parallel::{MAX_PIECES, for_each};
-use super::rows::{Batch, Stack};
-use crate::kernels::{Ctx, Matrix, Rows, RowsMut, Write, matmul, matmul_serial, matvec};
+use super::rows::{DualRows, DualRowsMut};
+use crate::kernels::{Ctx, Matrix, RowsMut, Write, matmul, matmul_serial, matvec};
 
 /// Names one trainable tensor: its place in the canonical order (block, module, A then B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,18 +54,21 @@ impl Site<'_> {
     }
 }
 
+/// A linear layer: y = W·x, and what its adapter adds.
+#[derive(Clone, Copy)]
+pub struct Layer<'a> {
+    /// W, outputs × inputs.
+    pub weight: &'a Matrix<'a>,
+    /// Its adapter, if it has one.
+    pub site: Option<Site<'a>>,
+}
+
 /// What all linear layers of a pass share.
 pub struct LinearEnv<'a> {
     /// Pool and instruction set.
     pub ctx: &'a Ctx,
-    /// Rows by example.
-    pub batch: Batch<'a>,
-    /// K of the pass.
-    pub tangents: usize,
-    /// Directions, when K > 0.
-    pub directions: Option<&'a dyn Directions>,
-    /// Index of the batch's first example in the whole (un-split) batch.
-    pub first_example: usize,
+    /// The rows and their directions.
+    pub batch: DualBatch<'a>,
     /// Keeps the weights.
     pub keeper: &'a dyn Keeper,
     /// Quantise activations and use integer products when there are few rows (decoding).
@@ -86,155 +90,100 @@ pub struct LinearScratch<'a> {
 /// Most rows that take the integer path.
 pub const FEW: usize = 4;
 
-/// y (=|+=) layer(x). `x_live`/`y_live`: whether those buffers carry tangent rows; `y_live` must hold if `x_live` does
-/// or the site trains. `add`: accumulate into `y` (the residual stream) instead of replacing it.
+/// y (=|+=) layer(x), with x: \[positions × (1+K)\] × inputs and y: \[positions × (1+K)\] × outputs. Either may be plain
+/// where [`DualBatch::behind`] says so; y may be live all the same (the residual stream).
+///
+/// # Panics
+/// If y is plain where the layer makes live rows.
 pub fn linear(
     env: &LinearEnv<'_>,
-    weight: &Matrix<'_>,
-    site: Option<&Site<'_>>,
-    x: &[f32],
-    x_live: bool,
-    y: &mut [f32],
-    y_live: bool,
-    add: bool,
+    layer: Layer<'_>,
+    x: DualRows<'_>,
+    mut y: DualRowsMut<'_>,
+    write: Write,
     scratch: &mut LinearScratch<'_>,
 ) {
-    let (inputs, outputs, positions) = (weight.cols(), weight.rows(), env.batch.positions());
-    let group = if y_live { 1 + env.tangents } else { 1 };
-    let write = if add { Write::Add { scale: 1.0 } } else { Write::Set };
-    // Rows that go through the product: all of them, or values only, which then land at the head of each group.
-    let rows = if x_live { positions * group } else { positions };
-    let y_stride = if x_live { outputs } else { group * outputs };
-    let (xs, y) = (Rows::new(&x[..rows * inputs], rows, inputs), &mut y[..positions * group * outputs]);
+    let Layer { weight, site } = layer;
+    let (made, stack) = (env.batch.behind(x.stack(), [site.as_ref()]), y.stack());
+    assert!(made == stack || stack == env.batch.live(), "{made:?} into {stack:?}");
     env.keeper.about_to_use(weight, None);
-    if env.integer && rows <= FEW {
-        matvec(env.ctx, xs, weight, RowsMut::strided(y, rows, outputs, y_stride), write, scratch.panels);
+    // Rows that go through the product: all of them, or values only, which then land at the head of each group.
+    let rows = x.all();
+    if env.integer && rows.rows() <= FEW {
+        matvec(env.ctx, rows, weight, y.like(x.stack()), write, scratch.panels);
     } else {
-        matmul(env.ctx, xs, weight, RowsMut::strided(y, rows, outputs, y_stride), write, scratch.panels);
+        matmul(env.ctx, rows, weight, y.like(x.stack()), write, scratch.panels);
     }
     env.keeper.done_with(weight);
-    if y_live && !x_live && !add {
-        clear_tangents(y, group, outputs);
+    if x.stack() != stack && write == Write::Set {
+        y.clear_tangents();
     }
     let Some(site) = site else { return };
-    let stack = Stack { positions, tangents: group - 1 };
+    let LinearScratch { panels, low, core, directions } = scratch;
 
-    let low = &mut scratch.low[..stack.rows() * site.rank];
-    project(
-        env,
-        &Factor { ..site.down },
-        x,
-        x_live,
-        inputs,
-        low,
-        stack,
-        site.rank,
-        scratch.panels,
-        scratch.directions,
-    );
-    let last: &mut [f32] = match &site.core {
+    let mut low = DualRowsMut::new(low, site.rank, stack);
+    project(env, &site.down, x, low.reborrow(), panels, directions);
+    let last = match &site.core {
         None => low,
-        Some(core) => {
-            let out = &mut scratch.core[..stack.rows() * site.rank];
-            project(
-                env,
-                core,
-                low,
-                y_live,
-                site.rank,
-                out,
-                stack,
-                site.rank,
-                scratch.panels,
-                scratch.directions,
-            );
-            out
+        Some(factor) => {
+            let mut core = DualRowsMut::new(core, site.rank, stack);
+            project(env, factor, low.rows(), core.reborrow(), panels, directions);
+            core
         }
     };
-    let up = factor_matrix(outputs, site.rank, site.up.values);
-    matmul(
-        env.ctx,
-        Rows::new(last, stack.rows(), site.rank),
-        &up,
-        RowsMut::new(y, stack.rows(), outputs),
-        Write::Add { scale: site.scale },
-        scratch.panels,
-    );
-    perturb(
-        env,
-        &site.up,
-        last,
-        stack.group() * site.rank,
-        site.rank,
-        y,
-        stack,
-        outputs,
-        site.scale,
-        scratch.directions,
-    );
+    let scale = match write {
+        Write::Set => site.scale,
+        Write::Add { scale } => scale * site.scale,
+    };
+    let up = factor_matrix(weight.rows(), site.rank, site.up.values);
+    matmul(env.ctx, last.rows().all(), &up, y.all(), Write::Add { scale }, panels);
+    perturb(env, &site.up, last.rows(), y, scale, directions);
 }
 
-/// out = F·x for values and tangents, plus Ḟ·x for each tangent; `out` has the liveness of `stack`.
+/// out = F·x for values and tangents, plus Ḟ·x for each tangent. x: \[positions × (1+K)\] × inputs, or plain; out:
+/// \[positions × (1+K)\] × outputs.
 fn project(
     env: &LinearEnv<'_>,
     factor: &Factor<'_>,
-    x: &[f32],
-    x_live: bool,
-    inputs: usize,
-    out: &mut [f32],
-    stack: Stack,
-    outputs: usize,
+    x: DualRows<'_>,
+    mut out: DualRowsMut<'_>,
     panels: &mut [f32],
     directions: &mut [f32],
 ) {
-    let f = factor_matrix(outputs, inputs, factor.values);
-    let rows = if x_live { stack.rows() } else { stack.positions };
-    let stride = if x_live { outputs } else { stack.group() * outputs };
-    matmul(
-        env.ctx,
-        Rows::new(&x[..rows * inputs], rows, inputs),
-        &f,
-        RowsMut::strided(out, rows, outputs, stride),
-        Write::Set,
-        panels,
-    );
-    if !x_live {
-        clear_tangents(out, stack.group(), outputs);
+    let f = factor_matrix(out.width(), x.width(), factor.values);
+    matmul(env.ctx, x.all(), &f, out.like(x.stack()), Write::Set, panels);
+    if x.stack() != out.stack() {
+        out.clear_tangents();
     }
-    let x_group = if x_live { stack.group() * inputs } else { inputs };
-    perturb(env, factor, x, x_group, inputs, out, stack, outputs, 1.0, directions);
+    perturb(env, factor, x, out, 1.0, directions);
 }
 
-/// out's tangent k += scale · Ḟₖ·x, with Ḟₖ the direction of each row's own example.
+/// out's tangent k += scale · Ḟₖ·x, with x the values and Ḟₖ the direction of each row's own example.
 fn perturb(
     env: &LinearEnv<'_>,
     factor: &Factor<'_>,
-    x: &[f32],
-    x_group: usize,
-    inputs: usize,
-    out: &mut [f32],
-    stack: Stack,
-    outputs: usize,
+    x: DualRows<'_>,
+    mut out: DualRowsMut<'_>,
     scale: f32,
     scratch: &mut [f32],
 ) {
-    let (Some(tensor), Some(directions)) = (factor.tensor, env.directions) else { return };
+    let (Some(tensor), Some(probe), stack) = (factor.tensor, env.batch.probe, out.stack()) else { return };
     if stack.tangents == 0 {
         return;
     }
+    let (inputs, outputs, group) = (x.width(), out.width(), out.group());
     let pool = &env.ctx.pool;
     let share = scratch.len() / pool.threads();
-    let pieces = examples_in_turn(env, out, stack.group() * outputs).zip(scratch.chunks_mut(share));
+    let pieces = examples_in_turn(env, out.data(), group).zip(scratch.chunks_mut(share));
     for_each(pool, pieces, |((examples, first_position, out), scratch)| {
         let (direction, panels) = scratch.split_at_mut(outputs * inputs);
         for example in examples {
-            let span = env.batch.span(example);
-            let rows = span.len();
-            let x = Rows::strided(&x[span.start * x_group..], rows, inputs, x_group);
+            let span = env.batch.rows.span(example);
+            let x = x.from(span.start).values(span.len());
             for k in 0..stack.tangents {
-                directions.fill(k, env.first_example + example, tensor, direction);
-                let at = (span.start - first_position) * stack.group() * outputs + (k + 1) * outputs;
-                let y = RowsMut::strided(&mut out[at..], rows, outputs, stack.group() * outputs);
+                probe.directions.fill(k, probe.first_example + example, tensor, direction);
+                let at = (span.start - first_position) * group + (k + 1) * outputs;
+                let y = RowsMut::strided(&mut out[at..], span.len(), outputs, group);
                 let f = factor_matrix(outputs, inputs, direction);
                 matmul_serial(env.ctx.isa, x, &f, y, Write::Add { scale }, panels);
             }
@@ -248,7 +197,7 @@ fn examples_in_turn<'o>(
     mut out: &'o mut [f32],
     group: usize,
 ) -> impl Iterator<Item = (std::ops::Range<usize>, usize, &'o mut [f32])> {
-    let (batch, threads) = (env.batch, env.ctx.pool.threads().min(MAX_PIECES));
+    let (batch, threads) = (env.batch.rows, env.ctx.pool.threads().min(MAX_PIECES));
     let mut example = 0;
     (0..threads).filter_map(move |t| {
         let until = batch.positions() * (t + 1) / threads;
@@ -262,12 +211,6 @@ fn examples_in_turn<'o>(
         out = rest;
         (from < example).then_some((from..example, start, mine))
     })
-}
-
-fn clear_tangents(data: &mut [f32], group: usize, width: usize) {
-    for rows in data.chunks_exact_mut(group * width) {
-        rows[width..].fill(0.0);
-    }
 }
 
 fn factor_matrix(rows: usize, cols: usize, values: &[f32]) -> Matrix<'_> {

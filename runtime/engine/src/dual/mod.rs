@@ -7,12 +7,13 @@
 //! contiguous slice: threads get disjoint `&mut` slices without `unsafe`, and a position's value is still in the
 //! nearest cache when its tangents need it.
 //!
-//! **Structural zeros.** Below the first perturbed linear there are no tangent rows at all: a buffer is *plain*
-//! (R rows) until then and *live* (R·(1+K) rows) afterwards.
+//! **Structural zeros.** Below the first perturbed linear there are no tangent rows at all: rows are *plain* (R rows)
+//! until then and *live* (R·(1+K) rows) afterwards. [`DualRows`] carry shape and liveness with them.
 //!
 //! The tangent rules are those of spec section 3.5.
 
 mod attention;
+mod batch;
 mod gate;
 mod head;
 mod keeper;
@@ -22,12 +23,13 @@ mod parallel;
 mod rope;
 mod rows;
 
-pub use attention::{Attention, MAX_HEAD, MAX_TANGENTS, attend_batch, attend_cache};
+pub use attention::{Attention, Cached, MAX_HEAD, MAX_TANGENTS, Qkv, attend_batch, attend_cache};
+pub use batch::{Batch, BatchError, DualBatch, Probe};
 pub use gate::swiglu;
-pub use head::{HeadScratch, RowStats, candidate_logits, row_statistics, unpack};
+pub use head::{HEAD_TILE, Head, HeadScratch, RowStats, unpack};
 pub use keeper::Keeper;
-pub use linear::{Directions, FEW, Factor, LinearEnv, LinearScratch, Site, TensorId, linear};
+pub use linear::{Directions, FEW, Factor, Layer, LinearEnv, LinearScratch, Site, TensorId, linear};
 pub use norm::rms_norm;
 pub use parallel::{MAX_PIECES, for_each};
 pub use rope::Rope;
-pub use rows::{Batch, BatchError, Stack, grow};
+pub use rows::{DualRows, DualRowsMut, Stack};

@@ -1,16 +1,16 @@
 //! RMSNorm: ρ = √(mean x² + ε), yᵢ = gᵢ·xᵢ/ρ; ẏᵢ = gᵢ·(ẋᵢ/ρ − xᵢ·mean(x·ẋ)/ρ³).
 
 use super::parallel::{for_each, piece_len};
-use super::rows::Stack;
+use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::dot;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 
-/// Normalises every position of `x` into `out` (both `stack.rows()` × `gain.len()`).
-pub fn rms_norm(ctx: &Ctx, stack: Stack, x: &[f32], gain: &[f32], epsilon: f32, out: &mut [f32]) {
-    let group = stack.group() * gain.len();
-    let piece = piece_len(&ctx.pool, stack.positions) * group;
-    let n = stack.positions * group;
-    for_each(&ctx.pool, x[..n].chunks(piece).zip(out[..n].chunks_mut(piece)), |(x, out)| {
+/// Normalises every position of `x` into `out` (both \[positions × (1+K)\] × width) with a gain of width numbers.
+pub fn rms_norm(ctx: &Ctx, x: DualRows<'_>, gain: &[f32], epsilon: f32, mut out: DualRowsMut<'_>) {
+    assert_eq!((x.stack(), x.width(), gain.len()), (out.stack(), out.width(), x.width()), "shapes of a norm");
+    let group = x.group();
+    let piece = piece_len(&ctx.pool, x.stack().positions) * group;
+    for_each(&ctx.pool, x.data().chunks(piece).zip(out.data().chunks_mut(piece)), |(x, out)| {
         dispatch(ctx.isa, NormPositions { x, gain, epsilon, group, out });
     });
 }

@@ -3,7 +3,7 @@
 //! rotate like values.
 
 use super::parallel::{for_each, piece_len};
-use super::rows::Stack;
+use super::rows::DualRowsMut;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 
 /// cos and sin of every (position, pair), interleaved.
@@ -36,20 +36,17 @@ impl Rope {
         positions * dims * 4
     }
 
-    /// Rotates every head of `x` (`stack.rows()` × `width`); `position(i)` is the place of row group i in its text.
+    /// Rotates every head of `head` dimensions of `x`: \[positions × (1+K)\] × width. `position(i)` is the place of the
+    /// i-th position in its text.
     pub fn apply(
         &self,
         ctx: &Ctx,
-        stack: Stack,
-        width: usize,
         head: usize,
-        x: &mut [f32],
+        mut x: DualRowsMut<'_>,
         position: impl Fn(usize) -> usize + Sync,
     ) {
-        let group = stack.group() * width;
-        let piece = piece_len(&ctx.pool, stack.positions);
-        let n = stack.positions * group;
-        for_each(&ctx.pool, x[..n].chunks_mut(piece * group).enumerate(), |(c, x)| {
+        let (group, piece) = (x.group(), piece_len(&ctx.pool, x.stack().positions));
+        for_each(&ctx.pool, x.data().chunks_mut(piece * group).enumerate(), |(c, x)| {
             for (i, x) in x.chunks_exact_mut(group).enumerate() {
                 let at = position(c * piece + i) * 2 * self.pairs;
                 let table = &self.table[at..at + 2 * self.pairs];

@@ -1,6 +1,10 @@
-//! The shape of stacked rows, and which rows belong to which example.
+//! Dual rows: positions, each a value row and, where they are live, the rows of its K tangents behind it.
+//!
+//! **Liveness.** Rows are *plain* (R rows) below the first perturbed linear, where every tangent would be zero, and
+//! *live* (R·(1+K) rows) from there on. What is made of live rows, or by a layer that trains, is live:
+//! [`DualBatch::behind`](super::DualBatch::behind) is that rule, and every operation holds its operands to it.
 
-use thiserror::Error;
+use crate::kernels::{Rows, RowsMut};
 
 /// Positions and tangents of a stacked matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +13,22 @@ pub struct Stack {
     pub positions: usize,
     /// K, tangents carried by each position; 0 for a plain stack.
     pub tangents: usize,
+}
+
+/// Rows to read: \[positions × (1+K)\] × width.
+#[derive(Clone, Copy, Debug)]
+pub struct DualRows<'a> {
+    data: &'a [f32],
+    width: usize,
+    stack: Stack,
+}
+
+/// Rows to write: \[positions × (1+K)\] × width, with room behind them where plain ones may come to life.
+#[derive(Debug)]
+pub struct DualRowsMut<'a> {
+    data: &'a mut [f32],
+    width: usize,
+    stack: Stack,
 }
 
 impl Stack {
@@ -28,88 +48,170 @@ impl Stack {
     }
 }
 
-/// Token rows of a batch: the examples one after another, without padding.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    tokens: &'a [u32],
-    starts: &'a [usize],
-}
-
-/// A batch that cannot be run.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum BatchError {
-    /// No tokens, or an example without any.
-    #[error("example {0} of the batch is empty; every example needs at least one token")]
-    Empty(usize),
-    /// The offsets do not partition the tokens.
-    #[error("batch offsets end at {end}, but there are {tokens} tokens")]
-    Offsets {
-        /// Last offset.
-        end: usize,
-        /// Tokens given.
-        tokens: usize,
-    },
-    /// A token id the model does not have.
-    #[error("token id {token} at row {row} is outside the model's vocabulary of {vocabulary}")]
-    Token {
-        /// The id.
-        token: u32,
-        /// Its row.
-        row: usize,
-        /// Rows of the embedding.
-        vocabulary: usize,
-    },
-}
-
-impl<'a> Batch<'a> {
-    /// `starts` has one offset an example and a last one equal to `tokens.len()`.
-    pub fn new(tokens: &'a [u32], starts: &'a [usize], vocabulary: usize) -> Result<Self, BatchError> {
-        let (first, end) = (starts.first().copied().unwrap_or(1), starts.last().copied().unwrap_or(0));
-        if first != 0 || end != tokens.len() || starts.len() < 2 {
-            return Err(BatchError::Offsets { end, tokens: tokens.len() });
-        }
-        if let Some(e) = starts.windows(2).position(|w| w[0] >= w[1]) {
-            return Err(BatchError::Empty(e));
-        }
-        match tokens.iter().position(|&t| t as usize >= vocabulary) {
-            Some(row) => Err(BatchError::Token { token: tokens[row], row, vocabulary }),
-            None => Ok(Self { tokens, starts }),
-        }
+impl<'a> DualRows<'a> {
+    /// The first rows of `data`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn new(data: &'a [f32], width: usize, stack: Stack) -> Self {
+        Self { data: &data[..stack.rows() * width], width, stack }
     }
 
-    /// Token ids, one a position.
-    pub fn tokens(&self) -> &'a [u32] {
-        self.tokens
+    /// Its shape.
+    pub fn stack(&self) -> Stack {
+        self.stack
     }
 
-    /// R.
-    pub fn positions(&self) -> usize {
-        self.tokens.len()
+    /// Elements of a row.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
-    /// Examples in the batch.
-    pub fn examples(&self) -> usize {
-        self.starts.len() - 1
+    /// Elements that belong to one position.
+    pub fn group(&self) -> usize {
+        self.stack.group() * self.width
     }
 
-    /// Positions of example `e`.
-    pub fn span(&self, e: usize) -> std::ops::Range<usize> {
-        self.starts[e]..self.starts[e + 1]
+    /// All elements.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
     }
 
-    /// The example that owns `position`.
-    pub fn example_of(&self, position: usize) -> usize {
-        self.starts.partition_point(|&s| s <= position) - 1
+    /// The rows from position `at` on, as a run of positions alone.
+    pub fn from(&self, at: usize) -> Self {
+        let stack = Stack { positions: self.stack.positions - at, ..self.stack };
+        Self { data: &self.data[at * self.group()..], stack, ..*self }
+    }
+
+    /// All rows as a plain matrix.
+    pub fn all(&self) -> Rows<'a> {
+        Rows::new(self.data, self.stack.rows(), self.width)
+    }
+
+    /// The values of the first `positions` positions.
+    pub fn values(&self, positions: usize) -> Rows<'a> {
+        Rows::strided(self.data, positions, self.width, self.group())
     }
 }
 
-/// Turns a plain stack of width `width` into a live one in place: values move to the head of their group,
-/// tangents become zero. `data` holds R·(1+K)·width elements, of which the first R·width are meaningful.
-pub fn grow(data: &mut [f32], live: Stack, width: usize) {
-    let group = live.group() * width;
-    for i in (0..live.positions).rev() {
-        data.copy_within(i * width..(i + 1) * width, i * group);
-        data[i * group + width..(i + 1) * group].fill(0.0);
+impl<'a> DualRowsMut<'a> {
+    /// The first rows of `data`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn new(data: &'a mut [f32], width: usize, stack: Stack) -> Self {
+        assert!(data.len() >= stack.rows() * width, "{stack:?} of width {width} in {} elements", data.len());
+        Self { data, width, stack }
+    }
+
+    /// Rows of several widths, one kind after another in `data`.
+    pub fn split<const N: usize>(mut data: &'a mut [f32], stack: Stack, widths: [usize; N]) -> [Self; N] {
+        widths.map(|width| {
+            let (mine, rest) = std::mem::take(&mut data).split_at_mut(stack.rows() * width);
+            data = rest;
+            Self::new(mine, width, stack)
+        })
+    }
+
+    /// Its shape.
+    pub fn stack(&self) -> Stack {
+        self.stack
+    }
+
+    /// Elements of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Elements that belong to one position.
+    pub fn group(&self) -> usize {
+        self.stack.group() * self.width
+    }
+
+    /// All elements.
+    pub fn data(&mut self) -> &mut [f32] {
+        &mut self.data[..self.stack.rows() * self.width]
+    }
+
+    /// All elements, and the room behind them.
+    pub fn data_and_room(&mut self) -> (&mut [f32], &mut [f32]) {
+        self.data.split_at_mut(self.stack.rows() * self.width)
+    }
+
+    /// The same rows to read.
+    pub fn rows(&self) -> DualRows<'_> {
+        DualRows::new(self.data, self.width, self.stack)
+    }
+
+    /// The same rows to read, from now on.
+    pub fn into_rows(self) -> DualRows<'a> {
+        DualRows::new(self.data, self.width, self.stack)
+    }
+
+    /// The same rows under a shorter borrow.
+    pub fn reborrow(&mut self) -> DualRowsMut<'_> {
+        DualRowsMut { data: self.data, width: self.width, stack: self.stack }
+    }
+
+    /// All rows as a plain matrix.
+    pub fn all(&mut self) -> RowsMut<'_> {
+        let (rows, width) = (self.stack.rows(), self.width);
+        RowsMut::new(self.data(), rows, width)
+    }
+
+    /// The values, each at the head of its position's rows.
+    pub fn values(&mut self) -> RowsMut<'_> {
+        let (positions, width, group) = (self.stack.positions, self.width, self.group());
+        RowsMut::strided(self.data(), positions, width, group)
+    }
+
+    /// Where rows of `input` go that pass through a map which knows no tangents: all of them if `input` is as live as
+    /// these rows are, to the values alone if it is plain.
+    ///
+    /// # Panics
+    /// If `input` is live and these rows are not.
+    pub fn like(&mut self, input: Stack) -> RowsMut<'_> {
+        if input == self.stack {
+            return self.all();
+        }
+        assert_eq!(input, Stack::plain(self.stack.positions), "rows that {:?} cannot take", self.stack);
+        self.values()
+    }
+
+    /// Sets all tangents to zero.
+    pub fn clear_tangents(&mut self) {
+        let (group, width) = (self.group(), self.width);
+        for rows in self.data().chunks_exact_mut(group) {
+            rows[width..].fill(0.0);
+        }
+    }
+
+    /// Gives plain rows the tangents of `live`, which are zero, in place: values move to the head of their group. Live
+    /// rows stay as they are.
+    ///
+    /// # Panics
+    /// If there is no room behind them.
+    pub fn enliven(&mut self, live: Stack) {
+        if self.stack == live {
+            return;
+        }
+        assert_eq!(self.stack, Stack::plain(live.positions), "rows that cannot become {live:?}");
+        self.stack = live;
+        let (group, width) = (self.group(), self.width);
+        let data = self.data();
+        for i in (0..live.positions).rev() {
+            data.copy_within(i * width..(i + 1) * width, i * group);
+            data[i * group + width..(i + 1) * group].fill(0.0);
+        }
+    }
+
+    /// Other rows in the same place, without tangents; their contents are whatever is there.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    pub fn restart(&mut self, positions: usize) {
+        self.stack = Stack::plain(positions);
+        self.data();
     }
 }
 
@@ -118,22 +220,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growing_keeps_values_and_zeroes_tangents() {
+    fn coming_to_life_keeps_values_and_zeroes_tangents() {
         let mut data = vec![9.0f32; 3 * 3 * 2];
         data[..6].copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        grow(&mut data, Stack { positions: 3, tangents: 2 }, 2);
+        let live = Stack { positions: 3, tangents: 2 };
+        let mut rows = DualRowsMut::new(&mut data, 2, Stack::plain(3));
+        rows.enliven(live);
+        rows.enliven(live); // once
+        assert_eq!((rows.stack(), rows.group()), (live, 6));
         let z = [0.0; 4];
         assert_eq!(data, [&[1.0, 2.0], &z[..], &[3.0, 4.0], &z[..], &[5.0, 6.0], &z[..]].concat());
     }
 
     #[test]
-    fn batches_are_checked() {
-        assert!(Batch::new(&[1, 2, 3], &[0, 1, 3], 4).is_ok());
-        assert_eq!(Batch::new(&[1, 2, 3], &[0, 1, 1, 3], 4).unwrap_err(), BatchError::Empty(1));
-        assert!(matches!(Batch::new(&[1, 2], &[0, 1], 4), Err(BatchError::Offsets { .. })));
-        assert!(matches!(Batch::new(&[1, 7], &[0, 2], 4), Err(BatchError::Token { row: 1, .. })));
-        assert!(matches!(Batch::new(&[], &[0], 4), Err(BatchError::Offsets { .. })));
-        let b = Batch::new(&[1, 2, 3], &[0, 1, 3], 4).unwrap();
-        assert_eq!([0, 1, 2].map(|i| b.example_of(i)), [0, 1, 1]);
+    #[should_panic(expected = "cannot take")]
+    fn live_rows_do_not_go_into_plain_ones() {
+        DualRowsMut::new(&mut [0.0; 8], 2, Stack::plain(2)).like(Stack { positions: 2, tangents: 1 });
+    }
+
+    #[test]
+    #[should_panic(expected = "in 8 elements")]
+    fn rows_without_room_are_refused() {
+        DualRowsMut::new(&mut [0.0; 8], 2, Stack { positions: 2, tangents: 2 });
     }
 }

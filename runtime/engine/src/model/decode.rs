@@ -3,7 +3,7 @@
 use super::cache::KvCache;
 use super::forward::{Pass, PassInput};
 use super::layout::{PassLayout, PassSize};
-use super::{Geometry, Llama};
+use super::{Geometry, Llama, PassError};
 use crate::adapter::Adapter;
 use crate::dual::{Batch, BatchError, Rope};
 use crate::kernels::Ctx;
@@ -31,6 +31,15 @@ pub enum GenerateError {
     /// Our bug.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+}
+
+impl From<PassError> for GenerateError {
+    fn from(error: PassError) -> Self {
+        match error {
+            PassError::Batch(error) => error.into(),
+            PassError::Budget(error) => error.into(),
+        }
+    }
 }
 
 /// Continues texts token by token.
@@ -102,14 +111,8 @@ impl<'m> Generator<'m> {
         }
         for chunk in tokens.chunks(PREFILL) {
             let starts = [0, chunk.len()];
-            let input = PassInput {
-                batch: Batch::new(chunk, &starts, self.model.geometry().vocabulary)?,
-                tangents: 0,
-                directions: None,
-                first_example: 0,
-                adapter: self.adapter,
-                integer: self.integer,
-            };
+            let batch = Batch::new(chunk, &starts, self.model.geometry().vocabulary)?.plain();
+            let input = PassInput { batch, adapter: self.adapter, integer: self.integer };
             let pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
             let mut pass = pass.with_cache(&mut self.cache);
             pass.embed();

@@ -1,7 +1,9 @@
 //! What can be wrong with a model file, given that it is sound GGUF.
 
+use crate::dual::BatchError;
 use crate::gguf::GgufError;
 use crate::kernels::KernelError;
+use sprig_budget::BudgetError;
 use thiserror::Error;
 
 /// A model that cannot be run.
@@ -63,4 +65,15 @@ impl ModelError {
     pub fn is_io(&self) -> bool {
         matches!(self, Self::Gguf(e) if e.is_io())
     }
+}
+
+/// A pass that cannot be run.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// Rows, tangents or answers that the model does not have.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// More than was planned.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
 }

@@ -33,6 +33,8 @@ pub struct Geometry {
     pub context: usize,
 }
 
+/// `general.architecture` of the whole family, and the start of its metadata's keys.
+const LLAMA: &str = "llama";
 /// Largest value taken for any dimension: far above every Llama, far below what overflows a product.
 const LIMIT: u32 = 1 << 20;
 
@@ -40,7 +42,7 @@ impl Geometry {
     /// Reads and checks the metadata of `gguf`.
     pub fn read(gguf: &Gguf<'_>) -> Result<Self, ModelError> {
         let architecture = gguf.architecture()?;
-        if architecture != "llama" {
+        if architecture != LLAMA {
             return Err(ModelError::Architecture { found: architecture.to_owned() });
         }
         let need = |name: &str| -> Result<usize, ModelError> {
@@ -90,6 +92,11 @@ impl Geometry {
             context: need("context_length")?,
         };
         geometry.check()
+    }
+
+    /// The architecture's name, as the files of models and adapters have it.
+    pub fn architecture(&self) -> &'static str {
+        LLAMA
     }
 
     /// Head geometry for the attention operations.

@@ -2,7 +2,7 @@
 
 use super::{Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use crate::adapter::{Adapter, AdapterSpec, Kind};
-use crate::dual::{Batch, Directions, TensorId};
+use crate::dual::{Batch, Directions, Probe, TensorId};
 use crate::gguf::{Gguf, Synthetic};
 use crate::kernels::{Ctx, DISPATCHED, Isa};
 use sprig_budget::Arena;
@@ -39,11 +39,9 @@ fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
     };
     let (layout, rope) = (PassLayout::new(g, size), model.rope(TOKENS.len()));
     let mut arena = Arena::new(layout.bytes()).unwrap();
+    let probe = Probe { directions: &Waves, tangents: 2, first_example: 0 };
     let input = PassInput {
-        batch: Batch::new(&TOKENS, &[0, 5, 9], g.vocabulary).unwrap(),
-        tangents: 2,
-        directions: Some(&Waves),
-        first_example: 0,
+        batch: Batch::new(&TOKENS, &[0, 5, 9], g.vocabulary).unwrap().along(probe),
         adapter: Some(&adapter),
         integer: false,
     };

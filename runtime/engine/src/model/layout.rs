@@ -2,7 +2,7 @@
 //! plan is not an estimate: it is what is allocated.
 
 use super::{Geometry, Module};
-use crate::dual::{FEW, HeadScratch, LinearScratch, RowStats};
+use crate::dual::{DualRowsMut, FEW, HeadScratch, LinearScratch, RowStats, Stack as Shape};
 use crate::kernels::{matmul_scratch_len, matvec_scratch_len};
 use sprig_budget::{BudgetError, Bytes, Stack, bytes_for};
 
@@ -43,7 +43,17 @@ pub struct PassLayout {
     directions: usize,
     panels: usize,
     stats: usize,
-    head: [usize; 5],
+    head: HeadLayout,
+}
+
+/// The head's regions, as [`HeadScratch`] names them.
+#[derive(Clone, Copy, Debug)]
+struct HeadLayout {
+    logits: usize,
+    weights: usize,
+    pull: usize,
+    z: usize,
+    rows: usize,
 }
 
 impl PassLayout {
@@ -54,7 +64,8 @@ impl PassLayout {
         let attention = geometry.q_width() + 2 * geometry.kv_width();
         let trains = size.tangents > 0;
         let tile = size.head_tile.min(geometry.vocabulary);
-        let streamed = if size.wanted > 0 { 1 } else { 0 };
+        // Rows that want their statistics walk the whole vocabulary; candidates look up their own rows alone.
+        let walks_vocabulary = size.wanted > 0;
         Self {
             size,
             residual: rows * geometry.width,
@@ -69,13 +80,13 @@ impl PassLayout {
             panels: matmul_scratch_len(size.threads, size.panel_rows, widest)
                 .max(matvec_scratch_len(FEW, widest)),
             stats: 4 * size.wanted + 3 * size.wanted * size.tangents + size.candidates * (1 + size.tangents),
-            head: [
-                size.wanted * tile,
-                if trains { streamed * tile * geometry.width } else { 0 },
-                if trains { size.wanted * geometry.width } else { 0 },
-                size.wanted,
-                4 * size.threads * geometry.width,
-            ],
+            head: HeadLayout {
+                logits: size.wanted * tile,
+                weights: if trains && walks_vocabulary { tile * geometry.width } else { 0 },
+                pull: if trains { size.wanted * geometry.width } else { 0 },
+                z: size.wanted,
+                rows: 4 * size.threads * geometry.width,
+            },
         }
     }
 
@@ -87,7 +98,8 @@ impl PassLayout {
     /// (name, bytes) of each region. Projections and head tiles are never alive together and share one region.
     pub fn regions(&self) -> Vec<(&'static str, Bytes)> {
         let b = bytes_for::<f32>;
-        let head: Bytes = self.head.iter().map(|&n| b(n)).sum();
+        let HeadLayout { logits, weights, pull, z, rows } = self.head;
+        let head: Bytes = [logits, weights, pull, z, rows].map(b).into_iter().sum();
         vec![
             ("residual stream", b(self.residual)),
             ("normed rows, attention output", b(self.normed)),
@@ -104,10 +116,16 @@ impl PassLayout {
         self.regions().into_iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Cuts the regions out of `stack`; the shared region is what remains.
-    pub(super) fn cut<'a>(&self, stack: &mut Stack<'a>) -> Result<Buffers<'a>, BudgetError> {
+    /// Cuts the regions out of `stack`; the shared region is what remains. The residual stream has `positions` positions
+    /// of width `width`.
+    pub(super) fn cut<'a>(
+        &self,
+        stack: &mut Stack<'a>,
+        positions: usize,
+        width: usize,
+    ) -> Result<Buffers<'a>, BudgetError> {
         Ok(Buffers {
-            residual: stack.take(self.residual)?,
+            residual: DualRowsMut::new(stack.take(self.residual)?, width, Shape::plain(positions)),
             normed: stack.take(self.normed)?,
             stats: stack.take(self.stats)?,
             scratch: LinearScratch {
@@ -133,13 +151,13 @@ impl PassLayout {
         d: usize,
         tangents: usize,
     ) -> Result<HeadScratch<'a>, BudgetError> {
-        let [logits, weights, pull, z, rows] = self.head;
+        let HeadLayout { logits, weights, pull, z, rows } = self.head;
         let tile = logits.checked_div(self.size.wanted).unwrap_or(0);
-        let trains = if tangents > 0 { 1 } else { 0 };
+        let trained = |len: usize| if tangents > 0 { len } else { 0 };
         Ok(HeadScratch {
             logits: &mut stack.take(logits)?[..wanted * tile],
-            weights: &mut stack.take(weights)?[..trains * tile * d],
-            pull: &mut stack.take(pull)?[..trains * wanted * d],
+            weights: &mut stack.take(weights)?[..trained(tile * d)],
+            pull: &mut stack.take(pull)?[..trained(wanted * d)],
             z: &mut stack.take(z)?[..wanted],
             rows: stack.take(rows)?,
             panels,
@@ -149,7 +167,7 @@ impl PassLayout {
 
 /// Regions that live as long as the pass.
 pub(super) struct Buffers<'a> {
-    pub residual: &'a mut [f32],
+    pub residual: DualRowsMut<'a>,
     pub normed: &'a mut [f32],
     pub stats: &'a mut [f32],
     pub scratch: LinearScratch<'a>,

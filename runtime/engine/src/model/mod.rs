@@ -10,14 +10,16 @@ mod isa_tests;
 mod layout;
 mod llama;
 mod parts;
+mod read;
 mod stream;
 
 pub use cache::KvCache;
 pub use decode::{GenerateError, Generator};
-pub use error::ModelError;
-pub use forward::{Pass, PassInput, STREAMED_TILE};
+pub use error::{ModelError, PassError};
+pub use forward::{Pass, PassInput};
 pub use geometry::Geometry;
 pub use layout::{PassLayout, PassSize};
 pub use llama::{Block, Llama, Module};
 pub use parts::WeightBytes;
+pub use read::Read;
 pub use stream::Stream;

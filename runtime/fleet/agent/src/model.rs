@@ -8,6 +8,7 @@ use sprig_learn::base::{Base, Data, Engine, Planned};
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::Cut;
 use sprig_learn::guard::Guard;
+use sprig_learn::minibatch::Minibatch;
 use sprig_learn::planner::{Residency, Workload};
 use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Session};
@@ -138,13 +139,14 @@ impl<'m> ModelWorker<'m> {
     /// Tokens a second of a plain forward pass over some of the device's own examples.
     pub fn measure(&mut self) -> Result<f32, FleetError> {
         let ids: Vec<usize> = (0..self.data.len().min(self.cut.examples)).collect();
-        let tokens: usize = ids.iter().map(|&id| self.data.example(id).tokens.len()).sum();
+        let tokens = Minibatch::new(self.data, &ids).tokens();
         let mut outcomes = vec![Outcome::default(); ids.len()];
         let mut best = f32::INFINITY;
         // The first pass brings weights and tables into memory.
         for _ in 0..2 {
             let start = Instant::now();
-            self.session.run(Some(&self.adapter), None, self.data, &ids, 0, &mut outcomes, &mut [])?;
+            let batch = Minibatch::new(self.data, &ids);
+            self.session.run(Some(&self.adapter), None, batch, &mut outcomes, &mut [])?;
             best = best.min(start.elapsed().as_secs_f32());
         }
         Ok(tokens as f32 / best.max(1e-6))

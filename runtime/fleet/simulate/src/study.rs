@@ -127,7 +127,8 @@ impl Study {
         let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;
         if let Some(out) = &self.out {
             fleet.adapter.values_mut().copy_from_slice(fleet.server.values());
-            fleet.adapter.write(out, "llama", &digest).map_err(|e| FleetError::model(out, e))?;
+            let architecture = base.geometry.architecture();
+            fleet.adapter.write(out, architecture, &digest).map_err(|e| FleetError::model(out, e))?;
         }
         Ok(findings)
     }

@@ -7,8 +7,8 @@
 
 mod slots;
 
-use crate::data::DataSet;
 use crate::error::LearnError;
+use crate::minibatch::{Minibatch, Sequences};
 use sha2::{Digest, Sha256};
 use slots::{Found, Slots};
 use sprig_budget::Bytes;
@@ -54,8 +54,7 @@ pub struct Counts {
 struct Missing {
     /// Their places in the batch, ascending.
     places: Vec<usize>,
-    tokens: Vec<u32>,
-    starts: Vec<usize>,
+    sequences: Sequences,
 }
 
 impl PrefixCache {
@@ -95,43 +94,42 @@ impl PrefixCache {
         self.slots.remove();
     }
 
-    /// Reserves for batches of up to `examples` examples and `positions` tokens.
-    pub(crate) fn reserve(&mut self, positions: usize, examples: usize) {
+    /// Reserves for batches of up to `examples` examples of `sequences` sequences each, and `positions` tokens.
+    pub(crate) fn reserve(&mut self, positions: usize, examples: usize, sequences: usize) {
         self.missing.places.reserve_exact(examples);
-        self.missing.starts.reserve_exact(examples + 1);
-        self.missing.tokens.reserve_exact(positions);
+        self.missing.sequences.reserve(positions, examples, sequences);
     }
 
     /// Brings `pass`, which is at its beginning and has tangents to carry, to the input of block `lowest` of a model of
-    /// shape `geometry`. `batch` is its batch: examples `ids` of `data`. Only those not held go through the blocks, as
+    /// shape `geometry`. `rows` is its batch: those of `batch`. Only those not held go through the blocks, as
     /// a batch of their own; a row's bits do not depend on the rows beside it.
     pub(crate) fn advance<'a>(
         &'a mut self,
         pass: &mut Pass<'a>,
         geometry: &Geometry,
-        batch: Batch<'a>,
-        data: &DataSet,
-        ids: &[usize],
+        rows: Batch<'a>,
+        batch: Minibatch<'_>,
         lowest: usize,
     ) -> Result<(), LearnError> {
         let Self { slots, missing, counts } = self;
+        let Minibatch { data, ids } = batch;
         let d = geometry.width;
         missing.clear();
         let (_, held) = pass.hidden_and_spare();
         for (place, &id) in ids.iter().enumerate() {
-            let span = batch.span(place);
+            let span = rows.span(place);
             match slots.load(id, data.tokens_before(id), &mut held[span.start * d..span.end * d]) {
                 Found::Held => counts.hits += 1,
                 found => {
                     counts.misses += 1;
                     counts.corrupt += u64::from(found == Found::Corrupt);
-                    missing.push(place, data.example(id).tokens);
+                    missing.push(place, data.example(id).tokens, rows.cuts(place));
                 }
             }
         }
         let missing = &*missing;
         if !missing.places.is_empty() {
-            let part = Batch::new(&missing.tokens, &missing.starts, geometry.vocabulary)?;
+            let part = missing.sequences.batch(geometry.vocabulary)?;
             pass.change_batch(part);
             pass.embed();
             pass.blocks(0..lowest)?;
@@ -140,17 +138,17 @@ impl PrefixCache {
                 let (id, span) = (ids[place], part.span(e));
                 slots.store(id, data.tokens_before(id), &mut hidden[span.start * d..span.end * d]);
             }
-            pass.change_batch(batch);
+            pass.change_batch(rows);
         }
         // Computed rows move to their places, held ones fill the gaps. Rows only ever move up, so from the last example
         // to the first none is overwritten before it has moved.
         let (hidden, held) = pass.hidden_and_spare();
         let mut computed = missing.places.len();
         for place in (0..ids.len()).rev() {
-            let to = batch.span(place).start * d..batch.span(place).end * d;
+            let to = rows.span(place).start * d..rows.span(place).end * d;
             if computed > 0 && missing.places[computed - 1] == place {
                 computed -= 1;
-                let from = missing.starts[computed] * d;
+                let from = missing.sequences.examples()[computed] * d;
                 hidden.copy_within(from..from + to.len(), to.start);
             } else {
                 hidden[to.clone()].copy_from_slice(&held[to]);
@@ -177,14 +175,13 @@ impl Origin<'_> {
 impl Missing {
     fn clear(&mut self) {
         self.places.clear();
-        self.tokens.clear();
-        self.starts.clear();
-        self.starts.push(0);
+        self.sequences.clear();
     }
 
-    fn push(&mut self, place: usize, tokens: &[u32]) {
+    /// Adds the example at `place` of the batch; further sequences begin at its tokens `cuts`.
+    fn push(&mut self, place: usize, tokens: &[u32], cuts: impl Iterator<Item = usize>) {
         self.places.push(place);
-        self.tokens.extend_from_slice(tokens);
-        self.starts.push(self.tokens.len());
+        let start = self.sequences.push(tokens);
+        cuts.for_each(|cut| self.sequences.cut(start + cut));
     }
 }

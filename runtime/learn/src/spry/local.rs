@@ -5,8 +5,9 @@ use super::path::Path;
 use super::{Exchange, Layout, Part, Rules, Server, Share};
 use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{Cut, Scalars};
+use crate::estimator::{Cut, Scalars, StepInput};
 use crate::guard::Guard;
+use crate::minibatch::Minibatch;
 use crate::session::Session;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::Adapter;
@@ -96,6 +97,7 @@ impl<'d> LocalRound<'d> {
         if rules.exchange != Exchange::PerIteration {
             path.begin(&rules, &part, server.values());
         }
+        let scalars = Scalars::new(&rules.estimator().needs(), rules.batch, part.len);
         Ok(Self {
             assignment,
             part,
@@ -105,7 +107,7 @@ impl<'d> LocalRound<'d> {
             iteration: 0,
             path,
             ids: Vec::with_capacity(rules.batch),
-            scalars: Scalars::new(rules.batch, rules.forward.tangents),
+            scalars,
             sent: Vec::with_capacity(rules.scalar_count(examples)),
             loss: 0.0,
             rows: 0.0,
@@ -118,12 +120,12 @@ impl<'d> LocalRound<'d> {
     pub fn heap_bytes(layout: &Layout, rules: &Rules) -> Bytes {
         let lists =
             rules.batch * size_of::<usize>() + rules.scalar_count(rules.examples()) * size_of::<f32>();
-        let scalars = Scalars::bytes(rules.batch, rules.forward.tangents);
+        let scalars = rules.estimator().needs().bytes(rules.batch, layout.len());
         let path = match rules.exchange {
             Exchange::PerIteration => Bytes::ZERO,
             Exchange::PerEpoch { .. } => Path::heap_bytes(rules, layout.len()),
         };
-        path + layout.part_bytes() + Bytes(lists as u64 + scalars)
+        path + layout.part_bytes() + Bytes(lists as u64) + scalars
     }
 
     /// Iterations of the round, and how many of them are done.
@@ -154,28 +156,21 @@ impl<'d> LocalRound<'d> {
         self.ids.clear();
         let place = |i: u64| self.data.id(self.order.at(first + i));
         self.ids.extend((0..rules.batch.min(left) as u64).map(place));
-        let directions = rules.directions(&self.part.tensors, round, self.iteration, self.assignment.number);
-        rules.forward.measure(
-            session,
-            adapter,
-            directions,
-            self.data.set(),
-            &self.ids,
-            cut,
-            guard,
-            &mut self.scalars,
-        )?;
-        let applied = &self.scalars.derivatives;
+        let batch = Minibatch::new(self.data.set(), &self.ids);
+        let (tensors, at) = (&self.part.tensors, rules.at(round, self.iteration, self.assignment.number));
+        let step = StepInput { batch, cut, tensors, at, guard };
+        rules.estimator().measure(session, adapter, step, &mut self.scalars)?;
+        let applied = &self.scalars.coefficients;
         self.sent.extend_from_slice(applied);
         if rules.exchange != Exchange::PerIteration {
+            let directions = rules.estimator().directions(tensors, at);
             self.path.step(rules, &self.part, &directions, applied);
             self.part.scatter(&self.path.weights, adapter.values_mut());
         }
         let rows: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.rows)).sum();
         self.loss += self.scalars.loss() * rows;
         self.rows += rows;
-        self.tokens +=
-            self.ids.iter().map(|&id| self.data.set().example(id).tokens.len() as u64).sum::<u64>();
+        self.tokens += batch.tokens() as u64;
         self.iteration += 1;
         Ok(true)
     }

@@ -1,7 +1,7 @@
 //! What all parties of a run must agree on to reach the same bits.
 
 use crate::directions::{Directions, Family, Sharing};
-use crate::estimator::Forward;
+use crate::estimator::{Forward, Iteration, ScalarEstimator};
 use crate::optimiser::Rule;
 use crate::recipe::{Fraction, NotNegative, Positive};
 use crate::setting::{Setting, SettingError};
@@ -194,8 +194,17 @@ impl Rules {
         iteration: u32,
         number: u32,
     ) -> Directions<'a> {
-        let device = if self.seeds == Seeds::Own { number } else { 0 };
-        self.forward.directions_of(tensors, round, iteration, device)
+        self.estimator().directions(tensors, self.at(round, iteration, number))
+    }
+
+    /// The name of an iteration of device `number`.
+    pub(super) fn at(&self, round: u32, iteration: u32, number: u32) -> Iteration {
+        Iteration { round, number: iteration, device: if self.seeds == Seeds::Own { number } else { 0 } }
+    }
+
+    /// How a device estimates gradients.
+    pub(super) fn estimator(&self) -> &dyn ScalarEstimator {
+        &self.forward
     }
 
     fn steps(&self) -> u32 {

@@ -3,14 +3,15 @@
 use super::world::*;
 use sprig_budget::Arena;
 use sprig_engine::adapter::{Adapter, Kind};
-use sprig_engine::dual::{Batch, Directions as Fill, TensorId};
+use sprig_engine::dual::{Batch, Directions as Fill, Probe, TensorId};
 use sprig_engine::model::{Module, Pass, PassInput, PassLayout};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing, initial_normals};
-use sprig_learn::estimator::{Cut, Forward, Scalars};
+use sprig_learn::estimator::{Cut, Estimator, Forward, Iteration, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
+use sprig_learn::minibatch::Minibatch;
 use sprig_learn::planner::Tuning;
-use sprig_learn::session::{Outcome, Probe, Session};
+use sprig_learn::session::{Outcome, Session};
 use std::ops::Range;
 
 /// T1: the derivative of a pass is that of the loss.
@@ -25,10 +26,12 @@ fn derivatives_are_those_of_the_loss() {
             let mut session = session(ctx(2), data, &spec, cut, None);
             for sharing in SHARINGS {
                 let tensors = tensors(&adapter);
-                let all = forward(Family::Rademacher, sharing, K).directions(&tensors, 3);
+                let forward = forward(Family::Rademacher, sharing, K);
+                let all = forward.directions(&tensors, Iteration::of_step(3));
                 let (mut outcomes, mut found) = ([Outcome::default(); 4], [0.0f32; 4 * K]);
-                let probe = Probe { directions: all, count: K };
-                session.run(Some(&adapter), Some(&probe), data, &ids, 0, &mut outcomes, &mut found).unwrap();
+                let probe = Probe { directions: &all, tangents: K, first_example: 0 };
+                let batch = Minibatch::new(data, &ids);
+                session.run(Some(&adapter), Some(probe), batch, &mut outcomes, &mut found).unwrap();
                 let n = adapter.values().len();
                 let mut errors = Vec::new();
                 for (e, k) in (0..ids.len()).flat_map(|e| (0..K).map(move |k| (e, k))) {
@@ -79,7 +82,8 @@ fn absent_tangents_are_zero_tangents() {
         }
         let blocks: Vec<usize> = adapter.places().map(|(block, _)| block).collect();
         adapter.perturb(|site| chosen.is_none_or(|block| blocks[site] == block));
-        let all = forward(Family::Rademacher, Sharing::PerExample, K).directions(&tensors, 0);
+        let forward = forward(Family::Rademacher, Sharing::PerExample, K);
+        let all = forward.directions(&tensors, Iteration::of_step(0));
         // Chosen sites need no help to leave the others alone.
         let directions = OnlyBlock(all, 1);
         let directions: &dyn Fill = if chosen.is_some() { &all } else { &directions };
@@ -90,14 +94,9 @@ fn absent_tangents_are_zero_tangents() {
         );
         let rope = WORLD.model.rope(LENGTH);
         let mut arena = Arena::new(layout.bytes()).unwrap();
-        let input = PassInput {
-            batch: Batch::new(&tokens, &starts, 300).unwrap(),
-            tangents: K,
-            directions: Some(directions),
-            first_example: 0,
-            adapter: Some(&adapter),
-            integer: false,
-        };
+        let probe = Probe { directions, tangents: K, first_example: 0 };
+        let batch = Batch::new(&tokens, &starts, 300).unwrap().along(probe);
+        let input = PassInput { batch, adapter: Some(&adapter), integer: false };
         let mut pass = Pass::new(&WORLD.model, &rope, ctx, layout, arena.stack(), input).unwrap();
         pass.embed();
         pass.blocks(0..3).unwrap();
@@ -144,22 +143,17 @@ fn estimates_tend_to_the_gradient() {
             let mut mean = vec![0.0f64; d];
             let cut = Cut { tangents: forward.tangents, ..cut };
             for iteration in from..from + n {
-                let (mut scalars, mut gradient) = (Scalars::new(4, forward.tangents), vec![0.0; d]);
-                // A new guard clips nothing.
-                let mut guard = Guard::default();
+                let (mut scalars, mut gradient) = (Scalars::new(&forward.needs(), 4, d), vec![0.0; d]);
+                let step = StepInput {
+                    batch: Minibatch::new(data, &ids),
+                    cut,
+                    tensors: &tensors,
+                    at: Iteration::of_step(iteration),
+                    // A new guard clips nothing.
+                    guard: &mut Guard::default(),
+                };
                 forward
-                    .gradient(
-                        &mut session,
-                        &adapter,
-                        &tensors,
-                        data,
-                        &ids,
-                        cut,
-                        iteration,
-                        &mut guard,
-                        &mut scalars,
-                        &mut gradient,
-                    )
+                    .gradient(&mut session, &mut adapter.clone(), step, &mut scalars, &mut gradient)
                     .unwrap();
                 mean.iter_mut().zip(&gradient).for_each(|(m, g)| *m += f64::from(*g) / n as f64);
             }
@@ -198,7 +192,7 @@ fn losses_at(
     let mut moved = adapter.clone();
     moved.values_mut().iter_mut().zip(v).for_each(|(w, v)| *w += step * v);
     let mut outcomes = vec![Outcome::default(); ids.len()];
-    session.run(Some(&moved), None, data, ids, 0, &mut outcomes, &mut []).unwrap();
+    session.run(Some(&moved), None, Minibatch::new(data, ids), &mut outcomes, &mut []).unwrap();
     outcomes
 }
 

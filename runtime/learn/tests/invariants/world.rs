@@ -10,12 +10,13 @@ use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::{Cut, Forward};
+use sprig_learn::objective::{CausalLm, Choice, Extent, Objective};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::{Residency, Tuning, Workload};
 use sprig_learn::prefix::PrefixCache;
-use sprig_learn::session::Session;
+use sprig_learn::session::{Room, Session};
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Most tokens of an example; examples differ in length.
 pub const LENGTH: usize = 12;
@@ -130,7 +131,17 @@ pub fn session(
 ) -> Session<'static> {
     let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
     let layout = layout(ctx, data, spec, &tuning);
-    Session::new(&WORLD.model, ctx, layout, LENGTH, cut.examples, prefix).unwrap()
+    Session::new(&WORLD.model, ctx, room(data, layout, cut.examples), objective(data), prefix).unwrap()
+}
+
+/// What the data ask of a session.
+pub fn objective(data: &DataSet) -> Arc<dyn Objective> {
+    if data.is_lm() { Arc::new(CausalLm) } else { Arc::new(Choice) }
+}
+
+pub fn room(data: &DataSet, layout: PassLayout, examples: usize) -> Room {
+    let candidates = if data.is_lm() { 0 } else { data.candidates(0) };
+    Room { layout, extent: Extent { tokens: LENGTH, candidates }, examples }
 }
 
 pub fn forward(family: Family, sharing: Sharing, tangents: usize) -> Forward {

@@ -1,0 +1,220 @@
+//! Which rows belong to which sequence and example, and the directions that a pass carries for them.
+
+use super::MAX_TANGENTS;
+use super::linear::{Directions, Site};
+use super::rows::Stack;
+use std::ops::Range;
+use thiserror::Error;
+
+/// Token rows of a batch: the examples one after another, without padding, each of one or more sequences. Rows attend
+/// within their sequence; all rows of an example move along the same directions.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    tokens: &'a [u32],
+    examples: &'a [usize],
+    sequences: &'a [usize],
+}
+
+/// Directions to carry: tangent k of an example is the derivative along its direction k.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    /// Where directions come from.
+    pub directions: &'a dyn Directions,
+    /// K, at least 1.
+    pub tangents: usize,
+    /// Index of the batch's first example in the whole batch, when that was split.
+    pub first_example: usize,
+}
+
+/// The rows of a pass, and what they carry.
+#[derive(Clone, Copy)]
+pub struct DualBatch<'a> {
+    /// Rows by example.
+    pub rows: Batch<'a>,
+    /// The directions; none for evaluation and generation.
+    pub probe: Option<Probe<'a>>,
+}
+
+/// A batch that cannot be run.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum BatchError {
+    /// No tokens, or an example or sequence without any.
+    #[error("example {0} of the batch is empty; every example needs at least one token")]
+    Empty(usize),
+    /// The offsets do not partition the tokens.
+    #[error("batch offsets end at {end}, but there are {tokens} tokens")]
+    Offsets {
+        /// Last offset.
+        end: usize,
+        /// Tokens given.
+        tokens: usize,
+    },
+    /// A token id the model does not have.
+    #[error("token id {token} at row {row} is outside the model's vocabulary of {vocabulary}")]
+    Token {
+        /// The id.
+        token: u32,
+        /// Its row.
+        row: usize,
+        /// Rows of the embedding.
+        vocabulary: usize,
+    },
+    /// A token id wanted of the output head, which has no such row.
+    #[error(
+        "token id {token} is an answer, and the model has logits for ids below {vocabulary} only: its tokenizer lists \
+         tokens that the model was not made for; use answers of other words, or another model file"
+    )]
+    Answer {
+        /// The id.
+        token: u32,
+        /// Rows of the output head.
+        vocabulary: usize,
+    },
+    /// More tangents than attention has room for.
+    #[error("a pass carries up to {MAX_TANGENTS} tangents, not {0}")]
+    Tangents(usize),
+}
+
+impl<'a> Batch<'a> {
+    /// Examples of one sequence each. `starts` has one offset an example and a last one equal to `tokens.len()`.
+    ///
+    /// # Errors
+    /// [`BatchError`] for offsets that are no such thing, and for tokens that a model of `vocabulary` does not have.
+    pub fn new(tokens: &'a [u32], starts: &'a [usize], vocabulary: usize) -> Result<Self, BatchError> {
+        check_offsets(starts, tokens.len())?;
+        match tokens.iter().position(|&t| t as usize >= vocabulary) {
+            Some(row) => Err(BatchError::Token { token: tokens[row], row, vocabulary }),
+            None => Ok(Self { tokens, examples: starts, sequences: starts }),
+        }
+    }
+
+    /// The same examples as `sequences`, whose offsets are as those of the examples and have these among them.
+    ///
+    /// # Errors
+    /// [`BatchError`] for offsets that are no such thing.
+    pub fn of_sequences(self, sequences: &'a [usize]) -> Result<Self, BatchError> {
+        check_offsets(sequences, self.tokens.len())?;
+        match self.examples.iter().find(|start| sequences.binary_search(start).is_err()) {
+            Some(&end) => Err(BatchError::Offsets { end, tokens: self.tokens.len() }),
+            None => Ok(Self { sequences, ..self }),
+        }
+    }
+
+    /// A pass over it without tangents.
+    pub fn plain(self) -> DualBatch<'a> {
+        DualBatch { rows: self, probe: None }
+    }
+
+    /// A pass over it along `probe`.
+    pub fn along(self, probe: Probe<'a>) -> DualBatch<'a> {
+        DualBatch { rows: self, probe: Some(probe) }
+    }
+
+    /// Token ids, one a position.
+    pub fn tokens(&self) -> &'a [u32] {
+        self.tokens
+    }
+
+    /// R.
+    pub fn positions(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Examples in the batch.
+    pub fn examples(&self) -> usize {
+        self.examples.len() - 1
+    }
+
+    /// Positions of example `e`.
+    pub fn span(&self, e: usize) -> Range<usize> {
+        self.examples[e]..self.examples[e + 1]
+    }
+
+    /// Positions of the sequence that owns `position`.
+    pub fn sequence_at(&self, position: usize) -> Range<usize> {
+        let s = self.sequences.partition_point(|&s| s <= position);
+        self.sequences[s - 1]..self.sequences[s]
+    }
+
+    /// Where in example `e`, counted from its first token, further sequences begin.
+    pub fn cuts(&self, e: usize) -> impl Iterator<Item = usize> + 'a {
+        let span = self.span(e);
+        let from = self.sequences.partition_point(|&s| s <= span.start);
+        let cuts = self.sequences[from..].iter().take_while(move |&&s| s < span.end);
+        cuts.map(move |s| s - span.start)
+    }
+}
+
+impl<'a> DualBatch<'a> {
+    /// K.
+    pub fn tangents(&self) -> usize {
+        self.probe.map_or(0, |probe| probe.tangents)
+    }
+
+    /// Its rows before anything is perturbed.
+    pub fn plain(&self) -> Stack {
+        Stack::plain(self.rows.positions())
+    }
+
+    /// Its rows with all tangents.
+    pub fn live(&self) -> Stack {
+        Stack { positions: self.rows.positions(), tangents: self.tangents() }
+    }
+
+    /// The rows that layers with `sites` make of rows `x`: live if those are, or if one of the sites trains.
+    pub fn behind<'s>(&self, x: Stack, sites: impl IntoIterator<Item = Option<&'s Site<'s>>>) -> Stack {
+        let trains = sites.into_iter().flatten().any(Site::trains);
+        if trains { self.live() } else { x }
+    }
+
+    /// Refuses more tangents than attention has room for.
+    ///
+    /// # Errors
+    /// [`BatchError::Tangents`].
+    pub fn check(&self) -> Result<(), BatchError> {
+        match self.tangents() {
+            0..=MAX_TANGENTS => Ok(()),
+            many => Err(BatchError::Tangents(many)),
+        }
+    }
+}
+
+/// Offsets ascend from 0 to `tokens`, of which there is at least one.
+fn check_offsets(starts: &[usize], tokens: usize) -> Result<(), BatchError> {
+    let (first, end) = (starts.first().copied().unwrap_or(1), starts.last().copied().unwrap_or(0));
+    if first != 0 || end != tokens || starts.len() < 2 {
+        return Err(BatchError::Offsets { end, tokens });
+    }
+    match starts.windows(2).position(|w| w[0] >= w[1]) {
+        Some(e) => Err(BatchError::Empty(e)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_checked() {
+        assert!(Batch::new(&[1, 2, 3], &[0, 1, 3], 4).is_ok());
+        assert_eq!(Batch::new(&[1, 2, 3], &[0, 1, 1, 3], 4).unwrap_err(), BatchError::Empty(1));
+        assert!(matches!(Batch::new(&[1, 2], &[0, 1], 4), Err(BatchError::Offsets { .. })));
+        assert!(matches!(Batch::new(&[1, 7], &[0, 2], 4), Err(BatchError::Token { row: 1, .. })));
+        assert!(matches!(Batch::new(&[], &[0], 4), Err(BatchError::Offsets { .. })));
+        let b = Batch::new(&[1, 2, 3], &[0, 1, 3], 4).unwrap();
+        assert_eq!([0, 1, 2].map(|i| b.sequence_at(i)), [0..1, 1..3, 1..3]);
+        assert_eq!(b.cuts(0).chain(b.cuts(1)).count(), 0);
+    }
+
+    #[test]
+    fn sequences_divide_examples() {
+        let tokens = [1; 9];
+        let batch = Batch::new(&tokens, &[0, 2, 9], 4).unwrap();
+        let b = batch.of_sequences(&[0, 2, 5, 6, 9]).unwrap();
+        assert_eq!((b.examples(), b.span(1), b.sequence_at(4), b.sequence_at(8)), (2, 2..9, 2..5, 6..9));
+        assert_eq!((b.cuts(0).count(), b.cuts(1).collect::<Vec<_>>()), (0, vec![3, 4]));
+        assert!(matches!(batch.of_sequences(&[0, 3, 9]), Err(BatchError::Offsets { end: 2, .. })));
+        assert_eq!(batch.of_sequences(&[0, 2, 2, 9]).unwrap_err(), BatchError::Empty(1));
+    }
+}

@@ -1,0 +1,111 @@
+//! The forward estimator: K directional derivatives an example, sₖ = ⟨∇f, vₖ⟩, each from a tangent of the one pass over
+//! it, and g = mean over examples and directions of sₖ·vₖ. With E\[v vᵀ\] = I that is ∇f on average.
+//! Spec 3.2, 6.2 and 6.4; no backward pass anywhere.
+
+use super::{Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of};
+use crate::directions::{Directions, Family, Sharing};
+use crate::error::LearnError;
+use crate::guard::Guard;
+use crate::session::{Outcome, Session};
+use sprig_engine::adapter::{Adapter, Tensor};
+use sprig_engine::dual::Probe;
+
+/// Settings of the estimator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Distribution of the directions.
+    pub family: Family,
+    /// One direction a batch, or one an example.
+    pub sharing: Sharing,
+    /// K.
+    pub tangents: usize,
+    /// Key of the run.
+    pub run_key: [u32; 2],
+}
+
+impl Estimator for Forward {
+    fn needs(&self) -> Needs {
+        Needs { tangents: self.tangents, scalars: self.tangents, vectors: 0 }
+    }
+
+    fn gradient(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        step: StepInput<'_>,
+        scalars: &mut Scalars,
+        gradient: &mut [f32],
+    ) -> Result<(), LearnError> {
+        gradient_of(self, session, adapter, step, scalars, gradient)
+    }
+}
+
+impl ScalarEstimator for Forward {
+    fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a> {
+        Directions {
+            family: self.family,
+            sharing: self.sharing,
+            run_key: self.run_key,
+            round: at.round,
+            iteration: at.number,
+            device: at.device,
+            tangents: self.tangents,
+            first_tangent: 0,
+            tensors,
+        }
+    }
+
+    fn measure(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        step: StepInput<'_>,
+        scalars: &mut Scalars,
+    ) -> Result<(), LearnError> {
+        let StepInput { batch, cut, tensors, at, guard } = step;
+        let (k, all) = (self.tangents, self.directions(tensors, at));
+        scalars.outcomes.resize(batch.len(), Outcome::default());
+        scalars.coefficients.resize(batch.len() * k, 0.0);
+        for (first, part) in batch.passes(cut.examples) {
+            for from in (0..k).step_by(cut.tangents) {
+                let tangents = cut.tangents.min(k - from);
+                let directions = Directions { first_tangent: from, ..all };
+                let probe = Probe { directions: &directions, tangents, first_example: first };
+                let outcomes = &mut scalars.outcomes[first..first + part.len()];
+                let found = &mut scalars.pass[..part.len() * tangents];
+                session.run(Some(adapter), Some(probe), part, outcomes, found)?;
+                for (e, s) in found.chunks_exact(tangents).enumerate() {
+                    scalars.coefficients[(first + e) * k + from..][..tangents].copy_from_slice(s);
+                }
+            }
+        }
+        self.weigh(guard, scalars);
+        Ok(())
+    }
+}
+
+impl Forward {
+    /// Turns derivatives into the coefficients of their directions: example weights (its share of the target rows),
+    /// 1/K, and the guard. With shared directions one coefficient a tangent remains, in the first K places.
+    fn weigh(&self, guard: &mut Guard, scalars: &mut Scalars) {
+        let (k, n) = (self.tangents, scalars.outcomes.len());
+        let rows: f32 = scalars.outcomes.iter().map(|o| o.rows as f32).sum();
+        let weight = |e: usize| scalars.outcomes[e].rows as f32 / rows;
+        match self.sharing {
+            Sharing::PerExample => {
+                for e in 0..n {
+                    for s in &mut scalars.coefficients[e * k..(e + 1) * k] {
+                        *s = guard.admit(*s) * weight(e) / k as f32;
+                    }
+                }
+            }
+            Sharing::Shared => {
+                for t in 0..k {
+                    let s: f32 = (0..n).map(|e| weight(e) * scalars.coefficients[e * k + t]).sum();
+                    scalars.coefficients[t] = guard.admit(s) / k as f32;
+                }
+                scalars.coefficients.truncate(k);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Estimators of a gradient: how derivatives are got out of passes. One is a file that implements [`Estimator`]; neither
+//! the trainer, nor the session it measures with, nor the planner knows which.
+//!
+//! Where the estimate is a sum of a few coefficients times directions that are functions of a seed, it is a
+//! [`ScalarEstimator`] as well: those coefficients are all that a fleet has to send, and everybody replays the rest
+//! (spec 6.9).
+
+mod forward;
+mod scalars;
+
+pub use forward::Forward;
+pub use scalars::{Scalars, accumulate, gradient_of};
+
+use crate::directions::Directions;
+use crate::error::LearnError;
+use crate::guard::Guard;
+use crate::minibatch::Minibatch;
+use crate::session::Session;
+use sprig_budget::Bytes;
+use sprig_engine::adapter::{Adapter, Tensor};
+
+/// Estimates gradients of a minibatch's mean loss.
+pub trait Estimator {
+    /// Its share of the plan.
+    fn needs(&self) -> Needs;
+
+    /// Leaves in `gradient`, one number a weight of `step.tensors`, an estimate of the gradient of the mean loss at
+    /// `adapter`'s weights, and in `scalars` the losses. The adapter is as it was afterwards, bit for bit. For every
+    /// [`Cut`] the result has the same bits.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn gradient(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        step: StepInput<'_>,
+        scalars: &mut Scalars,
+        gradient: &mut [f32],
+    ) -> Result<(), LearnError>;
+}
+
+/// An estimator whose gradient is a sum of coefficients times directions.
+pub trait ScalarEstimator: Estimator {
+    /// The directions of iteration `at` over `tensors`, whose ranges follow one another.
+    fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a>;
+
+    /// Leaves in `scalars` the losses and the coefficients: K an example, or K in all.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn measure(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        step: StepInput<'_>,
+        scalars: &mut Scalars,
+    ) -> Result<(), LearnError>;
+}
+
+/// What an estimate is made from.
+pub struct StepInput<'a> {
+    /// The examples.
+    pub batch: Minibatch<'a>,
+    /// How they are cut into passes.
+    pub cut: Cut,
+    /// What trains.
+    pub tensors: &'a [Tensor],
+    /// Which iteration this is.
+    pub at: Iteration,
+    /// Judge of the scalars.
+    pub guard: &'a mut Guard,
+}
+
+/// Names an iteration of a run: no two of them have directions in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Iteration {
+    /// Round of a fleet.
+    pub round: u32,
+    /// Optimiser step within the round.
+    pub number: u32,
+    /// Device number; 0 for a single device.
+    pub device: u32,
+}
+
+impl Iteration {
+    /// Step `step` of a single device.
+    pub fn of_step(step: u64) -> Self {
+        Self { round: (step >> 32) as u32, number: step as u32, device: 0 }
+    }
+}
+
+/// How a batch is cut to fit the budget; the gradient is the same for every cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Tangents carried by one pass.
+    pub tangents: usize,
+    /// Examples of one pass.
+    pub examples: usize,
+}
+
+/// What an estimator takes, by which runs are planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Tangents that its passes carry, which may be shared out over several; 0 where they are plain.
+    pub tangents: usize,
+    /// Coefficients an example.
+    pub scalars: usize,
+    /// Vectors as long as all that trains, beside the gradient.
+    pub vectors: usize,
+}
+
+impl Needs {
+    /// Of what trains nothing.
+    pub const NOTHING: Self = Self { tangents: 0, scalars: 0, vectors: 0 };
+
+    /// Heap bytes of the [`Scalars`] for batches of `examples` examples and `weights` trainable numbers.
+    pub fn bytes(&self, examples: usize, weights: usize) -> Bytes {
+        Scalars::bytes(examples, self) + Bytes::of::<f32>(self.vectors * weights)
+    }
+}

@@ -1,0 +1,95 @@
+//! What passes over a batch gave, and how coefficients become a gradient.
+
+use super::{Needs, ScalarEstimator, StepInput};
+use crate::directions::Directions;
+use crate::error::LearnError;
+use crate::session::{Outcome, Session};
+use sprig_budget::{Bytes, held_zeros};
+use sprig_engine::adapter::{Adapter, Tensor};
+use sprig_engine::dual::for_each;
+
+/// Buffers of an estimator for batches of one size.
+#[derive(Debug)]
+pub struct Scalars {
+    /// One an example.
+    pub outcomes: Vec<Outcome>,
+    /// Coefficients that were applied, in ascending (example, k): K an example, or K in all.
+    pub coefficients: Vec<f32>,
+    /// Derivatives of one pass, K an example.
+    pub pass: Vec<f32>,
+    /// [`Needs::vectors`] vectors, one after another.
+    pub vectors: Vec<f32>,
+}
+
+impl Scalars {
+    /// Buffers for `examples` examples and `weights` trainable numbers.
+    pub fn new(needs: &Needs, examples: usize, weights: usize) -> Self {
+        Self {
+            outcomes: vec![Outcome::default(); examples],
+            coefficients: vec![0.0; examples * needs.scalars],
+            pass: vec![0.0; examples * needs.tangents],
+            vectors: held_zeros(needs.vectors * weights),
+        }
+    }
+
+    /// Its heap bytes, vectors excepted.
+    pub(super) fn bytes(examples: usize, needs: &Needs) -> Bytes {
+        let numbers = needs.scalars + needs.tangents;
+        Bytes((examples * (size_of::<Outcome>() + size_of::<f32>() * numbers)) as u64)
+    }
+
+    /// Mean loss over all target rows of the batch, nats.
+    pub fn loss(&self) -> f64 {
+        let rows: f64 = self.outcomes.iter().map(|o| f64::from(o.rows)).sum();
+        self.outcomes.iter().map(|o| o.loss * f64::from(o.rows)).sum::<f64>() / rows
+    }
+}
+
+/// [`Estimator::gradient`](super::Estimator::gradient) of an estimator by scalars: measures, and sums the directions up.
+///
+/// # Errors
+/// As [`Session::run`].
+pub fn gradient_of(
+    estimator: &impl ScalarEstimator,
+    session: &mut Session<'_>,
+    adapter: &mut Adapter,
+    step: StepInput<'_>,
+    scalars: &mut Scalars,
+    gradient: &mut [f32],
+) -> Result<(), LearnError> {
+    let tensors = step.tensors;
+    let directions = estimator.directions(tensors, step.at);
+    estimator.measure(session, adapter, step, scalars)?;
+    gradient.fill(0.0);
+    let pool = &session.ctx().pool;
+    let mut rest = gradient;
+    let per_piece = tensors.len().div_ceil((4 * pool.threads()).min(64)).max(1);
+    let pieces = tensors.chunks(per_piece).map(|tensors| {
+        let len = tensors.iter().map(|t| t.range.len()).sum();
+        let (mine, tail) = std::mem::take(&mut rest).split_at_mut(len);
+        rest = tail;
+        (tensors, mine)
+    });
+    for_each(pool, pieces, |(tensors, gradient)| {
+        accumulate(&directions, &scalars.coefficients, tensors, gradient);
+    });
+    Ok(())
+}
+
+/// Adds the `coefficients` of an iteration (K an example, or K in all) times their directions to `gradient`, the slice of
+/// `tensors`, which follow one another. Ascending (example, k) for every element: the order of a replay (spec 6.9).
+pub fn accumulate(
+    directions: &Directions<'_>,
+    coefficients: &[f32],
+    tensors: &[Tensor],
+    mut gradient: &mut [f32],
+) {
+    let k = directions.tangents;
+    for tensor in tensors {
+        let (mine, tail) = gradient.split_at_mut(tensor.range.len());
+        gradient = tail;
+        for (i, &c) in coefficients.iter().enumerate().filter(|(_, c)| **c != 0.0) {
+            directions.accumulate(i % k, i / k, tensor, c, mine);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What the examples of a pass ask for, one after another. Capacity is reserved once.
+
+use super::{Objective, Wants};
+use crate::error::LearnError;
+use crate::minibatch::{Minibatch, Sequences};
+use sprig_engine::dual::{Batch, BatchError};
+use sprig_engine::model::{Pass, PassError, Read};
+use std::ops::Range;
+
+/// Takes what one example asks for. Positions count from the example's first token.
+pub struct Ask<'a> {
+    lists: &'a mut Lists,
+    start: usize,
+}
+
+/// Tokens and wanted rows of the batch under way.
+#[derive(Default)]
+pub(crate) struct Lists {
+    sequences: Sequences,
+    rows: Vec<usize>,
+    targets: Vec<u32>,
+    /// Positions after which logits are wanted, and where the list of each ends in `candidates`.
+    places: Vec<(usize, usize)>,
+    candidates: Vec<u32>,
+}
+
+impl Ask<'_> {
+    /// Asks for the statistics of the logits after `position`, `target` being the token that should follow.
+    pub fn row(&mut self, position: usize, target: u32) {
+        self.lists.rows.push(self.start + position);
+        self.lists.targets.push(target);
+    }
+
+    /// Asks for the logits of `candidates` after `position`.
+    pub fn logits(&mut self, position: usize, candidates: &[u32]) {
+        self.lists.candidates.extend_from_slice(candidates);
+        self.lists.places.push((self.start + position, self.lists.candidates.len()));
+    }
+
+    /// Has the tokens from `position` on run as a sequence of their own: they see nothing of what stands before it.
+    /// Ascending, and not at the first token.
+    pub fn begin(&mut self, position: usize) {
+        self.lists.sequences.cut(self.start + position);
+    }
+}
+
+impl Lists {
+    /// Reserves for passes of up to `examples` examples and `positions` tokens that want `wants` each.
+    pub fn reserve(&mut self, positions: usize, examples: usize, wants: Wants) {
+        self.sequences.reserve(positions, examples, wants.sequences);
+        let rows = (wants.rows * examples).min(positions);
+        self.rows.reserve_exact(rows);
+        self.targets.reserve_exact(rows);
+        if wants.logits > 0 {
+            self.places.reserve_exact(examples);
+            self.candidates.reserve_exact(wants.logits * examples);
+        }
+    }
+
+    /// Fills the lists for the examples of `batch`.
+    ///
+    /// # Errors
+    /// What `objective` cannot learn from.
+    pub fn gather(&mut self, objective: &dyn Objective, batch: Minibatch<'_>) -> Result<(), LearnError> {
+        self.sequences.clear();
+        self.rows.clear();
+        self.targets.clear();
+        self.places.clear();
+        self.candidates.clear();
+        for (id, example) in batch.examples() {
+            let start = self.sequences.push(example.tokens);
+            objective.ask(id, &example, &mut Ask { lists: self, start })?;
+        }
+        Ok(())
+    }
+
+    /// The batch to run.
+    ///
+    /// # Errors
+    /// [`BatchError`] for tokens the model does not have.
+    pub fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
+        self.sequences.batch(vocabulary)
+    }
+
+    /// Reads what was asked for off `pass`.
+    ///
+    /// # Errors
+    /// As [`Pass::read`].
+    pub fn read<'p>(&self, pass: &'p mut Pass<'_>) -> Result<Read<'p>, PassError> {
+        let list = |i: usize| {
+            let from = i.checked_sub(1).map_or(0, |before| self.places[before].1);
+            (self.places[i].0, &self.candidates[from..self.places[i].1])
+        };
+        pass.read(&self.rows, &self.targets, (0..self.places.len()).map(list))
+    }
+
+    /// Rows and candidates of the example at place `e` of the batch.
+    pub fn of(&self, e: usize) -> (Range<usize>, Range<usize>) {
+        let rows = |at: usize| self.rows.partition_point(|&row| row < at);
+        let candidates = |at: usize| {
+            let lists = self.places.partition_point(|&(place, _)| place < at);
+            lists.checked_sub(1).map_or(0, |last| self.places[last].1)
+        };
+        let examples = self.sequences.examples();
+        let (start, end) = (examples[e], examples[e + 1]);
+        (rows(start)..rows(end), candidates(start)..candidates(end))
+    }
+}

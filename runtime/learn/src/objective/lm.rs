@@ -1,0 +1,38 @@
+//! Causal language model (spec 3.5, CE): f = mean over target rows of −log p(target) = mean (lse − l_target);
+//! ḟ = mean (lṡe − l̇_target). Statistics: rows × (1+K).
+
+use super::{Ask, Dual, Extent, Found, Objective, Verdict, Wants};
+use crate::data::{Example, Target};
+use crate::error::LearnError;
+
+/// Cross-entropy of the next token, over the whole vocabulary.
+#[derive(Clone, Copy, Debug)]
+pub struct CausalLm;
+
+impl Objective for CausalLm {
+    fn wants(&self, extent: Extent) -> Wants {
+        Wants { rows: extent.tokens, logits: 0, sequences: 1 }
+    }
+
+    fn ask(&self, _: usize, example: &Example<'_>, ask: &mut Ask<'_>) -> Result<(), LearnError> {
+        let Target::Lm { first } = example.target else {
+            return Err(LearnError::Settings(
+                "a language model cannot be learnt from records with candidate answers; use records of task lm".into(),
+            ));
+        };
+        for position in first.max(1)..example.tokens.len() {
+            ask.row(position - 1, example.tokens[position]);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, _: usize, _: &Example<'_>, found: &Found<'_>) -> Verdict {
+        let hits = found.rows().filter(|row| row.target.v > row.rival.v).count();
+        Verdict { rows: found.rows().len() as u32, hits: hits as u32 }
+    }
+
+    fn loss(&self, _: usize, _: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]) {
+        let sum: Dual = found.rows().map(|row| row.lse - row.target).sum();
+        parts[0] = sum.over(found.rows().len() as f64);
+    }
+}

@@ -1,0 +1,91 @@
+//! Objectives: what is learnt of an example, as a small pure function of a few numbers of the output head. One is a file
+//! that implements [`Objective`]; neither the session that runs passes, nor the planner, nor the trainer knows which.
+//!
+//! A pass gives an objective what it [asked](Ask) for, of two sorts:
+//! - **row statistics** of a target row, over the whole vocabulary and without its logits ever being held: log-sum-exp,
+//!   the target's logit, the best rival's. Enough for likelihoods, sums of them over a sequence, confidences, margins.
+//! - **logits** of a few candidates that it names.
+//!
+//! Both come as [`Dual`]s along one tangent at a time, so a loss written once gives value and derivatives. An objective
+//! that compares sequences has its examples run as [several](Ask::begin), all along the example's own directions; one with
+//! several terms returns them as [parts](Objective::weights), of which the weighted sum is trained; a regulariser wraps
+//! another objective and adds its part.
+
+mod choice;
+mod dual;
+mod found;
+mod lists;
+mod lm;
+
+pub use choice::Choice;
+pub use dual::Dual;
+pub use found::{Found, Row};
+pub use lists::Ask;
+pub(crate) use lists::Lists;
+pub use lm::CausalLm;
+
+use crate::data::{Example, Task};
+use crate::error::LearnError;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A loss over the examples of a data set.
+pub trait Objective: Debug + Send + Sync {
+    /// The most that one example may ask for, by which passes are planned.
+    fn wants(&self, extent: Extent) -> Wants;
+
+    /// Asks for what the loss of `example`, whose place in the data is `id`, is made of.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`] where the objective cannot learn from such records.
+    fn ask(&self, id: usize, example: &Example<'_>, ask: &mut Ask<'_>) -> Result<(), LearnError>;
+
+    /// How the example counts and what was right of it.
+    fn judge(&self, id: usize, example: &Example<'_>, found: &Found<'_>) -> Verdict;
+
+    /// The example's loss, part by part, in nats, with the derivatives along the tangent that `found` shows. Called once a
+    /// tangent.
+    fn loss(&self, id: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]);
+
+    /// Weights of the loss's parts; their sum, so weighted, is what is trained and reported as the loss.
+    fn weights(&self) -> &[f64] {
+        &[1.0]
+    }
+}
+
+/// How large examples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Most tokens of an example.
+    pub tokens: usize,
+    /// Most candidate answers of an example; 0 where tokens are the targets.
+    pub candidates: usize,
+}
+
+/// The most that one example asks of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Rows whose statistics are wanted.
+    pub rows: usize,
+    /// Logits wanted by name, over all rows.
+    pub logits: usize,
+    /// Sequences that it is run as.
+    pub sequences: usize,
+}
+
+/// How an example counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its weight in means over examples: target rows of a language model, 1 of a classification.
+    pub rows: u32,
+    /// Of these, those whose best choice was the target.
+    pub hits: u32,
+}
+
+/// The objective of records of `task`: cross-entropy over the vocabulary, or among the candidates.
+pub fn of_task(task: Task) -> Arc<dyn Objective> {
+    match task {
+        Task::Lm => Arc::new(CausalLm),
+        Task::Label | Task::Choice => Arc::new(Choice),
+    }
+}
