@@ -10,11 +10,16 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("sprig-engine", "runtime/engine", &["sprig-budget", "sprig-ground"]),
     ("sprig-learn", "runtime/learn", &["sprig-engine", "sprig-budget", "sprig-ground"]),
     ("sprig-device", "device-profiles", &["sprig-ground"]),
+    (
+        "sprig-run",
+        "runtime/run",
+        &["sprig-learn", "sprig-engine", "sprig-budget", "sprig-device", "sprig-ground"],
+    ),
     ("sprig-transport", "transport", &["sprig-ground"]),
     (
         "sprig-protocol",
         "runtime/fleet/protocol",
-        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-transport", "sprig-ground"],
+        &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-run", "sprig-transport", "sprig-ground"],
     ),
     // Agent and coordinator meet on the wire alone.
     (
@@ -24,6 +29,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-budget",
             "sprig-engine",
             "sprig-learn",
+            "sprig-run",
             "sprig-protocol",
             "sprig-transport",
             "sprig-device",
@@ -43,6 +49,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-budget",
             "sprig-engine",
             "sprig-learn",
+            "sprig-run",
             "sprig-protocol",
             "sprig-coordinator",
             "sprig-transport",
@@ -56,6 +63,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-budget",
             "sprig-engine",
             "sprig-learn",
+            "sprig-run",
             "sprig-protocol",
             "sprig-agent",
             "sprig-coordinator",

@@ -78,6 +78,12 @@ pub fn set_data_limit(limit: Bytes) -> io::Result<()> {
     sys::set_data_limit(limit)
 }
 
+/// The limit that [`set_data_limit`] set; `None` without one.
+pub fn data_limit() -> Option<Bytes> {
+    let soft = |text: &str| value(text, "Max data size")?.split_whitespace().next()?.parse().ok();
+    read_small(Path::new("/proc/self/limits"), soft).map(Bytes)
+}
+
 /// Begins a new VmHWM at what is resident now. Best effort: containers may forbid it.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::SettingsError;
+use sprig_run::RunError;
 use sprig_transport::link::{LinkError, Who};
 #[cfg(feature = "coordinator")]
 use sprig_transport::provision::ProvisionError;
@@ -182,11 +183,21 @@ impl From<LearnError> for Failure {
     }
 }
 
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Learn(e) => e.into(), // which has something to add, and codes of its own
+            RunError::DataLimit(_) | RunError::UnknownMemory(_) => Self::new(Exit::Io, error),
+        }
+    }
+}
+
 impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
         let exit = match error {
             // Those have something to add, or codes of their own.
             FleetError::Learn(e) => return e.into(),
+            FleetError::Run(e) => return e.into(),
             FleetError::Budget(e) => return e.into(),
             FleetError::Settings(ref e) => settings(e),
             FleetError::Link(ref e) => link(e),

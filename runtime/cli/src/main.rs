@@ -12,16 +12,13 @@ mod report;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::{Exit, Failure};
-use sprig_budget::{CountingAllocator, alloc, code};
+use sprig_budget::CountingAllocator;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
-    alloc::limit_arenas();
-    code::divide();
-    code::release();
-    alloc::exit_when_refused(Exit::Budget as i32);
+    sprig_run::begin(Exit::Budget as i32);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -7,7 +7,8 @@ use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::model::{Geometry, Module};
-use sprig_learn::base::Base;
+use sprig_learn::workload::Means;
+use sprig_run::Base;
 use std::path::Path;
 
 /// Adapter files are read whole: rank 1024 on every linear of a 7B model is 10 GiB, boards hold a thousandth of it.
@@ -21,14 +22,8 @@ impl ModelArgs {
 
     /// The budget in bytes.
     pub fn budget(&self) -> Result<Bytes, Failure> {
-        let Some(total) = process::memory_at_hand() else {
-            return Err(Failure::new(
-                Exit::Io,
-                "cannot read the machine's memory from /proc/meminfo; give --budget in bytes",
-            ));
-        };
-        let budget = self.budget.resolve(total);
-        if budget > total {
+        let budget = sprig_run::budget(self.budget, &sprig_device::detect(Path::new("/")))?;
+        if let Some(total) = process::memory_at_hand().filter(|&total| budget > total) {
             problem(format_args!(
                 "sprig: warning: --budget {budget} is more than the {total} that this machine has or its control group \
                  allows, and cannot be held there"
@@ -37,10 +32,9 @@ impl ModelArgs {
         Ok(budget)
     }
 
-    /// Threads to use.
-    pub fn threads(&self) -> usize {
-        self.threads
-            .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).min(64), usize::from)
+    /// What of the machine may be used beside its memory.
+    pub fn means(&self) -> Means {
+        Means { threads: sprig_run::threads(self.threads), residency: self.weights }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Learning without a backward pass: directions, estimators, objectives and optimisers over the dual engine.
-//! Pure: no network and no clock, so that a run is a function of its inputs.
+//! Pure: no process, no clock and no network, so that a run is a function of its inputs.
 
-pub mod base;
 pub mod checkpoint;
 pub mod data;
 pub mod directions;
@@ -20,6 +19,6 @@ pub mod session;
 pub mod setting;
 pub mod spry;
 pub mod trainer;
-pub mod watch;
+pub mod workload;
 
 pub use error::{FileError, LearnError};

@@ -3,8 +3,8 @@
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
 use crate::objective::{Dual, Extent, Found, Lists, Objective};
-use crate::planner::Tuning;
 use crate::prefix::PrefixCache;
+use crate::workload::Tuning;
 use sprig_budget::{Arena, Bytes};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Probe, Rope};

@@ -7,12 +7,12 @@ mod derivatives;
 #[path = "invariants/world.rs"]
 mod world;
 
-use sprig_budget::{Bytes, Kind as Memory};
+use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, PassLayout, Stream};
+use sprig_engine::model::{Llama, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
@@ -20,10 +20,11 @@ use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
-use sprig_learn::planner::{Tuning, plan};
+use sprig_learn::planner::{Fitted, plan};
 use sprig_learn::prefix::{Counts, Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Session};
 use sprig_learn::trainer::{Settings, State, Trainer};
+use sprig_learn::workload::Tuning;
 use std::path::Path;
 use world::*;
 
@@ -263,7 +264,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
 /// The plan's arena regions are the arena, and a step fills it to the last byte.
 #[test]
 fn the_plan_is_the_arena() {
-    let (g, weights) = (WORLD.model.geometry(), &WORLD.weights);
+    let model = model_size();
     for data in both_objectives() {
         for (kind, tangents, batch) in [
             (Kind::Lora, 1, 4),
@@ -274,15 +275,16 @@ fn the_plan_is_the_arena() {
         ] {
             let spec = spec(kind, 0..3);
             let work = workload(data, &spec, batch, tangents, 2);
-            let roomy = plan(g, weights, Bytes::ZERO, &work, Bytes(1 << 30)).unwrap().1;
+            let machine = Machine { limit: None, code: Bytes::mib(8), divided: true };
+            let fit = |budget| plan(&model, &work, &machine, budget).unwrap();
+            let roomy = fit(Bytes(1 << 30)).plan;
             // The roomy plan and the smallest one there is: every rung of the ladder taken.
             for budget in [roomy.budget, roomy.smallest_budget] {
-                let (tuning, plan) = plan(g, weights, Bytes::ZERO, &work, budget).unwrap();
+                let Fitted { tuning, layout, plan } = fit(budget);
                 let arena = plan.regions.iter().filter(|r| r.kind == Memory::Arena);
                 let planned: Bytes = arena.map(|r| r.bytes).sum();
                 let ctx =
                     Box::leak(Box::new(Ctx::new(2).unwrap().with_panel_rows(tuning.panel_rows).unwrap()));
-                let layout = PassLayout::new(g, tuning.pass(g, &work));
                 let room = room(data, layout, batch);
                 let session = Session::new(&WORLD.model, ctx, room, objective(data), None).unwrap();
                 assert_eq!(session.arena_high_water(), (Bytes::ZERO, planned));

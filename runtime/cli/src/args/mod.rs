@@ -18,7 +18,7 @@ use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::optimiser::{Decay, Optimiser};
-use sprig_learn::planner::Residency;
+use sprig_learn::workload::Residency;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -69,9 +69,10 @@ pub struct ModelArgs {
     /// Model file (GGUF, Llama family)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand)
-    #[arg(long, value_name = "SIZE", default_value = "80%")]
-    pub budget: Size,
+    /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand) [default: the board's share of
+    /// its memory, as `sprig device` shows it]
+    #[arg(long, value_name = "SIZE")]
+    pub budget: Option<Size>,
     /// Where the weights are between their uses: resident = in memory, streamed = in the file, from which one layer
     /// at a time is mapped, used and released; auto = in memory if the budget allows it
     #[arg(long, value_parser = choice::<Residency>(), default_value_t = Residency::Auto)]

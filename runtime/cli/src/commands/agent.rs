@@ -1,13 +1,12 @@
 //! `sprig agent`: one device of a fleet.
 
-use super::watch::{self, lift_guards, set_guards};
+use super::training::stepped_aside;
 use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use sprig_agent::{AgentEvent, Ended, Surroundings, absent};
-use sprig_budget::{Bytes, Plan};
-use sprig_protocol::FleetError;
+use sprig_budget::Bytes;
 use sprig_protocol::settings::DeviceSettings;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
@@ -28,18 +27,8 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     );
     let mut link = Box::new(connect(&config)?);
     let stop = || interrupt.raised();
-    let guard = |plan: Option<&Plan>| {
-        let set = plan.map_or_else(lift_guards, |plan| set_guards(plan, None));
-        set.map_err(|e| FleetError::Peer(e.to_string()))
-    };
-    let mut around = Surroundings {
-        settings: &settings,
-        link: &mut *link,
-        session,
-        stop: &stop,
-        connected: false,
-        guard: &guard,
-    };
+    let mut around =
+        Surroundings { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
     let ended = sprig_agent::run(&mut around, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         output.event(value, || line(&event));
@@ -68,7 +57,7 @@ fn line(event: &AgentEvent) -> Option<String> {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }
         AgentEvent::Pressure { plan_bytes, room_bytes, .. } => {
-            watch::line(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
+            stepped_aside(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
         }
         AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
         AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),

@@ -1,20 +1,19 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
 
-use super::infer::adapter_bytes;
+use super::infer::adapted;
 use crate::args::{EvalArgs, RecordArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::open;
 use crate::output::Output;
-use sprig_budget::{Bytes, process};
+use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
-use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::base::Base;
 use sprig_learn::data::{DataSet, LoadOptions};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{Evaluation, evaluate};
-use sprig_learn::planner::Workload;
 use sprig_learn::session::Session;
+use sprig_learn::workload::Workload;
+use sprig_run::Base;
 
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
@@ -22,23 +21,8 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     base.check_length(args.len as usize)?;
     let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
     let data = base.data(&args.data, None, load_options(&args.records, args.len as usize))?;
-    let work = data.measure(Workload {
-        batch: args.batch as usize,
-        length: 0,
-        tangents: 0,
-        adapter: None,
-        frozen_rank: adapter.as_ref().map_or(0, Adapter::rank),
-        frozen_bytes: adapter_bytes(adapter.as_ref()),
-        rule: None,
-        beside: Vec::new(),
-        candidates: None,
-        threads: args.model.threads(),
-        data: Bytes::ZERO,
-        prefix: false,
-        residency: args.model.weights,
-        loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
-    });
-    let planned = base.plan(work, args.model.budget()?)?;
+    let work = Workload::evaluation(adapted(adapter.as_ref()), args.batch as usize, args.model.means());
+    let planned = base.plan(data.measure(work), args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
     let mut session = engine.session(&planned, None)?;
     let (data, cut) = (&data.train, planned.tuning.cut);

@@ -3,13 +3,12 @@
 use sprig_budget::{Bytes, Plan};
 use sprig_coordinator::{Judge, Judgement};
 use sprig_engine::gguf::Mapped;
-use sprig_engine::tokenizer::Tokenizer;
 use sprig_ground::PathError;
-use sprig_learn::base::{Base, Planned};
 use sprig_learn::evaluate::{Evaluation, evaluate};
-use sprig_learn::planner::{Residency, Workload};
+use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Train};
+use sprig_run::{Base, Planned};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -89,28 +88,14 @@ impl Room {
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
         let data = base.data(&self.data, None, self.train.load_options()?)?;
-        let work = Workload {
-            batch: self.train.batch,
-            length: 0,
-            tangents: 0,
-            adapter: Some(spec.clone()),
-            frozen_rank: 0,
-            frozen_bytes: Bytes::ZERO,
-            rule: None,
-            beside: Vec::new(),
-            candidates: None,
-            threads: self.threads,
-            data: Bytes::ZERO,
-            prefix: false,
-            residency: Residency::Auto,
-            loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
-        };
-        let planned = base.plan(data.measure(work), self.budget)?;
+        let means = Means { threads: self.threads, residency: Residency::Auto };
+        let work = Workload::evaluation(Adapted::Made(spec.clone()), self.train.batch, means);
+        let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;
         let mut adapter = engine.adapter(&spec, self.train.rules()?.forward.run_key)?;
         let mut session = engine.session(&planned, None)?;
-        let Planned { plan, tuning, .. } = planned;
-        let _ = ready.send(Ok(plan));
+        let Planned { plan, tuning, .. } = &planned;
+        let _ = ready.send(Ok(plan.clone()));
         while let Ok(values) = requests.recv() {
             let found = if values.len() == adapter.values().len() {
                 adapter.values_mut().copy_from_slice(&values);

@@ -4,9 +4,9 @@ use crate::exit::{Exit, Failure};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::gguf::Mapped;
 use sprig_engine::kernels::Ctx;
-use sprig_learn::base::Base;
 use sprig_learn::directions::initial_normals;
 use sprig_protocol::settings::FleetSettings;
+use sprig_run::Base;
 use std::path::Path;
 
 /// Writes the adapter whose trainable numbers are `values` to `out`. The weights are streamed: the frozen factors come

@@ -4,22 +4,60 @@ use crate::args::InferArgs;
 use crate::exit::{Exit, Failure};
 use crate::open;
 use crate::output::line;
-use sprig_budget::{Bytes, Kind, Move, Region, Step, alloc, climb};
+use sprig_budget::{Bytes, alloc, process};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::HEAD_TILE;
-use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Generator, KvCache};
+use sprig_engine::model::Generator;
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
-use sprig_learn::base::Base;
-use sprig_learn::planner::{Residency, STREAMED_TIME, program};
+use sprig_learn::workload::{Adapted, Workload};
+use sprig_run::Base;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let geometry = &base.geometry;
     let tokenizer = base.tokenizer()?;
+    let tokens = prompt(args, &tokenizer)?;
+    let capacity = capacity(args, tokens.len(), base.geometry.context)?;
+    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let work = Workload::generation(adapted(adapter.as_ref()), capacity, args.model.means());
+    let planned = base.plan(work, args.model.budget()?, None)?;
+    let engine = base.engine(&planned)?;
+    let mut generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, capacity, !args.exact)?;
+    let start = Instant::now();
+    let logits = generator.feed(&tokens)?;
+    let prefill = start.elapsed();
+    if !args.choices.is_empty() {
+        return choose(args, &tokenizer, logits, rate(tokens.len(), prefill));
+    }
+    let top = top_logits(logits);
+    let first = best(logits);
+    let written = write(args, &tokenizer, &mut generator, first)?;
+    // The first token came with the prompt: one decode step fewer than tokens written.
+    let steps = (written.tokens as usize).saturating_sub(1);
+    if args.model.json {
+        line(serde_json::json!({
+            "text": written.text,
+            "tokens": written.tokens,
+            "prompt_tokens": tokens.len(),
+            "top_logits": top,
+            "prefill_tokens_per_s": rate(tokens.len(), prefill),
+            "decode_tokens_per_s": rate(steps, written.took),
+            "peak_rss_bytes": process::status().peak_rss,
+        }))?;
+    } else {
+        line(written.rest)?;
+        let (prefill, decode) = (rate(tokens.len(), prefill), rate(steps, written.took));
+        eprintln!(
+            "{} prompt tokens at {prefill:.0} tokens/s, {steps} more at {decode:.1} tokens/s",
+            tokens.len()
+        );
+    }
+    Ok(Exit::Done)
+}
+
+/// The prompt in tokens.
+fn prompt(args: &InferArgs, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
     let prompt = match args.raw {
         true => args.prompt.clone(),
         false => tokenizer.chat(&[Message { role: "user", content: &args.prompt }], true)?,
@@ -28,102 +66,64 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     if let Some(first) = tokenizer.prefix() {
         tokens.insert(0, first);
     }
-    if tokens.is_empty() {
-        return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
+    match tokens.is_empty() {
+        true => Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue")),
+        false => Ok(tokens),
     }
-    let capacity = tokens.len() + args.max_tokens as usize;
-    if capacity > geometry.context {
-        let (have, more, limit) = (tokens.len(), args.max_tokens, geometry.context);
+}
+
+/// Tokens of prompt and answer in all, which have to fit the model's context.
+fn capacity(args: &InferArgs, have: usize, limit: usize) -> Result<usize, Failure> {
+    let capacity = have + args.max_tokens as usize;
+    if capacity > limit {
+        let more = args.max_tokens;
         let message = format!(
             "a prompt of {have} tokens and --max-tokens {more} exceed the model's context of {limit}"
         );
         return Err(Failure::new(Exit::Usage, message));
     }
-    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
-    let threads = args.model.threads();
-    let layout = Generator::layout(geometry, adapter.as_ref(), threads, Ctx::PANEL_ROWS, capacity);
-    let heap = |name: &str, bytes: Bytes| Region::new(name, Kind::Heap, bytes);
-    let weights = base.weights()?;
-    let kept = alloc::current();
-    let regions = |streamed: &bool| {
-        vec![
-            match streamed {
-                false => Region::new("weights", Kind::Mapped, weights.file),
-                true => Region::new("weights", Kind::Mapped, weights.streamed(HEAD_TILE, threads)),
-            },
-            Region::new("pass", Kind::Arena, layout.bytes()),
-            heap("keys and values", KvCache::bytes(geometry, capacity)),
-            heap(
-                "logits and rotary table",
-                Bytes((geometry.vocabulary * 4 + capacity * geometry.rope_dims * 4) as u64),
-            ),
-            heap("tokenizer and tables", kept),
-            Region::new("program", Kind::Fixed, program()),
-        ]
-    };
-    let residency = args.model.weights;
-    let stream = |streamed: &bool| {
-        (!streamed && residency == Residency::Auto).then(|| Move {
-            config: true,
-            why: "each token maps all weights anew, one linear layer at a time".to_owned(),
-            time_factor: STREAMED_TIME,
-        })
-    };
-    let rung = Step { name: "streamed weights", next: &stream };
-    let (streamed, _) = climb(residency == Residency::Streamed, &[rung], args.model.budget()?, regions)?;
-    let model = base.model(streamed)?;
-    let ctx = Ctx::new(threads).map_err(|e| Failure::new(Exit::Usage, e))?;
-    let mut generator = Generator::new(&model, adapter.as_ref(), &ctx, capacity, !args.exact)?;
+    Ok(capacity)
+}
 
-    let start = Instant::now();
-    let logits = generator.feed(&tokens)?;
-    let prefill = start.elapsed();
-    if !args.choices.is_empty() {
-        return choose(args, &tokenizer, logits, tokens.len() as f64 / prefill.as_secs_f64().max(1e-9));
-    }
-    let top = top_logits(logits);
-    let mut next = best(logits);
-    let (mut text, mut stream, mut written) = (String::new(), TextStream::new(), 0u32);
-    let start = Instant::now();
-    while written < args.max_tokens && Some(next) != tokenizer.eos() {
+/// An answer.
+#[derive(Default)]
+struct Written {
+    text: String,
+    /// The end of the text, which is not printed yet.
+    rest: String,
+    tokens: u32,
+    took: Duration,
+}
+
+/// Writes the answer whose first token is `next`, as it comes unless JSON is wanted.
+fn write(
+    args: &InferArgs,
+    tokenizer: &Tokenizer,
+    generator: &mut Generator<'_>,
+    mut next: u32,
+) -> Result<Written, Failure> {
+    let (mut written, mut stream, start) = (Written::default(), TextStream::new(), Instant::now());
+    while written.tokens < args.max_tokens && Some(next) != tokenizer.eos() {
         let piece = stream.push(&tokenizer.token_bytes(next));
         let mut stdout = std::io::stdout();
         if !args.model.json && write!(stdout, "{piece}").and_then(|()| stdout.flush()).is_err() {
             break; // nobody reads on; what went wrong the last line finds out
         }
-        text.push_str(&piece);
-        written += 1;
-        if written < args.max_tokens {
+        written.text.push_str(&piece);
+        written.tokens += 1;
+        alloc::check()?;
+        if written.tokens < args.max_tokens {
             next = best(generator.feed(&[next])?);
         }
     }
-    let decode = start.elapsed();
-    let last = stream.finish();
-    text.push_str(&last);
-    // The first token came with the prompt: one decode step fewer than tokens written.
-    let rate = |n: usize, t: std::time::Duration| n as f64 / t.as_secs_f64().max(1e-9);
-    let steps = (written as usize).saturating_sub(1);
-    if args.model.json {
-        let out = serde_json::json!({
-            "text": text,
-            "tokens": written,
-            "prompt_tokens": tokens.len(),
-            "top_logits": top,
-            "prefill_tokens_per_s": rate(tokens.len(), prefill),
-            "decode_tokens_per_s": rate(steps, decode),
-            "peak_rss_bytes": sprig_budget::process::status().peak_rss,
-        });
-        line(out)?;
-    } else {
-        line(last)?;
-        eprintln!(
-            "{} prompt tokens at {:.0} tokens/s, {steps} more at {:.1} tokens/s",
-            tokens.len(),
-            rate(tokens.len(), prefill),
-            rate(steps, decode)
-        );
-    }
-    Ok(Exit::Done)
+    written.took = start.elapsed();
+    written.rest = stream.finish();
+    written.text.push_str(&written.rest);
+    Ok(written)
+}
+
+fn rate(tokens: usize, took: Duration) -> f64 {
+    tokens as f64 / took.as_secs_f64().max(1e-9)
 }
 
 /// Picks one of `--choices` by its first token, as a label or choice adapter was trained to.
@@ -181,7 +181,10 @@ fn best(logits: &[f32]) -> u32 {
         .0 as u32
 }
 
-/// Heap bytes of an adapter that only runs.
-pub fn adapter_bytes(adapter: Option<&Adapter>) -> Bytes {
-    Bytes(adapter.map_or(0, |a| 4 * a.numbers() as u64))
+/// An adapter as it was read, for a plan.
+pub fn adapted(adapter: Option<&Adapter>) -> Adapted {
+    adapter.map_or(Adapted::Plain, |adapter| Adapted::Read {
+        rank: adapter.rank(),
+        bytes: Bytes(4 * adapter.numbers() as u64),
+    })
 }

@@ -28,7 +28,6 @@ pub mod simulate;
 mod steplog;
 pub mod train;
 mod training;
-mod watch;
 
 /// A number that no other start of a program has.
 fn nonce() -> Result<u64, crate::exit::Failure> {

@@ -1,32 +1,31 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
-use crate::args::{ModelArgs, PlanArgs, ShapeArgs};
+use crate::args::{PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::line;
-use sprig_budget::{BudgetError, Bytes};
+use sprig_budget::BudgetError;
 use sprig_engine::adapter::AdapterSpec;
-use sprig_engine::gguf::Gguf;
-use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::base::Base;
-use sprig_learn::data::Task;
+use sprig_learn::LearnError;
 use sprig_learn::optimiser::{Optimiser, Rule};
-use sprig_learn::planner::{Workload, plan};
-
-/// Data of a run that is only planned: room for some 250,000 tokens.
-const DATA_ALLOWANCE: Bytes = Bytes::mib(1);
+use sprig_learn::workload::{Means, Workload};
+use sprig_run::Base;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     base.check_length(args.shape.len as usize)?;
     let spec = args.shape.adapter(&base.geometry)?;
-    let work =
-        Workload { data: DATA_ALLOWANCE, ..workload(&args.model, &base.gguf, &args.shape, spec, args.task) };
-    let (weights, header) = (base.weights()?, base.header_bytes());
-    let (plan, refusal) = match plan(&base.geometry, &weights, header, &work, args.model.budget()?) {
-        Ok((_, plan)) => (plan, None),
-        Err(BudgetError::TooSmall { ref plan, budget, smallest }) => {
-            ((**plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan: plan.clone() }))
+    // Its moments are what counts.
+    let rule = match args.shape.optimizer {
+        Optimiser::AdamW => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
+        Optimiser::Sgd => Rule::Sgd { momentum: 0.9 },
+    };
+    let work = args.shape.workload(spec, rule, args.model.means());
+    let work = work.foreseen(args.task, args.shape.len as usize);
+    let (plan, refusal) = match base.fit(&work, args.model.budget()?) {
+        Ok(fitted) => (fitted.plan, None),
+        Err(LearnError::Budget(BudgetError::TooSmall { plan, budget, smallest })) => {
+            ((*plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan }))
         }
         Err(other) => return Err(other.into()),
     };
@@ -41,35 +40,9 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// The workload of a training step; data and prefix cache are the caller's.
-pub fn workload(
-    model: &ModelArgs,
-    gguf: &Gguf<'_>,
-    shape: &ShapeArgs,
-    spec: AdapterSpec,
-    task: Task,
-) -> Workload {
-    Workload {
-        batch: shape.batch as usize,
-        length: shape.len as usize,
-        tangents: shape.tangents as usize,
-        adapter: Some(spec),
-        frozen_rank: 0,
-        frozen_bytes: Bytes::ZERO,
-        rule: Some(match shape.optimizer {
-            Optimiser::AdamW => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
-            Optimiser::Sgd => Rule::Sgd { momentum: 0.9 },
-        }),
-        beside: Vec::new(),
-        candidates: match task {
-            Task::Lm => None,
-            Task::Choice => Some(26),
-            Task::Label => Some(64),
-        },
-        threads: model.threads(),
-        data: Bytes::ZERO,
-        prefix: false,
-        residency: model.weights,
-        loading: Bytes(Tokenizer::load_bytes(gguf)),
+impl ShapeArgs {
+    /// The workload of a training of `spec` whose steps are taken by `rule`.
+    pub fn workload(&self, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
+        Workload::training(spec, self.batch as usize, self.tangents as usize, Some(rule), means)
     }
 }

@@ -11,12 +11,12 @@ use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_ground::kernel::Machine;
 use sprig_ground::{file, hex};
-use sprig_learn::base::{Base, Data, Engine};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::Family;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
+use sprig_run::{Base, Data, Engine};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -144,7 +144,7 @@ impl Recorder {
         plan: &Plan,
         trainer: &Trainer<'_, '_>,
     ) -> RunRecord {
-        let Base { map, gguf, geometry: g } = base;
+        let Base { map, gguf, geometry: g, .. } = base;
         let status = process::status();
         let file = |path: &Path, set: &DataSet| report::DataSet {
             name: name(path),

@@ -1,30 +1,23 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
 use super::eval::load_options;
-use super::plan::workload;
 use super::record::Recorder;
 use super::training::Training;
-use super::watch::set_guards;
 use crate::args::TrainArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_engine::kernels::Ctx;
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
-use sprig_learn::base::Base;
 use sprig_learn::checkpoint::Fingerprint;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, run_key};
 use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::planner::Workload;
-use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::trainer::{Settings, Trainer};
-use sprig_learn::watch::Watch;
+use sprig_run::{Base, Running};
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,20 +33,18 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let options = load_options(&args.records, args.shape.len as usize);
     let data = base.data(&args.data, args.eval_data.as_deref(), options)?;
 
-    let work = Workload {
-        prefix: spec.layers.start > 0,
-        ..workload(&args.model, &base.gguf, &args.shape, spec.clone(), args.records.task)
-    };
-    let planned = base.plan(data.measure(work), args.model.budget()?)?;
+    let settings = settings(args);
+    let work = args.shape.workload(spec.clone(), settings.rule, args.model.means());
+    let budget = args.model.budget()?;
+    let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
+    let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
     output.event(serde_json::json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
     let digest = map.digest_hex()?;
     let engine = base.engine(&planned)?;
-    let settings = settings(args);
     let adapter = engine.adapter(&spec, settings.estimator.run_key)?;
-    let heap_limit = args.heap_limit.map(|limit| limit.resolve(plan.budget));
-    set_guards(plan, heap_limit)?;
-    let prefix = prefix_cache(args, &spec, &base, &planned.work, &digest, &data.train, &engine.ctx);
+    let prefix =
+        engine.prefix(&beside(&args.out, "prefix"), args.prefix_cache, &digest, &data.train, &planned);
     let session = engine.session(&planned, prefix)?;
     let trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;
     let mut training = Training {
@@ -62,8 +53,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         checkpoint: beside(&args.out, "ckpt"),
         fingerprint: fingerprint(args, &settings, &spec, &digest, &data.train, planned.work.length),
         trainer,
-        watch: (!args.ignore_pressure).then(|| Watch::new(&base, &planned)).transpose()?,
-        heap_limit,
+        running: Running::new(&base, &planned, !args.ignore_pressure)?,
         began: Instant::now(),
         recorder: Recorder::new(plan, engine.before),
         output,
@@ -127,25 +117,6 @@ fn settings(args: &TrainArgs) -> Settings {
         batch: args.shape.batch as usize,
         seed: args.seed,
     }
-}
-
-fn prefix_cache(
-    args: &TrainArgs,
-    spec: &AdapterSpec,
-    base: &Base<'_>,
-    work: &Workload,
-    digest: &str,
-    data: &DataSet,
-    ctx: &Ctx,
-) -> Option<PrefixCache> {
-    if spec.layers.start == 0 {
-        return None;
-    }
-    // A share makes no sense of a disk whose size we do not ask; a percentage is taken of the memory at hand.
-    let limit = args.prefix_cache.resolve(process::memory_at_hand().unwrap_or(Bytes::ZERO));
-    let (data, blocks) = (data.digest(), spec.layers.start);
-    let origin = Origin { model: digest, data, blocks, width: base.geometry.width, isa: ctx.isa.name() };
-    Some(PrefixCache::open(&beside(&args.out, "prefix"), limit, &origin, work.length))
 }
 
 /// Everything the result depends on, under the names of the flags.

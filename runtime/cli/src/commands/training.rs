@@ -2,18 +2,18 @@
 
 use super::eval::{describe, judge};
 use super::record::Recorder;
-use super::watch;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_budget::{Bytes, alloc, code};
+use serde_json::{Value, json};
+use sprig_budget::Bytes;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
-use sprig_learn::watch::Watch;
+use sprig_run::{Moved, Running, apart};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -32,10 +32,8 @@ pub struct Training<'m, 'd> {
     pub fingerprint: Fingerprint,
     /// What trains.
     pub trainer: Trainer<'m, 'd>,
-    /// Memory between steps, unless it is to be ignored.
-    pub watch: Option<Watch<'d>>,
-    /// Where the user holds the heap below what the budget leaves for it.
-    pub heap_limit: Option<Bytes>,
+    /// Memory between steps.
+    pub running: Running<'d>,
     /// When this process began to train.
     pub began: Instant,
     /// Numbers for the record.
@@ -89,8 +87,7 @@ impl Training<'_, '_> {
         let Some(held_out) = held_out.filter(|_| self.recorder.eval_before.is_none()) else {
             return Ok(true);
         };
-        self.recorder.eval_before = self.judge(held_out, "before", "before: ")?;
-        code::release();
+        self.recorder.eval_before = apart(|| self.judge(held_out, "before", "before: "))?;
         Ok(self.recorder.eval_before.is_some())
     }
 
@@ -140,16 +137,10 @@ impl Training<'_, '_> {
 
     /// Holds the heap to its limit, and holds less while others need memory.
     fn step_aside(&mut self) -> Result<(), Failure> {
-        alloc::check()?;
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        if let Some(moved) = watch.look(self.began.elapsed())? {
-            // Weights that come and go leave the heap more of the budget, which wider passes may take.
-            watch::lift_guards()?;
-            self.trainer.retune(&moved.tuning, moved.layout)?;
-            watch::set_guards(&moved.plan, self.heap_limit)?;
+        if let Some(moved) = self.running.between_steps(self.began.elapsed(), &mut self.trainer)? {
             let step = self.trainer.state().step;
             let room = moved.reading.room.unwrap_or_default();
-            self.output.event(watch::event(&moved, step), || Some(watch::line(room, moved.plan.total())));
+            self.output.event(event(&moved, step), || Some(stepped_aside(room, moved.plan.total())));
             self.recorder.moved(step, &moved.plan);
         }
         Ok(())
@@ -177,11 +168,7 @@ impl Training<'_, '_> {
     }
 
     fn save(&mut self) -> Result<(), Failure> {
-        // What steps run and what this runs need not be in memory together.
-        code::release();
-        let saved = self.write_checkpoint();
-        code::release();
-        saved
+        apart(|| self.write_checkpoint())
     }
 
     fn write_checkpoint(&mut self) -> Result<(), Failure> {
@@ -209,7 +196,10 @@ impl Training<'_, '_> {
 
     /// Writes the adapter, after the prefix cache has made room for it.
     pub fn write(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
-        code::release();
+        apart(|| self.write_adapter(out, digest))
+    }
+
+    fn write_adapter(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
         match self.trainer.session().0.prefix_mut() {
             Some(cache) => cache.remove(),
             None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up
@@ -221,4 +211,18 @@ impl Training<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// That a run steps aside for others, for scripts.
+fn event(moved: &Moved, step: u64) -> Value {
+    let rungs: Vec<_> = moved.plan.ladder.iter().map(|r| r.why.as_str()).collect();
+    json!({
+        "event": "pressure", "step": step, "plan_bytes": moved.plan.total(), "ladder": rungs,
+        "room_bytes": moved.reading.room, "stalled_percent": moved.reading.stalled,
+    })
+}
+
+/// The same for people.
+pub fn stepped_aside(room: Bytes, holds: Bytes) -> String {
+    format!("memory: {room} are free on this machine; the run now holds {holds}")
 }

@@ -14,7 +14,7 @@ mod read;
 mod stream;
 
 pub use cache::KvCache;
-pub use decode::{GenerateError, Generator};
+pub use decode::{GenerateError, Generator, PREFILL};
 pub use error::{ModelError, PassError};
 pub use forward::{Pass, PassInput};
 pub use geometry::Geometry;

@@ -19,6 +19,7 @@ pub use chat::Message;
 pub use error::TokenizerError;
 use pre::Splitter;
 pub use source::TokenizerSource;
+use sprig_budget::Bytes;
 pub use stream::TextStream;
 
 /// The one algorithm supported, as `tokenizer.ggml.model` names it.
@@ -40,6 +41,15 @@ pub enum Specials {
     Plain,
 }
 
+/// Memory that a tokenizer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenizerBytes {
+    /// While it is built: heap, and the pages of the header it is read from.
+    pub building: Bytes,
+    /// From then on: heap.
+    pub kept: Bytes,
+}
+
 /// A tokenizer; encoding needs no memory beyond the ids and one word.
 pub struct Tokenizer {
     bpe: Bpe,
@@ -54,8 +64,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Most bytes of memory that building one from `gguf` brings: heap, and the pages of the header it is read from.
-    pub fn load_bytes(gguf: &Gguf<'_>) -> u64 {
+    /// Most bytes of memory that building one from `gguf` brings, and what of them it keeps.
+    pub fn bytes(gguf: &Gguf<'_>) -> TokenizerBytes {
         let strings = |key| {
             gguf.require_array_str(key).map_or((0, 0), |array| {
                 array.fold((0, 0), |(count, bytes), text| (count + 1, bytes + text.len() as u64))
@@ -65,7 +75,8 @@ impl Tokenizer {
         let (merges, _) = strings("tokenizer.ggml.merges");
         // Where the texts lie, the kind of each token; then the tables of `Bpe`.
         let (source, tables) = (16 * (tokens + merges) + 4 * tokens, text + 8 * tokens + 16 * merges);
-        source + tables + REST + gguf.data_start()
+        let kept = tables + REST;
+        TokenizerBytes { building: Bytes(kept + source + gguf.data_start()), kept: Bytes(kept) }
     }
 
     /// Builds the tokenizer that a model file describes.

@@ -1,7 +1,7 @@
 //! What an agent tells whoever watches it.
 
 use serde::Serialize;
-use sprig_learn::watch::Moved;
+use sprig_run::Moved;
 
 /// One thing that happened. Its JSON form has the name under `event`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

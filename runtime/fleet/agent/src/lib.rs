@@ -13,7 +13,7 @@ mod sending;
 mod worker;
 
 pub use events::AgentEvent;
-pub use model::{Guards, ModelWorker, Opened};
+pub use model::{ModelWorker, Opened};
 pub use run::{Ended, Surroundings, absent, run};
 pub use worker::{Trained, Worker};
 

@@ -1,21 +1,18 @@
 //! The worker that trains the real model: one device's session, its copy of the fleet's adapter and the round under way.
 
 use super::{Trained, Worker};
-use sprig_budget::{Bytes, Kind, Plan, process};
+use sprig_budget::{Bytes, Kind, process};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
-use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::base::{Base, Data, Engine, Planned};
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::Cut;
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::planner::{Residency, Workload};
-use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Session};
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
-use sprig_learn::watch::{Moved, Watch};
+use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::settings::{DeviceSettings, Train, Upload};
 use sprig_protocol::{FleetError, dense, share_of};
+use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
 use sprig_transport::messages::{Digest, Record, Region, Snapshot, Task};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -47,28 +44,15 @@ impl Opened {
         base.check_length(train.len)?;
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
         let layout = Layout::new(&spec, &base.geometry)?;
-        let beside = vec![
+        let held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
             ("link and outbox", FLEET),
         ];
-        let work = Workload {
-            batch: train.batch,
-            length: 0,
-            tangents: train.tangents,
-            adapter: Some(spec.clone()),
-            frozen_rank: 0,
-            frozen_bytes: Bytes::ZERO,
-            rule: None,
-            beside,
-            candidates: None,
-            threads: settings.model.threads(),
-            data: Bytes::ZERO,
-            prefix: spec.layers.start > 0,
-            residency: Residency::Auto,
-            loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
-        };
-        let planned = base.plan(data.measure(work), settings.model.budget()?)?;
+        let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
+        let work = Workload::training(spec.clone(), train.batch, train.tangents, None, means);
+        let work = Workload { held_elsewhere, ..work };
+        let planned = base.plan(data.measure(work), settings.model.budget()?, None)?;
         Ok(Self { spec, rules, planned, layout, up: train.up })
     }
 }
@@ -85,16 +69,11 @@ pub struct ModelWorker<'m> {
     local: Option<LocalRound<'m>>,
     cut: Cut,
     up: Upload,
-    plan: Plan,
-    watch: Option<Watch<'m>>,
-    guards: Guards<'m>,
+    running: Running<'m>,
 }
 
-/// Sets the guards behind a plan, or lifts them.
-pub type Guards<'m> = &'m dyn Fn(Option<&Plan>) -> Result<(), FleetError>;
-
 impl<'m> ModelWorker<'m> {
-    /// Brings model and adapter into memory. `digest` is the model file's; `guards` are asked for when the plan changes.
+    /// Brings model and adapter into memory. `digest` is the model file's.
     pub fn new(
         base: &'m Base<'_>,
         engine: &'m Engine<'m>,
@@ -102,23 +81,13 @@ impl<'m> ModelWorker<'m> {
         data: &'m DataSet,
         settings: &DeviceSettings,
         digest: &str,
-        guards: Guards<'m>,
     ) -> Result<Self, FleetError> {
         let Opened { spec, rules, planned, layout, up } = opened;
         let adapter = engine.adapter(spec, rules.forward.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
-        let prefix = (spec.layers.start > 0).then(|| {
-            let limit = settings.agent.prefix_cache.resolve(process::memory_at_hand().unwrap_or(Bytes::ZERO));
-            let origin = Origin {
-                model: digest,
-                data: data.digest(),
-                blocks: spec.layers.start,
-                width: base.geometry.width,
-                isa: engine.ctx.isa.name(),
-            };
-            PrefixCache::open(&settings.agent.state.join("prefix"), limit, &origin, planned.work.length)
-        });
+        let (state, limit) = (&settings.agent.state, settings.agent.prefix_cache);
+        let prefix = engine.prefix(&state.join("prefix"), limit, digest, data, planned);
         Ok(Self {
             session: engine.session(planned, prefix)?,
             digest: Digest(server.digest()),
@@ -130,9 +99,7 @@ impl<'m> ModelWorker<'m> {
             local: None,
             cut: planned.tuning.cut,
             up: *up,
-            plan: planned.plan.clone(),
-            watch: (!settings.agent.ignore_pressure).then(|| Watch::new(base, planned)).transpose()?,
-            guards,
+            running: Running::new(base, planned, !settings.agent.ignore_pressure)?,
         })
     }
 
@@ -152,16 +119,9 @@ impl<'m> ModelWorker<'m> {
         Ok(tokens as f32 / best.max(1e-6))
     }
 
-    fn follow(&mut self, moved: Option<Moved>) -> Result<Option<Moved>, FleetError> {
-        if let Some(moved) = &moved {
-            // Weights that come and go leave the heap more of the budget, which wider passes may take.
-            (self.guards)(None)?;
-            self.session.retune(&moved.tuning, moved.layout)?;
-            (self.guards)(Some(&moved.plan))?;
-            self.cut = moved.tuning.cut;
-            self.plan = moved.plan.clone();
-        }
-        Ok(moved)
+    fn follow(&mut self, moved: Option<Moved>) -> Option<Moved> {
+        self.cut = moved.as_ref().map_or(self.cut, |moved| moved.tuning.cut);
+        moved
     }
 
     fn regions(&self) -> Vec<Region> {
@@ -173,10 +133,13 @@ impl<'m> ModelWorker<'m> {
             measured: if r.kind == Kind::Mapped { file } else { None },
         };
         let mut regions: Vec<_> =
-            self.plan.regions.iter().filter(|r| r.kind != Kind::Arena).map(region).collect();
+            self.running.plan().regions.iter().filter(|r| r.kind != Kind::Arena).map(region).collect();
         // One line for the arena, which is measured as a whole.
-        let arena =
-            Region { name: "arena".to_owned(), planned: self.plan.arena().0, measured: Some(arena.0) };
+        let arena = Region {
+            name: "arena".to_owned(),
+            planned: self.running.plan().arena().0,
+            measured: Some(arena.0),
+        };
         regions.insert(1.min(regions.len()), arena);
         regions
     }
@@ -237,15 +200,14 @@ impl Worker for ModelWorker<'_> {
             // Plain numbers always have a form in JSON.
             memory: serde_json::to_vec(&self.guard).unwrap_or_default(),
             regions: self.regions(),
-            planned: self.plan.total().0,
-            weights: self.plan.mapped().0,
+            planned: self.running.plan().total().0,
+            weights: self.running.plan().mapped().0,
         }))
     }
 
     fn look(&mut self, clock: Duration) -> Result<Option<Moved>, FleetError> {
-        let Some(watch) = &mut self.watch else { return Ok(None) };
-        let moved = watch.look(clock)?;
-        self.follow(moved)
+        let moved = self.running.between_steps(clock, &mut self.session)?;
+        Ok(self.follow(moved))
     }
 
     fn abandon(&mut self) {

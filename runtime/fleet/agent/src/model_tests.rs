@@ -5,7 +5,6 @@ use sprig_budget::pressure::Reading;
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_protocol::settings::Mode;
 use sprig_transport::messages::{GroupSet, RunId};
-use std::cell::RefCell;
 
 /// A device's settings, with model and data in `folder`.
 pub fn settings(folder: &Path) -> DeviceSettings {
@@ -55,13 +54,7 @@ fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Tra
     let data = open_data(&base, &settings.data.train, train).unwrap();
     let opened = Opened::plan(&base, train, &data, settings).unwrap();
     let engine = base.engine(&opened.planned).unwrap();
-    let asked = RefCell::new(Vec::new());
-    let guards = |plan: Option<&Plan>| {
-        asked.borrow_mut().push(plan.map(|p| p.budget));
-        Ok(())
-    };
-    let mut worker =
-        ModelWorker::new(&base, &engine, &opened, &data.train, settings, "digest", &guards).unwrap();
+    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, "digest").unwrap();
     let task = Task {
         run: RunId([1; 16]),
         round: 3,
@@ -77,13 +70,10 @@ fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Tra
         if let Some((i, reading)) = readings.next() {
             // Longer than the governor is careful for.
             let clock = Duration::from_secs(100 + 20 * i);
-            let moved = worker.watch.as_mut().unwrap().judge(clock, *reading).unwrap();
-            moves.extend(worker.follow(moved).unwrap());
+            let moved = worker.running.heed(clock, *reading, &mut worker.session).unwrap();
+            moves.extend(worker.follow(moved));
         }
         if let Some(trained) = worker.step().unwrap() {
-            // Lifted for each move, then set for what the device may hold, not for what others leave it.
-            let expected = moves.iter().flat_map(|_| [None, Some(opened.planned.plan.budget)]);
-            assert!(asked.borrow().iter().copied().eq(expected));
             return (trained, moves);
         }
     }

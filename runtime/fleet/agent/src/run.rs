@@ -1,13 +1,13 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
-use super::model::{Guards, Opened, open_data};
+use super::model::{Opened, open_data};
 use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
-use sprig_budget::{alloc, code, process};
+use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
-use sprig_learn::base::Base;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
+use sprig_run::{Base, let_go};
 use sprig_transport::link::{Event, Link, LinkError};
 use sprig_transport::messages::{DeviceId, Job, Presence, Round, RunId};
 use sprig_transport::outbox::Outbox;
@@ -44,9 +44,6 @@ pub struct Surroundings<'a> {
     pub stop: &'a dyn Fn() -> bool,
     /// Whether the broker has let us in: from then on, a refusal is waited out.
     pub connected: bool,
-    /// Called once the memory for a run is planned, before it is taken: sets the guards. Called without a plan when the
-    /// next run is made ready: lifts those of the last.
-    pub guard: Guards<'a>,
 }
 
 impl Surroundings<'_> {
@@ -117,19 +114,8 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
             Next::End(Ended::Finished) if settings.agent.stay => over = Some(job.run),
             Next::End(ended) => return Ok(ended),
         }
-        (around.guard)(None)?;
-        let_go(&map)?;
+        let_go(&map).map_err(|e| FleetError::model(map.path(), e))?;
     }
-}
-
-/// Gives back what a run leaves behind: pages of the model, code, free heap. What the next run reports is its own.
-fn let_go(map: &Mapped) -> Result<(), FleetError> {
-    map.release(0..map.bytes().len()).map_err(|e| FleetError::model(map.path(), e))?;
-    code::release();
-    alloc::release_free_memory();
-    alloc::reset_peak();
-    let _ = process::reset_peak_rss(); // containers may forbid it
-    Ok(())
 }
 
 /// What follows a run that an agent took part in.
@@ -181,10 +167,8 @@ fn take_part(
     let opened = Opened::plan(&base, &what.train, &data, settings)?;
     let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
     watch(AgentEvent::Planned { plan_bytes, budget_bytes });
-    (around.guard)(Some(&opened.planned.plan))?;
     let engine = base.engine(&opened.planned)?;
-    let guards = around.guard;
-    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model, guards)?;
+    let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
     let rate = worker.measure()?;
     let root = Path::new("/");
     let here = match &settings.agent.board {

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::model::tests::{settings, task};
+use sprig_budget::process;
 use sprig_coordinator::{Coordinator, FleetView, Options};
 use sprig_learn::spry::Layout;
 use sprig_transport::link::Farewell;
 use sprig_transport::memory::{self, Hub, HubLink};
 use sprig_transport::messages::{Digest, Phase};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -16,8 +17,6 @@ struct Device {
     thread: JoinHandle<Result<Ended, FleetError>>,
     stop: Arc<AtomicBool>,
     events: Arc<Mutex<Vec<AgentEvent>>>,
-    /// Times that guards were set and lifted.
-    guards: Arc<[AtomicU32; 2]>,
 }
 
 struct World {
@@ -37,8 +36,7 @@ impl World {
     fn device(&self) -> Device {
         let (hub, settings) = (self.hub.clone(), self.settings.clone());
         let (stop, events): (Arc<AtomicBool>, Arc<Mutex<Vec<_>>>) = Default::default();
-        let guards: Arc<[AtomicU32; 2]> = Arc::default();
-        let (asked, seen, counted) = (stop.clone(), events.clone(), guards.clone());
+        let (asked, seen) = (stop.clone(), events.clone());
         let thread = std::thread::spawn(move || {
             let topic = Topics::new("test").unwrap().presence(&settings.fleet.device().unwrap());
             let mut link = hub.link("one", Some((topic, absent(1).encode()) as Farewell));
@@ -48,14 +46,10 @@ impl World {
                 session: 1,
                 stop: &|| asked.load(Relaxed),
                 connected: false,
-                guard: &|plan| {
-                    counted[usize::from(plan.is_none())].fetch_add(1, Relaxed);
-                    Ok(())
-                },
             };
             run(&mut around, &mut |event| seen.lock().unwrap().push(event))
         });
-        Device { thread, stop, events, guards }
+        Device { thread, stop, events }
     }
 
     /// The coordinator of run `number`, which has its own state.
@@ -120,6 +114,7 @@ fn digest(view: &FleetView) -> String {
 /// Finished, the agent lets go of its model and is there for the next run; each begins from its own start.
 #[test]
 fn an_agent_that_stays_takes_part_in_one_run_after_another() {
+    let unguarded = process::data_limit();
     let world = World::new(true);
     let device = world.device();
     let mut digests = Vec::new();
@@ -142,7 +137,7 @@ fn an_agent_that_stays_takes_part_in_one_run_after_another() {
     assert_eq!(digests[0], digests[1]);
     device.stop.store(true, Relaxed);
     assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Interrupted);
-    assert_eq!(device.guards.each_ref().map(|count| count.load(Relaxed)), [2, 2]);
+    assert_eq!(process::data_limit(), unguarded, "a guard outlived its plan");
 }
 
 /// A coordinator whose state is gone begins anew while devices hold the run before.

@@ -1,7 +1,7 @@
 //! What an agent asks of its learner. The agent moves messages and keeps promises; the worker does the mathematics.
 
-use sprig_learn::watch::Moved;
 use sprig_protocol::FleetError;
+use sprig_run::Moved;
 use sprig_transport::messages::{Body, Digest, Record, Region, Snapshot, Task};
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
+use sprig_run::RunError;
 use sprig_transport::link::LinkError;
 use sprig_transport::outbox::OutboxError;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub enum FleetError {
     /// Learning itself.
     #[error(transparent)]
     Learn(#[from] LearnError),
+    /// Planning a run and keeping it within its plan.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// Over budget.
     #[error(transparent)]
     Budget(#[from] BudgetError),

@@ -6,18 +6,17 @@ use super::fleet::{Choice, Device, Fleet};
 use super::personal::{Shard, split};
 use super::wire::Wire;
 use serde::Serialize;
-use sprig_budget::{Bytes, Plan};
+use sprig_budget::{Bytes, Plan, Size};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::gguf::Mapped;
-use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::LearnError;
-use sprig_learn::base::{Base, Data, Engine, Planned};
 use sprig_learn::data::{DataSet, Examples};
-use sprig_learn::planner::{Residency, Workload};
-use sprig_learn::prefix::{Origin, PrefixCache};
+use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
+use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Mode, Upload};
+use sprig_run::{Base, Data, Engine, Planned};
 use std::path::PathBuf;
 
 /// Regions of the plan that a real device does not have.
@@ -143,33 +142,21 @@ impl Study {
         // An update, its message, its part of the round's record; an adapter on its way twice.
         let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
         let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
-        let mut work = data.measure(Workload {
-            batch: train.batch,
-            length: 0,
-            tangents: train.tangents,
-            adapter: Some(spec.clone()),
-            frozen_rank: 0,
-            frozen_bytes: Bytes::ZERO,
-            rule: None,
-            beside: vec![
-                ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
-                ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
-                (OURS[0], Bytes(messages as u64)),
-                (OURS[1], Device::heap_bytes(devices, data.train.len())),
-            ],
-            candidates: None,
-            threads: model.threads(),
-            data: Bytes::ZERO,
-            prefix: spec.layers.start > 0,
-            residency: Residency::Auto,
-            loading: Bytes(Tokenizer::load_bytes(&base.gguf)),
-        });
+        let held_elsewhere = vec![
+            ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
+            ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
+            (OURS[0], Bytes(messages as u64)),
+            (OURS[1], Device::heap_bytes(devices, data.train.len())),
+        ];
+        let means = Means { threads: model.threads(), residency: Residency::Auto };
+        let work = Workload::training(spec.clone(), train.batch, train.tangents, None, means);
+        let mut work = data.measure(Workload { held_elsewhere, ..work });
         if work.prefix {
             let positions = work.batch * work.length;
             let window = PrefixCache::heap_bytes(work.length, base.geometry.width, positions, work.batch);
-            work.beside.push((OURS[2], window));
+            work.held_elsewhere.push((OURS[2], window));
         }
-        let planned = base.plan(work, model.budget()?)?;
+        let planned = base.plan(work, model.budget()?, None)?;
         Ok(Opened { spec, rules, layout, planned })
     }
 
@@ -189,15 +176,8 @@ impl Study {
         };
         let blocks = spec.layers.start;
         let prefix = |name: &str, data: &DataSet| {
-            let origin = Origin {
-                model: digest,
-                data: data.digest(),
-                blocks,
-                width: base.geometry.width,
-                isa: engine.ctx.isa.name(),
-            };
             let path = self.cache.join(format!("{name}-{blocks}.prefix"));
-            (blocks > 0).then(|| PrefixCache::open(&path, PREFIX, &origin, planned.work.length))
+            engine.prefix(&path, Size::Bytes(PREFIX), digest, data, planned)
         };
         let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
         let settings = &self.settings;

@@ -6,10 +6,10 @@ use super::*;
 use sprig_agent::{Agent, Identity, ModelWorker, Opened, State, Worker};
 use sprig_coordinator::{Coordinator, Options, RoundRow};
 use sprig_engine::gguf::{Mapped, Synthetic};
-use sprig_learn::base::{Base, Data, Engine};
 use sprig_learn::data::Examples;
 use sprig_learn::spry::{Layout, Share};
 use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings};
+use sprig_run::{Base, Data, Engine};
 use sprig_transport::link::Link;
 use sprig_transport::memory;
 use sprig_transport::messages::{Body, DeviceId, Digest, GroupSet, RunId, Task};
@@ -111,8 +111,7 @@ impl Scene {
         let data = leak(self.base.data(&settings.data.train, None, train.load_options().unwrap()).unwrap());
         let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
-        ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest(), &|_| Ok(()))
-            .unwrap()
+        ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest()).unwrap()
     }
 }
 

@@ -8,6 +8,7 @@
 mod forward;
 mod scalars;
 
+pub use crate::workload::Cut;
 pub use forward::Forward;
 pub use scalars::{Scalars, accumulate, gradient_of};
 
@@ -88,15 +89,6 @@ impl Iteration {
     pub fn of_step(step: u64) -> Self {
         Self { round: (step >> 32) as u32, number: step as u32, device: 0 }
     }
-}
-
-/// How a batch is cut to fit the budget; the gradient is the same for every cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// Tangents carried by one pass.
-    pub tangents: usize,
-    /// Examples of one pass.
-    pub examples: usize,
 }
 
 /// What an estimator takes, by which runs are planned.

@@ -6,15 +6,16 @@ use sprig_engine::dual::TensorId;
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Module, PassLayout, WeightBytes};
-use sprig_engine::tokenizer::Tokenizer;
+use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::{Cut, Forward};
 use sprig_learn::objective::{CausalLm, Choice, Extent, Objective};
 use sprig_learn::optimiser::Rule;
-use sprig_learn::planner::{Residency, Tuning, Workload};
+use sprig_learn::planner::ModelSize;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::{Room, Session};
+use sprig_learn::workload::{Means, Residency, Tuning, Workload};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -97,22 +98,21 @@ pub fn workload(
     tangents: usize,
     threads: usize,
 ) -> Workload {
+    let means = Means { threads, residency: Residency::Auto };
     Workload {
-        batch,
         length: LENGTH,
-        tangents,
-        adapter: Some(spec.clone()),
-        frozen_rank: 0,
-        frozen_bytes: Bytes::ZERO,
-        rule: Some(ADAMW),
-        beside: Vec::new(),
         candidates: (!data.is_lm()).then(|| data.candidates(0)),
-        threads,
         data: Bytes(data.bytes() as u64),
         prefix: false,
-        residency: Residency::Auto,
-        loading: Bytes::ZERO,
+        ..Workload::training(spec.clone(), batch, tangents, Some(ADAMW), means)
     }
+}
+
+/// The model as a plan sees it, its tokenizer left out.
+pub fn model_size() -> ModelSize<'static> {
+    let nothing = TokenizerBytes { building: Bytes::ZERO, kept: Bytes::ZERO };
+    let weights = WORLD.weights.clone();
+    ModelSize { geometry: WORLD.model.geometry(), weights, header: Bytes::ZERO, tokenizer: nothing }
 }
 
 /// The layout of passes of `tuning`, as the planner makes it.

@@ -2,7 +2,6 @@
 
 use crate::args::{SimulateArgs, StudyArgs};
 use crate::commands::eval::describe;
-use crate::commands::watch::set_guards;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
@@ -122,7 +121,7 @@ impl Follower for Teller {
 
     fn planned(&mut self, plan: &Plan) -> Result<(), FleetError> {
         self.output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
-        set_guards(plan, None).map_err(|e| FleetError::Peer(e.to_string()))
+        Ok(())
     }
 
     fn dealt(&mut self, dealt: &Dealt) {

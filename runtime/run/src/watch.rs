@@ -1,21 +1,21 @@
 //! Memory between steps: holding less while others need it, and as much as planned when that is over.
 
-use crate::base::{Base, Planned};
-use crate::error::LearnError;
-use crate::planner::{Tuning, Workload, plan};
+use crate::{Base, Planned};
 use sprig_budget::pressure::{self, Governor, Reading};
-use sprig_budget::{Bytes, Plan};
-use sprig_engine::model::{Geometry, PassLayout, WeightBytes};
+use sprig_budget::{Bytes, Machine, Plan};
+use sprig_engine::model::PassLayout;
+use sprig_learn::LearnError;
+use sprig_learn::planner::{Fitted, ModelSize, plan};
+use sprig_learn::workload::{Tuning, Workload};
 use std::time::Duration;
 
 /// Time between two looks at the kernel's readings.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Watches memory over a run.
-pub struct Watch<'a> {
-    geometry: &'a Geometry,
-    weights: WeightBytes,
-    header: Bytes,
+pub(crate) struct Watch<'a> {
+    model: ModelSize<'a>,
+    machine: Machine,
     work: &'a Workload,
     tuning: Tuning,
     governor: Governor,
@@ -23,8 +23,7 @@ pub struct Watch<'a> {
     looked: Option<Duration>,
 }
 
-/// A move up or down the ladder while a run is under way: what [`Session::retune`](crate::session::Session::retune) is to
-/// be given.
+/// A move up or down the ladder while a run is under way: what [`Retune`](crate::Retune) is to be given.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// How batches are cut from now on.
@@ -43,11 +42,10 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// When the model's weights cannot be counted.
     pub fn new(base: &'a Base<'_>, planned: &'a Planned) -> Result<Self, LearnError> {
-        let Planned { work, tuning, plan } = planned;
+        let Planned { work, tuning, plan, .. } = planned;
         Ok(Self {
-            geometry: &base.geometry,
-            weights: base.weights()?,
-            header: base.header_bytes(),
+            model: base.size()?,
+            machine: base.machine,
             work,
             tuning: *tuning,
             governor: Governor::new(plan.smallest_budget, plan.total()),
@@ -56,20 +54,16 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// Looks at the kernel's readings, a few times a second at most. `clock` is the time since the run began; `Some` is
-    /// what the session has to be retuned to.
-    ///
-    /// # Errors
-    /// As [`judge`](Self::judge).
-    pub fn look(&mut self, clock: Duration) -> Result<Option<Moved>, LearnError> {
+    /// The kernel's readings, a few times a second at most. `clock` is the time since the run began.
+    pub fn look(&mut self, clock: Duration) -> Option<Reading> {
         if self.looked.is_some_and(|last| clock < last + INTERVAL) {
-            return Ok(None);
+            return None;
         }
         self.looked = Some(clock);
-        self.judge(clock, pressure::read())
+        Some(pressure::read())
     }
 
-    /// What a reading asks for.
+    /// What a reading asks for; `Some` is what the run has to be retuned to.
     ///
     /// # Errors
     /// [`LearnError::Budget`] if not even the smallest plan fits, which the governor never asks for.
@@ -79,13 +73,12 @@ impl<'a> Watch<'a> {
             reading.stalled = None;
         }
         let Some(target) = self.governor.judge(clock, &reading) else { return Ok(None) };
-        let (tuning, mut plan) = plan(self.geometry, &self.weights, self.header, self.work, target)?;
+        let Fitted { tuning, layout, mut plan } = plan(&self.model, self.work, &self.machine, target)?;
         if tuning == self.tuning {
             return Ok(None);
         }
         self.tuning = tuning;
         plan.budget = self.budget;
-        let layout = PassLayout::new(self.geometry, tuning.pass(self.geometry, self.work));
         Ok(Some(Moved { tuning, layout, plan, reading }))
     }
 }

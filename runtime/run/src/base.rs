@@ -1,0 +1,165 @@
+//! A model file in the stages that every command goes through: the header, the data, the plan, and only then the weights.
+
+use crate::{Data, Engine, Guards, RunError};
+use sprig_budget::{Bytes, Machine, Plan, alloc, code, process};
+use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
+use sprig_engine::tokenizer::Tokenizer;
+use sprig_learn::data::{DataSet, LoadOptions};
+use sprig_learn::planner::{Fitted, ModelSize, plan};
+use sprig_learn::setting::Setting;
+use sprig_learn::workload::{Tuning, Workload};
+use sprig_learn::{FileError, LearnError};
+use std::path::Path;
+
+/// A model file of which only the header has been read, on this machine.
+pub struct Base<'m> {
+    /// The file.
+    pub map: &'m Mapped,
+    /// Its header.
+    pub gguf: Gguf<'m>,
+    /// The model's shape.
+    pub geometry: Geometry,
+    /// The process and the machine, as they were found.
+    pub machine: Machine,
+}
+
+/// What a run does, how it is cut to fit, what it holds, and the guards that see to it.
+#[derive(Debug)]
+pub struct Planned {
+    /// What is asked for.
+    pub work: Workload,
+    /// How it is cut.
+    pub tuning: Tuning,
+    /// Its largest pass.
+    pub layout: PassLayout,
+    /// What it holds.
+    pub plan: Plan,
+    /// Lifted when this value goes.
+    pub guards: Guards,
+}
+
+impl<'m> Base<'m> {
+    /// Parses the header; errors name the file.
+    ///
+    /// # Errors
+    /// The file is no GGUF, or holds no model of a known family.
+    pub fn open(map: &'m Mapped) -> Result<Self, LearnError> {
+        let gguf = Gguf::parse(map.bytes()).map_err(|e| wrong(map, e))?;
+        let geometry = Geometry::read(&gguf).map_err(|e| wrong(map, e))?;
+        Ok(Self { map, gguf, geometry, machine: Machine::measure() })
+    }
+
+    /// The tokenizer. Some tens of MiB: what trains lets it go before an arena is made.
+    ///
+    /// # Errors
+    /// Its kind is not supported, or it contradicts itself.
+    pub fn tokenizer(&self) -> Result<Tokenizer, LearnError> {
+        let tokenizer = Tokenizer::from_gguf(&self.gguf).map_err(|e| wrong(self.map, e));
+        code::release(); // what made the tokenizer
+        tokenizer
+    }
+
+    /// Reads the data, held-out data with the training set's labels, and returns what that took to the system.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used; nothing is left out silently.
+    pub fn data(
+        &self,
+        train: &Path,
+        held_out: Option<&Path>,
+        options: LoadOptions,
+    ) -> Result<Data, LearnError> {
+        code::release(); // what parsed the command line and the header
+        let data = {
+            let tokenizer = self.tokenizer()?;
+            let train = DataSet::load(train, &options, &tokenizer)?;
+            let options = LoadOptions { labels: train.labels().cloned(), ..options };
+            let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;
+            Data { train, held_out }
+        };
+        alloc::release_free_memory();
+        Ok(data)
+    }
+
+    /// Refuses examples longer than the texts the model was made for.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`], with both lengths.
+    pub fn check_length(&self, len: usize) -> Result<(), LearnError> {
+        let context = self.geometry.context;
+        match len <= context {
+            true => Ok(()),
+            false => Err(Setting::Len
+                .error(len, format!("the model's context is {context} tokens; use that or less"))
+                .into()),
+        }
+    }
+
+    /// What a plan depends on of this file.
+    ///
+    /// # Errors
+    /// A tensor that the model needs is missing.
+    pub fn size(&self) -> Result<ModelSize<'_>, LearnError> {
+        Ok(ModelSize {
+            geometry: &self.geometry,
+            weights: WeightBytes::read(&self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))?,
+            // About 96 bytes a metadata entry and 112 a tensor, with growth of the vectors.
+            header: Bytes((self.gguf.metadata().len() * 192 + self.gguf.tensors().len() * 224) as u64),
+            tokenizer: Tokenizer::bytes(&self.gguf),
+        })
+    }
+
+    /// How `work` fits `budget`; nothing is guarded and nothing held.
+    ///
+    /// # Errors
+    /// A budget that is too small, with the smallest that would do.
+    pub fn fit(&self, work: &Workload, budget: Bytes) -> Result<Fitted, LearnError> {
+        Ok(plan(&self.size()?, work, &self.machine, budget)?)
+    }
+
+    /// Plans `work` within `budget` and sets the guards behind the plan. They hold the heap to `heap_limit`, if one is
+    /// given: an absolute number or a share of the budget.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and where the kernel refuses its guard.
+    pub fn plan(
+        &self,
+        work: Workload,
+        budget: Bytes,
+        heap_limit: Option<Bytes>,
+    ) -> Result<Planned, RunError> {
+        let Fitted { tuning, layout, plan } = self.fit(&work, budget)?;
+        let guards = Guards::set(&plan, heap_limit)?;
+        Ok(Planned { work, tuning, layout, plan, guards })
+    }
+
+    /// The model, with its weights in memory or streamed.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of a shape or type that does not fit.
+    pub fn model(&self, streamed: bool) -> Result<Llama<'m>, LearnError> {
+        let stream = Stream::new(self.map, &self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))?;
+        stream.set(streamed);
+        Llama::load_streamed(&self.gguf, stream).map_err(|e| wrong(self.map, e))
+    }
+
+    /// The model and threads of a plan.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model).
+    pub fn engine(&self, planned: &Planned) -> Result<Engine<'m>, LearnError> {
+        code::release(); // what read the data and will not run again
+        let before = process::status();
+        let model = self.model(planned.tuning.streamed)?;
+        let ctx = Ctx::new(planned.work.means.threads)
+            .and_then(|ctx| ctx.with_panel_rows(planned.tuning.panel_rows))
+            .map_err(|e| LearnError::Settings(e.to_string()))?;
+        Ok(Engine { model, ctx, before })
+    }
+}
+
+fn wrong(map: &Mapped, error: impl Into<FileError>) -> LearnError {
+    LearnError::File { path: map.path().to_owned(), source: error.into() }
+}

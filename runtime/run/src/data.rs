@@ -1,0 +1,31 @@
+//! The examples of a run.
+
+use sprig_budget::Bytes;
+use sprig_learn::data::DataSet;
+use sprig_learn::workload::Workload;
+
+/// Encoded examples.
+pub struct Data {
+    /// What is learnt from.
+    pub train: DataSet,
+    /// What is judged by.
+    pub held_out: Option<DataSet>,
+}
+
+impl Data {
+    /// `work` with what only the data tell: the longest example, the most candidates, the bytes.
+    pub fn measure(&self, work: Workload) -> Workload {
+        let sets = || std::iter::once(&self.train).chain(&self.held_out);
+        Workload {
+            length: sets().map(DataSet::longest).max().unwrap_or(0),
+            candidates: sets().filter_map(candidates).max(),
+            data: Bytes(sets().map(DataSet::bytes).sum::<usize>() as u64),
+            ..work
+        }
+    }
+}
+
+/// Most candidates of an example; `None` for a language model.
+fn candidates(data: &DataSet) -> Option<usize> {
+    (!data.is_lm()).then(|| (0..data.len()).map(|i| data.candidates(i)).max().unwrap_or(0))
+}
