@@ -244,7 +244,7 @@ fn coordinator(error: &CoordinatorError) -> Exit {
         },
         CoordinatorError::Learn(_) | CoordinatorError::Name(_) => Exit::Usage,
         CoordinatorError::Link(e) => link(e),
-        CoordinatorError::NotRunning { .. } => Exit::Peer,
+        CoordinatorError::NotRunning { .. } | CoordinatorError::Answer { .. } => Exit::Peer,
         CoordinatorError::Io { .. } => Exit::Io,
     }
 }

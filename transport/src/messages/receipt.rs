@@ -93,6 +93,29 @@ impl Reason {
         Self::Paused,
         Self::Blob,
     ];
+
+    /// In words, as `MESSAGES.md` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Version => "version",
+            Self::WrongRun => "wrong run",
+            Self::WrongRound => "wrong round",
+            Self::NotSelected => "not selected",
+            Self::WrongGroups => "wrong groups",
+            Self::WrongBase => "wrong base",
+            Self::WrongNumber => "wrong number",
+            Self::WrongDevice => "wrong device",
+            Self::ScalarCount => "scalar count",
+            Self::NotFinite => "not finite",
+            Self::Norm => "norm",
+            Self::Examples => "examples",
+            Self::TooLarge => "too large",
+            Self::Closed => "round closed",
+            Self::Paused => "paused",
+            Self::Blob => "blob missing or wrong",
+        }
+    }
 }
 
 super::message!(Receipt, FRAME + 18 + 6 + 2 + 3 + (3 + TEXT));
@@ -143,6 +166,15 @@ mod tests {
     fn reasons_stand_at_their_codes() {
         for (code, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, code);
+        }
+    }
+
+    #[test]
+    fn reasons_have_the_names_of_the_format_document() {
+        let text = include_str!("../../MESSAGES.md");
+        for (code, reason) in Reason::ALL.into_iter().enumerate() {
+            let named = format!("{code} {}", reason.name());
+            assert!(text.contains(&named), "MESSAGES.md does not have \"{named}\"");
         }
     }
 }

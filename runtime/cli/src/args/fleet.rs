@@ -33,7 +33,7 @@ pub struct FleetArgs {
 pub enum FleetCommand {
     /// The fleet now: devices, round, state
     Status(FleetQuery),
-    /// Let the round under way end and begin no other
+    /// Close no round and open none until resumed
     Pause(FleetQuery),
     /// Go on after a pause
     Resume(FleetQuery),

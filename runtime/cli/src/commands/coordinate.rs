@@ -1,14 +1,13 @@
 //! `sprig coordinate`: a fleet's training, from its settings to its adapter.
 
-use super::evaluator::ModelJudge;
-use super::{export, nonce};
+use super::{evaluator, export, nonce};
 use crate::args::CoordinateArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
-use sprig_coordinator::{Coordinator, FleetView, Judge, Judgement, Notice, Options, control};
+use sprig_coordinator::{Applied, Coordinator, FleetView, HeldOut, Notice, Options, control};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
 use sprig_learn::spry::Layout;
@@ -35,29 +34,29 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let options = Options::of(&settings, &job, RunId(run))?;
     let weights = layout.len();
 
-    let judge = match &settings.coordinator.eval_data {
+    let evaluation = match &settings.coordinator.eval_data {
         None => None,
         Some(data) => {
-            let (judge, plan) = ModelJudge::open(&settings, data)?;
+            let (thread, plan) = evaluator::start(&settings, data)?;
             output.event(json!({ "event": "plan", "plan": plan }), || {
                 Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
             });
-            Some(Box::new(judge) as Box<dyn Judge>)
+            Some(thread)
         }
     };
     let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
-    let judged = Arc::new(Mutex::new(Judged::default()));
+    let evaluated = Arc::new(Mutex::new(Evaluated::default()));
     let tell = {
-        let (output, judged) = (output.clone(), judged.clone());
+        let (output, evaluated) = (output.clone(), evaluated.clone());
         Box::new(move |notice: &Notice| {
-            if let Notice::Evaluated { applied, judgement } = notice {
-                judged.lock().unwrap_or_else(PoisonError::into_inner).add(*applied, *judgement);
+            if let Notice::Evaluated { applied, found } = notice {
+                evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(*applied, *found);
             }
             let value = serde_json::to_value(notice).unwrap_or_default();
             output.event(event(notice, value), || shown(notice).then(|| notice.to_string()));
         })
     };
-    let mut coordinator = Coordinator::open(options, layout, start, link, judge, tell)?;
+    let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
     let dashboard = settings.coordinator.dashboard.as_deref().map(|address| {
         let listen =
             Listen { beyond_loopback: settings.coordinator.dashboard_beyond_loopback, ..Listen::at(address) };
@@ -88,26 +87,24 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         let last = control::adapter(&settings.coordinator.state, None)?;
         export::write(&settings, &last.values, out)?;
     }
-    let judged = *judged.lock().unwrap_or_else(PoisonError::into_inner);
-    let done = done(&view, judged, weights);
+    let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = done(&view, evaluated, weights);
     output.event(done.clone(), || Some(line(&done, settings.coordinator.adapter.as_deref())));
     Ok(Exit::Done)
 }
 
 /// The first and the last evaluation.
 #[derive(Clone, Copy, Default)]
-struct Judged {
-    before: Option<Judgement>,
-    after: Option<(u32, Judgement)>,
+struct Evaluated {
+    before: Option<HeldOut>,
+    after: Option<(Applied, HeldOut)>,
 }
 
-impl Judged {
-    fn add(&mut self, applied: u32, judgement: Judgement) {
+impl Evaluated {
+    fn add(&mut self, applied: Applied, found: HeldOut) {
         match applied {
-            0 => self.before = Some(judgement),
-            _ if self.after.is_none_or(|(last, _)| last <= applied) => {
-                self.after = Some((applied, judgement))
-            }
+            Applied::NONE => self.before = Some(found),
+            _ if self.after.is_none_or(|(last, _)| last <= applied) => self.after = Some((applied, found)),
             _ => {}
         }
     }
@@ -128,9 +125,9 @@ fn shown(notice: &Notice) -> bool {
 }
 
 /// The last line.
-fn done(view: &FleetView, judged: Judged, weights: usize) -> Value {
-    let evaluation = |j: Judgement| json!({ "n": j.n, "loss": j.loss, "accuracy": j.accuracy, "interval": j.accuracy.map(|a| interval(a, j.n.into())) });
-    let (before, after) = (judged.before, judged.after.map(|(_, j)| j));
+fn done(view: &FleetView, evaluated: Evaluated, weights: usize) -> Value {
+    let evaluation = |j: HeldOut| json!({ "n": j.n, "loss": j.loss, "accuracy": j.accuracy, "interval": j.accuracy.map(|a| interval(a, j.n.into())) });
+    let (before, after) = (evaluated.before, evaluated.after.map(|(_, j)| j));
     let reports: f64 = view.history.iter().map(|row| f64::from(row.reported)).sum();
     let per_report = |bytes: &dyn Fn(&sprig_coordinator::DeviceView) -> u64| {
         // Each device tells of its last round.

@@ -6,17 +6,17 @@ use crate::exit::{Exit, Failure};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
-use sprig_coordinator::control::{self, Command};
-use sprig_coordinator::{FleetView, RoundRow};
+use sprig_coordinator::{CoordinatorError, RoundRow, control};
 use sprig_protocol::settings::FleetSettings;
+use std::path::Path;
 
 pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
     match &args.what {
         FleetCommand::Status(query) => status(query),
         FleetCommand::Pause(query) => {
-            tell(query, Command::Pause, "paused: the round under way ends, no other begins")
+            tell(query, control::pause, "paused: the round under way stays open, no other begins")
         }
-        FleetCommand::Resume(query) => tell(query, Command::Resume, "goes on"),
+        FleetCommand::Resume(query) => tell(query, control::resume, "goes on"),
         FleetCommand::History(query) => history(query),
         FleetCommand::Export(args) => export(args),
     }?;
@@ -25,13 +25,10 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
 
 fn status(query: &FleetQuery) -> Result<(), Failure> {
     let settings = FleetSettings::read(&query.config)?;
-    let answer = control::ask(&settings.coordinator.state, Command::Status)?;
+    let view = control::status(&settings.coordinator.state)?;
     if query.json {
-        return line(answer);
+        return line(json!(view));
     }
-    let view: FleetView = serde_json::from_value(answer).map_err(|e| {
-        Failure::new(Exit::Peer, format_args!("the coordinator's answer makes no sense: {e}"))
-    })?;
     line(format_args!(
         "{}: {}, round {} of {}, {}",
         view.fleet, view.state, view.round, view.rounds, view.mode
@@ -56,13 +53,14 @@ fn status(query: &FleetQuery) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(query: &FleetQuery, command: Command, done: &str) -> Result<(), Failure> {
+fn tell(
+    query: &FleetQuery,
+    command: fn(&Path) -> Result<(), CoordinatorError>,
+    done: &str,
+) -> Result<(), Failure> {
     let settings = FleetSettings::read(&query.config)?;
-    let answer = control::ask(&settings.coordinator.state, command)?;
-    if let Some(error) = answer["error"].as_str() {
-        return Err(Failure::new(Exit::Peer, error));
-    }
-    if query.json { line(answer) } else { line(done) }
+    command(&settings.coordinator.state)?;
+    if query.json { line(json!({ "done": true })) } else { line(done) }
 }
 
 fn history(query: &FleetQuery) -> Result<(), Failure> {

@@ -152,8 +152,8 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
     ];
     let want = Want { run, round: 0, base, resume: None };
     let lies = [
-        ("WrongRound", Update { round: 1, ..sound.clone() }.encode()),
-        ("NotFinite", Update { body: scalars(f32::NAN), ..sound.clone() }.encode()),
+        ("wrong round", Update { round: 1, ..sound.clone() }.encode()),
+        ("not finite", Update { body: scalars(f32::NAN), ..sound.clone() }.encode()),
         ("Norm", Update { body: scalars(1e7), ..sound.clone() }.encode()),
         ("WrongBase", Update { base: sprig_transport::messages::Digest([7; 32]), ..sound.clone() }.encode()),
         ("WrongDevice", Update { number: theirs.number, ..sound.clone() }.encode()),

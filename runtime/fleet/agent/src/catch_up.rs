@@ -2,8 +2,8 @@
 //! taking over a snapshot. What arrives is checked against the announced digest; what leads elsewhere is thrown away and
 //! a snapshot asked for.
 
-use super::{AgentEvent, Identity, Worker, send};
-use sprig_protocol::FleetError;
+use super::{AgentEvent, Identity, Worker};
+use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::Assembler;
 use sprig_transport::link::Link;
 use sprig_transport::messages::{
@@ -115,7 +115,7 @@ impl CatchUp {
         let resume = self.download.as_ref().map(|d| (d.digest, d.parts.first_missing()));
         let have = if self.diverged { u32::MAX } else { worker.round() };
         let want = Want { run: who.run, round: have, base: worker.digest(), resume };
-        send(link, &who.topics.want(&who.device), want.encode(), false)
+        Ok(send(link, &who.topics.want(&who.device), want.encode(), false)?)
     }
 
     /// Takes an offer or a chunk. `Some` when that completes something; an error text when it is useless.

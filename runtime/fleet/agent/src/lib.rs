@@ -19,7 +19,7 @@ pub use worker::{Trained, Worker};
 
 use catch_up::CatchUp;
 use note::Note;
-use sending::{Resend, send};
+use sending::Resend;
 use sprig_protocol::FleetError;
 use sprig_transport::link::{Event, Link, Traffic};
 use sprig_transport::messages::{DeviceId, Phase, Presence, Receipt, Round, RunId, Task, Verdict};
@@ -243,7 +243,7 @@ impl<'o, W: Worker> Agent<'o, W> {
         let verdict = match receipt.verdict {
             Verdict::Accepted => "accepted".to_owned(),
             Verdict::Duplicate => "duplicate".to_owned(),
-            Verdict::Refused(reason) => format!("refused: {reason:?}: {}", receipt.text),
+            Verdict::Refused(reason) => format!("refused: {}: {}", reason.name(), receipt.text),
         };
         if self.unanswered.remove(&receipt.round) {
             self.outbox.remove(receipt.round)?;

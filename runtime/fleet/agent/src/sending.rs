@@ -3,9 +3,9 @@
 
 use super::note::{Note, pack, unpack};
 use super::{Agent, AgentEvent, Trained, Worker};
-use sprig_protocol::FleetError;
+use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::chunks;
-use sprig_transport::link::{Link, LinkError};
+use sprig_transport::link::Link;
 use sprig_transport::messages::{Body, Report, Task, Update};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl<W: Worker> Agent<'_, W> {
             down: all.down - before.down,
             regions,
         };
-        send(link, &self.who.topics.report(&self.who.device), report.encode(), false)
+        Ok(send(link, &self.who.topics.report(&self.who.device), report.encode(), false)?)
     }
 
     pub(super) fn send_pending(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
@@ -92,19 +92,6 @@ impl<W: Worker> Agent<'_, W> {
 
     pub(super) fn say_present(&self, link: &mut dyn Link) -> Result<(), FleetError> {
         let topic = self.who.topics.presence(&self.who.device);
-        send(link, &topic, self.who.presence.encode(), true)
-    }
-}
-
-/// Queues a message. A full queue is no failure: whatever matters is sent again until it is answered.
-pub(super) fn send(
-    link: &mut dyn Link,
-    topic: &str,
-    payload: Vec<u8>,
-    retain: bool,
-) -> Result<(), FleetError> {
-    match link.publish(topic, payload, retain) {
-        Err(LinkError::Busy { .. }) => Ok(()),
-        other => Ok(other?),
+        Ok(send(link, &topic, self.who.presence.encode(), true)?)
     }
 }

@@ -1,15 +1,17 @@
 //! Blobs on their way to devices. Devices that want the same blob share one sending of it: a carousel goes on until each
 //! of them has had every chunk pass by once since it asked.
 
-use super::error::CoordinatorError;
-use super::ledger::{Ledger, LedgerError};
-use super::serve::send;
+use crate::error::CoordinatorError;
+use crate::ids::{Applied, RoundId};
+use crate::ledger::{Ledger, LedgerError};
+use sprig_protocol::send;
 use sprig_transport::blob::{CHUNK, chunk_count, seal};
 use sprig_transport::link::{Link, LinkError};
 use sprig_transport::messages::{
     BlobKind, DeviceId, Digest, Offer, Record, RoundResult, RunId, Want, join_records,
 };
 use sprig_transport::topics::Topics;
+use std::ops::Range;
 
 /// Blobs on their way at a time; who wants another asks again later.
 const BLOBS: usize = 4;
@@ -40,13 +42,13 @@ struct Blob {
 enum Source {
     Memory(Vec<u8>),
     /// The snapshot after so many rounds.
-    Snapshot(u32),
+    Snapshot(Applied),
 }
 
 /// What a device is sent: what it is, from which round to which, and its length.
 struct Parcel {
     kind: BlobKind,
-    rounds: std::ops::Range<u32>,
+    rounds: Range<RoundId>,
     digest: Digest,
     bytes: u32,
     source: Source,
@@ -82,7 +84,7 @@ impl Carousel {
         let Some(Parcel { kind, rounds, digest, bytes, source }) = parcel(ledger, want)? else {
             return Ok(());
         };
-        let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start, to: rounds.end };
+        let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start.0, to: rounds.end.0 };
         send(link, &self.topics.offer(device), offer.encode(), false)?;
         match self.blobs.iter_mut().find(|b| b.digest == digest) {
             Some(blob) => blob.join(0),
@@ -148,7 +150,7 @@ fn current(ledger: &Ledger, digest: Digest) -> Result<Option<(u32, Source)>, Led
     if last.blob == digest.0 {
         return Ok(Some((last.bytes, Source::Snapshot(last.applied))));
     }
-    let Some(round) = last.applied.checked_sub(1) else { return Ok(None) };
+    let Some(round) = last.applied.last() else { return Ok(None) };
     let announced = ledger.result(round)?.map(|row| ledger.announced(&row)).transpose()?;
     match announced {
         Some(RoundResult::Blob { digest: found, bytes, kind: BlobKind::Record }) if found == digest => {
@@ -161,13 +163,13 @@ fn current(ledger: &Ledger, digest: Digest) -> Result<Option<(u32, Source)>, Led
 /// The least that brings a device up to date: all records that it lacks, or the last snapshot.
 fn parcel(ledger: &Ledger, want: &Want) -> Result<Option<Parcel>, LedgerError> {
     let Some(last) = ledger.last_snapshot()? else { return Ok(None) };
-    if want.round == last.applied && want.base.0 == last.adapter {
+    if want.round == last.applied.0 && want.base.0 == last.adapter {
         return Ok(None);
     }
     if let Some(records) = records(ledger, want, last.applied, last.bytes as usize)? {
         return Ok(Some(Parcel {
             kind: BlobKind::Records,
-            rounds: want.round..last.applied,
+            rounds: RoundId(want.round)..last.applied.next(),
             digest: Digest::of(&records),
             bytes: records.len() as u32,
             source: Source::Memory(records),
@@ -175,7 +177,7 @@ fn parcel(ledger: &Ledger, want: &Want) -> Result<Option<Parcel>, LedgerError> {
     }
     Ok(Some(Parcel {
         kind: BlobKind::Snapshot,
-        rounds: 0..last.applied,
+        rounds: RoundId::FIRST..last.applied.next(),
         digest: Digest(last.blob),
         bytes: last.bytes,
         source: Source::Snapshot(last.applied),
@@ -183,13 +185,18 @@ fn parcel(ledger: &Ledger, want: &Want) -> Result<Option<Parcel>, LedgerError> {
 }
 
 /// The records from the device's round on, joined, if they follow its adapter and take less than `limit` bytes.
-fn records(ledger: &Ledger, want: &Want, applied: u32, limit: usize) -> Result<Option<Vec<u8>>, LedgerError> {
-    if want.round >= applied {
+fn records(
+    ledger: &Ledger,
+    want: &Want,
+    applied: Applied,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, LedgerError> {
+    if want.round >= applied.0 {
         return Ok(None);
     }
     let (mut records, mut total) = (Vec::new(), 0);
-    for round in want.round..applied {
-        let Some(record) = ledger.record(round)? else { return Ok(None) };
+    for round in want.round..applied.0 {
+        let Some(record) = ledger.record(RoundId(round))? else { return Ok(None) };
         total += 4 + record.len();
         if total >= limit {
             return Ok(None);

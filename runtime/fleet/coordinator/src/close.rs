@@ -1,11 +1,12 @@
 //! Applying a round's updates: one after another from the ledger, ascending numbers, through the code that devices
 //! replay with. Memory: the adapter a few times over, whatever the number of devices.
 
-use super::error::CoordinatorError;
-use super::event::Outcome;
-use super::ledger::{Ledger, LedgerError, ResultRow};
-use super::options::Options;
-use super::validate::{self, Refusal};
+use crate::error::CoordinatorError;
+use crate::event::Outcome;
+use crate::ids::{Applied, DeviceNumber, RoundId};
+use crate::ledger::{Ledger, LedgerError, ResultRow};
+use crate::options::Options;
+use crate::validate::{self, Refusal};
 use sha2::{Digest as _, Sha256};
 use sprig_learn::LearnError;
 use sprig_learn::spry::{self, Layout, Server, Step};
@@ -22,7 +23,7 @@ pub struct Closer {
     run: RunId,
     sync: Downlink,
     /// Rounds applied.
-    applied: u32,
+    applied: Applied,
 }
 
 impl Closer {
@@ -39,7 +40,7 @@ impl Closer {
         let mut server = Server::new(layout, options.rules, initial)?;
         let (run, sync) = (ledger.run(), options.sync);
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { server, run, sync, applied: 0 };
+            let closer = Closer { server, run, sync, applied: Applied::NONE };
             ledger.put_snapshot(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -57,7 +58,7 @@ impl Closer {
     }
 
     /// Rounds applied to the adapter.
-    pub fn applied(&self) -> u32 {
+    pub fn applied(&self) -> Applied {
         self.applied
     }
 
@@ -65,7 +66,7 @@ impl Closer {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             run: self.run,
-            round: self.applied,
+            round: self.applied.0,
             after: self.digest(),
             values: self.server.values().to_vec(),
             moments: self.server.moments().to_vec(),
@@ -80,22 +81,22 @@ impl Closer {
     pub fn close(
         &mut self,
         ledger: &mut Ledger,
-        round: u32,
-        aside: &[u32],
+        round: RoundId,
+        aside: &[DeviceNumber],
     ) -> Result<Outcome, CoordinatorError> {
-        if self.applied == round + 1 {
+        if self.applied == round.applied_after() {
             let row = ledger.result(round)?;
             let row = row.ok_or_else(|| ledger.damaged(format!("round {round} has no result")))?;
             return Ok(outcome(ledger, &row)?);
         }
-        if self.applied != round {
+        if self.applied != round.applied_before() {
             let problem = format!("round {round} follows an adapter of {} rounds", self.applied);
             return Err(ledger.damaged(problem).into());
         }
         let base = self.digest();
         let mut sum = Sum::new(record_limit(self.sync, &self.server));
         let layout = self.server.layout().clone();
-        let mut step = self.server.begin(round);
+        let mut step = self.server.begin(round.0);
         ledger.updates(round, |number, _, frame| {
             if aside.binary_search(&number).is_ok() {
                 return Ok(());
@@ -105,11 +106,11 @@ impl Closer {
             sum.take(ledger, &layout, &mut step, number, update)
         })?;
         step.finish();
-        self.applied = round + 1;
+        self.applied = round.applied_after();
         let snapshot = self.snapshot();
         let record = sum.record(Record {
             run: self.run,
-            round,
+            round: round.0,
             base,
             after: snapshot.after,
             contributions: Vec::new(),
@@ -151,19 +152,21 @@ impl Sum {
         ledger: &Ledger,
         layout: &Layout,
         step: &mut Step<'_>,
-        number: u32,
+        number: DeviceNumber,
         update: Update,
     ) -> Result<(), CoordinatorError> {
         let share = share_of(update.groups);
         let added = match &update.body {
-            Body::Scalars(scalars) => step.add(number, share, update.examples, spry::Body::Scalars(scalars)),
+            Body::Scalars(scalars) => {
+                step.add(number.0, share, update.examples, spry::Body::Scalars(scalars))
+            }
             Body::Dense { .. } => {
                 let mut weights = Vec::with_capacity(layout.weights(share));
                 ledger.chunks(number, |bytes| {
                     weights.extend(dense::weights(bytes));
                     Ok(())
                 })?;
-                step.add(number, share, update.examples, spry::Body::Dense(&weights))
+                step.add(number.0, share, update.examples, spry::Body::Dense(&weights))
             }
         };
         match added {
@@ -185,7 +188,7 @@ impl Sum {
         }
         if let Some(parts) = &mut self.parts {
             let Update { groups, examples, .. } = update;
-            parts.push(Contribution { number, groups, examples, scalars });
+            parts.push(Contribution { number: number.0, groups, examples, scalars });
         }
         Ok(())
     }
@@ -210,7 +213,7 @@ pub fn record_limit(sync: Downlink, server: &Server) -> usize {
 /// Looks through the pieces of a dense update: root mean square of its weights, or why it is refused.
 pub(super) fn check(
     ledger: &Ledger,
-    number: u32,
+    number: DeviceNumber,
     digest: Digest,
     bytes: u32,
 ) -> Result<Result<f32, Refusal>, LedgerError> {
@@ -226,7 +229,8 @@ pub(super) fn check(
         Ok(())
     })?;
     if count != u64::from(bytes) || hash.finalize().as_slice() != digest.0 {
-        return Ok(Err((Reason::Blob, format!("its {count} bytes are not those of {}", digest.short()))));
+        let text = format!("its {count} bytes are not those of {}", digest.short());
+        return Ok(Err(Refusal::new(Reason::Blob, text)));
     }
     Ok(sound.map(|()| (squares / (count / 4).max(1) as f64).sqrt() as f32))
 }

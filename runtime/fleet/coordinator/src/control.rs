@@ -1,14 +1,16 @@
 //! The control socket: a Unix socket in the state folder, one line of JSON in, one out. `{"command":"status"}` answers with
-//! a [`FleetView`](super::FleetView), `history` with `{"rounds":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
+//! a [`FleetView`], `history` with `{"rounds":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
 //! (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be done with
 //! `{"error":"…"}`.
 
-use super::error::CoordinatorError;
-use super::handle::Handle;
-use super::ledger::Ledger;
-use super::view::RoundRow;
+use crate::error::CoordinatorError;
+use crate::handle::Handle;
+use crate::ids::RoundId;
+use crate::ledger::Ledger;
+use crate::rows::RoundRow;
+use crate::view::FleetView;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sprig_ground::{PathError, file, hex};
 use sprig_transport::messages::Snapshot;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -32,9 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What can be asked of a coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Command {
+enum Command {
     /// The fleet now.
     Status,
     /// All finished rounds.
@@ -54,12 +56,47 @@ struct Line {
     digest: Option<String>,
 }
 
-/// Asks the coordinator whose state folder is `state`.
+/// What a coordinator answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    /// It cannot be done.
+    Error { error: String },
+    /// It was heard.
+    Done { done: bool },
+    /// All finished rounds.
+    History { rounds: Vec<RoundRow> },
+    /// An adapter: a snapshot's frame, hexadecimal.
+    Adapter { snapshot: String },
+    /// The fleet now.
+    Status(Box<FleetView>),
+}
+
+/// The fleet of the coordinator whose state folder is `state`.
 ///
 /// # Errors
 /// When none is running there, or it does not answer.
-pub fn ask(state: &Path, command: Command) -> Result<Value, CoordinatorError> {
-    send(state, &Line { command, digest: None })
+pub fn status(state: &Path) -> Result<FleetView, CoordinatorError> {
+    match ask(state, Command::Status, None)? {
+        Answer::Status(view) => Ok(*view),
+        _ => Err(misunderstood(state, "it is no view of a fleet")),
+    }
+}
+
+/// Has the coordinator whose state folder is `state` open and close no further round until resumed.
+///
+/// # Errors
+/// When none is running there, or it does not answer.
+pub fn pause(state: &Path) -> Result<(), CoordinatorError> {
+    done(state, Command::Pause)
+}
+
+/// Has it go on.
+///
+/// # Errors
+/// When none is running there, or it does not answer.
+pub fn resume(state: &Path) -> Result<(), CoordinatorError> {
+    done(state, Command::Resume)
 }
 
 /// Finished rounds of the run in folder `state`, whether its coordinator is running or not.
@@ -67,13 +104,11 @@ pub fn ask(state: &Path, command: Command) -> Result<Value, CoordinatorError> {
 /// # Errors
 /// When there is no run, or it cannot be read.
 pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
-    match ask(state, Command::History) {
-        Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.history(0..u32::MAX)?),
+    match ask(state, Command::History, None) {
+        Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.history(RoundId::FIRST)?),
         Err(other) => Err(other),
-        Ok(mut answer) => {
-            let rows = serde_json::from_value(answer["rounds"].take());
-            rows.map_err(|e| misunderstood(state, &answer, &e))
-        }
+        Ok(Answer::History { rounds }) => Ok(rounds),
+        Ok(_) => Err(misunderstood(state, "it is no history")),
     }
 }
 
@@ -83,24 +118,31 @@ pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
 /// # Errors
 /// When there is no run or no such adapter.
 pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, CoordinatorError> {
-    let line = Line { command: Command::Adapter, digest: prefix.map(str::to_owned) };
-    match send(state, &line) {
+    match ask(state, Command::Adapter, prefix) {
         Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.adapter(prefix)?),
         Err(other) => Err(other),
-        Ok(answer) => {
-            let frame = answer["snapshot"].as_str().and_then(hex::decode).unwrap_or_default();
-            Snapshot::decode(&frame).map_err(|e| misunderstood(state, &answer, &e))
+        Ok(Answer::Adapter { snapshot }) => {
+            let frame = hex::decode(&snapshot).unwrap_or_default();
+            Snapshot::decode(&frame).map_err(|e| misunderstood(state, &e.to_string()))
         }
+        Ok(_) => Err(misunderstood(state, "it is no adapter")),
     }
 }
 
-/// What the coordinator said instead of an answer.
-fn misunderstood(state: &Path, answer: &Value, problem: &dyn std::fmt::Display) -> CoordinatorError {
-    let problem = answer["error"].as_str().map_or_else(|| problem.to_string(), str::to_owned);
+fn done(state: &Path, command: Command) -> Result<(), CoordinatorError> {
+    match ask(state, command, None)? {
+        Answer::Done { done: true } => Ok(()),
+        _ => Err(misunderstood(state, "it does not say that it was done")),
+    }
+}
+
+/// An answer that is none to what was asked.
+fn misunderstood(state: &Path, problem: &str) -> CoordinatorError {
     PathError::new("understand the answer of", state.join(FILE), io::Error::other(problem)).into()
 }
 
-fn send(state: &Path, line: &Line) -> Result<Value, CoordinatorError> {
+/// Asks the coordinator whose state folder is `state`; what it cannot do is an error.
+fn ask(state: &Path, command: Command, digest: Option<&str>) -> Result<Answer, CoordinatorError> {
     let path = state.join(FILE);
     let failed = |action| PathError::at(action, &path);
     let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
@@ -110,11 +152,14 @@ fn send(state: &Path, line: &Line) -> Result<Value, CoordinatorError> {
         _ => failed("connect to")(source).into(),
     })?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(failed("ask"))?;
-    let line = json!(line).to_string() + "\n";
-    stream.write_all(line.as_bytes()).map_err(failed("ask"))?;
+    let line = Line { command, digest: digest.map(str::to_owned) };
+    stream.write_all((json!(line).to_string() + "\n").as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
     BufReader::new(stream.take(ANSWER)).read_line(&mut answer).map_err(failed("read the answer of"))?;
-    Ok(serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))?)
+    match serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))? {
+        Answer::Error { error } => Err(CoordinatorError::Answer { path, error }),
+        answer => Ok(answer),
+    }
 }
 
 /// The socket of a running coordinator. Dropped, it is gone.
@@ -167,22 +212,26 @@ fn answer(stream: &UnixStream, handle: &Handle) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(COMMAND)).read_line(&mut line)?;
-    let ended = json!({ "error": "the coordinator has ended" });
-    let done = |heard| if heard { json!({ "done": true }) } else { ended.clone() };
-    let value = match serde_json::from_str::<Line>(&line) {
-        Err(e) => json!({ "error": format!("no command: {e}") }),
-        Ok(Line { command: Command::Adapter, digest }) => match handle.adapter(digest.as_deref()) {
-            Some(Ok(snapshot)) => json!({ "snapshot": hex::encode(&snapshot.encode()) }),
-            Some(Err(why)) => json!({ "error": why }),
-            None => ended,
-        },
-        Ok(Line { command: Command::Status, .. }) => handle.view().map_or(ended, |view| json!(view)),
-        Ok(Line { command: Command::History, .. }) => {
-            handle.history(0).map_or(ended, |rounds| json!({ "rounds": rounds }))
-        }
-        Ok(Line { command: Command::Pause, .. }) => done(handle.pause()),
-        Ok(Line { command: Command::Resume, .. }) => done(handle.resume()),
+    let answer = match serde_json::from_str::<Line>(&line) {
+        Ok(line) => obey(&line, handle),
+        Err(e) => Answer::Error { error: format!("no command: {e}") },
     };
     let mut stream = stream;
-    stream.write_all((value.to_string() + "\n").as_bytes())
+    stream.write_all((json!(answer).to_string() + "\n").as_bytes())
+}
+
+/// Does what a line asks for.
+fn obey(line: &Line, handle: &Handle) -> Answer {
+    let done = |heard: bool| heard.then_some(Answer::Done { done: true });
+    let answer = match line.command {
+        Command::Status => handle.view().map(|view| Answer::Status(Box::new(view))),
+        Command::History => handle.history(RoundId::FIRST).map(|rounds| Answer::History { rounds }),
+        Command::Adapter => handle.adapter(line.digest.as_deref()).map(|found| match found {
+            Ok(snapshot) => Answer::Adapter { snapshot: hex::encode(&snapshot.encode()) },
+            Err(error) => Answer::Error { error },
+        }),
+        Command::Pause => done(handle.pause()),
+        Command::Resume => done(handle.resume()),
+    };
+    answer.unwrap_or_else(|| Answer::Error { error: "it has ended".to_owned() })
 }

@@ -1,26 +1,19 @@
 //! The machine with its ledger and adapter: everything but the network, the clock and the evaluation.
 
-use super::close::{self, Closer};
-use super::error::CoordinatorError;
-use super::event::{Effect, Entry, Event, Millis, Notice};
-use super::ledger::Ledger;
-use super::machine::Machine;
-use super::options::Options;
+use crate::close::{self, Closer};
+use crate::countdown::Millis;
+use crate::decision::{Decision, Effect, Outward, Work};
+use crate::error::CoordinatorError;
+use crate::event::Event;
+use crate::ids::{DeviceNumber, RoundId};
+use crate::ledger::Ledger;
+use crate::machine::Machine;
+use crate::options::Options;
 use sprig_learn::spry::Layout;
-use sprig_transport::messages::{DeviceId, Want};
 use std::sync::Arc;
 
 /// Refusals are in the ledger after this time, if no other entry takes them along before.
 const BOOKS: Millis = 2000;
-
-/// What leaves the core, after everything it depends on is durable.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Outward {
-    Publish { topic: String, payload: Vec<u8>, retain: bool },
-    Evaluate { applied: u32 },
-    Serve(DeviceId, Want),
-    Tell(Notice),
-}
 
 /// Takes what leaves the core.
 pub(super) type Outlet<'a> = dyn FnMut(&Ledger, Outward) -> Result<(), CoordinatorError> + 'a;
@@ -34,7 +27,7 @@ pub(super) struct Core {
     /// The same when the last round closed.
     closed_at: (u64, u64),
     options: Arc<Options>,
-    /// When the machine was last asked for its books.
+    /// When the machine was last asked for its refusals.
     booked: Millis,
     /// Steps until a test cuts the power.
     #[cfg(test)]
@@ -52,8 +45,9 @@ impl Core {
         let closer = Closer::open(&mut ledger, options, layout.clone(), initial)?;
         let saved = ledger.load(closer.digest())?;
         let round = saved.state.round;
-        if !(round..=round + 1).contains(&closer.applied())
-            || closer.applied() == round && closer.digest().0 != saved.state.base
+        let (before, after) = (round.applied_before(), round.applied_after());
+        if !(before..=after).contains(&closer.applied())
+            || closer.applied() == before && closer.digest().0 != saved.state.base
         {
             let problem = format!("round {round} does not follow its last adapter");
             return Err(ledger.damaged(problem).into());
@@ -75,8 +69,8 @@ impl Core {
 
     /// Does what a crash may have interrupted.
     pub fn start(&mut self, now: Millis, outlet: &mut Outlet<'_>) -> Result<(), CoordinatorError> {
-        let effects = self.machine.start();
-        self.perform(effects, now, outlet)
+        let decision = self.machine.start();
+        self.perform(decision, now, outlet)
     }
 
     /// Takes in a group of events: one durable transaction, then everything else in order.
@@ -86,63 +80,71 @@ impl Core {
         now: Millis,
         outlet: &mut Outlet<'_>,
     ) -> Result<(), CoordinatorError> {
-        let mut effects = Vec::new();
+        let mut decision = Decision::default();
         for event in events {
-            effects.append(&mut self.machine.on(event, now));
+            decision.append(self.machine.on(event, now));
         }
-        if now >= self.booked + BOOKS || effects.iter().any(|effect| matches!(effect, Effect::Commit(_))) {
-            effects.extend(self.machine.books().into_iter().map(Effect::Commit));
+        if now >= self.booked + BOOKS || !decision.commits.is_empty() {
+            decision.commits.extend(self.machine.refusals());
             self.booked = now;
         }
-        self.perform(effects, now, outlet)
+        self.perform(decision, now, outlet)
     }
 
     fn perform(
         &mut self,
-        mut effects: Vec<Effect>,
+        mut decision: Decision,
         now: Millis,
         outlet: &mut Outlet<'_>,
     ) -> Result<(), CoordinatorError> {
-        while !effects.is_empty() {
-            // A commit brought forward harms nobody: what must follow it still does.
-            let (commits, rest): (Vec<Effect>, Vec<Effect>) =
-                effects.into_iter().partition(|effect| matches!(effect, Effect::Commit(_)));
-            let entries: Vec<Entry> = commits
-                .into_iter()
-                .filter_map(|effect| if let Effect::Commit(entry) = effect { Some(entry) } else { None })
-                .collect();
+        while !decision.is_empty() {
+            // What a later event commits comes forward: that harms nobody, and what must follow it still does.
+            let Decision { commits, then } = std::mem::take(&mut decision);
             self.step()?;
-            self.ledger.commit(&entries)?;
-            effects = Vec::new();
-            for effect in rest {
+            self.ledger.commit(&commits)?;
+            for effect in then {
                 self.step()?;
                 match effect {
-                    Effect::Commit(_) => {}
-                    Effect::Close { round, aside } => {
-                        let outcome = self.close(round, &aside)?;
-                        self.step()?;
-                        effects.append(&mut self.machine.on(outcome, now));
+                    Effect::Out(outward) => outlet(&self.ledger, outward)?,
+                    Effect::Work(work) => {
+                        let event = self.work(work)?;
+                        decision.append(self.machine.on(event, now));
                     }
-                    Effect::Check { number, digest, bytes } => {
-                        let verdict = close::check(&self.ledger, number, digest, bytes)?;
-                        effects.append(&mut self.machine.on(Event::Checked(number, digest, verdict), now));
-                    }
-                    Effect::Publish { topic, payload, retain } => {
-                        outlet(&self.ledger, Outward::Publish { topic, payload, retain })?;
-                    }
-                    Effect::Evaluate { applied } => outlet(&self.ledger, Outward::Evaluate { applied })?,
-                    Effect::Serve(device, want) => outlet(&self.ledger, Outward::Serve(device, want))?,
-                    Effect::Tell(notice) => outlet(&self.ledger, Outward::Tell(notice))?,
                 }
             }
+        }
+        debug_assert_eq!(self.holds(), Ok(()));
+        Ok(())
+    }
+
+    /// What always holds once all is done: the machine's own, and that its round follows the adapter.
+    pub fn holds(&self) -> Result<(), String> {
+        self.machine.holds()?;
+        let (round, applied) = (self.machine.round(), self.closer.applied());
+        if applied != round.id().applied_before() || self.closer.digest() != round.base() {
+            return Err(format!("round {} begins with an adapter of {applied} rounds", round.id()));
         }
         Ok(())
     }
 
-    fn close(&mut self, round: u32, aside: &[u32]) -> Result<Event, CoordinatorError> {
+    fn work(&mut self, work: Work) -> Result<Event, CoordinatorError> {
+        match work {
+            Work::Close { round, aside } => {
+                let closed = self.close(round, &aside)?;
+                self.step()?;
+                Ok(closed)
+            }
+            Work::Check { number, digest, bytes } => {
+                let norm = close::check(&self.ledger, number, digest, bytes)?;
+                Ok(Event::Checked { number, digest, norm })
+            }
+        }
+    }
+
+    fn close(&mut self, round: RoundId, aside: &[DeviceNumber]) -> Result<Event, CoordinatorError> {
         let mut outcome = self.closer.close(&mut self.ledger, round, aside)?;
         let Options { keep_records, keep_snapshots, .. } = *self.options;
-        self.ledger.prune(keep_records, keep_snapshots, &self.machine.state().evaluating)?;
+        self.ledger.prune(keep_records, keep_snapshots, self.machine.evaluating())?;
         let before = std::mem::replace(&mut self.closed_at, self.traffic);
         outcome.bytes_up = self.traffic.0 - before.0;
         outcome.bytes_down = self.traffic.1 - before.1;

@@ -1,11 +1,13 @@
 //! A deadline that waits while nobody can be expected to meet it.
 
-use super::event::Millis;
 use std::time::Duration;
+
+/// Milliseconds of a clock that never jumps.
+pub type Millis = u64;
 
 /// Time left, which runs only while devices can report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Countdown {
+pub struct Countdown {
     left: Millis,
     since: Option<Millis>,
 }

@@ -1,6 +1,6 @@
 //! What stops a coordinator.
 
-use super::ledger::LedgerError;
+use crate::ledger::LedgerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_transport::link::LinkError;
@@ -28,6 +28,14 @@ pub enum CoordinatorError {
     NotRunning {
         /// Its control socket.
         path: PathBuf,
+    },
+    /// It runs, and says why it cannot do what it was asked.
+    #[error("the coordinator at {}: {error}", path.display())]
+    Answer {
+        /// Its control socket.
+        path: PathBuf,
+        /// What it says.
+        error: String,
     },
     /// The machine.
     #[error(transparent)]

@@ -1,6 +1,8 @@
 //! Asking a running coordinator from other threads: the control socket and the dashboard.
 
-use super::view::{FleetView, RoundRow};
+use crate::ids::RoundId;
+use crate::rows::RoundRow;
+use crate::view::FleetView;
 use sprig_transport::messages::Snapshot;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
@@ -17,7 +19,7 @@ pub struct Handle(Sender<Request>);
 pub(super) enum Request {
     View(SyncSender<FleetView>),
     /// Rows of all rounds from this one on.
-    History(u32, SyncSender<Vec<RoundRow>>),
+    History(RoundId, SyncSender<Vec<RoundRow>>),
     /// The adapter whose digest begins so, or the last one.
     Adapter(Option<String>, SyncSender<Result<Snapshot, String>>),
     Pause,
@@ -36,7 +38,7 @@ impl Handle {
     }
 
     /// Rows of finished rounds, from `round` on; `None` when the coordinator has ended.
-    pub fn history(&self, round: u32) -> Option<Vec<RoundRow>> {
+    pub fn history(&self, round: RoundId) -> Option<Vec<RoundRow>> {
         self.ask(|reply| Request::History(round, reply))
     }
 

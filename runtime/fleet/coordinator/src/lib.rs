@@ -1,8 +1,8 @@
 //! The coordinator: it opens rounds, takes in updates, applies them and tells the devices.
 //!
-//! [`Machine`] decides and is pure; [`Ledger`] remembers; [`Closer`] applies; [`Coordinator`] runs them on a link.
+//! `Machine` decides and is pure; `Ledger` remembers; `Closer` applies; [`Coordinator`] runs them on a link. It adds
+//! numbers up and opens no model: whoever evaluates adapters does so in an [`EvaluationThread`].
 
-mod announce;
 mod carousel;
 mod close;
 pub mod control;
@@ -10,34 +10,39 @@ mod core;
 mod countdown;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+mod decision;
 mod error;
+mod evaluation;
+mod evaluations;
 mod event;
 mod handle;
+mod ids;
 mod incoming;
-mod intake;
-mod judge;
 mod ledger;
 mod machine;
+mod notice;
 mod options;
+mod pieces;
 mod registry;
-mod rounds;
+mod round;
+mod rows;
 pub mod select;
 mod serve;
 mod state;
 mod validate;
 mod view;
 
-pub use close::{Closer, record_limit};
+pub use close::record_limit;
 pub use error::CoordinatorError;
-pub use event::{Effect, Entry, Event, Judgement, Millis, Notice, Outcome, Unreadable};
+pub use evaluation::{Adapters, EvaluationThread, Ready};
 pub use handle::Handle;
-pub use judge::Judge;
-pub use ledger::{Ledger, LedgerError, ResultRow, SnapshotRow};
-pub use machine::Machine;
-pub use options::Options;
+pub use ids::{Applied, DeviceNumber, RoundId, Slot};
+pub use ledger::LedgerError;
+pub use notice::Notice;
+pub use options::{Evaluate, Options};
+pub use rows::{HeldOut, Member, RoundRow};
 pub use serve::Coordinator;
-pub use state::{DeviceRow, Member, Saved, Stage, State};
-pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView, RoundRow};
+pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};
 
 #[cfg(test)]
 mod tests;

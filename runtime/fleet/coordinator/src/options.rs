@@ -3,6 +3,7 @@
 use sprig_learn::spry::{Dealing, Rules};
 use sprig_protocol::settings::{Downlink, FleetSettings, JobSettings, SettingsError, Upload};
 use sprig_transport::messages::RunId;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ pub struct Options {
     pub dealing: Dealing,
     /// What carries a round's result to the devices.
     pub sync: Downlink,
-    /// Rounds from one evaluation to the next; 0: never. The last round is evaluated as well.
-    pub evaluate_every: u32,
+    /// When the adapter is evaluated.
+    pub evaluate: Evaluate,
     /// What devices compute, and how the coordinator applies it.
     pub rules: Rules,
     /// Whether devices send the weights of their share instead of scalars.
@@ -56,6 +57,17 @@ pub struct Options {
     pub keep_records: u64,
     /// Bytes of past adapters kept, by digest.
     pub keep_snapshots: u64,
+}
+
+/// When the adapter is evaluated on held-out data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluate {
+    /// Never.
+    Never,
+    /// Before the first round and after the last.
+    Ends,
+    /// Then, and after every so many rounds.
+    Every(NonZeroU32),
 }
 
 impl Options {
@@ -82,7 +94,7 @@ impl Options {
             attempts: 3,
             dealing: Dealing::Contiguous,
             sync: Downlink::Auto,
-            evaluate_every: 0,
+            evaluate: Evaluate::Never,
             rules,
             dense: false,
             seed: 0,
@@ -110,7 +122,7 @@ impl Options {
             attempts: r.attempts,
             dealing: train.dealing()?,
             sync: r.down,
-            evaluate_every: if r.evaluate_every == 0 { u32::MAX } else { r.evaluate_every },
+            evaluate: NonZeroU32::new(r.evaluate_every).map_or(Evaluate::Ends, Evaluate::Every),
             dense: train.up == Upload::Weights,
             seed: train.seed,
             ..Options::new(

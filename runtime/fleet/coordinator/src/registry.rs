@@ -1,37 +1,40 @@
 //! The devices a coordinator knows: numbered once, bounded, a few hundred bytes each.
 
-use super::event::Millis;
-use super::state::DeviceRow;
+use crate::countdown::Millis;
+use crate::ids::{DeviceNumber, RoundId};
+use crate::rows::DeviceRow;
 use sprig_transport::messages::{DeviceId, Presence, Reason, Report};
 use std::collections::HashMap;
 
+/// A device is sent what it misses no more often than this.
+const WANTS: Millis = 1000;
 /// Refusals of one device in one round that are answered and told one by one; more are only counted.
-pub(super) const ANSWERED: u8 = 8;
+pub(crate) const ANSWERED: u8 = 8;
 
 /// A device.
 #[derive(Debug)]
-pub(super) struct Device {
-    pub id: DeviceId,
-    pub accepted: u32,
-    pub refused: u32,
-    pub last_accepted: Option<u32>,
-    pub last_refusal: Option<Reason>,
+pub(crate) struct Device {
+    id: DeviceId,
+    accepted: u32,
+    refused: u32,
+    last_accepted: Option<RoundId>,
+    last_refusal: Option<Reason>,
     /// What it last said of itself while here.
-    pub presence: Option<Presence>,
-    pub online: bool,
-    pub report: Option<ReportHead>,
-    /// When it last asked for what it misses.
-    pub wanted: Option<Millis>,
+    presence: Option<Presence>,
+    online: bool,
+    report: Option<ReportHead>,
+    /// When it was last sent what it misses.
+    served: Option<Millis>,
     /// Its row in the ledger is older than this.
-    pub changed: bool,
+    changed: bool,
     /// Round and count of the refusals answered last.
-    answered: (u32, u8),
+    answered: (RoundId, u8),
 }
 
 /// The figures of a device's last report; its regions are in the ledger.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReportHead {
-    pub round: u32,
+pub(crate) struct ReportHead {
+    round: u32,
     pub planned: u64,
     pub peak: u64,
     pub up: u64,
@@ -40,26 +43,30 @@ pub(super) struct ReportHead {
 
 /// What a presence changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// A device never seen: it has a number now.
-    New(u32),
+    New(DeviceNumber),
     /// A known device came.
-    Back(u32),
+    Back(DeviceNumber),
     /// A device left.
-    Gone(u32),
+    Gone,
     /// Nothing that matters.
     Same,
-    /// All numbers are taken.
-    Full,
+    /// All numbers are taken; whether that is so for the first time.
+    Full { first: bool },
 }
 
 /// All devices, by name and by number.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     devices: Vec<Device>,
-    by_id: HashMap<DeviceId, u32>,
+    by_id: HashMap<DeviceId, DeviceNumber>,
     /// Devices whose rows may be out of date.
-    changed: Vec<u32>,
+    changed: Vec<DeviceNumber>,
+    /// A refusal was counted that the ledger may not know of.
+    refusals: bool,
+    /// A device was turned away.
+    full: bool,
     limit: u32,
     min_budget: u64,
     online: u32,
@@ -73,6 +80,8 @@ impl Registry {
             devices: Vec::new(),
             by_id: HashMap::new(),
             changed: Vec::new(),
+            refusals: false,
+            full: false,
             limit,
             min_budget,
             online: 0,
@@ -80,8 +89,8 @@ impl Registry {
         };
         for row in rows {
             let Ok(id) = DeviceId::parse(&row.id) else { continue };
-            let at = registry.add(id);
-            let device = &mut registry.devices[at];
+            let number = registry.add(id);
+            let Some(device) = registry.get_mut(number) else { continue };
             (device.accepted, device.refused) = (row.accepted, row.refused);
             device.last_accepted = row.last_accepted;
         }
@@ -93,28 +102,31 @@ impl Registry {
         let known = self.by_id.get(id).copied();
         if !presence.online {
             let Some(number) = known else { return Arrival::Same };
-            let device = &mut self.devices[number as usize - 1];
+            let Some(device) = self.get_mut(number) else { return Arrival::Same };
             let current = device.presence.as_ref().is_some_and(|p| p.session == presence.session);
             if !device.online || !current {
                 return Arrival::Same;
             }
             device.online = false;
-            self.recount(number, true);
-            return Arrival::Gone(number);
+            self.count(number, -1);
+            return Arrival::Gone;
         }
         let number = match known {
             Some(number) => number,
-            None if self.devices.len() >= self.limit as usize => return Arrival::Full,
-            None => self.add(id.clone()) as u32 + 1,
+            None if self.devices.len() >= self.limit as usize => {
+                return Arrival::Full { first: !std::mem::replace(&mut self.full, true) };
+            }
+            None => self.add(id.clone()),
         };
-        let was = self.devices[number as usize - 1].online;
+        let was = self.get(number).is_some_and(|device| device.online);
         if was {
-            self.recount(number, true);
+            self.count(number, -1);
         }
-        let device = &mut self.devices[number as usize - 1];
-        device.presence = Some(presence);
-        device.online = true;
-        self.recount(number, false);
+        if let Some(device) = self.get_mut(number) {
+            device.presence = Some(presence);
+            device.online = true;
+        }
+        self.count(number, 1);
         match (known.is_some(), was) {
             (false, _) => Arrival::New(number),
             (true, false) => Arrival::Back(number),
@@ -123,15 +135,10 @@ impl Registry {
     }
 
     /// Takes a device out of the counts, or into them, by its last presence.
-    fn recount(&mut self, number: u32, out: bool) {
-        let fit = u32::from(self.fits(&self.devices[number as usize - 1]));
-        if out {
-            self.online -= 1;
-            self.fit -= fit;
-        } else {
-            self.online += 1;
-            self.fit += fit;
-        }
+    fn count(&mut self, number: DeviceNumber, by: i32) {
+        let fit = self.get(number).is_some_and(|device| self.fits(device));
+        self.online = self.online.saturating_add_signed(by);
+        self.fit = self.fit.saturating_add_signed(if fit { by } else { 0 });
     }
 
     /// Whether a device can take part at all.
@@ -143,12 +150,13 @@ impl Registry {
     }
 
     /// Devices that are here and can take part, ascending.
-    pub fn candidates(&self) -> Vec<u32> {
-        (1..).zip(&self.devices).filter(|(_, d)| d.online && self.fits(d)).map(|(n, _)| n).collect()
+    pub fn candidates(&self) -> Vec<DeviceNumber> {
+        self.iter().filter(|(_, d)| d.online && self.fits(d)).map(|(n, _)| n).collect()
     }
 
     /// Counts a refusal; whether it should also be answered.
-    pub fn refuse(&mut self, number: u32, round: u32, reason: Reason) -> bool {
+    pub fn refuse(&mut self, number: DeviceNumber, round: RoundId, reason: Reason) -> bool {
+        self.refusals = true;
         let Some(device) = self.get_mut(number) else { return false };
         device.refused = device.refused.saturating_add(1);
         device.last_refusal = Some(reason);
@@ -165,7 +173,7 @@ impl Registry {
     }
 
     /// Notes a device's figures; whether they are news.
-    pub fn report(&mut self, number: u32, report: &Report) -> bool {
+    pub fn report(&mut self, number: DeviceNumber, report: &Report) -> bool {
         let Some(device) = self.get_mut(number) else { return false };
         if device.report.is_some_and(|old| old.round >= report.round) {
             return false;
@@ -180,26 +188,47 @@ impl Registry {
         true
     }
 
+    /// Counts an update of `round`; the device's name and row, which is then up to date.
+    pub fn accept(&mut self, number: DeviceNumber, round: RoundId) -> Option<(DeviceId, DeviceRow)> {
+        let device = self.get_mut(number)?;
+        device.accepted += 1;
+        device.last_accepted = Some(round);
+        let id = device.id.clone();
+        Some((id, self.row(number)?))
+    }
+
+    /// Whether a device that asks for what it misses is sent it now: not more often than once a second.
+    pub fn serve(&mut self, number: DeviceNumber, now: Millis) -> bool {
+        let Some(device) = self.get_mut(number) else { return false };
+        let due = device.served.is_none_or(|last| now >= last + WANTS);
+        if due {
+            device.served = Some(now);
+        }
+        due
+    }
+
     /// Strength of a device when groups are dealt: tokens a second.
-    pub fn strength(&self, number: u32) -> f32 {
+    pub fn strength(&self, number: DeviceNumber) -> f32 {
         let rate = self.get(number).and_then(|d| d.presence.as_ref()).map_or(0.0, |p| p.rate);
         if rate.is_finite() { rate.max(0.0) } else { 0.0 }
     }
 
-    pub fn number(&self, id: &DeviceId) -> Option<u32> {
+    /// The number of the device of this name.
+    pub fn number(&self, id: &DeviceId) -> Option<DeviceNumber> {
         self.by_id.get(id).copied()
     }
 
-    pub fn get(&self, number: u32) -> Option<&Device> {
-        self.devices.get((number as usize).checked_sub(1)?)
+    /// The device of this number.
+    pub fn get(&self, number: DeviceNumber) -> Option<&Device> {
+        self.devices.get(number.place()?)
     }
 
-    pub fn get_mut(&mut self, number: u32) -> Option<&mut Device> {
-        self.devices.get_mut((number as usize).checked_sub(1)?)
+    fn get_mut(&mut self, number: DeviceNumber) -> Option<&mut Device> {
+        self.devices.get_mut(number.place()?)
     }
 
     /// A device's row for the ledger, which is then up to date.
-    pub fn row(&mut self, number: u32) -> Option<DeviceRow> {
+    pub fn row(&mut self, number: DeviceNumber) -> Option<DeviceRow> {
         let device = self.get_mut(number)?;
         device.changed = false;
         Some(DeviceRow {
@@ -211,15 +240,20 @@ impl Registry {
         })
     }
 
-    /// Rows of the devices that the ledger has in an older form, which are then up to date.
-    pub fn changes(&mut self) -> Vec<DeviceRow> {
+    /// Rows of the devices whose refusals the ledger does not know of, which are then up to date; `None` if there was no
+    /// refusal.
+    pub fn refusals(&mut self) -> Option<Vec<DeviceRow>> {
+        if !std::mem::take(&mut self.refusals) {
+            return None;
+        }
         let mut changed = std::mem::take(&mut self.changed);
         changed.retain(|&number| self.get(number).is_some_and(|device| device.changed));
-        changed.into_iter().filter_map(|number| self.row(number)).collect()
+        Some(changed.into_iter().filter_map(|number| self.row(number)).collect())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Device)> {
-        (1..).zip(&self.devices)
+    /// All devices by ascending number.
+    pub fn iter(&self) -> impl Iterator<Item = (DeviceNumber, &Device)> {
+        (1..).map(DeviceNumber).zip(&self.devices)
     }
 
     /// All devices ever seen.
@@ -237,9 +271,25 @@ impl Registry {
         self.fit
     }
 
-    fn add(&mut self, id: DeviceId) -> usize {
-        let at = self.devices.len();
-        self.by_id.insert(id.clone(), at as u32 + 1);
+    /// What always holds.
+    pub fn holds(&self) -> Result<(), String> {
+        let here = || self.devices.iter().filter(|device| device.online);
+        let (online, fit) = (here().count(), here().filter(|device| self.fits(device)).count());
+        if (online, fit) != (self.online as usize, self.fit as usize) {
+            let (counted, able) = (self.online, self.fit);
+            return Err(format!(
+                "{online} devices are here, {fit} of them fit; counted {counted} and {able}"
+            ));
+        }
+        if self.by_id.len() != self.devices.len() || self.devices.len() > self.limit as usize {
+            return Err(format!("{} names for {} devices", self.by_id.len(), self.devices.len()));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, id: DeviceId) -> DeviceNumber {
+        let number = DeviceNumber::at(self.devices.len());
+        self.by_id.insert(id.clone(), number);
         self.devices.push(Device {
             id,
             accepted: 0,
@@ -249,10 +299,52 @@ impl Registry {
             presence: None,
             online: false,
             report: None,
-            wanted: None,
+            served: None,
             changed: false,
-            answered: (0, 0),
+            answered: (RoundId::FIRST, 0),
         });
-        at
+        number
+    }
+}
+
+impl Device {
+    /// Its name.
+    pub fn id(&self) -> &DeviceId {
+        &self.id
+    }
+
+    /// Whether it is here.
+    pub fn is_online(&self) -> bool {
+        self.online
+    }
+
+    /// Updates in the ledger.
+    pub fn accepted(&self) -> u32 {
+        self.accepted
+    }
+
+    /// Messages refused.
+    pub fn refused(&self) -> u32 {
+        self.refused
+    }
+
+    /// Round of its last update in the ledger.
+    pub fn last_accepted(&self) -> Option<RoundId> {
+        self.last_accepted
+    }
+
+    /// Why its last message was refused, since the coordinator was started.
+    pub fn last_refusal(&self) -> Option<Reason> {
+        self.last_refusal
+    }
+
+    /// What it last said of itself while here.
+    pub fn presence(&self) -> Option<&Presence> {
+        self.presence.as_ref()
+    }
+
+    /// The figures of its last report.
+    pub fn report(&self) -> Option<ReportHead> {
+        self.report
     }
 }

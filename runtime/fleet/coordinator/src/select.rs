@@ -1,15 +1,22 @@
 //! Who takes part in a round, and with which groups: a function of who is here and of the seed.
 
-use super::state::Member;
+use crate::ids::{DeviceNumber, RoundId, Slot};
+use crate::rows::Member;
 use sprig_ground::random::SplitMix64;
 use sprig_learn::spry::{self, Dealing};
 use sprig_transport::messages::GroupSet;
 
 /// Up to `most` of the candidates, each as likely as any other, ascending.
-pub fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, attempt: u8) -> Vec<u32> {
+pub fn choose(
+    mut candidates: Vec<DeviceNumber>,
+    most: usize,
+    seed: u64,
+    round: RoundId,
+    attempt: u8,
+) -> Vec<DeviceNumber> {
     let most = most.min(candidates.len());
     let mut random = SplitMix64::new(
-        seed ^ (u64::from(round) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55),
+        seed ^ (u64::from(round.0) << 16 | u64::from(attempt)).wrapping_mul(0xD129_0C6E_5E7B_1D55),
     );
     for at in 0..most {
         let pick = at + random.below(candidates.len() - at);
@@ -24,15 +31,16 @@ pub fn choose(mut candidates: Vec<u32>, most: usize, seed: u64, round: u32, atte
 pub fn deal(
     dealing: Dealing,
     groups: usize,
-    chosen: &[u32],
-    strength: impl Fn(u32) -> f32,
+    chosen: &[DeviceNumber],
+    strength: impl Fn(DeviceNumber) -> f32,
     seed: u64,
-    round: u32,
+    round: RoundId,
 ) -> Vec<Member> {
     let members: Vec<_> =
-        chosen.iter().map(|&number| spry::Member { number, strength: strength(number) }).collect();
-    let shares = spry::deal(dealing, groups, &members, seed, round);
+        chosen.iter().map(|&number| spry::Member { number: number.0, strength: strength(number) }).collect();
+    let shares = spry::deal(dealing, groups, &members, seed, round.0);
     (0..)
+        .map(Slot)
         .zip(chosen)
         .zip(shares)
         .map(|((slot, &number), share)| Member {
@@ -47,14 +55,18 @@ pub fn deal(
 mod tests {
     use super::*;
 
+    fn numbers(count: u32) -> Vec<DeviceNumber> {
+        (1..=count).map(DeviceNumber).collect()
+    }
+
     #[test]
     fn each_device_is_chosen_equally_often() {
         let mut times = [0u32; 20];
         for round in 0..4000 {
-            let chosen = choose((1..=20).collect(), 5, 7, round, 0);
+            let chosen = choose(numbers(20), 5, 7, RoundId(round), 0);
             assert_eq!(chosen.len(), 5);
             assert!(chosen.windows(2).all(|pair| pair[0] < pair[1]));
-            chosen.iter().for_each(|&n| times[n as usize - 1] += 1);
+            chosen.iter().for_each(|&n| times[n.place().unwrap()] += 1);
         }
         // 1000 expected; the standard deviation is 27.
         assert!(times.iter().all(|&t| (880..1120).contains(&t)), "{times:?}");
@@ -62,11 +74,12 @@ mod tests {
 
     #[test]
     fn a_choice_depends_on_round_attempt_and_seed_only() {
-        let choice = |seed, round, attempt| choose((1..=50).collect(), 10, seed, round, attempt);
+        let choice = |seed, round, attempt| choose(numbers(50), 10, seed, RoundId(round), attempt);
         assert_eq!(choice(1, 2, 0), choice(1, 2, 0));
         assert_ne!(choice(1, 2, 0), choice(1, 3, 0));
         assert_ne!(choice(1, 2, 0), choice(1, 2, 1));
         assert_ne!(choice(1, 2, 0), choice(2, 2, 0));
-        assert_eq!(choose(vec![3, 9], 10, 1, 1, 0), [3, 9]);
+        let few = vec![DeviceNumber(3), DeviceNumber(9)];
+        assert_eq!(choose(few.clone(), 10, 1, RoundId(1), 0), few);
     }
 }

@@ -1,18 +1,22 @@
 //! A running coordinator: messages in, one durable transaction for all of them, messages out.
 
-use super::carousel::Carousel;
-use super::control::Control;
-use super::core::{Core, Outward};
-use super::error::CoordinatorError;
-use super::event::{Event, Millis, Notice};
-use super::handle::{Handle, Request};
-use super::incoming;
-use super::judge::{Court, Judge};
-use super::ledger::Ledger;
-use super::options::Options;
-use super::view::{FleetView, ROUNDS, RegionView};
-use sprig_ground::PathError;
+use crate::carousel::Carousel;
+use crate::control::Control;
+use crate::core::{Core, Outlet};
+use crate::countdown::Millis;
+use crate::decision::Outward;
+use crate::error::CoordinatorError;
+use crate::evaluation::EvaluationThread;
+use crate::event::Event;
+use crate::handle::{Handle, Request};
+use crate::ids::{DeviceNumber, RoundId};
+use crate::incoming;
+use crate::ledger::Ledger;
+use crate::notice::Notice;
+use crate::options::{Evaluate, Options};
+use crate::view::{FleetView, ROUNDS, RegionView};
 use sprig_learn::spry::Layout;
+use sprig_protocol::send;
 use sprig_transport::link::{self, Link, LinkError};
 use sprig_transport::topics::Topics;
 use std::sync::Arc;
@@ -34,9 +38,9 @@ pub struct Coordinator<L> {
     link: L,
     topics: Topics,
     tell: Box<dyn FnMut(&Notice) + Send>,
-    court: Option<Court>,
+    evaluation: Option<EvaluationThread>,
     /// Evaluations that nobody can make.
-    unjudged: Vec<Event>,
+    not_evaluated: Vec<Event>,
     carousel: Carousel,
     handle: Handle,
     requests: Receiver<Request>,
@@ -51,7 +55,7 @@ pub struct Coordinator<L> {
 
 impl<L: Link> Coordinator<L> {
     /// Opens the state folder and goes on with the run there, or begins one from the adapter `initial`. `tell` hears
-    /// what happens; without a `judge` nothing is evaluated.
+    /// what happens; without an `evaluation` nothing is evaluated.
     ///
     /// # Errors
     /// When the state cannot be used, or the settings make no sense.
@@ -60,16 +64,14 @@ impl<L: Link> Coordinator<L> {
         layout: Layout,
         initial: Vec<f32>,
         mut link: L,
-        judge: Option<Box<dyn Judge>>,
+        evaluation: Option<EvaluationThread>,
         tell: Box<dyn FnMut(&Notice) + Send>,
     ) -> Result<Self, CoordinatorError> {
         let topics = Topics::new(&options.fleet)?;
         let ledger = Ledger::open(&options.state, options.run, &options.settings)?;
         options.run = ledger.run();
-        let failed = PathError::at("start a thread for", &options.state);
-        let court = judge.map(Court::new).transpose().map_err(failed)?;
-        if court.is_none() {
-            options.evaluate_every = 0;
+        if evaluation.is_none() {
+            options.evaluate = Evaluate::Never;
         }
         let options = Arc::new(options);
         let core = Core::open(ledger, &options, layout, initial)?;
@@ -85,8 +87,8 @@ impl<L: Link> Coordinator<L> {
             link,
             topics,
             tell,
-            court,
-            unjudged: Vec::new(),
+            evaluation,
+            not_evaluated: Vec::new(),
             handle,
             requests,
             _control: control,
@@ -135,8 +137,9 @@ impl<L: Link> Coordinator<L> {
         }
         let wait = if self.online && self.carousel.is_turning() { Duration::ZERO } else { wait };
         let mut events = self.hear(wait)?;
-        events.append(&mut self.unjudged);
-        events.extend(self.court.iter().flat_map(|court| std::iter::from_fn(|| court.verdict())));
+        events.append(&mut self.not_evaluated);
+        let thread = self.evaluation.iter();
+        events.extend(thread.flat_map(|thread| std::iter::from_fn(|| thread.done())));
         while let Ok(request) = self.requests.try_recv() {
             match request {
                 Request::Pause => events.push(Event::Pause),
@@ -148,7 +151,7 @@ impl<L: Link> Coordinator<L> {
                     drop(reply.send(adapter.map_err(|e| e.to_string())));
                 }
                 Request::History(from, reply) => {
-                    drop(reply.send(self.core.ledger.history(from..u32::MAX)?));
+                    drop(reply.send(self.core.ledger.history(from)?));
                 }
             }
         }
@@ -166,14 +169,15 @@ impl<L: Link> Coordinator<L> {
         let mut view = self.core.machine.view(self.now());
         let ledger = &self.core.ledger;
         for device in view.devices.iter_mut().filter(|d| d.peak_bytes.is_some()) {
-            let regions = ledger.report(device.number)?.map(|report| report.regions).unwrap_or_default();
+            let regions =
+                ledger.report(DeviceNumber(device.number))?.map(|report| report.regions).unwrap_or_default();
             device.regions = regions
                 .into_iter()
                 .map(|r| RegionView { name: r.name, planned: r.planned, measured: r.measured })
                 .collect();
         }
-        let first = view.round.saturating_sub(ROUNDS as u32);
-        view.history = ledger.history(first..u32::MAX)?;
+        let first = RoundId(view.round.saturating_sub(ROUNDS as u32));
+        view.history = ledger.history(first)?;
         view.coordinator_rss = sprig_budget::process::status().rss.map_or(0, |rss| rss.get());
         view.uptime_s = self.begun.elapsed().as_secs_f64();
         Ok(view)
@@ -191,7 +195,7 @@ impl<L: Link> Coordinator<L> {
                 }
                 Ok(Some(link::Event::Disconnected(reason))) => {
                     self.online = false;
-                    events.push(Event::Disconnected(reason));
+                    events.push(Event::Disconnected { reason });
                 }
                 Ok(Some(link::Event::Message { topic, payload })) => {
                     bytes += payload.len();
@@ -211,27 +215,27 @@ impl<L: Link> Coordinator<L> {
 
     fn with_outlet(
         &mut self,
-        work: impl FnOnce(&mut Core, Millis, &mut super::core::Outlet<'_>) -> Result<(), CoordinatorError>,
+        work: impl FnOnce(&mut Core, Millis, &mut Outlet<'_>) -> Result<(), CoordinatorError>,
     ) -> Result<(), CoordinatorError> {
         let now = self.now();
-        let Coordinator { core, link, tell, court, carousel, unjudged, .. } = self;
+        let Coordinator { core, link, tell, evaluation, carousel, not_evaluated, .. } = self;
         let traffic = link.traffic();
         core.traffic = (traffic.down, traffic.up);
         work(core, now, &mut |ledger, outward| {
             match outward {
                 Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
-                Outward::Serve(device, want) => carousel.serve(ledger, link, &device, &want)?,
+                Outward::Serve { device, want } => carousel.serve(ledger, link, &device, &want)?,
                 Outward::Tell(notice) => tell(&notice),
                 Outward::Evaluate { applied } => {
                     let row = ledger.snapshot_row(applied)?;
                     let values = row.map(|row| ledger.snapshot(&row)).transpose()?.map(|s| s.values);
-                    let asked = match (court.as_ref(), values) {
-                        (Some(court), Some(values)) => court.ask(applied, values),
+                    let asked = match (evaluation.as_ref(), values) {
+                        (Some(thread), Some(values)) => thread.ask(applied, values),
                         _ => false,
                     };
                     if !asked {
                         let why = "there is no held-out data, or the adapter is gone".to_owned();
-                        unjudged.push(Event::Evaluated(applied, Err(why)));
+                        not_evaluated.push(Event::Evaluated { applied, found: Err(why) });
                     }
                 }
             }
@@ -241,18 +245,5 @@ impl<L: Link> Coordinator<L> {
 
     fn now(&self) -> Millis {
         self.begun.elapsed().as_millis() as Millis
-    }
-}
-
-/// Sends what can be lost: receipts, tasks and announcements come again, chunks are asked for again.
-pub(super) fn send<L: Link>(
-    link: &mut L,
-    topic: &str,
-    payload: Vec<u8>,
-    retain: bool,
-) -> Result<(), LinkError> {
-    match link.publish(topic, payload, retain) {
-        Err(LinkError::Busy { .. }) => Ok(()),
-        other => other,
     }
 }

@@ -1,9 +1,9 @@
 //! What the coordinator must still know after a restart.
 
-use super::event::Judgement;
-use super::view::RoundRow;
+use crate::ids::{Applied, DeviceNumber, RoundId};
+use crate::rows::{DeviceRow, HeldOut, Member, RoundRow};
 use minicbor::{Decode, Encode};
-use sprig_transport::messages::{Digest, GroupSet, RoundResult};
+use sprig_transport::messages::{Digest, RoundResult};
 
 /// Where a round is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -28,7 +28,7 @@ pub enum Stage {
 pub struct State {
     /// Current round, from 0.
     #[n(0)]
-    pub round: u32,
+    pub round: RoundId,
     /// Where it is.
     #[n(1)]
     pub stage: Stage,
@@ -46,41 +46,10 @@ pub struct State {
     pub norms: Vec<f32>,
     /// Adapters, by rounds applied, whose evaluation is under way.
     #[n(6)]
-    pub evaluating: Vec<u32>,
+    pub evaluating: Vec<Applied>,
     /// Messages refused in this round when this was written.
     #[n(7)]
     pub refused: u32,
-}
-
-/// A device's part in the current round.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Member {
-    /// Its number.
-    pub number: u32,
-    /// Its groups.
-    pub groups: GroupSet,
-    /// Which of the round's shares that is: a replacement has the share of the device it replaces.
-    pub slot: u32,
-}
-
-/// A device as the ledger knows it.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct DeviceRow {
-    /// Its number: from 1, never given to another.
-    #[n(0)]
-    pub number: u32,
-    /// Its name.
-    #[n(1)]
-    pub id: String,
-    /// Updates in the ledger so far.
-    #[n(2)]
-    pub accepted: u32,
-    /// Messages refused so far; of a crash, those of the last two seconds before it may be missing.
-    #[n(3)]
-    pub refused: u32,
-    /// Round of its last update in the ledger.
-    #[n(4)]
-    pub last_accepted: Option<u32>,
 }
 
 /// All that a restart begins with.
@@ -93,13 +62,13 @@ pub struct Saved {
     /// All devices, ascending numbers without gaps.
     pub devices: Vec<DeviceRow>,
     /// Updates of the current round in the ledger: number and norm.
-    pub accepted: Vec<(u32, f32)>,
+    pub accepted: Vec<(DeviceNumber, f32)>,
     /// What the round before gave; `None` before the first.
     pub result: Option<RoundResult>,
     /// Rows of all rounds that wait for an evaluation, or none.
-    pub unjudged: Vec<RoundRow>,
+    pub evaluating: Vec<RoundRow>,
     /// The adapter before the first round, evaluated.
-    pub before: Option<Judgement>,
+    pub before: Option<HeldOut>,
 }
 
 impl State {
@@ -109,7 +78,7 @@ impl State {
     /// Before the first round.
     pub fn fresh(base: Digest) -> Self {
         State {
-            round: 0,
+            round: RoundId::FIRST,
             stage: Stage::Gathering,
             attempt: 0,
             paused: false,
@@ -130,44 +99,8 @@ impl Saved {
             devices: Vec::new(),
             accepted: Vec::new(),
             result: None,
-            unjudged: Vec::new(),
+            evaluating: Vec::new(),
             before: None,
         }
     }
-}
-
-/// Bytes of a member in the ledger.
-const MEMBER: usize = 14;
-
-/// Members as one value of the ledger.
-pub(super) fn encode_members(members: &[Member]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(members.len() * MEMBER);
-    for m in members {
-        bytes.extend_from_slice(&m.number.to_le_bytes());
-        bytes.extend_from_slice(&m.groups.first.to_le_bytes());
-        bytes.extend_from_slice(&m.groups.step.to_le_bytes());
-        bytes.extend_from_slice(&m.groups.count.to_le_bytes());
-        bytes.extend_from_slice(&m.slot.to_le_bytes());
-    }
-    bytes
-}
-
-/// The reverse of [`encode_members`]; `None` for anything else.
-pub(super) fn decode_members(bytes: &[u8]) -> Option<Vec<Member>> {
-    let (rows, rest) = bytes.as_chunks::<MEMBER>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let four =
-        |row: &[u8; MEMBER], at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
-    let two = |row: &[u8; MEMBER], at: usize| u16::from_le_bytes([row[at], row[at + 1]]);
-    Some(
-        rows.iter()
-            .map(|row| Member {
-                number: four(row, 0),
-                groups: GroupSet { first: two(row, 4), step: two(row, 6), count: two(row, 8) },
-                slot: four(row, 10),
-            })
-            .collect(),
-    )
 }

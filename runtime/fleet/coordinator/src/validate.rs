@@ -1,25 +1,38 @@
-//! Judging an update: the coordinator trusts no number. Each check names what it saw and what it expected.
+//! Validating an update: the coordinator trusts no number. Each check names what it saw and what it expected.
 
-use super::state::Member;
+use crate::ids::{DeviceNumber, RoundId};
+use crate::rows::Member;
 use sprig_learn::spry::Rules;
 use sprig_transport::messages::{Body, Digest, GroupSet, Reason, RunId, Update};
 
 /// How far an update's norm may lie above the median of those applied before it.
 pub(super) const NORM_FACTOR: f32 = 20.0;
-/// Norms that a median needs before it judges others.
+/// Norms that a median needs before anything is held against it.
 pub(super) const NORM_QUORUM: usize = 5;
 /// Norm no update may have, whatever came before. Scalars are directional derivatives of a loss, of order 1.
 pub(super) const NORM_CEILING: f32 = 1e6;
 
-/// Why something is refused, in a word and in words.
-pub(super) type Refusal = (Reason, String);
+/// Why something is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In a word.
+    pub reason: Reason,
+    /// More exactly.
+    pub text: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { reason, text: text.into() }
+    }
+}
 
 /// What an update must be like.
 pub(super) struct Expected<'a> {
     pub run: RunId,
-    pub round: u32,
+    pub round: RoundId,
     /// Whose topic it came on.
-    pub number: u32,
+    pub number: DeviceNumber,
     pub member: Option<&'a Member>,
     pub base: Digest,
     pub rules: &'a Rules,
@@ -35,76 +48,74 @@ pub(super) struct Expected<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Sound {
     /// All of it is here; its root mean square.
-    Scalars(f32),
+    Scalars { norm: f32 },
     /// Its weights are to come in pieces.
     Dense { digest: Digest, bytes: u32 },
 }
 
-/// Judges an update whose run and sender are right.
-pub(super) fn judge(update: &Update, expected: &Expected<'_>) -> Result<Sound, Refusal> {
-    let Expected { run, round, number, .. } = *expected;
-    if update.run != run {
-        return Err((Reason::WrongRun, format!("this is run {run}")));
-    }
-    if update.number != number {
-        return Err((Reason::WrongNumber, format!("number {}; this device is {number}", update.number)));
-    }
-    if update.round < round {
-        return Err((Reason::Closed, format!("round {} is closed; this is round {round}", update.round)));
-    }
-    if update.round > round {
-        return Err((Reason::WrongRound, format!("round {}; this is round {round}", update.round)));
-    }
-    let Some(member) = expected.member else {
-        return Err((Reason::NotSelected, format!("not selected for round {round}")));
-    };
-    if update.groups != member.groups {
-        return Err((
-            Reason::WrongGroups,
-            format!("groups {}; its task was {}", of(update.groups), of(member.groups)),
-        ));
-    }
-    if update.base != expected.base {
-        return Err((
-            Reason::WrongBase,
-            format!(
-                "trained from {}; round {round} begins at {}",
-                update.base.short(),
-                expected.base.short()
-            ),
-        ));
-    }
+/// Whether an update is what its task asked for.
+pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, Refusal> {
+    addressed(update, expected)?;
+    let refuse = |reason, text: String| Err(Refusal::new(reason, text));
     if update.examples == 0 || update.examples > expected.examples {
-        return Err((
-            Reason::Examples,
-            format!("{} examples; a round has 1 to {}", update.examples, expected.examples),
-        ));
+        let text = format!("{} examples; a round has 1 to {}", update.examples, expected.examples);
+        return refuse(Reason::Examples, text);
     }
     if !update.loss.is_finite() {
-        return Err((Reason::NotFinite, format!("loss {}", update.loss)));
+        return refuse(Reason::NotFinite, format!("loss {}", update.loss));
     }
     match (&update.body, expected.dense) {
         (Body::Scalars(scalars), None) => {
             let want = expected.rules.scalar_count(update.examples);
             if scalars.len() != want {
-                return Err((
-                    Reason::ScalarCount,
-                    format!("{} scalars; {} examples make {want}", scalars.len(), update.examples),
-                ));
+                let text = format!("{} scalars; {} examples make {want}", scalars.len(), update.examples);
+                return refuse(Reason::ScalarCount, text);
             }
             let norm = root_mean_square(scalars.iter().copied())?;
             within(norm, expected.limit)?;
-            Ok(Sound::Scalars(norm))
+            Ok(Sound::Scalars { norm })
         }
         (&Body::Dense { digest, bytes }, Some(want)) => {
             if bytes != want {
-                return Err((Reason::Blob, format!("{bytes} bytes of weights; the share has {want}")));
+                return refuse(Reason::Blob, format!("{bytes} bytes of weights; the share has {want}"));
             }
             Ok(Sound::Dense { digest, bytes })
         }
-        (Body::Scalars(_), Some(_)) => Err((Reason::ScalarCount, "scalars; this run takes weights".into())),
-        (Body::Dense { .. }, None) => Err((Reason::Blob, "weights; this run takes scalars".into())),
+        (Body::Scalars(_), Some(_)) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
+        (Body::Dense { .. }, None) => refuse(Reason::Blob, "weights; this run takes scalars".into()),
     }
+}
+
+/// Whether it is for this run and round, from this device, for its groups and from its adapter.
+fn addressed(update: &Update, expected: &Expected<'_>) -> Result<(), Refusal> {
+    let Expected { run, round, number, base, .. } = *expected;
+    let refuse = |reason, text: String| Err(Refusal::new(reason, text));
+    if update.run != run {
+        return refuse(Reason::WrongRun, format!("this is run {run}"));
+    }
+    if update.number != number.0 {
+        let text = format!("number {}; this device is {number}", update.number);
+        return refuse(Reason::WrongNumber, text);
+    }
+    if update.round < round.0 {
+        let text = format!("round {} is closed; this is round {round}", update.round);
+        return refuse(Reason::Closed, text);
+    }
+    if update.round > round.0 {
+        return refuse(Reason::WrongRound, format!("round {}; this is round {round}", update.round));
+    }
+    let Some(member) = expected.member else {
+        return refuse(Reason::NotSelected, format!("not selected for round {round}"));
+    };
+    if update.groups != member.groups {
+        let text = format!("groups {}; its task was {}", of(update.groups), of(member.groups));
+        return refuse(Reason::WrongGroups, text);
+    }
+    if update.base != base {
+        let (theirs, ours) = (update.base.short(), base.short());
+        return refuse(Reason::WrongBase, format!("trained from {theirs}; round {round} begins at {ours}"));
+    }
+    Ok(())
 }
 
 fn of(groups: GroupSet) -> String {
@@ -114,7 +125,7 @@ fn of(groups: GroupSet) -> String {
 /// Refuses a norm above the limit.
 pub(super) fn within(norm: f32, limit: f32) -> Result<(), Refusal> {
     if norm > limit {
-        Err((Reason::Norm, format!("norm {norm:.3e}; the limit is {limit:.3e}")))
+        Err(Refusal::new(Reason::Norm, format!("norm {norm:.3e}; the limit is {limit:.3e}")))
     } else {
         Ok(())
     }
@@ -125,7 +136,7 @@ pub(super) fn root_mean_square(numbers: impl Iterator<Item = f32>) -> Result<f32
     let (mut sum, mut count) = (0.0f64, 0u64);
     for (at, number) in numbers.enumerate() {
         if !number.is_finite() {
-            return Err((Reason::NotFinite, format!("number {at} is {number}")));
+            return Err(Refusal::new(Reason::NotFinite, format!("number {at} is {number}")));
         }
         sum += f64::from(number) * f64::from(number);
         count += 1;

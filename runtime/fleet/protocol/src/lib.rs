@@ -2,8 +2,10 @@
 
 pub mod dense;
 mod error;
+mod sending;
 pub mod settings;
 mod share;
 
 pub use error::FleetError;
+pub use sending::send;
 pub use share::share_of;

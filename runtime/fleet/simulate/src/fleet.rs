@@ -3,7 +3,7 @@
 use super::personal::{AccP, together};
 use super::wire::{Sent, Wire};
 use sprig_budget::{Bytes, alloc};
-use sprig_coordinator::select;
+use sprig_coordinator::{DeviceNumber, RoundId, select};
 use sprig_engine::adapter::Adapter;
 use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Examples};
@@ -99,25 +99,26 @@ impl Fleet<'_> {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FleetError> {
         let Choice { per_round, dealing, seed, dense } = self.choice;
-        let numbers = (1..).take(self.devices.len()).collect();
-        let chosen = select::choose(numbers, per_round, seed, round, 0);
+        let numbers = (0..self.devices.len()).map(DeviceNumber::at).collect();
+        let chosen = select::choose(numbers, per_round, seed, RoundId(round), 0);
         let groups = self.server.layout().groups().len();
         // All devices are this machine.
-        let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, round);
+        let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, RoundId(round));
+        let chosen = chosen.into_iter().map(|number| number.0).collect();
         let base = Digest(self.server.digest());
         let mut turn = Turn { chosen, applied: 0, iterations: 0, loss: 0.0, acc_p: None };
         let mut own = Vec::new();
         let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
         for member in &members {
             let share = share_of(member.groups);
-            let Some(update) = self.train(round, member.number, share, stop)? else { return Ok(None) };
+            let Some(update) = self.train(round, member.number.0, share, stop)? else { return Ok(None) };
             if test {
-                own.extend(self.test(member.number)?);
+                own.extend(self.test(member.number.0)?);
             }
             let visited = f64::from(update.examples);
             turn.iterations = turn.iterations.max(self.server.rules().iterations(update.examples));
             (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
-            sent.push(self.message(round, base, member.number, member.groups, update, dense));
+            sent.push(self.message(round, base, member.number.0, member.groups, update, dense));
         }
         turn.loss /= examples;
         let mut step = self.server.begin(round);

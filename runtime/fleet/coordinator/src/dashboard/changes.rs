@@ -1,6 +1,6 @@
 //! What a page has to be told: the fleet whole at first, then what changed.
 
-use crate::{DeviceView, FleetView, RoundRow};
+use crate::{DeviceView, FleetView, RoundId, RoundRow};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ pub(super) fn patch(old: &FleetView, new: &FleetView) -> String {
     let devices = new.devices.iter().filter(|d| known.get(d.id.as_str()) != Some(d)).cloned().collect();
     let listed: HashMap<&str, ()> = new.devices.iter().map(|d| (d.id.as_str(), ())).collect();
     let gone = old.devices.iter().map(|d| d.id.as_str()).filter(|id| !listed.contains_key(id)).collect();
-    let rounds: HashMap<u32, &RoundRow> = old.history.iter().map(|r| (r.round, r)).collect();
+    let rounds: HashMap<RoundId, &RoundRow> = old.history.iter().map(|r| (r.round, r)).collect();
     let history = new.history.iter().filter(|r| rounds.get(&r.round) != Some(r)).cloned().collect();
     let view = FleetView { devices, history, ..head(new) };
     serde_json::to_string(&Patch { view, gone }).unwrap_or_default()

@@ -33,7 +33,7 @@ struct Shared {
     latest: watch::Receiver<Option<Arc<FleetView>>>,
     /// The view that pages have been brought to, and where they hear of the next. Under one lock, so that
     /// none is missed between the two.
-    told: Arc<Mutex<Option<Arc<FleetView>>>>,
+    shown: Arc<Mutex<Option<Arc<FleetView>>>>,
     pieces: broadcast::Sender<Piece>,
     watchers: Arc<AtomicUsize>,
 }
@@ -48,7 +48,7 @@ pub(super) async fn serve(
 ) {
     // Both only fail without an event loop around, and there is one.
     let Ok(listener) = tokio::net::TcpListener::from_std(socket) else { return };
-    let shared = Shared { latest, told: Arc::default(), pieces: broadcast::Sender::new(BEHIND), watchers };
+    let shared = Shared { latest, shown: Arc::default(), pieces: broadcast::Sender::new(BEHIND), watchers };
     tokio::spawn(pump(shared.clone(), listen.pace));
     let keep_alive = listen.stall / 3;
     let only_local = !listen.beyond_loopback;
@@ -69,16 +69,16 @@ async fn pump(shared: Shared, pace: Duration) {
     while latest.changed().await.is_ok() {
         let Some(new) = latest.borrow_and_update().clone() else { continue };
         {
-            let mut told = shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = shared.shown.lock().unwrap_or_else(PoisonError::into_inner);
             if shared.pieces.receiver_count() > 0 {
-                let piece = match told.as_deref() {
+                let piece = match shown.as_deref() {
                     Some(old) if changes::continues(old, &new) => ("patch", changes::patch(old, &new)),
                     _ => ("view", changes::whole(&new)),
                 };
                 // An error says that the last page has just left.
                 let _ = shared.pieces.send((piece.0, piece.1.into()));
             }
-            *told = Some(new);
+            *shown = Some(new);
         }
         sleep(pace).await;
     }
@@ -101,8 +101,8 @@ async fn events(
     keep_alive: Duration,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (first, pieces) = {
-        let told = shared.told.lock().unwrap_or_else(PoisonError::into_inner);
-        (told.clone(), shared.pieces.subscribe())
+        let shown = shared.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        (shown.clone(), shared.pieces.subscribe())
     };
     let first: VecDeque<Piece> =
         first.map(|view| ("view", Arc::from(changes::whole(&view)))).into_iter().collect();

@@ -1,8 +1,9 @@
 //! Entries of the machine, as rows of the tables.
 
 use super::{CHUNKS, DEVICES, HISTORY, Ledger, LedgerError, META, REPORTS, UPDATES};
-use crate::event::Entry;
-use crate::state::{self, State};
+use crate::decision::Entry;
+use crate::rows::encode_members;
+use crate::state::State;
 
 impl Ledger {
     /// Makes entries durable, all or none.
@@ -45,34 +46,34 @@ impl Tables<'_> {
                 self.meta.insert("state", cbor::<State>(state).as_slice())?;
             }
             Entry::Members(members) => {
-                self.meta.insert("members", state::encode_members(members).as_slice())?;
+                self.meta.insert("members", encode_members(members).as_slice())?;
             }
-            Entry::Before(judgement) => {
-                self.meta.insert("before", json(judgement).as_slice())?;
+            Entry::Before(found) => {
+                self.meta.insert("before", json(found).as_slice())?;
             }
             Entry::Device(row) => {
-                self.devices.insert(row.number, cbor(row).as_slice())?;
+                self.devices.insert(row.number.0, cbor(row).as_slice())?;
             }
-            Entry::Update(round, number, norm, frame) => {
-                let mut value = self.updates.insert_reserve((*round, *number), 4 + frame.len())?;
+            Entry::Update { round, number, norm, frame } => {
+                let mut value = self.updates.insert_reserve((round.0, number.0), 4 + frame.len())?;
                 let (head, rest) = value.as_mut().split_at_mut(4);
                 head.copy_from_slice(&norm.to_le_bytes());
                 rest.copy_from_slice(frame);
             }
-            Entry::Chunk(number, n, bytes) => {
-                self.chunks.insert((*number, *n), bytes.as_slice())?;
+            Entry::Chunk { number, n, data } => {
+                self.chunks.insert((number.0, *n), data.as_slice())?;
             }
-            Entry::Discard(number) => {
-                self.chunks.retain_in((*number, 0)..=(*number, u32::MAX), |_, _| false)?;
+            Entry::Discard { number } => {
+                self.chunks.retain_in((number.0, 0)..=(number.0, u32::MAX), |_, _| false)?;
             }
-            Entry::Report(number, frame) => {
-                self.reports.insert(*number, frame.as_slice())?;
+            Entry::Report { number, frame } => {
+                self.reports.insert(number.0, frame.as_slice())?;
             }
             Entry::History(row) => {
-                self.history.insert(row.round, json(row).as_slice())?;
+                self.history.insert(row.round.0, json(row).as_slice())?;
             }
-            Entry::Forget(round) => {
-                self.updates.retain_in(..=(*round, u32::MAX), |_, _| false)?;
+            Entry::Forget { round } => {
+                self.updates.retain_in(..=(round.0, u32::MAX), |_, _| false)?;
                 self.chunks.retain(|_, _| false)?;
             }
         }

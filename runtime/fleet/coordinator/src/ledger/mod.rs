@@ -4,15 +4,15 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `meta` | text | format, run, settings, state (CBOR), members (14 bytes each), evaluation before (JSON) |
-//! | `devices` | number | [`DeviceRow`], CBOR |
+//! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |
 //! | `chunks` | number, n | a piece of a dense update of the current round |
 //! | `results` | round | [`ResultRow`], CBOR |
 //! | `records` | round | the round's record, its frame; the last ones, up to `keep_records` bytes |
-//! | `snapshots` | rounds applied | [`SnapshotRow`], CBOR; the last ones, up to `keep_snapshots` bytes |
+//! | `snapshots` | rounds applied | [`SnapshotRow`](results::SnapshotRow), CBOR; the last ones, up to `keep_snapshots` bytes |
 //! | `slices` | rounds applied, n | 16 KiB of the snapshot's frame |
-//! | `history` | round | [`RoundRow`], JSON |
+//! | `history` | round | [`RoundRow`](crate::rows::RoundRow), JSON |
 
 mod commit;
 mod error;
@@ -20,11 +20,12 @@ mod reading;
 mod results;
 
 pub use error::LedgerError;
-pub use results::{ResultRow, SnapshotRow};
+pub use results::ResultRow;
 
+use crate::ids::DeviceNumber;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
-    TableDefinition, WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    WriteTransaction,
 };
 use sprig_ground::{PathError, file};
 use sprig_transport::messages::RunId;
@@ -104,8 +105,9 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::open`].
+    #[cfg(test)]
     pub fn with_backend(
-        backend: impl StorageBackend,
+        backend: impl redb::StorageBackend,
         fresh: RunId,
         settings: &str,
     ) -> Result<Self, LedgerError> {
@@ -172,10 +174,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn sweep(&mut self, accepted: &[(u32, f32)]) -> Result<(), LedgerError> {
+    pub fn sweep(&mut self, accepted: &[(DeviceNumber, f32)]) -> Result<(), LedgerError> {
         self.write(|txn| {
             let mut chunks = txn.open_table(CHUNKS)?;
-            chunks.retain(|(number, _), _| accepted.iter().any(|(n, _)| *n == number))?;
+            chunks.retain(|(number, _), _| accepted.iter().any(|(n, _)| n.0 == number))?;
             Ok(())
         })
     }

@@ -1,9 +1,9 @@
 //! What a restart begins with, and what is asked of a ledger in between.
 
 use super::{CHUNKS, DEVICES, HISTORY, Ledger, LedgerError, META, REPORTS, UPDATES};
-use crate::event::Judgement;
-use crate::state::{self, DeviceRow, Saved, Stage};
-use crate::view::RoundRow;
+use crate::ids::{DeviceNumber, RoundId};
+use crate::rows::{DeviceRow, HeldOut, RoundRow, decode_members};
+use crate::state::{Saved, Stage};
 use redb::{ReadableTable, TableDefinition};
 use sprig_transport::messages::{DeviceId, Digest, Report};
 
@@ -25,16 +25,16 @@ impl Ledger {
             saved.state = minicbor::decode(&state).map_err(|e| self.damaged(format!("its state: {e}")))?;
         }
         if let Some(members) = members {
-            saved.members = state::decode_members(&members).ok_or_else(|| self.damaged("its members"))?;
+            saved.members = decode_members(&members).ok_or_else(|| self.damaged("its members"))?;
         }
         if let Some(before) = before {
-            let before = serde_json::from_slice::<Judgement>(&before);
+            let before = serde_json::from_slice::<HeldOut>(&before);
             saved.before = Some(before.map_err(|e| self.damaged(format!("its evaluation: {e}")))?);
         }
         self.each(DEVICES, |number, bytes| {
             let row: DeviceRow =
                 minicbor::decode(bytes).map_err(|e| self.damaged(format!("device {number}: {e}")))?;
-            if row.number != number || number as usize != saved.devices.len() + 1 {
+            if row.number.0 != number || row.number != DeviceNumber::at(saved.devices.len()) {
                 return Err(self.damaged(format!("device {number} stands where another should")));
             }
             DeviceId::parse(&row.id).map_err(|e| self.damaged(format!("device {number}: {e}")))?;
@@ -48,13 +48,13 @@ impl Ledger {
             Ok::<_, LedgerError>(())
         })?;
         saved.accepted = accepted;
-        if let Some(before) = round.checked_sub(1) {
+        if let Some(before) = round.before() {
             let row = self.result(before)?;
             let row = row.ok_or_else(|| self.damaged(format!("round {before} has no result")))?;
             saved.result = Some(self.announced(&row)?);
         }
-        for &applied in saved.state.evaluating.iter().filter(|&&applied| applied > 0) {
-            saved.unjudged.extend(self.history(applied - 1..applied)?);
+        for round in saved.state.evaluating.iter().filter_map(|applied| applied.last()) {
+            saved.evaluating.extend(self.row(round)?);
         }
         // The states of a round and of the whole agree.
         if saved.state.stage == Stage::Collecting && saved.members.is_empty() {
@@ -69,15 +69,15 @@ impl Ledger {
     /// When the ledger cannot be read, or what `each` returns.
     pub fn updates<E: From<LedgerError>>(
         &self,
-        round: u32,
-        mut each: impl FnMut(u32, f32, &[u8]) -> Result<(), E>,
+        round: RoundId,
+        mut each: impl FnMut(DeviceNumber, f32, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let txn = self.reader()?;
         let failed = |e: redb::Error| self.failed("read", e);
         let table = txn.open_table(UPDATES).map_err(|e| failed(e.into()))?;
-        for row in table.range((round, 0)..=(round, u32::MAX)).map_err(|e| failed(e.into()))? {
+        for row in table.range((round.0, 0)..=(round.0, u32::MAX)).map_err(|e| failed(e.into()))? {
             let (key, value) = row.map_err(|e| failed(e.into()))?;
-            let number = key.value().1;
+            let number = DeviceNumber(key.value().1);
             let Some((norm, frame)) = value.value().split_first_chunk::<4>() else {
                 return Err(self.damaged(format!("update of device {number} in round {round}")).into());
             };
@@ -92,41 +92,52 @@ impl Ledger {
     /// When the ledger cannot be read, or what `each` returns.
     pub fn chunks(
         &self,
-        number: u32,
+        number: DeviceNumber,
         mut each: impl FnMut(&[u8]) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
         let txn = self.reader()?;
         let failed = |e: redb::Error| self.failed("read", e);
         let table = txn.open_table(CHUNKS).map_err(|e| failed(e.into()))?;
-        for row in table.range((number, 0)..=(number, u32::MAX)).map_err(|e| failed(e.into()))? {
+        for row in table.range((number.0, 0)..=(number.0, u32::MAX)).map_err(|e| failed(e.into()))? {
             each(row.map_err(|e| failed(e.into()))?.1.value())?;
         }
         Ok(())
     }
 
-    /// Rows of the rounds asked for that are there, ascending.
+    /// Rows of all rounds from `first` on, ascending.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn history(&self, rounds: std::ops::Range<u32>) -> Result<Vec<RoundRow>, LedgerError> {
+    pub fn history(&self, first: RoundId) -> Result<Vec<RoundRow>, LedgerError> {
         let txn = self.reader()?;
         let failed = |e: redb::Error| self.failed("read", e);
         let table = txn.open_table(HISTORY).map_err(|e| failed(e.into()))?;
         let mut rows = Vec::new();
-        for row in table.range(rounds).map_err(|e| failed(e.into()))? {
+        for row in table.range(first.0..).map_err(|e| failed(e.into()))? {
             let (round, value) = row.map_err(|e| failed(e.into()))?;
-            let row = serde_json::from_slice(value.value());
-            rows.push(row.map_err(|e| self.damaged(format!("row of round {}: {e}", round.value())))?);
+            rows.push(self.parse_row(RoundId(round.value()), value.value())?);
         }
         Ok(rows)
+    }
+
+    /// The row of a finished round.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn row(&self, round: RoundId) -> Result<Option<RoundRow>, LedgerError> {
+        self.get(HISTORY, round.0)?.map(|bytes| self.parse_row(round, &bytes)).transpose()
+    }
+
+    fn parse_row(&self, round: RoundId, bytes: &[u8]) -> Result<RoundRow, LedgerError> {
+        serde_json::from_slice(bytes).map_err(|e| self.damaged(format!("row of round {round}: {e}")))
     }
 
     /// A device's last report.
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn report(&self, number: u32) -> Result<Option<Report>, LedgerError> {
-        let bytes = self.get(REPORTS, number)?;
+    pub fn report(&self, number: DeviceNumber) -> Result<Option<Report>, LedgerError> {
+        let bytes = self.get(REPORTS, number.0)?;
         let report = bytes.map(|bytes| Report::decode(&bytes)).transpose();
         report.map_err(|e| self.damaged(format!("report of device {number}: {e}")))
     }

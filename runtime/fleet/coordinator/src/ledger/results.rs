@@ -2,6 +2,7 @@
 
 use super::commit::cbor;
 use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS};
+use crate::ids::{Applied, RoundId};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
 use sprig_transport::blob::{CHUNK, chunk_count};
@@ -12,7 +13,7 @@ use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snaps
 pub struct ResultRow {
     /// The round.
     #[n(0)]
-    pub round: u32,
+    pub round: RoundId,
     /// SHA-256 of the adapter after it.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub after: [u8; 32],
@@ -38,7 +39,7 @@ pub struct ResultRow {
 pub struct SnapshotRow {
     /// Rounds applied to it.
     #[n(0)]
-    pub applied: u32,
+    pub applied: Applied,
     /// SHA-256 of its values.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub adapter: [u8; 32],
@@ -55,8 +56,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn result(&self, round: u32) -> Result<Option<ResultRow>, LedgerError> {
-        let row = self.get(RESULTS, round)?.map(|bytes| minicbor::decode(&bytes)).transpose();
+    pub fn result(&self, round: RoundId) -> Result<Option<ResultRow>, LedgerError> {
+        let row = self.get(RESULTS, round.0)?.map(|bytes| minicbor::decode(&bytes)).transpose();
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
 
@@ -72,9 +73,9 @@ impl Ledger {
         frame: &[u8],
     ) -> Result<(), LedgerError> {
         self.write(|txn| {
-            txn.open_table(RESULTS)?.insert(row.round, cbor(row).as_slice())?;
+            txn.open_table(RESULTS)?.insert(row.round.0, cbor(row).as_slice())?;
             if let Some(record) = record {
-                txn.open_table(RECORDS)?.insert(row.round, record)?;
+                txn.open_table(RECORDS)?.insert(row.round.0, record)?;
             }
             put_snapshot(txn, snapshot, frame)
         })
@@ -94,7 +95,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn prune(&mut self, records: u64, snapshots: u64, wanted: &[u32]) -> Result<(), LedgerError> {
+    pub fn prune(&mut self, records: u64, snapshots: u64, wanted: &[Applied]) -> Result<(), LedgerError> {
         let mut rows = self.snapshots()?;
         let last = rows.pop().map(|row| row.applied);
         let mut total: u64 = rows.iter().map(|row| u64::from(row.bytes)).sum();
@@ -112,19 +113,19 @@ impl Ledger {
         }
         self.write(|txn| {
             if let Some(end) = old_records {
-                txn.open_table(RECORDS)?.retain_in(..end, |_, _| false)?;
+                txn.open_table(RECORDS)?.retain_in(..end.0, |_, _| false)?;
             }
             let (mut rows, mut slices) = (txn.open_table(SNAPSHOTS)?, txn.open_table(SLICES)?);
             for applied in old_snapshots {
-                rows.remove(applied)?;
-                slices.retain_in((applied, 0)..=(applied, u32::MAX), |_, _| false)?;
+                rows.remove(applied.0)?;
+                slices.retain_in((applied.0, 0)..=(applied.0, u32::MAX), |_, _| false)?;
             }
             Ok(())
         })
     }
 
     /// First round whose record may stay, if any must go.
-    fn old_records(&self, limit: u64) -> Result<Option<u32>, LedgerError> {
+    fn old_records(&self, limit: u64) -> Result<Option<RoundId>, LedgerError> {
         let txn = self.reader()?;
         let scan = || -> Result<_, redb::Error> {
             let mut total = 0u64;
@@ -133,7 +134,7 @@ impl Ledger {
                 let (round, value) = row?;
                 total += value.value().len() as u64;
                 if total > limit && age > 0 {
-                    return Ok(Some(round.value() + 1));
+                    return Ok(Some(RoundId(round.value()).next()));
                 }
             }
             Ok(None)
@@ -145,8 +146,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn record(&self, round: u32) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.get(RECORDS, round)
+    pub fn record(&self, round: RoundId) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.get(RECORDS, round.0)
     }
 
     /// Adapters that are kept, by rounds applied, ascending.
@@ -180,8 +181,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn snapshot_row(&self, applied: u32) -> Result<Option<SnapshotRow>, LedgerError> {
-        let row = self.get(SNAPSHOTS, applied)?.map(|bytes| minicbor::decode(&bytes)).transpose();
+    pub fn snapshot_row(&self, applied: Applied) -> Result<Option<SnapshotRow>, LedgerError> {
+        let row = self.get(SNAPSHOTS, applied.0)?.map(|bytes| minicbor::decode(&bytes)).transpose();
         row.map_err(|e| self.damaged(format!("snapshot {applied}: {e}")))
     }
 
@@ -198,7 +199,7 @@ impl Ledger {
         let damaged =
             |problem: &dyn std::fmt::Display| self.damaged(format!("snapshot {}: {problem}", row.applied));
         let snapshot = Snapshot::decode(&frame).map_err(|e| damaged(&e))?;
-        if snapshot.after.0 != row.adapter || snapshot.round != row.applied {
+        if snapshot.after.0 != row.adapter || snapshot.round != row.applied.0 {
             return Err(damaged(&"it is another"));
         }
         Ok(snapshot)
@@ -231,10 +232,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn slice(&self, applied: u32, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub fn slice(&self, applied: Applied, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
         let txn = self.reader()?;
         let read = || -> Result<_, redb::Error> {
-            Ok(txn.open_table(SLICES)?.get((applied, n))?.map(|value| value.value().to_vec()))
+            Ok(txn.open_table(SLICES)?.get((applied.0, n))?.map(|value| value.value().to_vec()))
         };
         read().map_err(|e| self.failed("read", e))
     }
@@ -260,15 +261,15 @@ impl Ledger {
 
 fn put_snapshot(txn: &WriteTransaction, snapshot: &Snapshot, frame: &[u8]) -> Result<(), redb::Error> {
     let row = SnapshotRow {
-        applied: snapshot.round,
+        applied: Applied(snapshot.round),
         adapter: snapshot.after.0,
         blob: Digest::of(frame).0,
         bytes: frame.len() as u32,
     };
-    txn.open_table(SNAPSHOTS)?.insert(row.applied, cbor(&row).as_slice())?;
+    txn.open_table(SNAPSHOTS)?.insert(row.applied.0, cbor(&row).as_slice())?;
     let mut slices = txn.open_table(SLICES)?;
     for (n, slice) in (0..).zip(frame.chunks(CHUNK)) {
-        slices.insert((row.applied, n), slice)?;
+        slices.insert((row.applied.0, n), slice)?;
     }
     Ok(())
 }

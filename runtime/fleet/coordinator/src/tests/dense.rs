@@ -2,7 +2,9 @@
 
 use super::disk::Disk;
 use super::world::{GROUPS, RUN, WEIGHTS, core, options};
-use crate::core::{Core, Outward};
+use crate::core::Core;
+use crate::decision::Outward;
+use crate::event::Event;
 use crate::incoming;
 use crate::*;
 use sprig_learn::spry::{Exchange, Rules, Terms};
@@ -25,7 +27,7 @@ impl Scene {
         let topics = Topics::new("test").unwrap();
         let mut scene =
             Scene { core: core(disk, options), topics, tasks: BTreeMap::new(), receipts: Vec::new() };
-        let presence = |n| Event::Presence(id(n), simulate::presence(1));
+        let presence = |n| Event::Presence { device: id(n), presence: simulate::presence(1) };
         scene.take(vec![Event::Connected, presence(0), presence(1)]);
         assert!(!scene.tasks.is_empty());
         scene
@@ -114,10 +116,10 @@ fn weights_are_taken_when_all_pieces_are_there_and_survive_a_restart() {
     let up = values.iter().filter(|v| **v > 0.5).count();
     let down = values.iter().filter(|v| **v < 0.5).count();
     assert_eq!((up, down), (GROUPS / 2 * WEIGHTS, GROUPS / 2 * WEIGHTS));
-    let row = &scene.core.ledger.history(0..1).unwrap()[0];
+    let row = &scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap();
     assert_eq!((row.reported, row.refused), (2, 0));
     // A round of weights cannot be replayed: devices get the adapter.
-    assert_eq!(scene.core.ledger.result(0).unwrap().unwrap().record, None);
+    assert_eq!(scene.core.ledger.result(RoundId::FIRST).unwrap().unwrap().record, None);
 }
 
 #[test]
@@ -135,7 +137,7 @@ fn weights_that_are_not_what_was_announced_are_refused() {
         scene
             .core
             .ledger
-            .chunks(1, |_| {
+            .chunks(DeviceNumber(1), |_| {
                 left += 1;
                 Ok(())
             })

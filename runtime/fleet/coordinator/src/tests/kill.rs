@@ -1,7 +1,7 @@
 //! Power cut after every single step of a run: restarted, it ends as if nothing had happened.
 
 use super::disk::Disk;
-use super::world::{World, core, digest, options};
+use super::world::{World, core, digest, every, options};
 use crate::CoordinatorError;
 
 const ROUNDS: u32 = 3;
@@ -9,7 +9,7 @@ const DEVICES: usize = 3;
 
 fn world() -> World {
     let mut options = options(DEVICES as u32, ROUNDS);
-    options.evaluate_every = 2;
+    options.evaluate = every(2);
     // Every event in a transaction of its own: the most places to cut.
     let mut world = World::new(options, DEVICES);
     world.group = 1;
@@ -36,6 +36,7 @@ fn a_cut_anywhere_leaves_the_undisturbed_ledger() {
         drop(first);
         let mut second = core(&disk, &world.options.clone());
         world.run(&mut second).unwrap();
+        assert_eq!(second.holds(), Ok(()), "after a cut");
         assert_eq!(digest(&second, ROUNDS), expected, "cut after step {cuts}");
         match ended {
             Ok(()) => break,
@@ -91,6 +92,7 @@ fn a_cut_within_any_sync_leaves_the_undisturbed_ledger() {
         drop(first);
         let mut second = core(&disk, &world.options.clone());
         world.run(&mut second).unwrap();
+        assert_eq!(second.holds(), Ok(()), "after a cut");
         assert_eq!(digest(&second, ROUNDS), expected, "cut within sync {syncs}");
         if ended.is_ok() {
             assert!(syncs > 15, "only {syncs} syncs");

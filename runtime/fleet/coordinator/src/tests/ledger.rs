@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::world::{RUN, World, core, digest, options};
+use crate::ledger::Ledger;
 use crate::*;
 use sprig_transport::messages::{Digest, RunId, Snapshot};
 use std::path::Path;
@@ -93,13 +94,13 @@ fn snapshots_stay_within_their_bytes() {
     }
     let bytes = u64::from(ledger.snapshots().unwrap()[0].bytes);
     // The last one stays in any case, and those that an evaluation waits for.
-    ledger.prune(0, 3 * bytes, &[2]).unwrap();
-    let kept = |ledger: &Ledger| ledger.snapshots().unwrap().iter().map(|s| s.applied).collect::<Vec<_>>();
+    ledger.prune(0, 3 * bytes, &[Applied(2)]).unwrap();
+    let kept = |ledger: &Ledger| ledger.snapshots().unwrap().iter().map(|s| s.applied.0).collect::<Vec<_>>();
     assert_eq!(kept(&ledger), [2, 7, 8, 9]);
     ledger.prune(0, 0, &[]).unwrap();
     assert_eq!(kept(&ledger), [9]);
     assert_eq!(ledger.snapshot(&ledger.snapshots().unwrap()[0]).unwrap(), snapshot(9));
-    assert_eq!(ledger.slice(8, 0).unwrap(), None);
+    assert_eq!(ledger.slice(Applied(8), 0).unwrap(), None);
 }
 
 #[test]
@@ -110,8 +111,9 @@ fn records_stay_within_their_bytes() {
     let mut world = World::new(options, 3);
     let mut core = core(&disk, &world.options.clone());
     world.run(&mut core).unwrap();
-    let sizes: Vec<usize> =
-        (0..rounds).map(|r| core.ledger.record(r).unwrap().map_or(0, |record| record.len())).collect();
+    let sizes: Vec<usize> = (0..rounds)
+        .map(|r| core.ledger.record(RoundId(r)).unwrap().map_or(0, |record| record.len()))
+        .collect();
     assert!(sizes[5] > 0 && sizes[0] == 0, "{sizes:?}");
     assert!(sizes.iter().sum::<usize>() <= 700, "{sizes:?}");
     assert!(!digest(&core, rounds).contains("left over"));

@@ -2,6 +2,8 @@
 
 use super::disk::Disk;
 use super::world::{World, core, options};
+use crate::countdown::Millis;
+use crate::event::Event;
 use crate::*;
 use proptest::prelude::*;
 use sprig_simulate as simulate;
@@ -73,7 +75,7 @@ proptest! {
                         tasks: &mut BTreeMap<usize, Task>| {
             let now = world.now;
             core.take(events, now, &mut |ledger, outward| {
-                if let crate::core::Outward::Publish { topic, payload, .. } = &outward
+                if let crate::decision::Outward::Publish { topic, payload, .. } = &outward
                     && let Some(Topic::Task(device)) = world.topics.parse(topic)
                 {
                     let at = world.devices.iter().position(|d| *d == device).unwrap();
@@ -83,15 +85,14 @@ proptest! {
                 Ok(())
             }).unwrap();
         };
-        let mut events = core.machine.start();
-        prop_assert!(events.drain(..).all(|e| matches!(e, Effect::Commit(_))));
+        prop_assert!(core.machine.start().then.is_empty());
         for deed in deeds {
             let event = match deed {
-                Deed::Come(d, session) => Event::Presence(world.devices[d].clone(), simulate::presence(session)),
+                Deed::Come(d, session) => Event::Presence { device: world.devices[d].clone(), presence: simulate::presence(session) },
                 Deed::Go(d, session) => {
                     let mut presence = simulate::presence(session);
                     presence.online = false;
-                    Event::Presence(world.devices[d].clone(), presence)
+                    Event::Presence { device: world.devices[d].clone(), presence }
                 }
                 Deed::Answer(d, spoil) => {
                     let Some(task) = tasks.get(&d) else { continue };
@@ -106,15 +107,17 @@ proptest! {
                         (Spoil::Count, Body::Scalars(s)) => s.push(0.0),
                         _ => unreachable!(),
                     }
-                    Event::Update(world.devices[d].clone(), update.clone(), update.encode())
+                    let device = world.devices[d].clone();
+                    Event::Update { device, frame: update.encode(), update }
                 }
                 Deed::Wait(ms) => { world.now += ms; Event::Tick }
                 Deed::Connect => Event::Connected,
-                Deed::Disconnect => Event::Disconnected("test".into()),
+                Deed::Disconnect => Event::Disconnected { reason: "test".into() },
                 Deed::Pause => Event::Pause,
                 Deed::Resume => Event::Resume,
             };
             take(&mut world, &mut core, vec![event], &mut tasks);
+            prop_assert_eq!(core.holds(), Ok(()));
         }
         // However it stands now: with a broker, devices and time, it ends.
         let mut events = vec![Event::Connected, Event::Resume];
@@ -129,16 +132,16 @@ proptest! {
         // At most one acceptance for each (round, device), and the history agrees with the receipts.
         let once: BTreeSet<_> = world.receipts.iter().collect();
         prop_assert_eq!(once.len(), world.receipts.len());
-        let rows = core.ledger.history(0..u32::MAX).unwrap();
+        let rows = core.ledger.history(RoundId::FIRST).unwrap();
         prop_assert_eq!(rows.len(), rounds as usize);
         for row in &rows {
-            let accepted = world.receipts.iter().filter(|(_, round)| *round == row.round).count();
+            let accepted = world.receipts.iter().filter(|(_, round)| *round == row.round.0).count();
             prop_assert_eq!(row.reported as usize, accepted);
             prop_assert!(row.selected as usize >= accepted);
         }
         // Whatever was refused never reached the adapter.
         prop_assert!(core.closer.snapshot().values.iter().all(|v| v.abs() < 2.0));
-        let counted: u32 = core.machine.registry.iter().map(|(_, d)| d.accepted).sum();
+        let counted: u32 = core.machine.registry().iter().map(|(_, d)| d.accepted()).sum();
         prop_assert_eq!(counted as usize, world.receipts.len());
     }
 }

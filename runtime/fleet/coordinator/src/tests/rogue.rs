@@ -2,7 +2,10 @@
 
 use super::disk::Disk;
 use super::world::{World, core, options};
-use crate::core::{Core, Outward};
+use crate::core::Core;
+use crate::decision::Outward;
+use crate::event::Event;
+use crate::state::Stage;
 use crate::*;
 use crate::{incoming, registry};
 use sprig_simulate as simulate;
@@ -73,8 +76,9 @@ impl Scene {
     }
 
     fn refused(&self, at: usize) -> u32 {
-        let number = self.core.machine.registry.number(&self.world.devices[at]).unwrap();
-        self.core.machine.registry.get(number).unwrap().refused
+        let registry = self.core.machine.registry();
+        let number = registry.number(&self.world.devices[at]).unwrap();
+        registry.get(number).unwrap().refused()
     }
 
     /// All devices send what they should; the round closes.
@@ -85,7 +89,7 @@ impl Scene {
             let frame = self.update(at).encode();
             self.send(at, frame);
         }
-        let row = self.core.ledger.history(before..before + 1).unwrap().pop();
+        let row = self.core.ledger.row(before).unwrap();
         row.expect("the round closed")
     }
 }
@@ -195,7 +199,7 @@ fn a_replayed_update_is_a_duplicate_and_an_older_one_late() {
     assert_eq!(scene.send(0, old.clone()).unwrap().verdict, Verdict::Duplicate);
     scene.finish_round();
     assert_eq!(scene.send(0, old).unwrap().verdict, Verdict::Refused(Reason::Closed));
-    assert_eq!(scene.core.ledger.history(0..9).unwrap().iter().map(|r| r.reported).sum::<u32>(), 6);
+    assert_eq!(scene.core.ledger.history(RoundId::FIRST).unwrap().iter().map(|r| r.reported).sum::<u32>(), 6);
 }
 
 #[test]
@@ -233,8 +237,8 @@ fn strangers_are_counted_and_neither_numbered_nor_answered() {
         messages.iter().filter_map(|(topic, bytes)| incoming::event(&topics, topic, bytes.clone())).collect();
     assert_eq!(events.len(), messages.len());
     scene.take(events);
-    assert_eq!(scene.core.machine.strange, 6);
-    assert_eq!((scene.core.machine.registry.len(), scene.published), (2, published));
+    assert_eq!(scene.core.machine.strangers(), 6);
+    assert_eq!((scene.core.machine.registry().len(), scene.published), (2, published));
 }
 
 /// A flood of rubbish: bounded tables, few answers, no disk writes, no growth.
@@ -256,8 +260,10 @@ fn a_flood_costs_no_memory() {
             let known = &world.devices[n as usize % 3];
             let noise: Vec<u8> = (0..n % 97).map(|i| (i * n) as u8).collect();
             let chunk = topics.up(known, &Digest([n as u8; 32]), n);
-            let mut events =
-                vec![Event::Presence(fake.clone(), Presence { rate: f32::NAN, ..simulate::presence(1) })];
+            let mut events = vec![Event::Presence {
+                device: fake.clone(),
+                presence: Presence { rate: f32::NAN, ..simulate::presence(1) },
+            }];
             for topic in [topics.update(known), topics.want(known), topics.report(&fake), chunk] {
                 events.extend(incoming::event(&topics, &topic, noise.clone()));
             }
@@ -278,7 +284,7 @@ fn a_flood_costs_no_memory() {
     flood(&mut core, 2000, 30_000);
     let grown = rss().saturating_sub(before);
     assert!(grown < 1 << 20, "{grown} bytes");
-    assert_eq!(core.machine.registry.len(), 1000);
+    assert_eq!(core.machine.registry().len(), 1000);
     // Those that were numbered joined, and sent one report that was refused.
     let limit = 3 * usize::from(registry::ANSWERED) + 2 * 1000 + 1;
     assert!(published == 0 && told <= limit, "{published} answers, {told} notices");

@@ -2,7 +2,11 @@
 
 use super::disk::Disk;
 use super::world::{World, core, options};
-use crate::core::{Core, Outward};
+use crate::core::Core;
+use crate::countdown::Millis;
+use crate::decision::Outward;
+use crate::event::Event;
+use crate::state::Stage;
 use crate::*;
 use sprig_simulate as simulate;
 use sprig_transport::messages::{DeviceId, Phase, Round, Task};
@@ -57,7 +61,7 @@ impl Scene {
     fn answer(&mut self, id: &DeviceId) {
         let update = simulate::answer(&self.tasks[id], &self.world.options.rules);
         let frame = update.encode();
-        self.take(vec![Event::Update(id.clone(), update, frame)]);
+        self.take(vec![Event::Update { device: id.clone(), update, frame }]);
     }
 
     fn asked(&self) -> Vec<DeviceId> {
@@ -65,12 +69,12 @@ impl Scene {
     }
 
     fn row(&self, round: u32) -> RoundRow {
-        self.core.ledger.history(round..round + 1).unwrap().pop().expect("the round is closed")
+        self.core.ledger.row(RoundId(round)).unwrap().expect("the round is closed")
     }
 
     fn at(&self) -> (u32, Stage, u8) {
         let state = self.core.machine.state();
-        (state.round, state.stage, state.attempt)
+        (state.round.0, state.stage, state.attempt)
     }
 }
 
@@ -141,7 +145,8 @@ fn after_all_attempts_a_round_closes_with_what_it_has_or_is_abandoned() {
 #[test]
 fn a_pause_and_an_outage_stop_the_clock() {
     let mut scene = Scene::new(2, 2, 1, 2);
-    for (stop, go) in [(Event::Pause, Event::Resume), (Event::Disconnected("gone".into()), Event::Connected)]
+    for (stop, go) in
+        [(Event::Pause, Event::Resume), (Event::Disconnected { reason: "gone".into() }, Event::Connected)]
     {
         scene.wait(4_000);
         scene.take(vec![stop]);
@@ -179,15 +184,18 @@ fn a_will_of_an_earlier_session_does_not_take_a_device_away() {
     let id = scene.world.devices[0].clone();
     let presence =
         |session, online| sprig_transport::messages::Presence { online, ..simulate::presence(session) };
-    let online = |scene: &Scene| scene.core.machine.registry.online();
+    let online = |scene: &Scene| scene.core.machine.registry().online();
     scene.take(vec![
-        Event::Presence(id.clone(), presence(2, true)),
-        Event::Presence(id.clone(), presence(1, false)),
+        Event::Presence { device: id.clone(), presence: presence(2, true) },
+        Event::Presence { device: id.clone(), presence: presence(1, false) },
     ]);
     assert_eq!(online(&scene), 2);
-    scene.take(vec![Event::Presence(id.clone(), presence(2, false))]);
+    scene.take(vec![Event::Presence { device: id.clone(), presence: presence(2, false) }]);
     assert_eq!(online(&scene), 1);
-    scene.take(vec![Event::Presence(id.clone(), presence(2, false)), Event::Presence(id, presence(3, true))]);
+    scene.take(vec![
+        Event::Presence { device: id.clone(), presence: presence(2, false) },
+        Event::Presence { device: id, presence: presence(3, true) },
+    ]);
     assert_eq!(online(&scene), 2);
 }
 

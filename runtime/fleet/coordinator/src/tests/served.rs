@@ -1,7 +1,7 @@
 //! A running coordinator on a hub in memory, with devices that train nothing.
 
-use super::world::{GROUPS, RUN, WEIGHTS, layout, options};
-use crate::control::{self, Command, ask};
+use super::world::{GROUPS, RUN, WEIGHTS, every, layout, options};
+use crate::control;
 use crate::*;
 use sprig_learn::spry::Layout;
 use sprig_simulate::{Swarm, rules};
@@ -15,13 +15,16 @@ use std::time::{Duration, Instant};
 
 const RESEND: Duration = Duration::from_millis(50);
 
-struct Fixed;
-
-impl Judge for Fixed {
-    fn judge(&mut self, values: &[f32]) -> Result<Judgement, Box<dyn std::error::Error + Send + Sync>> {
-        let loss = f64::from(values.iter().sum::<f32>());
-        Ok(Judgement { loss, accuracy: Some(0.25), n: 8 })
-    }
+/// Evaluates any adapter to the sum of its values.
+fn sums() -> EvaluationThread {
+    let body = |ready: Ready<()>| {
+        ready.say(()).evaluate(|values| {
+            let loss = f64::from(values.iter().sum::<f32>());
+            Ok::<_, String>(HeldOut { loss, accuracy: Some(0.25), n: 8 })
+        });
+        Ok::<_, String>(())
+    };
+    EvaluationThread::start(body).unwrap().unwrap().0
 }
 
 pub fn settings(devices: u32, rounds: u32, state: &Path) -> Options {
@@ -49,9 +52,9 @@ pub fn coordinator_of<L: Link>(
     let told = Arc::new(Mutex::new(Vec::new()));
     let hear = Arc::clone(&told);
     let tell = Box::new(move |notice: &Notice| hear.lock().unwrap().push(notice.clone()));
-    let judge = (options.evaluate_every > 0).then(|| Box::new(Fixed) as Box<dyn Judge>);
+    let evaluation = (options.evaluate != Evaluate::Never).then(sums);
     let initial = vec![0.5; layout.len()];
-    (Coordinator::open(options, layout, initial, link, judge, tell).unwrap(), told)
+    (Coordinator::open(options, layout, initial, link, evaluation, tell).unwrap(), told)
 }
 
 /// Runs a coordinator to its end beside a swarm.
@@ -78,7 +81,7 @@ pub fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
 fn a_fleet_trains_to_the_end() {
     let (dir, hub) = (tempfile::tempdir().unwrap(), memory::broker());
     let mut options = settings(4, 5, dir.path());
-    options.evaluate_every = 2;
+    options.evaluate = every(2);
     let (mut coordinator, told) = coordinator(options, hub.link("coordinator", None));
     let mut swarm = swarm(&hub, 6);
     run(&mut coordinator, &mut swarm);
@@ -88,7 +91,7 @@ fn a_fleet_trains_to_the_end() {
         assert_eq!((row.selected, row.reported, row.refused), (4, 4, 0), "{row:?}");
         assert!(row.bytes_up > 400 && row.bytes_down > 400, "{row:?}");
         // After two and four rounds, and after the last.
-        assert_eq!(row.accuracy.is_some(), [1, 3, 4].contains(&row.round), "{row:?}");
+        assert_eq!(row.accuracy.is_some(), [1, 3, 4].contains(&row.round.0), "{row:?}");
     }
     assert_eq!(view.accuracy_before, Some(0.25));
     assert_eq!(view.loss_before, Some(0.5 * (GROUPS * WEIGHTS) as f64));
@@ -174,15 +177,14 @@ fn it_answers_on_its_socket_pauses_and_resumes() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let served = scope.spawn(|| coordinator.run(&stop));
-        assert_eq!(ask(dir.path(), Command::Pause).unwrap()["done"], true);
+        control::pause(dir.path()).unwrap();
         let mut swarm = swarm(&hub, 2);
         for _ in 0..100 {
             swarm.turn(Duration::from_millis(5)).unwrap();
         }
-        let status = ask(dir.path(), Command::Status).unwrap();
-        assert_eq!((&status["state"], &status["round"]), (&"paused".into(), &0.into()), "{status}");
-        assert_eq!(status["devices"].as_array().unwrap().len(), 2);
-        assert_eq!(ask(dir.path(), Command::Resume).unwrap()["done"], true);
+        let status = control::status(dir.path()).unwrap();
+        assert_eq!((status.state.as_str(), status.round, status.devices.len()), ("paused", 0, 2));
+        control::resume(dir.path()).unwrap();
         while !served.is_finished() {
             swarm.turn(Duration::from_millis(5)).unwrap();
         }
@@ -191,7 +193,7 @@ fn it_answers_on_its_socket_pauses_and_resumes() {
     let view = coordinator.view().unwrap();
     // What can be asked of a running coordinator but for a turn of its loop can be asked of its ledger.
     drop(coordinator);
-    let gone = ask(dir.path(), Command::Status).unwrap_err().to_string();
+    let gone = control::status(dir.path()).unwrap_err().to_string();
     assert!(gone.contains("no coordinator is running"), "{gone}");
     assert_eq!(control::history(dir.path()).unwrap(), view.history);
     let none = control::history(&dir.path().join("elsewhere")).unwrap_err().to_string();

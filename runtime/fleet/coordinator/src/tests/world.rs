@@ -1,8 +1,12 @@
 //! A small fleet without network or clock: what the core sends goes to synthetic devices, what they answer goes back.
 
 use super::disk::Disk;
-use crate::core::{Core, Outward};
+use crate::core::Core;
+use crate::countdown::Millis;
+use crate::decision::Outward;
+use crate::event::Event;
 use crate::incoming;
+use crate::ledger::Ledger;
 use crate::*;
 use sprig_learn::spry::Layout;
 use sprig_simulate as simulate;
@@ -26,6 +30,11 @@ pub fn options(devices: u32, rounds: u32) -> Options {
     options
 }
 
+/// Evaluations after every so many rounds.
+pub fn every(rounds: u32) -> Evaluate {
+    Evaluate::Every(rounds.try_into().unwrap())
+}
+
 pub fn layout() -> Layout {
     Layout::synthetic(GROUPS, WEIGHTS)
 }
@@ -45,7 +54,7 @@ pub struct World {
     /// Receipts of acceptance: device, round.
     pub receipts: Vec<(DeviceId, u32)>,
     pub notices: Vec<Notice>,
-    evaluations: VecDeque<u32>,
+    evaluations: VecDeque<Applied>,
     numbers: BTreeMap<DeviceId, u32>,
     pub now: Millis,
     /// Events of one transaction.
@@ -70,7 +79,7 @@ impl World {
 
     /// What a device that comes, or comes back, says.
     pub fn presences(&self) -> Vec<Event> {
-        let presence = |d: &DeviceId| Event::Presence(d.clone(), simulate::presence(1));
+        let presence = |d: &DeviceId| Event::Presence { device: d.clone(), presence: simulate::presence(1) };
         self.devices.iter().map(presence).collect()
     }
 
@@ -90,8 +99,8 @@ impl World {
                         // A receipt is sent only for what is in the ledger.
                         let mut found = false;
                         ledger
-                            .updates::<LedgerError>(receipt.round, |number, _, _| {
-                                found |= self.numbers.get(&device) == Some(&number);
+                            .updates::<LedgerError>(RoundId(receipt.round), |number, _, _| {
+                                found |= self.numbers.get(&device) == Some(&number.0);
                                 Ok(())
                             })
                             .unwrap();
@@ -104,7 +113,7 @@ impl World {
             },
             Outward::Evaluate { applied } => self.evaluations.push_back(applied),
             Outward::Tell(notice) => self.notices.push(notice),
-            Outward::Serve(..) => {}
+            Outward::Serve { .. } => {}
         }
     }
 
@@ -115,9 +124,9 @@ impl World {
         };
         let mut events: Vec<Event> = self.unanswered.iter().filter_map(update).collect();
         events.extend(self.evaluations.drain(..).map(|applied| {
-            let judgement =
-                Judgement { loss: 1.0 / f64::from(applied + 1), accuracy: Some(0.5), n: applied + 10 };
-            Event::Evaluated(applied, Ok(judgement))
+            let n = applied.0 + 10;
+            let found = HeldOut { loss: 1.0 / f64::from(applied.0 + 1), accuracy: Some(0.5), n };
+            Event::Evaluated { applied, found: Ok(found) }
         }));
         events.push(Event::Tick);
         events
@@ -156,11 +165,11 @@ impl World {
 pub fn digest(core: &Core, rounds: u32) -> String {
     let ledger = &core.ledger;
     let mut text = String::new();
-    for mut row in ledger.history(0..u32::MAX).unwrap() {
+    for mut row in ledger.history(RoundId::FIRST).unwrap() {
         row.seconds = 0.0;
         text += &format!("{row:?}\n");
     }
-    for round in 0..rounds {
+    for round in (0..rounds).map(RoundId) {
         text += &format!("{:?} {:?}\n", ledger.result(round).unwrap(), ledger.record(round).unwrap());
         ledger
             .updates::<LedgerError>(round, |n, _, _| {

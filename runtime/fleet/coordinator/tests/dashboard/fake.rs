@@ -1,6 +1,6 @@
 //! Fleets that never were.
 
-use sprig_coordinator::{DeviceView, FleetView, RegionView, RoundRow};
+use sprig_coordinator::{DeviceView, FleetView, RegionView, RoundId, RoundRow};
 
 const MIB: u64 = 1 << 20;
 
@@ -22,7 +22,7 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
         history,
         accuracy_before: Some(0.278),
         loss_before: Some(1.908),
-        strange: 3,
+        strangers: 3,
         coordinator_rss: 61 * MIB,
         uptime_s: 4521.0 + f64::from(rounds),
     }
@@ -82,7 +82,7 @@ fn device(n: u32, rounds: u32) -> DeviceView {
         last_round: began.then(|| rounds.saturating_sub(1 + n % 19)),
         accepted: if began { rounds / 19 + n % 2 } else { 0 },
         refused,
-        last_refusal: (refused > 0).then(|| "WrongRound".to_owned()),
+        last_refusal: (refused > 0).then(|| "wrong round".to_owned()),
         state: if !online {
             "absent"
         } else {
@@ -102,7 +102,7 @@ pub fn round(n: u32) -> RoundRow {
     let abandoned = n == 23;
     let reported = if abandoned { 0 } else { 10 - u32::from(chance(n, 8) > 0.8) * (1 + n % 3) };
     RoundRow {
-        round: n,
+        round: RoundId(n),
         state: if abandoned { "abandoned" } else { "closed" }.into(),
         mode: "per-iteration".into(),
         selected: 10,

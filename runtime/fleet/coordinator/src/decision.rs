@@ -1,0 +1,164 @@
+//! What is to be done about an event. The type says what must be durable before anything else is done.
+
+use crate::ids::{Applied, DeviceNumber, RoundId};
+use crate::notice::Notice;
+use crate::rows::{DeviceRow, HeldOut, Member, RoundRow};
+use crate::state::State;
+use sprig_transport::messages::{DeviceId, Digest, Want};
+
+/// What is to be done: first all commits, in one transaction; then the rest, in order.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decision {
+    /// What must be durable first.
+    pub commits: Vec<Entry>,
+    /// What follows.
+    pub then: Vec<Effect>,
+}
+
+/// What is done once the commits are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Something that the coordinator does by itself, and that is an event again when it is done.
+    Work(Work),
+    /// Something for the world outside.
+    Out(Outward),
+}
+
+/// What a coordinator does by itself, with ledger and adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Apply the round's updates, but those of the devices named: outliers against their own round.
+    Close {
+        /// The round.
+        round: RoundId,
+        /// Devices set aside, ascending.
+        aside: Vec<DeviceNumber>,
+    },
+    /// Look through a dense update whose last piece is in the ledger.
+    Check {
+        /// The device.
+        number: DeviceNumber,
+        /// SHA-256 that the update claims.
+        digest: Digest,
+        /// Its length.
+        bytes: u32,
+    },
+}
+
+/// What leaves the coordinator's core.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outward {
+    /// Send.
+    Publish {
+        /// Where to.
+        topic: String,
+        /// The frame.
+        payload: Vec<u8>,
+        /// Whether the broker keeps it for those who come later.
+        retain: bool,
+    },
+    /// Evaluate the adapter that so many rounds made.
+    Evaluate {
+        /// Rounds applied.
+        applied: Applied,
+    },
+    /// Send a device what it misses.
+    Serve {
+        /// The device.
+        device: DeviceId,
+        /// What it has, and asks for.
+        want: Want,
+    },
+    /// Tell whoever watches.
+    Tell(Notice),
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// Where the coordinator is.
+    State(State),
+    /// Who takes part in the round.
+    Members(Vec<Member>),
+    /// A device's number and counters.
+    Device(DeviceRow),
+    /// An accepted update.
+    Update {
+        /// The round it is of.
+        round: RoundId,
+        /// Whose it is.
+        number: DeviceNumber,
+        /// Root mean square of its numbers.
+        norm: f32,
+        /// The bytes it came in.
+        frame: Vec<u8>,
+    },
+    /// A piece of a dense update.
+    Chunk {
+        /// Whose it is.
+        number: DeviceNumber,
+        /// Which piece, from 0.
+        n: u32,
+        /// The weights in it.
+        data: Vec<u8>,
+    },
+    /// The pieces of a dense update that was refused go.
+    Discard {
+        /// Whose they are.
+        number: DeviceNumber,
+    },
+    /// A device's account of a round.
+    Report {
+        /// Whose it is.
+        number: DeviceNumber,
+        /// The bytes it came in.
+        frame: Vec<u8>,
+    },
+    /// A finished round.
+    History(RoundRow),
+    /// The adapter before the first round, evaluated.
+    Before(HeldOut),
+    /// The updates of a closed round go: its result is in the ledger.
+    Forget {
+        /// The round.
+        round: RoundId,
+    },
+}
+
+impl Decision {
+    /// Nothing is left to be done.
+    pub fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.then.is_empty()
+    }
+
+    /// Adds what is to be done about a later event.
+    pub fn append(&mut self, later: Self) {
+        self.commits.extend(later.commits);
+        self.then.extend(later.then);
+    }
+
+    /// Has `entry` made durable.
+    pub fn commit(&mut self, entry: Entry) {
+        self.commits.push(entry);
+    }
+
+    /// Sends `payload`, which the broker keeps if `retain` says so.
+    pub fn publish(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
+        self.out(Outward::Publish { topic, payload, retain });
+    }
+
+    /// Tells whoever watches.
+    pub fn tell(&mut self, notice: Notice) {
+        self.out(Outward::Tell(notice));
+    }
+
+    /// Has something done in the world outside.
+    pub fn out(&mut self, outward: Outward) {
+        self.then.push(Effect::Out(outward));
+    }
+
+    /// Has the coordinator do something.
+    pub fn work(&mut self, work: Work) {
+        self.then.push(Effect::Work(work));
+    }
+}

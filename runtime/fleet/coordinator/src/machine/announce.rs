@@ -1,0 +1,88 @@
+//! What the machine tells devices and operators of where the run stands.
+
+use super::Machine;
+use crate::countdown::Millis;
+use crate::decision::Decision;
+use crate::notice::Notice;
+use crate::rows::Member;
+use crate::state::Stage;
+use sprig_transport::messages::{Job, Phase, Round, Task};
+
+impl Machine {
+    /// What is waited for, and how long still.
+    pub(super) fn waiting_for(&self, now: Millis) -> String {
+        if self.connected.is_none() {
+            return "the broker".into();
+        }
+        match self.round.stage() {
+            Stage::Finished if self.evaluations.under_way().is_empty() => {
+                "nothing: all rounds are done".into()
+            }
+            Stage::Finished => "the last evaluation".into(),
+            Stage::Closing => "the round's updates to be applied".into(),
+            _ if self.paused => "an operator: `sprig fleet resume`".into(),
+            Stage::Gathering => format!(
+                "devices: {} of {} that are needed are here (min_devices)",
+                self.registry.fit(),
+                self.options.min_devices
+            ),
+            Stage::Collecting => {
+                let (covered, all) = self.round.shares();
+                format!(
+                    "updates: {covered} of {all} are in, {} s left of attempt {} of {}",
+                    self.round.left(now).div_ceil(1000),
+                    self.round.attempt() + 1,
+                    self.options.attempts
+                )
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, now: Millis, out: &mut Decision) {
+        self.connected = Some(now);
+        out.tell(Notice::Connected);
+        let job = Job { run: self.options.run, settings: self.options.settings.clone() };
+        out.publish(self.topics.job(), job.encode(), true);
+        self.announce(now, out);
+        self.hand_out(now, out);
+    }
+
+    /// Publishes where the run stands.
+    pub(super) fn announce(&mut self, now: Millis, out: &mut Decision) {
+        self.resend = now + self.options.resend.as_millis() as Millis;
+        let phase = match self.round.stage() {
+            Stage::Finished => Phase::Finished,
+            _ if self.paused => Phase::Paused,
+            Stage::Gathering => Phase::Gathering,
+            Stage::Collecting | Stage::Closing => Phase::Collecting,
+        };
+        let round = Round {
+            run: self.options.run,
+            round: self.round.id().0,
+            phase,
+            base: self.round.base(),
+            result: self.result.clone(),
+        };
+        out.publish(self.topics.round(), round.encode(), true);
+    }
+
+    /// Gives members whose shares lack an update their tasks.
+    pub(super) fn hand_out(&self, now: Millis, out: &mut Decision) {
+        if self.round.stage() != Stage::Collecting || self.paused {
+            return;
+        }
+        for &Member { number, groups, .. } in self.round.asked() {
+            let Some(device) = self.registry.get(number) else { continue };
+            let task = Task {
+                run: self.options.run,
+                round: self.round.id().0,
+                attempt: self.round.attempt(),
+                number: number.0,
+                groups,
+                base: self.round.base(),
+                seconds: (self.round.left(now) / 1000).min(u64::from(u32::MAX)) as u32,
+            };
+            out.publish(self.topics.task(device.id()), task.encode(), true);
+        }
+    }
+}

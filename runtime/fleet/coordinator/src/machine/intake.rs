@@ -1,0 +1,218 @@
+//! What devices send: who is here, their updates, reports and wishes.
+
+use super::Machine;
+use crate::countdown::Millis;
+use crate::decision::{Decision, Entry, Outward, Work};
+use crate::event::Unreadable;
+use crate::ids::DeviceNumber;
+use crate::notice::Notice;
+use crate::pieces::Pieces;
+use crate::registry::Arrival;
+use crate::state::Stage;
+use crate::validate::{self, Expected, Refusal, Sound};
+use sprig_protocol::share_of;
+use sprig_transport::messages::{
+    DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want,
+};
+
+impl Machine {
+    pub(super) fn presence(&mut self, id: &DeviceId, presence: Presence, out: &mut Decision) {
+        let board = presence.board.clone();
+        let arrival = self.registry.presence(id, presence);
+        let (device, online) = (id.to_string(), self.registry.online());
+        match arrival {
+            Arrival::New(number) => {
+                if let Some(row) = self.registry.row(number) {
+                    out.commit(Entry::Device(row));
+                }
+                out.tell(Notice::Joined { device, number, board, online });
+            }
+            Arrival::Back(number) => out.tell(Notice::Joined { device, number, board, online }),
+            Arrival::Gone => out.tell(Notice::Left { device, online }),
+            Arrival::Same => {}
+            Arrival::Full { first } => {
+                self.strangers += 1;
+                if first {
+                    out.tell(Notice::TurnedAway { device, limit: self.options.max_devices });
+                }
+            }
+        }
+    }
+
+    pub(super) fn update(&mut self, id: &DeviceId, update: Update, frame: Vec<u8>, out: &mut Decision) {
+        // Without a presence a device has no number, hence no task: nothing it sends can be an update of this run.
+        let Some(number) = self.registry.number(id) else {
+            self.strangers += 1;
+            return;
+        };
+        let round = update.round;
+        match self.validate(number, &update) {
+            Ok(None) => self.receipt(number, round, Verdict::Duplicate, String::new(), out),
+            Ok(Some(Sound::Scalars { norm })) => self.accept(number, norm, frame, out),
+            Ok(Some(Sound::Dense { digest, bytes })) => self.expect(number, digest, bytes, frame, out),
+            Err(refusal) => self.refuse(number, Some(round), refusal, out),
+        }
+    }
+
+    /// Whether an update may stay; `None` for one that is in the ledger already.
+    fn validate(&self, number: DeviceNumber, update: &Update) -> Result<Option<Sound>, Refusal> {
+        let other = DeviceNumber(update.number);
+        if let Some(device) = self.registry.get(other).filter(|_| other != number) {
+            let text = format!("number {other} is that of {}", device.id());
+            return Err(Refusal::new(Reason::WrongDevice, text));
+        }
+        let ours = update.run == self.options.run && other == number;
+        let last = self.registry.get(number).and_then(|device| device.last_accepted());
+        if ours && last.is_some_and(|last| last.0 == update.round) {
+            return Ok(None);
+        }
+        let (round, stage) = (self.round.id(), self.round.stage());
+        if ours && stage != Stage::Collecting && update.round == round.0 {
+            let why = if stage == Stage::Gathering { Reason::NotSelected } else { Reason::Closed };
+            return Err(Refusal::new(why, format!("round {round} takes no updates now")));
+        }
+        let member = self.round.member(number);
+        let expected = Expected {
+            run: self.options.run,
+            round,
+            number,
+            member,
+            base: self.round.base(),
+            rules: &self.options.rules,
+            examples: self.options.rules.examples(),
+            dense: self.options.dense.then(|| member.map_or(0, |m| self.weights(m.groups))),
+            limit: self.round.limit(),
+        };
+        validate::update(update, &expected).map(Some)
+    }
+
+    /// Bytes of a share's weights.
+    fn weights(&self, groups: GroupSet) -> u32 {
+        let share = share_of(groups);
+        if self.layout.holds(share) { 4 * self.layout.weights(share) as u32 } else { 0 }
+    }
+
+    /// Has the ledger take an update, then says so.
+    fn accept(&mut self, number: DeviceNumber, norm: f32, frame: Vec<u8>, out: &mut Decision) {
+        let round = self.round.id();
+        self.round.cover(number, norm);
+        let Some((id, row)) = self.registry.accept(number, round) else { return };
+        out.commit(Entry::Update { round, number, norm, frame });
+        out.commit(Entry::Device(row));
+        self.receipt(number, round.0, Verdict::Accepted, String::new(), out);
+        let reported = self.round.reported();
+        out.tell(Notice::Accepted { round, device: id.to_string(), reported });
+    }
+
+    /// Takes note of a dense update whose pieces may come now.
+    fn expect(
+        &mut self,
+        number: DeviceNumber,
+        digest: Digest,
+        bytes: u32,
+        frame: Vec<u8>,
+        out: &mut Decision,
+    ) {
+        if self.round.pieces(number).is_some_and(|pieces| pieces.digest() == digest) {
+            return;
+        }
+        if self.round.expect(number, Pieces::new(digest, bytes, frame)) {
+            out.commit(Entry::Discard { number });
+        }
+    }
+
+    pub(super) fn chunk(&mut self, id: &DeviceId, digest: Digest, n: u32, frame: &[u8], out: &mut Decision) {
+        let Some(number) = self.registry.number(id) else { return };
+        // The update itself was lost, or is in the ledger already: the device sends both again, or has its receipt.
+        let Some(pieces) = self.round.pieces(number).filter(|pieces| pieces.digest() == digest) else {
+            return;
+        };
+        let Some(data) = pieces.take(n, frame) else { return };
+        out.commit(Entry::Chunk { number, n, data });
+        if pieces.are_whole() {
+            out.work(Work::Check { number, digest, bytes: pieces.bytes() });
+        }
+    }
+
+    pub(super) fn checked(
+        &mut self,
+        number: DeviceNumber,
+        digest: Digest,
+        norm: Result<f32, Refusal>,
+        out: &mut Decision,
+    ) {
+        if self.round.pieces(number).is_none_or(|pieces| pieces.digest() != digest) {
+            return;
+        }
+        let Some(pieces) = self.round.take_pieces(number) else { return };
+        match norm.and_then(|norm| validate::within(norm, self.round.limit()).map(|()| norm)) {
+            Ok(norm) => self.accept(number, norm, pieces.into_frame(), out),
+            Err(refusal) => {
+                out.commit(Entry::Discard { number });
+                self.refuse(number, Some(self.round.id().0), refusal, out);
+            }
+        }
+    }
+
+    pub(super) fn report(&mut self, id: &DeviceId, report: &Report, frame: Vec<u8>, out: &mut Decision) {
+        let Some(number) = self.registry.number(id) else {
+            self.strangers += 1;
+            return;
+        };
+        let ours = report.run == self.options.run && report.round <= self.round.id().0;
+        if ours && self.registry.report(number, report) {
+            out.commit(Entry::Report { number, frame });
+        }
+    }
+
+    pub(super) fn want(&mut self, device: DeviceId, want: Want, now: Millis, out: &mut Decision) {
+        let Some(number) = self.registry.number(&device).filter(|_| want.run == self.options.run) else {
+            self.strangers += 1;
+            return;
+        };
+        if self.registry.serve(number, now) {
+            out.out(Outward::Serve { device, want });
+        }
+    }
+
+    pub(super) fn unreadable(&mut self, id: Option<DeviceId>, why: Unreadable, out: &mut Decision) {
+        let Some(number) = id.and_then(|id| self.registry.number(&id)) else {
+            self.strangers += 1;
+            return;
+        };
+        let (reason, text) = match why {
+            Unreadable::Damaged => (Reason::Malformed, "checksum does not match"),
+            Unreadable::Malformed => (Reason::Malformed, "no message of this protocol"),
+            Unreadable::Version => (Reason::Version, "another version of the protocol"),
+            Unreadable::TooLarge => (Reason::TooLarge, "longer than such a message may be"),
+        };
+        // Which round it was for cannot be known, and a damaged message comes again: a receipt that names the current
+        // round could make a device drop an update that is sound.
+        let round = if why == Unreadable::Damaged { None } else { Some(u32::MAX) };
+        self.refuse(number, round, Refusal::new(reason, text), out);
+    }
+
+    /// Counts a refusal; answers (for the round that the message named, if it did) and tells the first few of a device
+    /// and round.
+    fn refuse(&mut self, number: DeviceNumber, named: Option<u32>, refusal: Refusal, out: &mut Decision) {
+        let Refusal { reason, text } = refusal;
+        let round = self.round.id();
+        self.round.refuse();
+        if !self.registry.refuse(number, round, reason) {
+            return;
+        }
+        if let Some(named) = named {
+            self.receipt(number, named, Verdict::Refused(reason), text.clone(), out);
+        }
+        if let Some(device) = self.registry.get(number) {
+            let (device, reason) = (device.id().to_string(), reason.name().to_owned());
+            out.tell(Notice::Refused { round, device, reason, text });
+        }
+    }
+
+    fn receipt(&self, number: DeviceNumber, round: u32, verdict: Verdict, text: String, out: &mut Decision) {
+        let Some(device) = self.registry.get(number) else { return };
+        let receipt = Receipt { run: self.options.run, round, verdict, text };
+        out.publish(self.topics.receipt(device.id()), receipt.encode(), false);
+    }
+}

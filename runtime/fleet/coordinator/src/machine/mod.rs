@@ -1,0 +1,177 @@
+//! The coordinator as a pure state machine: what happened and when goes in, what is to be done comes out. It does no
+//! input or output, has no clock and knows no model. What it must remember over a restart is in what it commits, and
+//! whatever depends on a commit comes after it.
+//!
+//! A round: *gathering* (waits for devices) → *collecting* (members have tasks; each accepted update is committed before
+//! its receipt) → *closing* (committed, so that no later update joins; the updates are applied) → the next.
+
+mod announce;
+mod intake;
+mod progress;
+mod view;
+
+use crate::countdown::Millis;
+use crate::decision::{Decision, Entry, Outward};
+use crate::evaluations::Evaluations;
+use crate::event::Event;
+use crate::ids::{Applied, RoundId};
+use crate::notice::Notice;
+use crate::options::{Evaluate, Options};
+use crate::registry::Registry;
+use crate::round::Round;
+use crate::state::{Saved, Stage, State};
+use sprig_learn::spry::Layout;
+use sprig_transport::messages::{NameError, RoundResult};
+use sprig_transport::topics::Topics;
+use std::sync::Arc;
+
+/// The coordinator's decisions.
+#[derive(Debug)]
+pub struct Machine {
+    options: Arc<Options>,
+    topics: Topics,
+    layout: Arc<Layout>,
+    round: Round,
+    registry: Registry,
+    evaluations: Evaluations,
+    paused: bool,
+    /// What the last round gave.
+    result: Option<RoundResult>,
+    /// Since when the broker can be reached.
+    connected: Option<Millis>,
+    /// When round and tasks are published again.
+    resend: Millis,
+    /// Messages of nobody known, or on no topic of the fleet.
+    strangers: u64,
+    /// The wait that was told of last.
+    waiting: Option<(RoundId, Stage)>,
+}
+
+impl Machine {
+    /// A machine that goes on from `saved`.
+    ///
+    /// # Errors
+    /// When the fleet's name cannot be part of a topic.
+    pub fn new(options: Arc<Options>, layout: Arc<Layout>, saved: Saved) -> Result<Self, NameError> {
+        Ok(Machine {
+            topics: Topics::new(&options.fleet)?,
+            layout,
+            round: Round::new(&saved, options.deadline),
+            registry: Registry::new(saved.devices, options.max_devices, options.min_budget),
+            evaluations: Evaluations::new(saved.state.evaluating, saved.evaluating, saved.before),
+            paused: saved.state.paused,
+            result: saved.result,
+            connected: None,
+            resend: 0,
+            strangers: 0,
+            waiting: None,
+            options,
+        })
+    }
+
+    /// What is to be done first: what a crash may have interrupted.
+    pub fn start(&mut self) -> Decision {
+        let mut out = Decision::default();
+        let begun = self.round.id() > RoundId::FIRST || self.round.stage() != Stage::Gathering;
+        if !begun && self.evaluations.before().is_none() {
+            if self.options.evaluate != Evaluate::Never {
+                self.evaluations.begin_before();
+            }
+            out.commit(Entry::State(self.state()));
+        }
+        for &applied in self.evaluations.under_way() {
+            out.out(Outward::Evaluate { applied });
+        }
+        if self.round.stage() == Stage::Closing {
+            self.apply(&mut out);
+        }
+        out
+    }
+
+    /// Takes in an event.
+    pub fn on(&mut self, event: Event, now: Millis) -> Decision {
+        let mut out = Decision::default();
+        match event {
+            Event::Connected => self.connect(now, &mut out),
+            Event::Disconnected { reason } => {
+                self.connected = None;
+                self.round.stop(now);
+                out.tell(Notice::Disconnected { reason });
+            }
+            Event::Presence { device, presence } => self.presence(&device, presence, &mut out),
+            Event::Update { device, update, frame } => self.update(&device, update, frame, &mut out),
+            Event::Report { device, report, frame } => self.report(&device, &report, frame, &mut out),
+            Event::Want { device, want } => self.want(device, want, now, &mut out),
+            Event::Chunk { device, digest, n, frame } => self.chunk(&device, digest, n, &frame, &mut out),
+            Event::Unreadable { device, why } => self.unreadable(device, why, &mut out),
+            Event::Checked { number, digest, norm } => self.checked(number, digest, norm, &mut out),
+            Event::Closed(outcome) => self.closed(outcome, now, &mut out),
+            Event::Evaluated { applied, found } => self.evaluated(applied, found, &mut out),
+            Event::Pause => self.pause(true, now, &mut out),
+            Event::Resume => self.pause(false, now, &mut out),
+            Event::Tick => {}
+        }
+        self.progress(now, &mut out);
+        debug_assert_eq!(self.holds(), Ok(()));
+        out
+    }
+
+    /// Whether all rounds are done and evaluated.
+    pub fn finished(&self) -> bool {
+        self.round.stage() == Stage::Finished && self.evaluations.under_way().is_empty()
+    }
+
+    /// Where it is, as the ledger keeps it.
+    pub fn state(&self) -> State {
+        let round = &self.round;
+        State {
+            round: round.id(),
+            stage: round.stage(),
+            attempt: round.attempt(),
+            paused: self.paused,
+            base: round.base().0,
+            norms: round.norms().to_vec(),
+            evaluating: self.evaluations.under_way().to_vec(),
+            refused: round.refused(),
+        }
+    }
+
+    /// The round under way.
+    pub fn round(&self) -> &Round {
+        &self.round
+    }
+
+    /// Adapters that an evaluation still needs, by rounds applied.
+    pub fn evaluating(&self) -> &[Applied] {
+        self.evaluations.under_way()
+    }
+
+    /// Refusals that were counted since this was asked for last. They go along with whatever else is committed: a
+    /// transaction for each would be a way to wear out the disk.
+    pub fn refusals(&mut self) -> Vec<Entry> {
+        let Some(rows) = self.registry.refusals() else { return Vec::new() };
+        rows.into_iter().map(Entry::Device).chain([Entry::State(self.state())]).collect()
+    }
+
+    /// What always holds, whatever happened; what does not, if something went wrong.
+    pub fn holds(&self) -> Result<(), String> {
+        self.round.holds()?;
+        self.registry.holds()?;
+        self.evaluations.holds()?;
+        let last = self.round.id().applied_before();
+        match self.evaluations.under_way().iter().find(|applied| **applied > last) {
+            Some(applied) => Err(format!("adapter {applied} is evaluated; {last} rounds are applied")),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    #[cfg(test)]
+    pub fn strangers(&self) -> u64 {
+        self.strangers
+    }
+}

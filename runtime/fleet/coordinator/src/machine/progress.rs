@@ -1,0 +1,210 @@
+//! The machine's way through a round: gather, open, wait, find others for those who are absent, close, evaluate.
+
+use super::Machine;
+use crate::countdown::Millis;
+use crate::decision::{Decision, Entry, Outward, Work};
+use crate::event::Outcome;
+use crate::ids::Applied;
+use crate::notice::Notice;
+use crate::options::{Evaluate, Options};
+use crate::rows::{HeldOut, Member, RoundRow};
+use crate::select;
+use crate::state::Stage;
+
+impl Machine {
+    /// Moves on as far as possible.
+    pub(super) fn progress(&mut self, now: Millis, out: &mut Decision) {
+        let Some(connected) = self.connected else { return };
+        if self.paused {
+            return;
+        }
+        match self.round.stage() {
+            Stage::Gathering => {
+                let settled = now >= connected + self.options.settle.as_millis() as Millis;
+                let fit = self.registry.fit();
+                if fit >= self.options.min_devices.max(1) && (settled || fit >= self.options.per_round) {
+                    self.open(now, out);
+                } else {
+                    self.wait(now, out);
+                }
+            }
+            Stage::Collecting => {
+                self.round.run(now);
+                let (covered, all) = self.round.shares();
+                if covered == all {
+                    self.close(out);
+                } else if self.round.left(now) == 0 {
+                    self.overdue(now, out);
+                }
+            }
+            Stage::Closing | Stage::Finished => {}
+        }
+        if now >= self.resend && self.round.stage() != Stage::Closing {
+            self.announce(now, out);
+            self.hand_out(now, out);
+        }
+    }
+
+    fn wait(&mut self, now: Millis, out: &mut Decision) {
+        let here = (self.round.id(), self.round.stage());
+        if self.waiting.replace(here) != Some(here) {
+            out.tell(Notice::Waiting { round: self.round.id(), what: self.waiting_for(now) });
+        }
+    }
+
+    /// Selects and opens the round.
+    fn open(&mut self, now: Millis, out: &mut Decision) {
+        let Options { per_round, seed, dealing, deadline, .. } = *self.options;
+        let round = self.round.id();
+        let chosen = select::choose(self.registry.candidates(), per_round as usize, seed, round, 0);
+        let groups = self.layout.groups().len();
+        let members = select::deal(dealing, groups, &chosen, |n| self.registry.strength(n), seed, round);
+        self.round.open(&members, now, deadline);
+        out.commit(Entry::Members(members));
+        self.open_attempt(now, out);
+    }
+
+    /// Hands out the tasks of an attempt.
+    fn open_attempt(&mut self, now: Millis, out: &mut Decision) {
+        out.commit(Entry::State(self.state()));
+        self.announce(now, out);
+        self.hand_out(now, out);
+        out.tell(Notice::Opened {
+            round: self.round.id(),
+            rounds: self.options.rounds,
+            attempt: self.round.attempt(),
+            selected: self.round.selected(),
+            seconds: self.options.deadline.as_secs(),
+        });
+    }
+
+    /// The deadline passed before all shares had an update.
+    fn overdue(&mut self, now: Millis, out: &mut Decision) {
+        let Options { quorum, attempts, deadline, .. } = *self.options;
+        if self.round.reported() >= quorum.max(1) || self.round.attempt() + 1 >= attempts {
+            return self.close(out);
+        }
+        let others = self.replacements();
+        self.round.try_again(others, now, deadline);
+        out.commit(Entry::Members(self.round.members().copied().collect()));
+        self.open_attempt(now, out);
+    }
+
+    /// Other devices for the shares that lack an update, for the next attempt.
+    fn replacements(&self) -> Vec<Member> {
+        let absent = self.round.absent();
+        let mut free = self.registry.candidates();
+        free.retain(|&number| self.round.member(number).is_none());
+        let (round, attempt) = (self.round.id(), self.round.attempt() + 1);
+        let chosen = select::choose(free, absent.len(), self.options.seed, round, attempt);
+        chosen.into_iter().zip(absent).map(|(number, absent)| Member { number, ..absent }).collect()
+    }
+
+    /// Takes no more updates, and has those in the ledger applied.
+    fn close(&mut self, out: &mut Decision) {
+        self.round.close();
+        out.commit(Entry::State(self.state()));
+        self.apply(out);
+    }
+
+    pub(super) fn apply(&self, out: &mut Decision) {
+        out.work(Work::Close { round: self.round.id(), aside: self.round.aside() });
+    }
+
+    pub(super) fn closed(&mut self, outcome: Outcome, now: Millis, out: &mut Decision) {
+        if self.round.stage() != Stage::Closing || outcome.round != self.round.id() {
+            return;
+        }
+        self.round.settle();
+        let row = self.row(&outcome, now);
+        self.round.go_on(outcome.after, self.options.rounds);
+        self.result = Some(outcome.result);
+        let evaluate = self.is_evaluation_due();
+        if evaluate {
+            self.evaluations.begin(row.clone());
+        }
+        out.commits.extend(self.refusals());
+        out.commit(Entry::History(row.clone()));
+        out.commit(Entry::Forget { round: outcome.round });
+        out.commit(Entry::Members(Vec::new()));
+        out.commit(Entry::State(self.state()));
+        out.tell(Notice::Closed(row));
+        if evaluate {
+            out.out(Outward::Evaluate { applied: outcome.round.applied_after() });
+        }
+        // A round that can open at once announces the result itself.
+        let mut next = Decision::default();
+        self.progress(now, &mut next);
+        if self.round.stage() != Stage::Collecting && self.connected.is_some() {
+            self.announce(now, out);
+        }
+        out.append(next);
+        if self.round.stage() == Stage::Finished {
+            out.tell(Notice::Finished { adapter_digest: outcome.after.to_string() });
+        }
+    }
+
+    /// The history's row of the round that is closing.
+    fn row(&self, outcome: &Outcome, now: Millis) -> RoundRow {
+        RoundRow {
+            round: outcome.round,
+            state: if outcome.applied > 0 { "closed" } else { "abandoned" }.into(),
+            mode: self.options.mode().into(),
+            selected: self.round.selected(),
+            reported: outcome.applied,
+            refused: self.round.refused(),
+            loss: outcome.loss.is_finite().then_some(outcome.loss),
+            accuracy: None,
+            loss_held_out: None,
+            bytes_up: outcome.bytes_up,
+            bytes_down: outcome.bytes_down,
+            seconds: self.round.seconds(now),
+            adapter_digest: outcome.after.to_string(),
+        }
+    }
+
+    /// Whether the adapter that now is should be evaluated.
+    fn is_evaluation_due(&self) -> bool {
+        let last = self.round.stage() == Stage::Finished;
+        match self.options.evaluate {
+            Evaluate::Never => false,
+            Evaluate::Ends => last,
+            Evaluate::Every(every) => {
+                let applied = self.round.id().applied_before();
+                last || applied.0.is_multiple_of(every.get()) && !self.evaluations.are_full()
+            }
+        }
+    }
+
+    pub(super) fn evaluated(&mut self, applied: Applied, found: Result<HeldOut, String>, out: &mut Decision) {
+        let Some(row) = self.evaluations.end(applied, found.as_ref().ok().copied()) else { return };
+        if let Some(row) = row {
+            out.commit(Entry::History(row));
+        }
+        let notice = match found {
+            Ok(found) => {
+                if applied == Applied::NONE {
+                    out.commit(Entry::Before(found));
+                }
+                Notice::Evaluated { applied, found }
+            }
+            Err(reason) => Notice::NotEvaluated { applied, reason },
+        };
+        out.commit(Entry::State(self.state()));
+        out.tell(notice);
+    }
+
+    pub(super) fn pause(&mut self, paused: bool, now: Millis, out: &mut Decision) {
+        if self.paused == paused || self.round.stage() == Stage::Finished {
+            return;
+        }
+        self.paused = paused;
+        self.round.stop(now);
+        out.commit(Entry::State(self.state()));
+        out.tell(if paused { Notice::Paused } else { Notice::Resumed });
+        if self.connected.is_some() {
+            self.announce(now, out);
+            self.hand_out(now, out);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The machine as it can be looked at.
+
+use super::Machine;
+use crate::countdown::Millis;
+use crate::ids::DeviceNumber;
+use crate::state::Stage;
+use crate::view::{DeviceView, FleetView, LISTED};
+
+impl Machine {
+    /// The fleet now, but for what only the ledger and the process know.
+    pub fn view(&self, now: Millis) -> FleetView {
+        let round = &self.round;
+        let mut numbers: Vec<DeviceNumber> = self.registry.iter().map(|(number, _)| number).collect();
+        if numbers.len() > LISTED {
+            // Those online first, both parts ascending.
+            numbers.sort_by_key(|&n| self.registry.get(n).is_some_and(|d| !d.is_online()));
+            numbers.truncate(LISTED);
+        }
+        FleetView {
+            fleet: self.options.fleet.clone(),
+            run: self.options.run.to_string(),
+            state: match round.stage() {
+                Stage::Finished => "finished",
+                _ if self.paused => "paused",
+                Stage::Gathering => "gathering",
+                Stage::Collecting => "collecting",
+                Stage::Closing => "closing",
+            }
+            .into(),
+            waiting_for: self.waiting_for(now),
+            round: round.id().0,
+            rounds: self.options.rounds,
+            mode: self.options.mode().into(),
+            devices: numbers.into_iter().filter_map(|number| self.device_view(number)).collect(),
+            devices_total: self.registry.len(),
+            devices_online: self.registry.online(),
+            history: Vec::new(),
+            accuracy_before: self.evaluations.before().and_then(|b| b.accuracy),
+            loss_before: self.evaluations.before().map(|b| b.loss),
+            strangers: self.strangers,
+            coordinator_rss: 0,
+            uptime_s: 0.0,
+        }
+    }
+
+    fn device_view(&self, number: DeviceNumber) -> Option<DeviceView> {
+        let device = self.registry.get(number)?;
+        let state = match self.round.member(number) {
+            Some(_) if self.round.has_reported(number) => "reported",
+            _ if !device.is_online() => "absent",
+            Some(_) if self.round.stage() == Stage::Collecting => "training",
+            _ => "idle",
+        };
+        let (presence, report) = (device.presence(), device.report());
+        Some(DeviceView {
+            id: device.id().to_string(),
+            number: number.0,
+            board: presence.map(|p| p.board.clone()).unwrap_or_default(),
+            software: presence.map(|p| p.software.clone()).unwrap_or_default(),
+            online: device.is_online(),
+            budget_bytes: presence.map_or(0, |p| p.budget),
+            peak_bytes: report.map(|r| r.peak),
+            planned_bytes: report.map(|r| r.planned),
+            rate: self.registry.strength(number),
+            tangents: presence.map_or(0, |p| p.tangents),
+            examples: presence.map_or(0, |p| p.examples),
+            last_round: device.last_accepted().map(|round| round.0),
+            accepted: device.accepted(),
+            refused: device.refused(),
+            last_refusal: device.last_refusal().map(|reason| reason.name().to_owned()),
+            state: state.into(),
+            regions: Vec::new(),
+            bytes_up: report.map_or(0, |r| r.up),
+            bytes_down: report.map_or(0, |r| r.down),
+        })
+    }
+}

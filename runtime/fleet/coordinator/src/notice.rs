@@ -1,0 +1,170 @@
+//! What an operator may want to read, as text and as JSON.
+
+use crate::ids::{Applied, DeviceNumber, RoundId};
+use crate::rows::{HeldOut, RoundRow};
+use serde::Serialize;
+use std::fmt;
+
+/// What an operator may want to read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Notice {
+    /// Connected to the broker.
+    Connected,
+    /// Connection lost; it is being made again.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// A device is here.
+    Joined {
+        /// Its name.
+        device: String,
+        /// Its number.
+        number: DeviceNumber,
+        /// What it runs on.
+        board: String,
+        /// Devices online now.
+        online: u32,
+    },
+    /// A device is gone.
+    Left {
+        /// Its name.
+        device: String,
+        /// Devices online now.
+        online: u32,
+    },
+    /// No room for another device.
+    TurnedAway {
+        /// Its name.
+        device: String,
+        /// Devices the coordinator numbers, at most.
+        limit: u32,
+    },
+    /// A round waits.
+    Waiting {
+        /// The round.
+        round: RoundId,
+        /// For what.
+        what: String,
+    },
+    /// A round is open.
+    Opened {
+        /// The round.
+        round: RoundId,
+        /// Rounds in all.
+        rounds: u32,
+        /// From 0.
+        attempt: u8,
+        /// Devices that take part.
+        selected: u32,
+        /// Seconds to the deadline.
+        seconds: u64,
+    },
+    /// An update is in the ledger.
+    Accepted {
+        /// The round.
+        round: RoundId,
+        /// The device.
+        device: String,
+        /// Updates the round has now.
+        reported: u32,
+    },
+    /// A message was refused. Of one device and round only the first few are told one by one.
+    Refused {
+        /// The round the message was for.
+        round: RoundId,
+        /// Whose topic it came on.
+        device: String,
+        /// Why.
+        reason: String,
+        /// More exactly.
+        text: String,
+    },
+    /// A round is done.
+    Closed(RoundRow),
+    /// An adapter was evaluated.
+    Evaluated {
+        /// Rounds applied to it.
+        applied: Applied,
+        /// With what result.
+        #[serde(flatten)]
+        found: HeldOut,
+    },
+    /// An adapter could not be evaluated.
+    #[serde(rename = "unjudged")]
+    NotEvaluated {
+        /// Rounds applied to it.
+        applied: Applied,
+        /// Why.
+        reason: String,
+    },
+    /// No more rounds open until resumed.
+    Paused,
+    /// Going on.
+    Resumed,
+    /// All rounds are done.
+    Finished {
+        /// The adapter.
+        adapter_digest: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Connected => write!(f, "connected to the broker"),
+            Notice::Disconnected { reason } => write!(f, "connection lost ({reason}); connecting again"),
+            Notice::Joined { device, number, board, online } => {
+                write!(f, "{device} ({board}) joined as number {number}; {online} online")
+            }
+            Notice::Left { device, online } => write!(f, "{device} left; {online} online"),
+            Notice::TurnedAway { device, limit } => {
+                write!(f, "{device} turned away: {limit} devices are the most that a coordinator numbers")
+            }
+            Notice::Waiting { round, what } => write!(f, "round {round} waits for {what}"),
+            Notice::Opened { round, rounds, attempt, selected, seconds } => {
+                write!(f, "round {round} of {rounds}: {selected} devices, {seconds} s")?;
+                if *attempt > 0 { write!(f, ", attempt {}", attempt + 1) } else { Ok(()) }
+            }
+            Notice::Accepted { round, device, reported } => {
+                write!(f, "round {round}: {device} reported ({reported})")
+            }
+            Notice::Refused { round, device, reason, text } => {
+                write!(f, "round {round}: refused from {device}: {reason}: {text}")
+            }
+            Notice::Closed(row) => {
+                write!(
+                    f,
+                    "round {} {}: {} of {} reported",
+                    row.round, row.state, row.reported, row.selected
+                )?;
+                if row.refused > 0 {
+                    write!(f, ", {} refused", row.refused)?;
+                }
+                if let Some(loss) = row.loss {
+                    write!(f, ", loss {loss:.4}")?;
+                }
+                write!(
+                    f,
+                    ", {:.1} s, adapter {}",
+                    row.seconds,
+                    &row.adapter_digest[..8.min(row.adapter_digest.len())]
+                )
+            }
+            Notice::Evaluated { applied, found } => {
+                write!(f, "held out after {applied} rounds: loss {:.4}", found.loss)?;
+                match found.accuracy {
+                    Some(accuracy) => write!(f, ", {:.1} % of {}", 100.0 * accuracy, found.n),
+                    None => write!(f, ", {} examples", found.n),
+                }
+            }
+            Notice::NotEvaluated { applied, reason } => {
+                write!(f, "no evaluation after {applied} rounds: {reason}")
+            }
+            Notice::Paused => write!(f, "paused"),
+            Notice::Resumed => write!(f, "resumed"),
+            Notice::Finished { adapter_digest } => write!(f, "finished; adapter {adapter_digest}"),
+        }
+    }
+}

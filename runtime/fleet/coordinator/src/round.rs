@@ -1,0 +1,307 @@
+//! The round under way: who takes part in it, which of its shares have an update, and how long it may still take.
+
+use crate::countdown::{Countdown, Millis};
+use crate::ids::{DeviceNumber, RoundId, Slot};
+use crate::pieces::Pieces;
+use crate::rows::Member;
+use crate::state::{Saved, Stage, State};
+use crate::validate;
+use sprig_transport::messages::Digest;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A round and where it stands.
+#[derive(Debug)]
+pub(crate) struct Round {
+    id: RoundId,
+    stage: Stage,
+    attempt: u8,
+    /// The adapter before it.
+    base: Digest,
+    /// Messages refused in it.
+    refused: u32,
+    /// Norms of updates that were applied last, of earlier rounds.
+    norms: Vec<f32>,
+    /// Who takes part, by ascending number.
+    parts: Vec<Part>,
+    /// Parts that have an update.
+    reported: u32,
+    /// By slot, whether a part of it has an update.
+    covered: Vec<bool>,
+    /// Slots that have none.
+    open: usize,
+    /// Dense updates whose weights are on their way.
+    pieces: HashMap<DeviceNumber, Pieces>,
+    /// Largest norm of an update.
+    limit: f32,
+    deadline: Countdown,
+    opened: Option<Millis>,
+}
+
+/// A member, and its update's norm once that is in the ledger.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    member: Member,
+    norm: Option<f32>,
+}
+
+impl Round {
+    /// Goes on with the round of a ledger; each attempt has the time `deadline`.
+    pub fn new(saved: &Saved, deadline: Duration) -> Self {
+        let State { round, stage, attempt, base, refused, norms, .. } = saved.state.clone();
+        let mut this = Self {
+            id: round,
+            stage,
+            attempt,
+            base: Digest(base),
+            refused,
+            norms,
+            parts: Vec::new(),
+            reported: 0,
+            covered: Vec::new(),
+            open: 0,
+            pieces: HashMap::new(),
+            limit: 0.0,
+            deadline: Countdown::new(deadline, None),
+            opened: None,
+        };
+        this.take_part(&saved.members);
+        for &(number, norm) in &saved.accepted {
+            this.cover(number, norm);
+        }
+        this
+    }
+
+    /// Which it is.
+    pub fn id(&self) -> RoundId {
+        self.id
+    }
+
+    /// Where it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Attempts that came before this one.
+    pub fn attempt(&self) -> u8 {
+        self.attempt
+    }
+
+    /// The adapter before it.
+    pub fn base(&self) -> Digest {
+        self.base
+    }
+
+    /// Messages refused in it.
+    pub fn refused(&self) -> u32 {
+        self.refused
+    }
+
+    /// Norms of the updates applied last.
+    pub fn norms(&self) -> &[f32] {
+        &self.norms
+    }
+
+    /// Largest norm of an update.
+    pub fn limit(&self) -> f32 {
+        self.limit
+    }
+
+    /// Who takes part, by ascending number.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.parts.iter().map(|part| &part.member)
+    }
+
+    /// Devices that take part.
+    pub fn selected(&self) -> u32 {
+        self.parts.len() as u32
+    }
+
+    /// Devices whose updates are in the ledger.
+    pub fn reported(&self) -> u32 {
+        self.reported
+    }
+
+    /// Shares that have an update, and all.
+    pub fn shares(&self) -> (usize, usize) {
+        (self.covered.len() - self.open, self.covered.len())
+    }
+
+    /// The part of this device, if it has one.
+    pub fn member(&self, number: DeviceNumber) -> Option<&Member> {
+        self.place(number).map(|at| &self.parts[at].member)
+    }
+
+    /// Whether this device's update is in the ledger.
+    pub fn has_reported(&self, number: DeviceNumber) -> bool {
+        self.place(number).is_some_and(|at| self.parts[at].norm.is_some())
+    }
+
+    /// Members that are still asked: neither they nor another of their slot have reported.
+    pub fn asked(&self) -> impl Iterator<Item = &Member> {
+        let open = |part: &&Part| part.norm.is_none() && !self.is_covered(part.member.slot);
+        self.parts.iter().filter(open).map(|part| &part.member)
+    }
+
+    /// Opens it with these members.
+    pub fn open(&mut self, members: &[Member], now: Millis, deadline: Duration) {
+        self.stage = Stage::Collecting;
+        self.attempt = 0;
+        self.take_part(members);
+        self.opened = Some(now);
+        self.deadline = Countdown::new(deadline, Some(now));
+    }
+
+    /// Slots without an update, each as the member that has had it longest.
+    pub fn absent(&self) -> Vec<Member> {
+        let open = (0..).map(Slot).zip(&self.covered).filter(|(_, covered)| !**covered);
+        open.filter_map(|(slot, _)| self.members().find(|m| m.slot == slot).copied()).collect()
+    }
+
+    /// Begins another attempt with `others` beside those who were asked. Who was asked may still report: two updates of
+    /// one share are averaged like any other.
+    pub fn try_again(&mut self, others: impl IntoIterator<Item = Member>, now: Millis, deadline: Duration) {
+        self.attempt += 1;
+        self.parts.extend(others.into_iter().map(|member| Part { member, norm: None }));
+        self.parts.sort_unstable_by_key(|part| part.member.number);
+        self.deadline = Countdown::new(deadline, Some(now));
+    }
+
+    /// Lets its time run, if it does not already.
+    pub fn run(&mut self, now: Millis) {
+        self.opened.get_or_insert(now);
+        self.deadline.run(now);
+    }
+
+    /// Holds its time.
+    pub fn stop(&mut self, now: Millis) {
+        self.deadline.stop(now);
+    }
+
+    /// Time left of this attempt.
+    pub fn left(&self, now: Millis) -> Millis {
+        self.deadline.left(now)
+    }
+
+    /// Notes that a device's update is in the ledger.
+    pub fn cover(&mut self, number: DeviceNumber, norm: f32) {
+        let Some(at) = self.place(number) else { return };
+        if self.parts[at].norm.replace(norm).is_some() {
+            return;
+        }
+        self.reported += 1;
+        if let Some(slot) = self.covered.get_mut(self.parts[at].member.slot.place())
+            && !std::mem::replace(slot, true)
+        {
+            self.open -= 1;
+        }
+    }
+
+    /// Counts a refused message.
+    pub fn refuse(&mut self) {
+        self.refused = self.refused.saturating_add(1);
+    }
+
+    /// The weights that this device is sending.
+    pub fn pieces(&mut self, number: DeviceNumber) -> Option<&mut Pieces> {
+        self.pieces.get_mut(&number)
+    }
+
+    /// Expects weights of a device; whether it had begun to send others.
+    pub fn expect(&mut self, number: DeviceNumber, pieces: Pieces) -> bool {
+        self.pieces.insert(number, pieces).is_some()
+    }
+
+    /// Expects no more of them.
+    pub fn take_pieces(&mut self, number: DeviceNumber) -> Option<Pieces> {
+        self.pieces.remove(&number)
+    }
+
+    /// Takes no more updates.
+    pub fn close(&mut self) {
+        self.stage = Stage::Closing;
+        self.pieces.clear();
+    }
+
+    /// Members whose updates are far from all others of this and the last rounds: before there is a median, nothing can
+    /// be refused on arrival.
+    pub fn aside(&self) -> Vec<DeviceNumber> {
+        let norms = self.parts.iter().filter_map(|part| part.norm);
+        let mut pool: Vec<f32> = self.norms.iter().copied().chain(norms).collect();
+        let limit = validate::limit(&mut pool);
+        let far = |part: &&Part| part.norm.is_some_and(|norm| norm > limit);
+        self.parts.iter().filter(far).map(|part| part.member.number).collect()
+    }
+
+    /// Counts those set aside as refused, and remembers the norms of all others.
+    pub fn settle(&mut self) {
+        let aside = self.aside();
+        self.refused += aside.len() as u32;
+        let near = self.parts.iter().filter(|part| aside.binary_search(&part.member.number).is_err());
+        self.norms.extend(near.filter_map(|part| part.norm));
+        let surplus = self.norms.len().saturating_sub(State::NORMS);
+        self.norms.drain(..surplus);
+    }
+
+    /// Seconds since it was opened, as far as this process saw it.
+    pub fn seconds(&self, now: Millis) -> f64 {
+        self.opened.map_or(0.0, |opened| now.saturating_sub(opened) as f64 / 1000.0)
+    }
+
+    /// Goes to the next of `rounds`, which begins with the adapter `base`.
+    pub fn go_on(&mut self, base: Digest, rounds: u32) {
+        self.id = self.id.next();
+        self.stage = if self.id.0 < rounds { Stage::Gathering } else { Stage::Finished };
+        self.attempt = 0;
+        self.refused = 0;
+        self.base = base;
+        self.opened = None;
+        self.take_part(&[]);
+    }
+
+    /// What always holds.
+    pub fn holds(&self) -> Result<(), String> {
+        let ensure = |true_of_it: bool, what: &str| match true_of_it {
+            true => Ok(()),
+            false => Err(format!("round {}: {what}", self.id)),
+        };
+        let numbers: Vec<_> = self.members().map(|member| member.number).collect();
+        ensure(numbers.is_sorted_by(|a, b| a < b), "members ascend, none twice")?;
+        let underway = matches!(self.stage, Stage::Collecting | Stage::Closing);
+        ensure(underway != self.parts.is_empty(), "there are members while it is open, and only then")?;
+        let mut covered = vec![false; self.covered.len()];
+        for part in self.parts.iter().filter(|part| part.norm.is_some()) {
+            if let Some(slot) = covered.get_mut(part.member.slot.place()) {
+                *slot = true;
+            }
+        }
+        ensure(covered == self.covered, "a slot is covered exactly if a member of it has reported")?;
+        ensure(covered.iter().filter(|c| !**c).count() == self.open, "open slots are those not covered")?;
+        let reported = self.parts.iter().filter(|part| part.norm.is_some()).count();
+        ensure(reported == self.reported as usize, "as many have reported as have a norm")?;
+        let expected = |number: &DeviceNumber| self.member(*number).is_some() && !self.has_reported(*number);
+        ensure(self.pieces.keys().all(expected), "weights come from members that have not reported")?;
+        ensure(self.pieces.is_empty() || self.stage == Stage::Collecting, "weights come while it collects")?;
+        ensure(self.norms.len() <= State::NORMS, "no more norms are kept than are of use")
+    }
+
+    /// Sets who takes part, and what follows from that.
+    fn take_part(&mut self, members: &[Member]) {
+        self.parts = members.iter().map(|&member| Part { member, norm: None }).collect();
+        self.parts.sort_unstable_by_key(|part| part.member.number);
+        let slots = members.iter().map(|member| member.slot.place() + 1).max().unwrap_or(0);
+        self.covered = vec![false; slots];
+        self.open = slots;
+        self.reported = 0;
+        self.pieces.clear();
+        self.limit = validate::limit(&mut self.norms.clone());
+    }
+
+    fn place(&self, number: DeviceNumber) -> Option<usize> {
+        self.parts.binary_search_by_key(&number, |part| part.member.number).ok()
+    }
+
+    fn is_covered(&self, slot: Slot) -> bool {
+        self.covered.get(slot.place()).copied().unwrap_or(false)
+    }
+}
