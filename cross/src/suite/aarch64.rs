@@ -1,8 +1,8 @@
 //! The tests of the crates that run on boards, built for aarch64 and run under the user-mode emulator as
 //! each core that the boards have.
 
-use super::Suite;
 use super::report::{Outcome, Report};
+use super::{Suite, board};
 use crate::{packages, sys};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -31,7 +31,8 @@ struct Toolchain {
 /// Runs the set-up, the build and one stage a core.
 pub(super) fn stages(report: &mut Report, suite: &Suite) {
     let cores: Vec<String> = CORES.iter().map(|core| format!("aarch64 {core}")).collect();
-    if !report.wants("aarch64 build") && !cores.iter().any(|stage| report.wants(stage)) {
+    let builds = ["aarch64 build", "aarch64 board"];
+    if !builds.into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage)) {
         return;
     }
     let mut toolchain = None;
@@ -45,7 +46,10 @@ pub(super) fn stages(report: &mut Report, suite: &Suite) {
         Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
     });
     let Some(toolchain) = toolchain else { return };
-    if !report.needed("aarch64 build", || toolchain.tests(suite, None)) {
+    report.stage("aarch64 board", || toolchain.board(suite));
+    if !["aarch64 build"].into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage))
+        || !report.needed("aarch64 build", || toolchain.tests(suite, None))
+    {
         return;
     }
     for (core, stage) in CORES.iter().zip(&cores) {
@@ -110,19 +114,40 @@ impl Toolchain {
         })
     }
 
-    /// Builds the tests, and runs them as `core` when one is given.
-    fn tests(&self, suite: &Suite, core: Option<&str>) -> Result<Outcome> {
+    /// Where its output goes.
+    fn target_dir(&self) -> PathBuf {
+        match self.rustc {
+            // Another compiler's output; rustup's shares the host's procedural macros.
+            Some(_) => sys::target_dir().join("debian"),
+            None => sys::target_dir(),
+        }
+    }
+
+    /// Its cargo, set up to link for the target and to run what it built as `core`.
+    fn cargo(&self, suite: &Suite, core: &str) -> Command {
         let mut cargo = suite.command(&self.cargo.to_string_lossy());
         if let Some(rustc) = &self.rustc {
             // The rustup shim before it in PATH would answer to `rustc` and `rustdoc`.
             cargo.env("RUSTC", rustc).env("PATH", path_from(Path::new("/usr/bin"), suite.tools.path()));
             cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-            // Another compiler's output; rustup's shares the host's procedural macros.
-            cargo.env("CARGO_TARGET_DIR", sys::target_dir().join("debian"));
         }
+        cargo.env("CARGO_TARGET_DIR", self.target_dir());
         let variable = TARGET.to_uppercase().replace('-', "_");
         cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), LINKER);
-        cargo.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner(core.unwrap_or("max")));
+        cargo.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner(core).join(" "));
+        cargo
+    }
+
+    /// The board's binary, run as the weakest core.
+    fn board(&self, suite: &Suite) -> Result<Outcome> {
+        let core = CORES[0];
+        sys::check(board::build(&mut self.cargo(suite, core)).args(["--target", TARGET]))?;
+        board::check(suite, &self.target_dir().join(TARGET).join("dist/sprig"), &runner(core))
+    }
+
+    /// Builds the tests, and runs them as `core` when one is given.
+    fn tests(&self, suite: &Suite, core: Option<&str>) -> Result<Outcome> {
+        let mut cargo = self.cargo(suite, core.unwrap_or("max"));
         // Emulated arithmetic is 10 to 50 times slower; the host runs the full number of cases.
         cargo.env("PROPTEST_CASES", "16");
 
@@ -149,9 +174,12 @@ impl Toolchain {
 
 /// The emulator as `core`. Where the foreign C library is installed the cross one must not be used: its
 /// loader would take up the other's libc, of another build, and threads would hang.
-fn runner(core: &str) -> String {
-    let sysroot = if Path::new(FOREIGN_LOADER).exists() { String::new() } else { format!(" -L {SYSROOT}") };
-    format!("{EMULATOR} -cpu {core}{sysroot}")
+fn runner(core: &str) -> Vec<String> {
+    let mut words = vec![EMULATOR.to_owned(), "-cpu".to_owned(), core.to_owned()];
+    if !Path::new(FOREIGN_LOADER).exists() {
+        words.extend(["-L".to_owned(), SYSROOT.to_owned()]);
+    }
+    words
 }
 
 fn path_from(first: &Path, rest: OsString) -> OsString {

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: install what the tests need, run every stage, end with a table.
 
 mod aarch64;
+mod board;
+mod minimum;
 mod report;
 mod tools;
 
@@ -54,6 +56,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     report.needed("broker and browser", services);
     report.stage("tests", || suite.tests());
     if !args.quick {
+        report.stage("board build", || board::host(&suite));
+        report.stage("minimum Rust", || minimum::check(&suite));
         report.stage("documentation tests", || suite.cargo(&["test", "--doc", "--workspace", "--locked"]));
         report.stage("supply chain", || suite.supply_chain());
         report.stage("advisories", || suite.advisories());

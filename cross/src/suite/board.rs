@@ -1,0 +1,61 @@
+//! What a board gets: `sprig` without the coordinator's side, as it ships. Built, weighed, and made to train.
+
+use super::Suite;
+use super::report::Outcome;
+use crate::sys;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// Most bytes of the stripped binary: a board's flash and its page cache are small.
+const BAR: u64 = 12_000_000;
+/// What the training step below is given. Resident, the model's weights alone are 94 MiB: they have to be streamed.
+const BUDGET: &str = "24MiB";
+
+/// Adds what builds a board's binary to a cargo command.
+pub(super) fn build(cargo: &mut Command) -> &mut Command {
+    cargo.args(["build", "--locked", "--profile", "dist", "--package", "sprig"]);
+    cargo.args(["--no-default-features", "--features", "device"])
+}
+
+/// The build of this machine's own architecture.
+pub(super) fn host(suite: &Suite) -> Result<Outcome> {
+    sys::check(build(&mut suite.command("cargo")))?;
+    check(suite, &sys::target_dir().join("dist/sprig"), &[])
+}
+
+/// Weighs the binary, and runs it behind the words of `runner`: it says which board this is, has no command that is
+/// a coordinator's, and trains a step of the real model within a quarter of the model's size.
+pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<Outcome> {
+    let bytes = std::fs::metadata(binary).with_context(|| format!("no {}", binary.display()))?.len();
+    ensure!(bytes <= BAR, "the board build takes {bytes} bytes, more than {BAR}");
+
+    let words: Vec<&Path> = runner.iter().map(Path::new).chain([binary]).collect();
+    let sprig = |arguments: &[&str]| {
+        let mut command = suite.command(&words[0].to_string_lossy());
+        command.args(&words[1..]).args(arguments);
+        command
+    };
+    let board: Value = serde_json::from_str(&sys::output(&mut sprig(&["device", "--json"]))?)
+        .context("sprig device --json prints no JSON")?;
+    ensure!(board.is_object(), "sprig device --json prints {board}");
+    ensure!(!sys::succeeds(&mut sprig(&["coordinate", "--help"])), "a board build has `sprig coordinate`");
+
+    let folder = tempfile::tempdir()?;
+    let (data, out) = (folder.path().join("data.jsonl"), folder.path().join("adapter.gguf"));
+    std::fs::write(&data, "{\"prompt\": \"Who waters the tomatoes?\", \"completion\": \"Marta does.\"}\n")?;
+    let model = suite.model.as_deref().context("the model stage did not pass")?;
+    let mut train =
+        sprig(&["train", "--task", "lm", "--steps", "1", "--batch", "1", "--len", "32", "--json"]);
+    train.args(["--budget", BUDGET, "--model"]).arg(model);
+    let printed = sys::output(train.arg("--data").arg(&data).arg("--out").arg(&out))?;
+    let last = printed.lines().last().context("sprig train --json prints nothing")?;
+    let done: Value = serde_json::from_str(last).with_context(|| format!("sprig train printed {last:?}"))?;
+    ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
+    let (peak, budget) = (done["peak_rss_bytes"].as_u64(), done["budget_bytes"].as_u64());
+    let (peak, budget) = (peak.context("no peak_rss_bytes")?, budget.context("no budget_bytes")?);
+    // An emulator's own memory is in the peak that the process sees.
+    ensure!(!runner.is_empty() || peak <= budget, "the board build held {peak} of {budget} bytes");
+    Ok(Outcome::Passed(format!("{:.1} MB of {} MB", bytes as f64 / 1e6, BAR / 1_000_000)))
+}
