@@ -57,9 +57,9 @@ pub struct Evaluation {
 impl Sprig {
     /// Builds it. A second build of unchanged sources takes a moment.
     pub fn build() -> Result<Self> {
-        eprintln!("building sprig");
+        eprintln!("building sprig (minutes, the first time)");
         let mut cargo = sys::command("cargo", true);
-        sys::check(cargo.args(["build", "--release", "--locked", "--quiet", "--package", "sprig"]))?;
+        sys::check(cargo.args(["build", "--release", "--locked", "--package", "sprig"]))?;
         Ok(Self { path: sys::target_dir().join("release/sprig") })
     }
 
