@@ -1,8 +1,5 @@
 //! The port between the fleet and whatever carries its messages: MQTT, a hub in memory, or a faulty link.
 
-pub use crate::faults::{Faults, Faulty};
-pub use crate::mqtt::{MqttLink, connect};
-
 use std::path::PathBuf;
 use std::time::Duration;
 

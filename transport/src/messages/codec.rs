@@ -2,6 +2,7 @@
 //!
 //! Everything has a stated length (no break codes), so that a reader checks each length before it allocates.
 
+use super::names::cut;
 use super::{Digest, GroupSet, MessageError, RunId, VERSION, error::Fault};
 use minicbor::{Decoder, Encoder, data::Type};
 use xxhash_rust::xxh3::xxh3_64;
@@ -279,12 +280,6 @@ pub(crate) fn maps<'b, T>(
         }
         (0..count).map(|_| fields(d, &read)).collect()
     }
-}
-
-/// The first `max` bytes of a text, less what would be half a character.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
 }
 
 fn exact<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], Fault> {

@@ -1,6 +1,5 @@
 //! What messages name things by.
 
-use super::codec::cut;
 use sha2::{Digest as _, Sha256};
 use sprig_ground::hex::{self, Hex};
 use std::fmt;
@@ -211,6 +210,12 @@ fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], NameError> {
 /// Enough of a hostile name to recognise it.
 pub(crate) fn shortened(name: &str) -> String {
     cut(name, 80).to_owned()
+}
+
+/// The first `max` bytes of a text, less what would be half a character.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

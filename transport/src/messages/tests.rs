@@ -91,7 +91,7 @@ fn float() -> impl Strategy<Value = f32> {
 fn text(max: usize) -> impl Strategy<Value = String> {
     vec(any::<char>(), 0..max).prop_map(move |chars| {
         let text: String = chars.into_iter().collect();
-        codec::cut(&text, max).to_owned()
+        names::cut(&text, max).to_owned()
     })
 }
 

@@ -1,3 +1,5 @@
+//! What is wrong with the command line or a file is named, and nothing is lost.
+
 use crate::scene::Scene;
 use sprig_engine::gguf::Mapped;
 

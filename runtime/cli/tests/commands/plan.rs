@@ -1,3 +1,5 @@
+//! `sprig plan`: the table, the contract of its JSON, refusals and the budget they name.
+
 use crate::scene::{Scene, keys};
 use std::collections::BTreeSet;
 

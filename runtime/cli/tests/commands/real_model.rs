@@ -1,3 +1,5 @@
+//! The whole way on the real model.
+
 use crate::scene::{Scene, model, number};
 
 #[test]

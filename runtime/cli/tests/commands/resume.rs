@@ -1,3 +1,5 @@
+//! A run that was stopped or killed goes on bit for bit, or is refused by name.
+
 use crate::scene::{Scene, number};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;

@@ -1,3 +1,5 @@
+//! Training, evaluation and inference of every task, the whole way.
+
 use crate::scene::{Scene, has_keys, number};
 use serde_json::Value;
 use sprig_engine::adapter::AdapterFile;

@@ -3,10 +3,11 @@
 
 use super::kill::undisturbed;
 use super::world::{World, device};
-use sprig_transport::link::{Event, Link, LinkConfig, MqttLink, connect};
+use sprig_transport::link::{Event, Link, LinkConfig};
 use sprig_transport::messages::{
     Body, DeviceId, Job, Phase, Presence, Receipt, Round, Task, Update, Verdict, Want,
 };
+use sprig_transport::mqtt::{MqttLink, connect};
 use sprig_transport::topics::Topics;
 use std::process::Command;
 use std::time::{Duration, Instant};

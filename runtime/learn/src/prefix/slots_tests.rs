@@ -1,3 +1,5 @@
+//! Slots of the prefix cache: what they keep, and what damage costs.
+
 use super::*;
 use tempfile::TempDir;
 

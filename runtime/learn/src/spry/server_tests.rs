@@ -1,3 +1,5 @@
+//! The server adds up, replays and refuses as the rules say.
+
 use super::*;
 use crate::directions::{Family, Sharing, run_key};
 use crate::estimator::{Forward, accumulate};

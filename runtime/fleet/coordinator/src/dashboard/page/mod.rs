@@ -6,18 +6,18 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-const STYLE: &str = include_str!("page/style.css");
+const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(
-    include_str!("page/fleet.js"),
-    include_str!("page/head.js"),
-    include_str!("page/charts.js"),
-    include_str!("page/devices.js"),
-    include_str!("page/rounds.js"),
+    include_str!("fleet.js"),
+    include_str!("head.js"),
+    include_str!("charts.js"),
+    include_str!("devices.js"),
+    include_str!("rounds.js"),
 );
 
 /// The document.
 pub(super) static HTML: LazyLock<String> = LazyLock::new(|| {
-    include_str!("page/index.html")
+    include_str!("index.html")
         .replace("<style></style>", &format!("<style>{STYLE}</style>"))
         .replace("<script></script>", &format!("<script>{SCRIPT}</script>"))
 });
