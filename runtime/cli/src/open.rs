@@ -4,7 +4,7 @@ use crate::args::{ModelArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::problem;
 use sprig_budget::{Bytes, process};
-use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind, Pair};
+use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::model::{Geometry, Module};
 use sprig_learn::workload::Means;
@@ -82,26 +82,9 @@ pub fn adapter(path: &Path, base: &Base<'_>) -> Result<Adapter, Failure> {
             format_args!("{}: {size} bytes exceed the limit of {MAX_ADAPTER} for an adapter", path.display()),
         ));
     }
-    let file = AdapterFile::read(path).map_err(|e| Failure::from(e).about(path))?;
-    if file.base_digest.is_some() {
+    let file = AdapterFile::open(path)?;
+    if file.meta().base_digest.is_some() {
         file.check_base(&base.map.digest_hex()?).map_err(|e| Failure::from(e).about(path))?;
     }
-    let mut pairs = Vec::with_capacity(file.pairs.len());
-    for pair in file.pairs {
-        let place = (0..g.blocks).flat_map(|b| Module::ALL.map(|m| (b, m))).find(|(b, m)| {
-            m.tensor_name(*b) == pair.base_tensor && m.shape(g) == (pair.out_features, pair.in_features)
-        });
-        let Some((block, module)) = place else {
-            let message = format!(
-                "{}: it adapts `{}` of {} x {}, which this model does not have; use the base model it was trained on",
-                path.display(),
-                pair.base_tensor,
-                pair.out_features,
-                pair.in_features
-            );
-            return Err(Failure::new(Exit::BadFile, message));
-        };
-        pairs.push(Pair { block, module, rank: pair.rank, a: pair.a, b: pair.b });
-    }
-    Ok(Adapter::from_pairs(file.alpha, g.blocks, pairs))
+    Ok(file.load(g)?)
 }

@@ -1,7 +1,7 @@
 //! An adapter of a fleet as GGUF LoRA.
 
 use crate::exit::{Exit, Failure};
-use sprig_engine::adapter::Adapter;
+use sprig_engine::adapter::{Adapter, AdapterMeta};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::kernels::Ctx;
 use sprig_learn::directions::initial_normals;
@@ -29,5 +29,5 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
         return Err(Failure::new(Exit::BadFile, message));
     }
     adapter.values_mut().copy_from_slice(values);
-    Ok(adapter.write(out, base.geometry.architecture(), &map.digest_hex()?)?)
+    Ok(adapter.write(out, &AdapterMeta::of(&base.geometry, &map.digest_hex()?))?)
 }

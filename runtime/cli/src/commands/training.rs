@@ -8,6 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_budget::Bytes;
+use sprig_engine::adapter::AdapterMeta;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
@@ -204,8 +205,8 @@ impl Training<'_, '_> {
             Some(cache) => cache.remove(),
             None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up
         }
-        let architecture = self.trainer.session().0.model().geometry().architecture();
-        if let Err(failure) = self.trainer.adapter().write(out, architecture, digest) {
+        let meta = AdapterMeta::of(self.trainer.session().0.model().geometry(), digest);
+        if let Err(failure) = self.trainer.adapter().write(out, &meta) {
             let _ = self.save(); // the steps since the last checkpoint need not be lost with it
             return Err(failure.into());
         }

@@ -47,12 +47,12 @@ fn whole_way(task: &str, options: &str) {
     assert!(number(&done, "peak_rss_bytes") <= number(&done, "budget_bytes"));
     assert!(!scene.has("a.gguf.ckpt"), "a finished run leaves no checkpoint");
 
-    let adapter = AdapterFile::read(scene.path("a.gguf")).unwrap();
+    let adapter = AdapterFile::open(scene.path("a.gguf")).unwrap();
     assert_eq!(
-        adapter.base_digest,
+        adapter.meta().base_digest,
         Some(Mapped::open(scene.path("tiny.gguf")).unwrap().digest_hex().unwrap())
     );
-    assert!(!adapter.pairs.is_empty());
+    assert!(!adapter.pairs().is_empty());
     let run: Value = serde_json::from_slice(&scene.bytes("run.json")).unwrap();
     assert_eq!((&run["task"], &run["seed"]), (&task.into(), &3.into()));
     scene.done("report run.json -o page.html");

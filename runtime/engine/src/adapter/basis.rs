@@ -3,6 +3,7 @@
 
 use crate::dual::unpack;
 use crate::kernels::{Ctx, Matrix, Rows, RowsMut, Write, matmul, matmul_nn, matmul_scratch_len};
+use sprig_budget::Bytes;
 
 /// Columns carried beyond r: they keep the r wanted ones apart from the rest of the spectrum.
 const OVERSAMPLE: usize = 8;
@@ -22,11 +23,12 @@ pub fn principal_factors(
     start: impl FnOnce(&mut [f32]),
 ) {
     let (out, inp) = (weight.rows(), weight.cols());
-    let width = (r + OVERSAMPLE).min(out).min(inp);
-    let mut right = vec![0.0f32; width * inp];
-    let mut left = vec![0.0f32; width * out];
-    let mut tile = vec![0.0f32; TILE.min(out) * inp];
-    let mut panels = vec![0.0f32; matmul_scratch_len(ctx.pool.threads(), ctx.panel_rows(), inp)];
+    let lengths = Lengths::new(out, inp, r, ctx.pool.threads(), ctx.panel_rows());
+    let width = lengths.width;
+    let mut right = vec![0.0f32; lengths.right];
+    let mut left = vec![0.0f32; lengths.left];
+    let mut tile = vec![0.0f32; lengths.tile];
+    let mut panels = vec![0.0f32; lengths.panels];
     let mut to_left = |right: &[f32], left: &mut [f32]| {
         let (x, y) = (Rows::new(right, width, inp), RowsMut::new(left, width, out));
         matmul(ctx, x, weight, y, Write::Set, &mut panels);
@@ -58,6 +60,38 @@ pub fn principal_factors(
         }
         for o in 0..out {
             p[o * r + k] = (0..width).map(|j| e[j] * f64::from(left[j * out + o])).sum::<f64>() as f32;
+        }
+    }
+}
+
+/// Heap bytes that [`principal_factors`] takes and gives back, for a weight of `out` × `inp`.
+pub(super) fn factor_bytes(out: usize, inp: usize, r: usize, threads: usize, panel_rows: usize) -> Bytes {
+    let n = Lengths::new(out, inp, r, threads, panel_rows);
+    let vectors = n.width.min(r);
+    // The Gram matrix and its rotations, their order, and the vectors that are kept.
+    let wide = 2 * n.width * n.width + n.width + vectors * n.width;
+    Bytes((4 * (n.right + n.left + n.tile + n.panels) + 8 * wide + vectors * size_of::<Vec<f64>>()) as u64)
+}
+
+/// Elements of the working memory.
+struct Lengths {
+    /// Directions carried.
+    width: usize,
+    right: usize,
+    left: usize,
+    tile: usize,
+    panels: usize,
+}
+
+impl Lengths {
+    fn new(out: usize, inp: usize, r: usize, threads: usize, panel_rows: usize) -> Self {
+        let width = (r + OVERSAMPLE).min(out).min(inp);
+        Self {
+            width,
+            right: width * inp,
+            left: width * out,
+            tile: TILE.min(out) * inp,
+            panels: matmul_scratch_len(threads, panel_rows, inp),
         }
     }
 }

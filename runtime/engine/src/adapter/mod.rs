@@ -1,12 +1,14 @@
 //! Low-rank adapters: which linear layers carry one, where its numbers live, and the file it travels in.
 
+mod asking;
 mod basis;
 mod file;
 mod sites;
 mod spec;
 mod write;
 
+pub use asking::{Asking, AskingError, MAX_LABELS, MAX_TEXT};
 pub use basis::principal_factors;
-pub use file::{AdapterError, AdapterFile, LoraPair, MAX_RANK};
+pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
 pub use sites::{Adapter, Pair};
 pub use spec::{AdapterSpec, Kind, SpecError, Tensor};

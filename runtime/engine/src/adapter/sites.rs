@@ -5,6 +5,7 @@ use super::spec::{AdapterSpec, Kind, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
 use crate::model::{Llama, Module};
+use sprig_budget::Bytes;
 use std::ops::Range;
 
 #[derive(Clone, Debug)]
@@ -103,20 +104,34 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// A frozen adapter from plain LoRA pairs, for evaluation and generation.
-    pub fn from_pairs(alpha: f32, blocks: usize, pairs: Vec<Pair>) -> Self {
+    /// A frozen adapter with room for `pairs` pairs of `numbers` numbers in all, to be filled by
+    /// [`add_frozen`](Self::add_frozen): for evaluation and generation.
+    pub(super) fn frozen(alpha: f32, blocks: usize, pairs: usize, numbers: usize) -> Self {
         let mut adapter = Self::empty(Kind::Lora, alpha, blocks);
-        // To the number, and each pair is dropped once it is copied: nearly one adapter in memory, never two.
-        adapter.frozen.reserve_exact(pairs.iter().map(|p| p.a.len() + p.b.len()).sum());
-        for Pair { block, module, rank, a, b } in pairs {
-            let (down, up) = (adapter.freeze(a.len()), adapter.freeze(b.len()));
-            adapter.frozen[down.clone()].copy_from_slice(&a);
-            adapter.frozen[up.clone()].copy_from_slice(&b);
-            let (down, up) = (Part::Frozen(down), Part::Frozen(up));
-            let scale = alpha / rank as f32;
-            adapter.push(Entry { block, module, rank, scale, down, core: None, up, perturbed: true });
-        }
+        adapter.entries.reserve_exact(pairs);
+        adapter.frozen.reserve_exact(numbers);
         adapter
+    }
+
+    /// Heap bytes of such an adapter.
+    pub(super) fn frozen_bytes(blocks: usize, pairs: usize, numbers: usize) -> Bytes {
+        Bytes((4 * numbers + pairs * size_of::<Entry>() + blocks * 7 * size_of::<u16>()) as u64)
+    }
+
+    /// Adds a pair and returns the places of its A (`a_len` numbers, rank × in) and B (`b_len`, out × rank).
+    pub(super) fn add_frozen(
+        &mut self,
+        block: usize,
+        module: Module,
+        rank: usize,
+        a_len: usize,
+        b_len: usize,
+    ) -> (&mut [f32], &mut [f32]) {
+        let (a, b) = (self.freeze(a_len), self.freeze(b_len));
+        let (from, scale) = (a.start, self.alpha / rank as f32);
+        let (down, up) = (Part::Frozen(a), Part::Frozen(b));
+        self.push(Entry { block, module, rank, scale, down, core: None, up, perturbed: true });
+        self.frozen[from..].split_at_mut(a_len)
     }
 
     /// The adapter as plain LoRA pairs; LoRA-XS becomes A = R·Q, B = P. A copy: [`write`](Self::write) makes none.

@@ -1,8 +1,10 @@
 //! Which linear layers carry an adapter, of what kind, and where its trainable numbers lie: known from the model's shape
 //! alone, before a weight is read.
 
+use super::basis::factor_bytes;
 use crate::dual::TensorId;
 use crate::model::{Geometry, Module};
+use sprig_budget::Bytes;
 use sprig_ground::names;
 use std::ops::Range;
 use thiserror::Error;
@@ -104,6 +106,19 @@ impl AdapterSpec {
         let per_block =
             self.targets.iter().map(|&m| self.numbers(g, m)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         (per_block.0 * self.layers.len(), per_block.1 * self.layers.len())
+    }
+
+    /// Heap bytes that making one of it takes beside its own numbers, and gives back: the working memory of LoRA-XS's
+    /// principal factors.
+    pub fn making_bytes(&self, g: &Geometry, threads: usize, panel_rows: usize) -> Bytes {
+        let of = |m: &Module| {
+            let (out, inp) = m.shape(g);
+            factor_bytes(out, inp, self.rank, threads, panel_rows)
+        };
+        match self.kind {
+            Kind::Xs => self.targets.iter().map(of).max().unwrap_or(Bytes::ZERO),
+            Kind::Lora | Kind::BOnly => Bytes::ZERO,
+        }
     }
 
     /// The adapted layers in canonical order, each with its trainable tensors, whose ranges follow one another.

@@ -1,27 +1,22 @@
 //! Writing a trained adapter straight from where its numbers lie: a copy of it, however short its life, would be memory
 //! that no plan holds.
 
-use super::file::{A, At, B, DIGEST_KEY, header};
+use super::file::{A, At, B, DIGEST_KEY};
 use super::sites::merged_row;
-use super::{Adapter, AdapterError};
-use crate::gguf::TensorType;
+use super::{Adapter, AdapterError, AdapterMeta};
+use crate::gguf::{TensorType, Writer};
 use std::io::{self, Write};
 use std::path::Path;
 
 impl Adapter {
     /// Writes the adapter as [`AdapterFile`](super::AdapterFile) describes it, so that a power cut leaves either the old
-    /// file or the whole new one. `base_digest` is the model file's.
+    /// file or the whole new one.
     ///
     /// # Errors
-    /// A number that is not finite, or what the disk says.
-    pub fn write(
-        &self,
-        path: impl AsRef<Path>,
-        architecture: &str,
-        base_digest: &str,
-    ) -> Result<(), AdapterError> {
+    /// A number that is not finite, more in `meta` than a file may say, or what the disk says.
+    pub fn write(&self, path: impl AsRef<Path>, meta: &AdapterMeta) -> Result<(), AdapterError> {
         let at = At(path.as_ref());
-        let mut writer = header(architecture, self.alpha()).metadata(DIGEST_KEY, base_digest);
+        let mut writer = header(meta, self.alpha(), at)?;
         for (block, module) in self.places() {
             let Some(site) = self.site(block, module, false) else { continue };
             let (rank, down, up) = (site.rank, site.down.values, site.up.values);
@@ -46,6 +41,25 @@ impl Adapter {
     }
 }
 
+/// A writer that says what the file is.
+fn header<'s>(meta: &AdapterMeta, alpha: f32, at: At<'_>) -> Result<Writer<'s>, AdapterError> {
+    meta.check(alpha).map_err(|problem| at.content(problem))?;
+    let mut writer = Writer::new()
+        .metadata("general.type", "adapter")
+        .metadata("general.architecture", meta.architecture.as_str())
+        .metadata("adapter.type", "lora")
+        .metadata("adapter.lora.alpha", alpha)
+        .metadata("sprig.created_by", concat!("sprig ", env!("CARGO_PKG_VERSION")));
+    if let Some(digest) = &meta.base_digest {
+        writer = writer.metadata(DIGEST_KEY, digest.as_str());
+    }
+    if let Some(asking) = &meta.asking {
+        asking.check().map_err(|source| at.asking(source))?;
+        writer = asking.write(writer);
+    }
+    Ok(writer)
+}
+
 /// A = R·Q, row by row.
 fn write_merged(core: &[f32], down: &[f32], rank: usize, inp: usize, file: &mut dyn Write) -> io::Result<()> {
     let mut row = vec![0.0f32; inp];
@@ -59,55 +73,50 @@ fn write_merged(core: &[f32], down: &[f32], rank: usize, inp: usize, file: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::{AdapterFile, AdapterSpec, Kind, LoraPair};
+    use crate::adapter::{AdapterFile, AdapterSpec, Asking, Kind};
     use crate::gguf::{Gguf, Synthetic};
     use crate::kernels::Ctx;
     use crate::model::{Llama, Module};
 
+    fn number(i: usize) -> f32 {
+        (i % 17) as f32 * 0.125 - 1.0
+    }
+
     #[test]
     fn what_is_written_are_the_pairs() {
         let dir = tempfile::tempdir().unwrap();
-        let (model, path) = (dir.path().join("m.gguf"), dir.path().join("a.gguf"));
-        Synthetic::tiny().write_atomic(&model).unwrap();
-        let bytes = std::fs::read(&model).unwrap();
+        let (bytes, path) = (Synthetic::tiny().bytes().unwrap(), dir.path().join("a.gguf"));
         let gguf = Gguf::parse(&bytes).unwrap();
         let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         for kind in [Kind::Xs, Kind::Lora, Kind::BOnly] {
-            let spec = AdapterSpec {
-                kind,
-                rank: 3,
-                alpha: 6.0,
-                targets: vec![Module::Q, Module::Down],
-                layers: 1..3,
-            };
-            let number = |i: usize| (i % 17) as f32 * 0.125 - 1.0;
+            let targets = vec![Module::Q, Module::Down];
+            let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3 };
             let mut adapter = Adapter::new(&spec, &model, &ctx, |_, out| {
                 out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i))
             })
             .unwrap();
             adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = number(i * 5));
-            let digest = "0123456789abcdef".repeat(4);
-            adapter.write(&path, "llama", &digest).unwrap();
-            let pairs = adapter.to_pairs().into_iter().map(|p| LoraPair {
-                base_tensor: p.module.tensor_name(p.block),
-                rank: p.rank,
-                in_features: p.a.len() / p.rank,
-                out_features: p.b.len() / p.rank,
-                a: p.a,
-                b: p.b,
-            });
-            let pairs = pairs.collect::<Vec<_>>();
-            assert!(pairs.len() == 4 && pairs[3].a.iter().any(|v| *v != 0.0), "{kind:?}");
-            let file = AdapterFile {
+            let meta = AdapterMeta {
                 architecture: "llama".into(),
-                alpha: 6.0,
-                base_digest: Some(digest.clone()),
-                pairs,
+                base_digest: Some("0123456789abcdef".repeat(4)),
+                asking: Some(Asking { task: "lm".into(), ..Asking::default() }),
             };
-            assert_eq!(AdapterFile::read(&path).unwrap(), file, "{kind:?}");
+            adapter.write(&path, &meta).unwrap();
+            let file = AdapterFile::open(&path).unwrap();
+            assert_eq!((file.meta(), file.alpha()), (&meta, 6.0));
+            let read = file.load(model.geometry()).unwrap();
+            assert_eq!(read.to_pairs(), adapter.to_pairs(), "{kind:?}");
+            assert!(read.to_pairs().len() == 4 && read.to_pairs()[3].a.iter().any(|v| *v != 0.0), "{kind:?}");
+            let bytes = std::fs::read(&path).unwrap();
+            let dims = |name| Gguf::parse(&bytes).unwrap().require_tensor(name).unwrap().dims().to_vec();
+            let (out, inp) = Module::Down.shape(model.geometry());
+            assert_eq!(dims("blk.2.ffn_down.weight.lora_a"), [inp as u64, 3]);
+            assert_eq!(dims("blk.2.ffn_down.weight.lora_b"), [3, out as u64]);
 
+            let bad = AdapterMeta { base_digest: Some("x".into()), ..meta.clone() };
+            assert!(adapter.write(&path, &bad).unwrap_err().to_string().contains("64 hexadecimal"));
             adapter.values_mut()[1] = f32::NAN;
-            let refused = adapter.write(&path, "llama", &digest).unwrap_err();
+            let refused = adapter.write(&path, &meta).unwrap_err();
             assert!(!refused.is_io() && refused.to_string().contains("diverged"), "{refused}");
         }
     }

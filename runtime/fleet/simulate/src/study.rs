@@ -7,7 +7,7 @@ use super::personal::{Shard, split};
 use super::wire::Wire;
 use serde::Serialize;
 use sprig_budget::{Bytes, Plan, Size};
-use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Examples};
@@ -126,8 +126,8 @@ impl Study {
         let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;
         if let Some(out) = &self.out {
             fleet.adapter.values_mut().copy_from_slice(fleet.server.values());
-            let architecture = base.geometry.architecture();
-            fleet.adapter.write(out, architecture, &digest).map_err(|e| FleetError::model(out, e))?;
+            let meta = AdapterMeta::of(&base.geometry, &digest);
+            fleet.adapter.write(out, &meta).map_err(|e| FleetError::model(out, e))?;
         }
         Ok(findings)
     }
