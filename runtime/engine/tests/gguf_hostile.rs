@@ -2,11 +2,10 @@
 //! of its own size. The heap is measured, so everything here runs under one lock.
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use sprig_budget::alloc;
 use sprig_engine::gguf::{Gguf, GgufError, TensorType, Writer};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[path = "../fuzz/walk.rs"]
 mod walk;

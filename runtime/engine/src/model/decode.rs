@@ -109,7 +109,9 @@ impl<'m> Generator<'m> {
         if have + more > self.cache.capacity() {
             return Err(GenerateError::Full { have, more, capacity: self.cache.capacity() });
         }
+        let mut left = more;
         for chunk in tokens.chunks(PREFILL) {
+            left -= chunk.len();
             let starts = [0, chunk.len()];
             let batch = Batch::new(chunk, &starts, self.model.geometry().vocabulary)?.plain();
             let input = PassInput { batch, adapter: self.adapter, integer: self.integer };
@@ -117,7 +119,9 @@ impl<'m> Generator<'m> {
             let mut pass = pass.with_cache(&mut self.cache);
             pass.embed();
             pass.blocks(0..self.model.geometry().blocks)?;
-            pass.logits(chunk.len() - 1, &mut self.logits);
+            if left == 0 {
+                pass.logits(chunk.len() - 1, &mut self.logits);
+            }
             self.cache.advance(chunk.len());
         }
         Ok(&self.logits)

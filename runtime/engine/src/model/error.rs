@@ -22,7 +22,7 @@ pub enum ModelError {
     },
     /// Another network.
     #[error(
-        "model architecture `{found}` is not supported; sprig runs the Llama family (`general.architecture` = llama: Llama 2 and 3, TinyLlama, Mistral, SmolLM2)"
+        "model architecture `{found}` is not supported; sprig runs `llama` with a byte-level BPE tokenizer: SmolLM, SmolLM2, Llama 3"
     )]
     Architecture {
         /// `general.architecture`.
@@ -44,6 +44,17 @@ pub enum ModelError {
         /// `llama.rope.scaling.type`.
         found: String,
     },
+    /// A tensor that the computation knows nothing of.
+    #[error(
+        "tensor `{tensor}`{} is in the file, but sprig does not compute with it, and without it the model would answer wrongly; use a model without such tensors",
+        and_more(*.others)
+    )]
+    Unused {
+        /// Its name.
+        tensor: String,
+        /// Number of further ones.
+        others: usize,
+    },
     /// A tensor of the wrong shape.
     #[error("tensor `{tensor}` is {rows} x {cols}; the metadata asks for {want_rows} x {want_cols}")]
     Shape {
@@ -58,6 +69,10 @@ pub enum ModelError {
         /// Columns wanted.
         want_cols: usize,
     },
+}
+
+fn and_more(n: usize) -> String {
+    if n == 0 { String::new() } else { format!(" (and {n} more)") }
 }
 
 impl ModelError {

@@ -23,7 +23,7 @@ pub struct Geometry {
     pub rope_dims: usize,
     /// Base of the rotary angles.
     pub rope_base: f32,
-    /// Linear position scaling; 1 for none.
+    /// Linear position scaling: positions are divided by it; 1 for none.
     pub rope_scale: f32,
     /// ε of RMSNorm.
     pub norm_epsilon: f32,
@@ -71,11 +71,6 @@ impl Geometry {
             Some(_) => need("rope.dimension_count")?,
             None => head_dim,
         };
-        let rope_scale = match gguf.str("llama.rope.scaling.type")? {
-            None | Some("none") => 1.0,
-            Some("linear") => gguf.f32("llama.rope.scaling.factor")?.unwrap_or(1.0),
-            Some(other) => return Err(ModelError::RopeScaling { found: other.to_owned() }),
-        };
         let embedding = gguf.require_tensor("token_embd.weight")?;
         let geometry = Self {
             blocks: need("block_count")?,
@@ -86,7 +81,7 @@ impl Geometry {
             head_dim,
             rope_dims,
             rope_base: gguf.f32("llama.rope.freq_base")?.unwrap_or(10_000.0),
-            rope_scale,
+            rope_scale: rope_scale(gguf)?,
             norm_epsilon: gguf.require_f32("llama.attention.layer_norm_rms_epsilon")?,
             vocabulary: embedding.rows(),
             context: need("context_length")?,
@@ -161,4 +156,19 @@ impl Geometry {
         }
         Ok(self)
     }
+}
+
+/// A file that names a factor without a type means linear scaling; the factor's key was `rope.scale_linear` before. 0
+/// stands for none.
+fn rope_scale(gguf: &Gguf<'_>) -> Result<f32, ModelError> {
+    match gguf.str("llama.rope.scaling.type")? {
+        Some("none") => return Ok(1.0),
+        None | Some("linear") => {}
+        Some(other) => return Err(ModelError::RopeScaling { found: other.to_owned() }),
+    }
+    let factor = match gguf.f32("llama.rope.scaling.factor")? {
+        None => gguf.f32("llama.rope.scale_linear")?,
+        found => found,
+    };
+    Ok(factor.filter(|f| *f != 0.0).unwrap_or(1.0))
 }

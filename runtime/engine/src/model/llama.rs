@@ -2,7 +2,7 @@
 
 use super::{Geometry, ModelError, Stream};
 use crate::dual::{Keeper, Rope};
-use crate::gguf::{Gguf, TensorType};
+use crate::gguf::{Gguf, Short, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
 use sprig_ground::names;
 
@@ -30,6 +30,13 @@ impl Module {
     /// Full name of the base tensor.
     pub fn tensor_name(self, block: usize) -> String {
         format!("blk.{block}.{}.weight", self.gguf_name())
+    }
+
+    /// Block and module of a base tensor; the inverse of [`tensor_name`](Self::tensor_name).
+    pub fn of_tensor(name: &str) -> Option<(usize, Self)> {
+        let (block, rest) = block_of(name)?;
+        let module = Self::ALL.into_iter().find(|m| rest.strip_suffix(".weight") == Some(m.gguf_name()))?;
+        Some((block, module))
     }
 
     /// (outputs, inputs).
@@ -103,10 +110,15 @@ impl<'m> Llama<'m> {
             None => embedding,
         };
         let rope_factors = match gguf.tensor("rope_freqs.weight") {
-            Some(_) => vector("rope_freqs.weight", geometry.rope_dims / 2)?,
+            Some(_) => {
+                let mut factors = vector("rope_freqs.weight", geometry.rope_dims / 2)?;
+                factors.iter_mut().for_each(|f| *f *= geometry.rope_scale);
+                factors
+            }
             None => vec![geometry.rope_scale; geometry.rope_dims / 2],
         };
         let final_norm = gain("output_norm.weight".to_owned())?;
+        refuse_unused(gguf, &geometry)?;
         if let Some(stream) = &stream {
             stream.release(gguf.bytes()); // the header, where the tensors were looked up
         }
@@ -173,6 +185,31 @@ impl Keeper for Llama<'_> {
         if let Some(stream) = &self.stream {
             stream.release(weights.bytes());
         }
+    }
+}
+
+/// The block of a tensor `blk.N.<rest>`, and that rest.
+fn block_of(name: &str) -> Option<(usize, &str)> {
+    let (digits, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    let block = digits.parse::<usize>().ok()?;
+    // "+1" and "01" parse too, but are other names.
+    (block.to_string() == digits).then_some((block, rest))
+}
+
+/// Refuses a tensor that is in the file and not computed with, such as a bias: the model would answer without it, and
+/// nobody would be told.
+fn refuse_unused(gguf: &Gguf<'_>, geometry: &Geometry) -> Result<(), ModelError> {
+    const WHOLE: [&str; 4] =
+        ["token_embd.weight", "output.weight", "output_norm.weight", "rope_freqs.weight"];
+    let used = |name: &str| match block_of(name) {
+        Some((block, "attn_norm.weight" | "ffn_norm.weight")) => block < geometry.blocks,
+        Some((block, _)) => block < geometry.blocks && Module::of_tensor(name).is_some(),
+        None => WHOLE.contains(&name),
+    };
+    let mut unused = gguf.tensors().map(|t| t.name).filter(|name| !used(name));
+    match unused.next() {
+        Some(name) => Err(ModelError::Unused { tensor: Short(name).to_string(), others: unused.count() }),
+        None => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::minibatch::{Minibatch, Sequences};
 use sha2::{Digest, Sha256};
 use slots::{Found, Slots};
 use sprig_budget::Bytes;
+use sprig_engine::ARITHMETIC;
 use sprig_engine::dual::Batch;
 use sprig_engine::model::{Geometry, Pass};
 use std::path::Path;
@@ -159,9 +160,13 @@ impl PrefixCache {
 }
 
 impl Origin<'_> {
-    /// SHA-256 over all of it, and over the version of the program: the next one may round otherwise.
+    /// SHA-256 over all of it, and over version and arithmetic of the program: the next one may round otherwise.
     fn key(&self) -> [u8; 32] {
-        let shape = [self.blocks as u64, self.width as u64].map(u64::to_le_bytes);
+        self.key_under(ARITHMETIC)
+    }
+
+    fn key_under(&self, arithmetic: u32) -> [u8; 32] {
+        let shape = [self.blocks as u64, self.width as u64, arithmetic.into()].map(u64::to_le_bytes);
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         let mut hash = Sha256::new();
         for field in [version, self.isa.as_bytes(), self.model.as_bytes(), &self.data, shape.as_flattened()] {
@@ -183,5 +188,18 @@ impl Missing {
         self.places.push(place);
         let start = self.sequences.push(tokens);
         cuts.for_each(|cut| self.sequences.cut(start + cut));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_made_by_other_arithmetic_has_another_key() {
+        let origin = Origin { model: "m", data: [7; 32], blocks: 3, width: 64, isa: "scalar" };
+        assert_eq!(origin.key(), origin.key_under(ARITHMETIC));
+        assert_ne!(origin.key(), origin.key_under(ARITHMETIC + 1));
+        assert_ne!(origin.key(), Origin { blocks: 4, ..origin }.key());
     }
 }
