@@ -116,6 +116,7 @@ impl Bpe {
         let Scratch { symbols, pairs } = scratch;
         symbols.clear();
         pairs.clear();
+        symbols.reserve_exact(word.len());
         for id in word.iter().map(|&b| self.bytes[usize::from(b)]).filter(|&id| id != NONE) {
             let at = symbols.len() as u32;
             symbols.push(Symbol { id, previous: at.wrapping_sub(1), next: at + 1 });

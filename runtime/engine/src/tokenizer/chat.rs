@@ -1,3 +1,5 @@
+//! A model's own chat template: from messages to the text that it was trained to see.
+
 use super::TokenizerError;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, context};

@@ -1,3 +1,5 @@
+//! What can be wrong with a tokenizer, and what to do about it.
+
 use crate::gguf::GgufError;
 
 /// Why a tokenizer cannot be built or used.
@@ -9,7 +11,7 @@ pub enum TokenizerError {
     /// `tokenizer.ggml.model` names another algorithm.
     #[error(
         "tokenizer kind \"{kind}\" is not supported; supported: \"gpt2\" (byte-level BPE). \
-         Use a model of the SmolLM2 or Llama 3 families"
+         Use a model of the SmolLM, SmolLM2 or Llama 3 families"
     )]
     Kind {
         /// The kind found.
@@ -30,10 +32,10 @@ pub enum TokenizerError {
         what: String,
     },
     /// The model file has no chat template.
-    #[error("the model has no chat template; use raw prompts (--raw)")]
+    #[error("the model has no chat template; use raw prompts")]
     NoChatTemplate,
     /// The chat template does not compile or fails on these messages.
-    #[error("the model's chat template cannot be used: {why}; use raw prompts (--raw)")]
+    #[error("the model's chat template cannot be used: {why}; use raw prompts")]
     ChatTemplate {
         /// What the template engine says.
         why: String,

@@ -20,14 +20,19 @@ pub use error::TokenizerError;
 use pre::Splitter;
 pub use source::TokenizerSource;
 use sprig_budget::Bytes;
+use std::ops::ControlFlow;
 pub use stream::TextStream;
 
 /// The one algorithm supported, as `tokenizer.ggml.model` names it.
 const KIND: &str = "gpt2";
 
 /// Bytes of one word that are merged together; a longer word, which no honest text has, is cut into parts of this
-/// size. Merging takes about 40 bytes of heap for each byte of the word.
+/// size.
 const MAX_WORD: usize = 64 << 10;
+
+/// Most heap bytes that merging takes for each byte of a word: a symbol of 12, two pairs of 8 in a heap that doubles, and
+/// the ids.
+const WORD_BYTES: usize = 72;
 
 /// Heap of the splitting rules, the special tokens and the chat template. SmolLM2's take 180 KiB.
 const REST: u64 = 256 << 10;
@@ -155,17 +160,47 @@ impl Tokenizer {
     /// Encodes `text`, without adding BOS or EOS. Bytes for which the vocabulary has no token (SmolLM2 lacks six
     /// control characters and two rare lead bytes) vanish, as in the reference implementations.
     pub fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut done = 0;
-        if specials == Specials::Parse {
-            for found in self.specials.find_iter(text) {
-                self.encode_plain(&text[done..found.start()], &mut ids);
-                ids.push(self.special_ids[found.pattern().as_usize()]);
-                done = found.end();
+        self.encode_until(text, specials, |_| ControlFlow::Continue(()))
+    }
+
+    /// The first `limit` tokens of [`encode`](Self::encode), and whether there are more. What lies beyond them is neither
+    /// tokenised nor held.
+    pub fn encode_first(&self, text: &str, specials: Specials, limit: usize) -> (Vec<u32>, bool) {
+        let full = |ids: &mut Vec<u32>| match ids.len() > limit {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut ids = self.encode_until(text, specials, full);
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        (ids, more)
+    }
+
+    /// The last `limit` tokens of [`encode`](Self::encode). Little more than these is ever held.
+    pub fn encode_last(&self, text: &str, specials: Specials, limit: usize) -> Vec<u32> {
+        let keep = |ids: &mut Vec<u32>| drop(ids.drain(..ids.len().saturating_sub(limit)));
+        let mut ids = self.encode_until(text, specials, |ids| {
+            if ids.len() > 2 * limit + 1024 {
+                keep(ids);
             }
-        }
-        self.encode_plain(&text[done..], &mut ids);
+            ControlFlow::Continue(())
+        });
+        keep(&mut ids);
         ids
+    }
+
+    /// Most heap bytes that encoding `text` takes beside the ids: for its longest word.
+    pub fn encoding_bytes(text: &str) -> usize {
+        let (mut longest, mut run, mut space) = (0, 0, false);
+        for c in text.chars() {
+            if c.is_whitespace() != space {
+                (run, space) = (0, !space);
+            }
+            run += c.len_utf8();
+            longest = longest.max(run);
+        }
+        // White space and what it stands beside may be one word.
+        WORD_BYTES * (2 * longest).min(MAX_WORD)
     }
 
     /// The text of `ids`; special tokens appear as their text, broken UTF-8 as U+FFFD, ids out of range as nothing.
@@ -197,7 +232,37 @@ impl Tokenizer {
         self.chat.as_ref().ok_or(TokenizerError::NoChatTemplate)?.render(messages, add_generation_prompt)
     }
 
-    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) {
+    /// Encodes `text` until `after`, which is called after each word and special token, breaks off.
+    fn encode_until(
+        &self,
+        text: &str,
+        specials: Specials,
+        mut after: impl FnMut(&mut Vec<u32>) -> ControlFlow<()>,
+    ) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut done = 0;
+        if specials == Specials::Parse {
+            for found in self.specials.find_iter(text) {
+                if self.encode_plain(&text[done..found.start()], &mut ids, &mut after).is_break() {
+                    return ids;
+                }
+                ids.push(self.special_ids[found.pattern().as_usize()]);
+                done = found.end();
+                if after(&mut ids).is_break() {
+                    return ids;
+                }
+            }
+        }
+        let _ = self.encode_plain(&text[done..], &mut ids, &mut after); // broken off or not, this is the end
+        ids
+    }
+
+    fn encode_plain(
+        &self,
+        text: &str,
+        ids: &mut Vec<u32>,
+        after: &mut impl FnMut(&mut Vec<u32>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let (mut scratch, mut chars) = (Scratch::default(), String::new());
         self.splitter.split(text, |word| {
             for part in word.as_bytes().chunks(MAX_WORD) {
@@ -210,7 +275,8 @@ impl Tokenizer {
                 }
                 self.bpe.encode(part, &mut scratch, ids);
             }
-        });
+            after(ids)
+        })
     }
 
     fn append_bytes(&self, id: u32, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@
 
 use super::TokenizerError;
 use regex::Regex;
+use std::ops::ControlFlow;
 
 /// The `pre` names [`Splitter::new`] knows, for messages.
 pub(super) const SUPPORTED: &str = "\"smollm\", \"gpt-2\", \"llama-bpe\"";
@@ -47,22 +48,22 @@ impl Splitter {
         Ok(Self { digits, pattern, lines: llama3, whole_words: llama3, add_bos: llama3 })
     }
 
-    /// Calls `word` with every word of `text` in order; the words joined are the text.
-    pub(super) fn split(&self, text: &str, mut word: impl FnMut(&str)) {
+    /// Calls `word` with every word of `text` in order, until it breaks off; the words joined are the text.
+    pub(super) fn split(&self, text: &str, mut word: impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
         if !self.digits {
             return self.pieces(text, &mut word);
         }
         let mut rest = text;
         while let Some((at, digit)) = rest.char_indices().find(|(_, c)| c.is_numeric()) {
-            self.pieces(&rest[..at], &mut word);
+            self.pieces(&rest[..at], &mut word)?;
             let end = at + digit.len_utf8();
-            word(&rest[at..end]);
+            word(&rest[at..end])?;
             rest = &rest[end..];
         }
-        self.pieces(rest, &mut word);
+        self.pieces(rest, &mut word)
     }
 
-    fn pieces(&self, text: &str, word: &mut impl FnMut(&str)) {
+    fn pieces(&self, text: &str, word: &mut impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
         let mut done = 0;
         while let Some(found) = self.pattern.find_at(text, done) {
             let end = if found.end() < text.len() {
@@ -71,14 +72,12 @@ impl Splitter {
                 text.len()
             };
             if found.start() > done {
-                word(&text[done..found.start()]);
+                word(&text[done..found.start()])?;
             }
-            word(&text[found.start()..end]);
+            word(&text[found.start()..end])?;
             done = end;
         }
-        if done < text.len() {
-            word(&text[done..]);
-        }
+        if done < text.len() { word(&text[done..]) } else { ControlFlow::Continue(()) }
     }
 
     /// Bytes at the end of `found`, which more text follows, that belong to the next word.
@@ -97,7 +96,11 @@ mod tests {
 
     fn words(pre: &str, text: &str) -> Vec<String> {
         let mut out = Vec::new();
-        Splitter::new(pre).unwrap().split(text, |w| out.push(w.to_owned()));
+        let done = Splitter::new(pre).unwrap().split(text, |w| {
+            out.push(w.to_owned());
+            ControlFlow::Continue(())
+        });
+        assert!(done.is_continue());
         out
     }
 

@@ -1,3 +1,5 @@
+//! The parts of a tokenizer as GGUF metadata holds them.
+
 use super::TokenizerError;
 use crate::gguf::Gguf;
 

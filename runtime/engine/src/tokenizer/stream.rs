@@ -1,3 +1,5 @@
+//! Text out of tokens that may end in the middle of a character.
+
 /// Turns a stream of token bytes into text: a character whose bytes arrive in several tokens is held back until
 /// it is whole.
 #[derive(Clone, Debug, Default)]

@@ -84,7 +84,7 @@ fn a_template_renders_or_says_why_not() {
         (None, "no chat template"),
         (Some("{% for %}"), "cannot be used"),
         (Some("{{ raise_exception('roles must alternate') }}"), "roles must alternate"),
-        (Some("{{ messages[0].content.strip() }}"), "--raw"),
+        (Some("{{ messages[0].content.strip() }}"), "use raw prompts"),
     ] {
         let message = chat(template, &hi).unwrap_err().to_string();
         assert!(message.contains(say), "{message}");
@@ -98,4 +98,34 @@ fn a_hostile_template_ends() {
     assert!(message.contains("fuel"), "{message}");
     let deep = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
     assert!(chat(Some(deep), &[]).is_err());
+}
+
+#[test]
+fn the_first_and_the_last_tokens_are_those_of_the_whole_text() {
+    let mut seed = 7u64;
+    let mut random = move |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % n
+    };
+    const PARTS: [&str; 12] =
+        ["ab", "a", " ", "b ", "<|end|>", "<|end|>x", "1", "\n\n", "é", "!?", "   ", "ab ab"];
+    for pre in ["smollm", "gpt-2", "llama-bpe"] {
+        let tokenizer = Tokenizer::new(TokenizerSource { pre, ..tiny() }).unwrap();
+        for _ in 0..300 {
+            let text: String = (0..random(60)).map(|_| PARTS[random(PARTS.len())]).collect();
+            for specials in [Specials::Parse, Specials::Plain] {
+                let whole = tokenizer.encode(&text, specials);
+                for limit in [0, 1, 2, random(80), whole.len(), whole.len() + 1] {
+                    let n = limit.min(whole.len());
+                    let (first, more) = tokenizer.encode_first(&text, specials, limit);
+                    assert_eq!((&first[..], more), (&whole[..n], whole.len() > limit), "{text:?}, {limit}");
+                    let last = tokenizer.encode_last(&text, specials, limit);
+                    assert_eq!(last, whole[whole.len() - n..], "{text:?}, {limit}");
+                }
+            }
+        }
+        let long = "ab ".repeat(5000);
+        let whole = tokenizer.encode(&long, Specials::Plain);
+        assert_eq!(tokenizer.encode_last(&long, Specials::Plain, 9), whole[whole.len() - 9..]);
+    }
 }

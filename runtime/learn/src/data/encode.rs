@@ -3,7 +3,7 @@
 use super::error::{Problem, short};
 use super::labels::{Labels, letters};
 use super::options::LoadOptions;
-use super::prompt::{Keep, Prompt};
+use super::prompt::{self, Keep, Prompt};
 use super::record::{CHOICES, Record};
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 
@@ -79,7 +79,7 @@ impl<'t> Encoder<'t> {
         for letter in letters(*CHOICES.end()) {
             let answer = tokenizer.encode(&prompt.answer(&letter), Specials::Plain);
             match answer[..] {
-                [id] if !ids.contains(&id) => ids.push(id),
+                [id] if !ids.contains(&id) && (id as usize) < options.rows => ids.push(id),
                 _ => {
                     let found = format!("letter {letter} is not one token of this model");
                     return Err(Problem::new(
@@ -108,6 +108,15 @@ impl<'t> Encoder<'t> {
         self.labels.as_ref().map_or(&self.letters, Labels::tokens)
     }
 
+    /// Bytes of the words around a record's texts.
+    pub(super) fn words(&self) -> usize {
+        self.prompt.as_ref().map_or(CHOICE_TRAIL.len() + 4 * CHOICES.end(), Prompt::words)
+    }
+
+    pub(super) fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
     pub(super) fn into_labels(self) -> Option<Labels> {
         self.labels
     }
@@ -130,23 +139,28 @@ impl<'t> Encoder<'t> {
             return Err(Problem::field("label", found, format!("use one of: {known}")).into());
         };
         let kind = Kind::Pick { candidates: self.candidates().len(), answer };
+        let asked = self.ask(text)?;
+        Ok(Encoded { tokens: asked.tokens, kind, cut: asked.cut })
+    }
+
+    /// The prompt that asks for the label of `text`.
+    pub(super) fn ask(&mut self, text: &str) -> Result<prompt::Encoded, EncodeError> {
         let (tokenizer, len) = (self.tokenizer, self.len);
         let prompt = self.prompt()?;
         fits(prompt, 0, len)?;
-        let asked = prompt.encode(tokenizer, text, Keep::Head, len)?;
-        Ok(Encoded { tokens: asked.tokens, kind, cut: asked.cut })
+        Ok(prompt.encode(tokenizer, text, Keep::Head, len)?)
     }
 
     /// Every token is a target; too long a text loses its tail.
     fn text(&self, text: &str) -> Result<Encoded, EncodeError> {
         let mut tokens: Vec<u32> = self.tokenizer.prefix().into_iter().collect();
-        tokens.extend(self.tokenizer.encode(text, Specials::Parse));
+        let room = self.len.saturating_sub(tokens.len());
+        let (found, cut) = self.tokenizer.encode_first(text, Specials::Parse, room);
+        tokens.extend(found);
         if tokens.len() < 2 {
             let found = format!("found {}, in which no token follows another", short(text));
             return Err(Problem::field("text", found, "write more text, or take the line out").into());
         }
-        let cut = tokens.len() > self.len;
-        tokens.truncate(self.len);
         Ok(Encoded { tokens, kind: Kind::Lm { first: 1 }, cut })
     }
 
@@ -154,8 +168,8 @@ impl<'t> Encoder<'t> {
     /// the prompt loses its beginning; when the completion alone does not, it loses its tail.
     fn completion(&mut self, prompt: &str, completion: &str) -> Result<Encoded, EncodeError> {
         let (tokenizer, len) = (self.tokenizer, self.len);
-        let mut targets = tokenizer.encode(completion, Specials::Parse);
-        if !self.raw {
+        let (mut targets, more) = tokenizer.encode_first(completion, Specials::Parse, len);
+        if !self.raw && !more {
             targets.extend(tokenizer.eos());
         }
         if targets.is_empty() {
@@ -165,7 +179,7 @@ impl<'t> Encoder<'t> {
         let around = self.prompt()?;
         fits(around, 1, len)?;
         let most = len - around.overhead().max(1);
-        let cut_targets = targets.len() > most;
+        let cut_targets = more || targets.len() > most;
         targets.truncate(most);
         let asked = around.encode(tokenizer, prompt, Keep::Tail, len - targets.len())?;
         let mut tokens = asked.tokens;

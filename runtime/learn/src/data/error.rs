@@ -1,3 +1,5 @@
+//! Why data cannot be used: the file, the line, what was found, and what to do about it.
+
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
@@ -24,10 +26,10 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// The encoded examples pass the byte limit.
+    /// The encoded examples and the record under way pass the byte limit.
     #[error(
-        "{}:{line}: the examples up to here pass the limit of {limit} bytes; use fewer examples, a smaller --len \
-         or a larger budget", path.display()
+        "{}:{line}: the examples up to here, and this record while it is read, take more than the {limit} bytes that \
+         there are for data; use fewer or shorter examples, or a larger budget", path.display()
     )]
     TooLarge {
         /// The file.

@@ -1,3 +1,5 @@
+//! What one device learns from: a set, or some examples of it.
+
 use super::DataSet;
 
 /// What one device learns from: a set of its own, or some examples of a set that many devices share. Which of the two

@@ -1,3 +1,5 @@
+//! Labels, and the one token that stands for each.
+
 use super::error::{Problem, short};
 use super::prompt::Prompt;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
@@ -37,6 +39,16 @@ impl Labels {
     /// The token id that stands for each name.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// How the model answers.
+    pub fn style(&self) -> LabelStyle {
+        self.style
+    }
+
+    /// Each name with the word that the model answers with.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.names.iter().cloned().zip(self.words.iter().cloned()).collect()
     }
 
     pub(super) fn index(&self, name: &str) -> Option<usize> {
@@ -94,16 +106,24 @@ impl Labels {
         style: LabelStyle,
         prompt: &Prompt,
         tokenizer: &Tokenizer,
+        rows: usize,
     ) -> Result<Result<Self, Problem>, TokenizerError> {
         let names: Vec<String> = names.into_iter().collect();
         let remedy = "name another word with --label-tokens name=word,... or use --label-style letter";
         let mut tokens = Vec::with_capacity(words.len());
         for (i, word) in words.iter().enumerate() {
-            let ids = tokenizer.encode(&prompt.answer(word), Specials::Plain);
+            let (ids, _) = tokenizer.encode_first(&prompt.answer(word), Specials::Plain, 1);
             let Some(&token) = ids.first().filter(|_| !word.trim().is_empty()) else {
                 let found = format!("label {} has no token", short(&names[i]));
                 return Ok(Err(Problem::new(found, remedy)));
             };
+            if token as usize >= rows {
+                let found = format!(
+                    "label {} begins with token {token}, but the model's head has {rows} rows",
+                    short(&names[i])
+                );
+                return Ok(Err(Problem::new(found, remedy)));
+            }
             if let Some(j) = tokens.iter().position(|&t| t == token) {
                 let found = format!(
                     "labels {} and {} begin with the same token {}",

@@ -9,6 +9,8 @@
 //!
 //! Special tokens written out in the data, such as `<|im_end|>`, become those tokens, as they do in a prompt.
 
+mod asking;
+mod collect;
 mod encode;
 mod error;
 mod examples;
@@ -17,9 +19,11 @@ mod lines;
 mod options;
 mod prompt;
 mod record;
+mod room;
 mod set;
 mod shuffle;
 
+pub use asking::{Asked, Asker};
 pub use encode::{LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
 pub use error::{DataError, Problem};
 pub use examples::Examples;
@@ -28,5 +32,6 @@ pub use lines::MAX_LINE;
 pub use options::{LoadOptions, MAX_DATA_BYTES};
 pub use prompt::{OPTIONS, TEXT};
 pub use record::{CHOICES, Task};
+pub use room::RECORD_BYTES;
 pub use set::{DataSet, Example, Target};
 pub use shuffle::Shuffle;

@@ -3,7 +3,7 @@
 use super::labels::{LabelStyle, Labels};
 use super::record::Task;
 
-/// Default limit of a data set in memory: about 100,000 examples of 160 tokens.
+/// Default limit of what reading a data set takes: about 100,000 examples of 160 tokens.
 pub const MAX_DATA_BYTES: usize = 64 << 20;
 
 /// How a data file is read.
@@ -25,12 +25,14 @@ pub struct LoadOptions {
     pub label_names: Vec<String>,
     /// The labels to use; `None` collects them from the file. Give held-out data the training set's.
     pub labels: Option<Labels>,
-    /// Most bytes of encoded examples.
+    /// Most bytes that reading may take: the encoded examples and, at any time, the record under way.
     pub max_bytes: usize,
+    /// Rows of the model's head: a label must not be answered by a token beyond them.
+    pub rows: usize,
 }
 
 impl LoadOptions {
-    /// The defaults: chat template, labels by their own words, [`MAX_DATA_BYTES`].
+    /// The defaults: chat template, labels by their own words, [`MAX_DATA_BYTES`], a head of any number of rows.
     pub fn new(task: Task, len: usize) -> Self {
         Self {
             task,
@@ -42,6 +44,7 @@ impl LoadOptions {
             label_names: Vec::new(),
             labels: None,
             max_bytes: MAX_DATA_BYTES,
+            rows: usize::MAX,
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What surrounds a record's text, in words and in tokens, and what gives way when both are too long.
+
 use super::error::Problem;
 use sprig_engine::tokenizer::{Message, Specials, Tokenizer, TokenizerError};
 
@@ -81,6 +83,11 @@ impl Prompt {
         }
     }
 
+    /// Bytes of the task's words.
+    pub(super) fn words(&self) -> usize {
+        self.lead.len() + self.trail.len()
+    }
+
     /// Tokens a prompt has beyond its text, about.
     pub(super) fn overhead(&self) -> usize {
         self.before.len() + self.after.len()
@@ -95,25 +102,25 @@ impl Prompt {
         keep: Keep,
         room: usize,
     ) -> Result<Encoded, TokenizerError> {
-        let content = format!("{}{text}{}", self.lead, self.trail);
-        let mut tokens = Vec::new();
-        if self.raw {
-            tokens.extend(tokenizer.prefix());
-            tokens.extend(tokenizer.encode(&content, Specials::Parse));
-        } else {
-            tokens = tokenizer.encode(&chat(tokenizer, &content)?, Specials::Parse);
+        let mut whole = format!("{}{text}{}", self.lead, self.trail);
+        let mut tokens: Vec<u32> = tokenizer.prefix().filter(|_| self.raw).into_iter().collect();
+        if !self.raw {
+            whole = chat(tokenizer, &whole)?;
         }
-        if tokens.len() <= room {
+        let (found, more) =
+            tokenizer.encode_first(&whole, Specials::Parse, room.saturating_sub(tokens.len()));
+        drop(whole);
+        if !more {
+            tokens.extend(found);
             return Ok(Encoded { tokens, cut: false });
         }
         // Tokens that span the seams between template and text differ from the uncut prompt's; only cut ones do.
-        let middle = tokenizer.encode(text, Specials::Parse);
-        let left = room.saturating_sub(self.overhead()).min(middle.len());
+        let left = room.saturating_sub(self.overhead());
         let kept = match keep {
-            Keep::Head => &middle[..left],
-            Keep::Tail => &middle[middle.len() - left..],
+            Keep::Head => tokenizer.encode_first(text, Specials::Parse, left).0,
+            Keep::Tail => tokenizer.encode_last(text, Specials::Parse, left),
         };
-        Ok(Encoded { tokens: [&self.before, kept, &self.after].concat(), cut: true })
+        Ok(Encoded { tokens: [&self.before[..], &kept, &self.after].concat(), cut: true })
     }
 
     /// `word` as it follows this prompt: after a raw prompt that does not end in white space, a space comes first.

@@ -75,6 +75,19 @@ impl Record {
     }
 }
 
+impl Record {
+    /// All its texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let (few, many): ([&str; 2], &[String]) = match self {
+            Self::Text(text) => ([text, ""], &[]),
+            Self::Completion { prompt, completion } => ([prompt, completion], &[]),
+            Self::Labelled { text, label } => ([text, label], &[]),
+            Self::Question { question, choices, .. } => ([question, ""], choices),
+        };
+        few.into_iter().chain(many.iter().map(String::as_str))
+    }
+}
+
 /// The fields of any schema, in the order of [`Fields::known`].
 const NAMES: [&str; 7] = ["prompt", "completion", "text", "label", "question", "choices", "answer"];
 

@@ -1,13 +1,16 @@
-use super::encode::{EncodeError, Encoded, Encoder, Kind, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
+//! A data file as packed examples.
+
+use super::collect::collect_labels;
+use super::encode::{EncodeError, Encoded, Encoder, Kind};
 use super::error::{DataError, Problem};
-use super::labels::{Labels, MAX_LABELS};
+use super::labels::Labels;
 use super::lines::Lines;
 use super::options::LoadOptions;
 use super::prompt::Prompt;
 use super::record::{Record, Task};
+use super::room::{Room, under_way};
 use sha2::{Digest, Sha256};
 use sprig_engine::tokenizer::Tokenizer;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// One example, borrowed from its set.
@@ -170,21 +173,20 @@ impl DataSet {
         mut encoder: Encoder<'_>,
     ) -> Result<(), DataError> {
         self.candidates = encoder.candidates().to_vec();
+        let room = Room { path, limit: options.max_bytes };
         let mut lines = Lines::open(path)?;
-        while let Some((line, text)) = lines.next()? {
-            let encoded = Record::parse(text, options.task)
-                .map_err(EncodeError::from)
-                .and_then(|record| encoder.encode(&record))
-                .map_err(|e| match e {
-                    EncodeError::Record(problem) => problem.at(path, line),
-                    EncodeError::Tokenizer(e) => e.into(),
-                })?;
+        while let Some((line, text)) = lines.next(room.line(self.bytes())).map_err(|e| room.refuse(e))? {
+            let at = |e: EncodeError| match e {
+                EncodeError::Record(problem) => problem.at(path, line),
+                EncodeError::Tokenizer(e) => e.into(),
+            };
+            let length = text.len();
+            let record = Record::parse(text, options.task).map_err(|problem| at(problem.into()))?;
+            room.check(line, self.bytes() + under_way(length, &record, encoder.words()))?;
+            let encoded = encoder.encode(&record).map_err(at)?;
             let more = encoded.tokens.len() * size_of::<u32>() + size_of::<Entry>();
             let used = self.tokens.len() * size_of::<u32>() + self.entries.len() * size_of::<Entry>();
-            if used + more > options.max_bytes {
-                let path = path.to_owned();
-                return Err(DataError::TooLarge { path, line, limit: options.max_bytes });
-            }
+            room.check(line, used + more)?;
             self.push(&encoded);
         }
         if self.entries.is_empty() {
@@ -234,13 +236,12 @@ impl DataSet {
 }
 
 /// The encoder for texts with labels: the labels given, or those of a first pass over the file.
-fn label_encoder<'t>(
+pub(super) fn label_encoder<'t>(
     path: &Path,
     options: &LoadOptions,
     tokenizer: &'t Tokenizer,
 ) -> Result<Encoder<'t>, DataError> {
-    let default = if options.raw { RAW_LABEL_TEMPLATE } else { LABEL_TEMPLATE };
-    let template = options.template.as_deref().unwrap_or(default);
+    let template = options.template();
     let prompt = |listed: &str| {
         Prompt::from_template(tokenizer, options.raw, template, listed)?.map_err(DataError::Options)
     };
@@ -249,45 +250,18 @@ fn label_encoder<'t>(
     }
     let wrong = |problem| DataError::Labels { path: path.to_owned(), problem };
     let names = match options.label_names.as_slice() {
-        [] => collect_labels(path)?,
+        [] => collect_labels(&Room { path, limit: options.max_bytes })?,
         names => names.iter().cloned().collect(),
     };
     let words = Labels::words(&names, options.label_style, &options.label_words).map_err(wrong)?;
     let listed = Labels::options(names.iter(), &words, options.label_style);
     let prompt = prompt(&listed)?;
-    let labels = Labels::resolve(names, words, options.label_style, &prompt, tokenizer)?.map_err(wrong)?;
+    let labels = Labels::resolve(names, words, options.label_style, &prompt, tokenizer, options.rows)?;
+    let labels = labels.map_err(wrong)?;
     Ok(Encoder::label(tokenizer, options, prompt, labels))
 }
 
-fn collect_labels(path: &Path) -> Result<BTreeSet<String>, DataError> {
-    let mut names = BTreeSet::new();
-    let mut lines = Lines::open(path)?;
-    while let Some((line, text)) = lines.next()? {
-        let record = Record::parse(text, Task::Label).map_err(|problem| problem.at(path, line))?;
-        if let Record::Labelled { label, .. } = record {
-            names.insert(label);
-        }
-        if names.len() > MAX_LABELS {
-            let found = format!("found more than {MAX_LABELS} different labels up to here");
-            let remedy = "use a field that names a class, or --task lm for free answers";
-            return Err(Problem::field("label", found, remedy).at(path, line));
-        }
-    }
-    match names.len() {
-        0 => Err(DataError::Empty { path: path.to_owned() }),
-        1 => {
-            let found = format!(
-                "every record has the label {}",
-                super::error::short(names.first().map_or("", |n| n))
-            );
-            let problem = Problem::field("label", found, "use records of at least two labels");
-            Err(DataError::Labels { path: path.to_owned(), problem })
-        }
-        _ => Ok(names),
-    }
-}
-
-fn option_error(error: EncodeError) -> DataError {
+pub(super) fn option_error(error: EncodeError) -> DataError {
     match error {
         EncodeError::Record(problem) => DataError::Options(problem),
         EncodeError::Tokenizer(error) => error.into(),

@@ -1,5 +1,6 @@
-use super::super::{CHOICES, LabelStyle, OPTIONS};
+use super::super::{Asker, CHOICES, LabelStyle, OPTIONS, RECORD_BYTES};
 use super::*;
+use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::{Specials, TokenizerSource};
 use std::path::PathBuf;
 
@@ -241,7 +242,7 @@ fn without_a_chat_template_plain_texts_and_raw_prompts_still_load() {
     assert!(load_with(&t, r#"{"text": "abc"}"#, &LoadOptions::new(Task::Lm, 64)).is_ok());
     assert!(load_with(&t, pair, &raw(Task::Lm, 64)).is_ok());
     let message = load_with(&t, pair, &LoadOptions::new(Task::Lm, 64)).unwrap_err().to_string();
-    assert!(message.contains("--raw"), "{message}");
+    assert!(message.contains("use raw prompts"), "{message}");
 }
 
 #[test]
@@ -249,10 +250,103 @@ fn the_byte_limit_holds_and_bytes_are_what_is_held() {
     let lines: String = (0..1000).map(|i| format!("{{\"text\": \"line {i:04}\"}}\n")).collect();
     let set = load(&lines, &LoadOptions::new(Task::Lm, 64)).unwrap();
     assert_eq!((set.len(), set.tokens(), set.bytes()), (1000, 9000, 9000 * 4 + 1000 * 16));
-    let exact = LoadOptions { max_bytes: set.bytes(), ..LoadOptions::new(Task::Lm, 64) };
-    assert!(load(&lines, &exact).is_ok());
-    let short = LoadOptions { max_bytes: set.bytes() - 1, ..exact };
-    fails(&lines, &short, &["d.jsonl:1000: the examples up to here pass the limit of 51999 bytes", "--len"]);
+    let enough = LoadOptions { max_bytes: set.bytes() + RECORD_BYTES, ..LoadOptions::new(Task::Lm, 64) };
+    assert!(load(&lines, &enough).is_ok());
+    let short = LoadOptions { max_bytes: set.bytes(), ..enough };
+    fails(&lines, &short, &["d.jsonl:", "the examples up to here", "52000 bytes", "larger budget"]);
+}
+
+#[test]
+fn a_record_without_room_is_refused_before_it_is_read_or_tokenised() {
+    let words = "word ".repeat(20_000);
+    let line = format!("{{\"text\": \"ab\"}}\n{{\"text\": \"{words}\"}}\n");
+    let limited = |max_bytes| LoadOptions { max_bytes, ..LoadOptions::new(Task::Lm, 8) };
+    assert_eq!(load(&line, &limited(1 << 20)).unwrap().cut(), 1);
+    for limit in [150_000, 300_000] {
+        fails(&line, &limited(limit), &["d.jsonl:2: ", &format!("{limit} bytes")]);
+    }
+    // One word of 100,000 bytes takes more to be merged than as many bytes of words.
+    let word = format!("{{\"text\": \"{}\"}}\n", "w".repeat(100_000));
+    fails(&word, &limited(1 << 20), &["d.jsonl:1: "]);
+    assert!(load(&word, &limited(8 << 20)).is_ok());
+}
+
+#[test]
+fn a_cut_text_has_the_first_tokens_of_the_whole() {
+    let text = |n: usize| {
+        (0..n).map(|i| ["ab ", "é", "1", "  ", "<|im_end|>", "\\n"][i * i % 7 % 6]).collect::<String>()
+    };
+    for n in 3..60 {
+        let line = format!("{{\"text\": \"{}\"}}", text(n));
+        let whole = load(&line, &LoadOptions::new(Task::Lm, 500)).unwrap();
+        let whole = whole.example(0).tokens;
+        for len in [2, 3, 17, whole.len() - 1, whole.len(), whole.len() + 1] {
+            let set = load(&line, &LoadOptions::new(Task::Lm, len)).unwrap();
+            assert_eq!(set.example(0).tokens, &whole[..len.min(whole.len())]);
+            assert_eq!(set.cut(), usize::from(len < whole.len()));
+        }
+    }
+}
+
+#[test]
+fn a_label_without_a_row_is_refused_by_name() {
+    let lines = "{\"text\": \"t\", \"label\": \"ab\"}\n{\"text\": \"t\", \"label\": \"zz\"}";
+    let token = tokenizer(None).encode("z", Specials::Plain)[0] as usize;
+    let options = |rows| LoadOptions { rows, ..LoadOptions::new(Task::Label, 200) };
+    assert!(load(lines, &options(token + 1)).is_ok());
+    let rows = format!("head has {token} rows");
+    fails(lines, &options(token), &["label \"zz\"", &format!("token {token}"), &rows]);
+    let question = r#"{"question": "Which?", "choices": ["one", "two"], "answer": 0}"#;
+    fails(question, &LoadOptions { rows: 9, ..LoadOptions::new(Task::Choice, 200) }, &["letter A"]);
+}
+
+#[test]
+fn labels_that_differ_only_in_case_or_white_space_are_refused() {
+    for (a, b) in [("food", "Food"), ("food", " food"), ("a  b", "A b")] {
+        let lines =
+            format!("{{\"text\": \"t\", \"label\": \"{a}\"}}\n{{\"text\": \"t\", \"label\": \"{b}\"}}");
+        let options = LoadOptions::new(Task::Label, 200);
+        fails(
+            &lines,
+            &options,
+            &["differ only in case or white space", &format!("{a:?}"), &format!("{b:?}")],
+        );
+        let words = vec![(a.to_owned(), "x".to_owned()), (b.to_owned(), "y".to_owned())];
+        let label_names = vec![a.to_owned(), b.to_owned()];
+        assert!(load(&lines, &LoadOptions { label_names, label_words: words, ..options }).is_ok());
+    }
+}
+
+#[test]
+fn who_asks_later_asks_as_it_was_learnt() {
+    let lines = "{\"text\": \"t\", \"label\": \"pos\"}\n{\"text\": \"long text\", \"label\": \"neg\"}";
+    let words = vec![("neg".to_owned(), "bad".to_owned())];
+    let template = Some("[{text}] {options}?\n".to_owned());
+    for options in [
+        LoadOptions::new(Task::Label, 200),
+        LoadOptions { label_words: words, ..raw(Task::Label, 200) },
+        LoadOptions { label_style: LabelStyle::Letter, template, ..raw(Task::Label, 200) },
+    ] {
+        // The raw default ends in a word, so all answers begin with a space that is a token of its own here.
+        let options = LoadOptions {
+            template: options.template.or_else(|| Some("{text}: {options}\n".into())),
+            ..options
+        };
+        let set = load(lines, &options).unwrap();
+        let asking = options.asking(set.labels());
+        let (t, asked) = (tokenizer(Some(CHATML)), LoadOptions::asked(&asking, 200).unwrap());
+        let mut asker = Asker::new(Path::new("a.gguf"), &asked, &t).unwrap();
+        assert_eq!(asker.labels(), set.labels().unwrap());
+        for (i, text) in ["t", "long text"].into_iter().enumerate() {
+            let found = asker.ask(text).unwrap();
+            assert_eq!((&found.tokens[..], found.cut), (set.example(i).tokens, false));
+        }
+        assert_eq!(asked.asking(Some(asker.labels())), asking);
+    }
+    let strange = Asking { task: "chess".into(), ..Asking::default() };
+    assert!(LoadOptions::asked(&strange, 8).unwrap_err().to_string().contains("chess"));
+    let plain = LoadOptions::new(Task::Lm, 64).asking(None);
+    assert_eq!((plain.task.as_str(), plain.template, plain.labels.len()), ("lm", None, 0));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The order in which examples are visited.
+
 use sprig_ground::random::mix;
 
 /// The order in which examples are visited: for every epoch another permutation of the data set, a pure function

@@ -1,0 +1,107 @@
+//! The words of a training: into an adapter's file, out of it again, and around a text of somebody who asks.
+
+use super::encode::{Encoder, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
+use super::error::{DataError, Problem, short};
+use super::labels::{LabelStyle, Labels};
+use super::options::LoadOptions;
+use super::prompt::Encoded;
+use super::record::Task;
+use super::set::{label_encoder, option_error};
+use sprig_engine::adapter::Asking;
+use sprig_engine::tokenizer::Tokenizer;
+use std::path::Path;
+
+impl LoadOptions {
+    /// What an adapter's file says of a training with these options on data with `labels`. The template is written out:
+    /// the default of another version may be another one.
+    pub fn asking(&self, labels: Option<&Labels>) -> Asking {
+        Asking {
+            task: self.task.name().to_owned(),
+            raw: self.raw,
+            template: labels.map(|_| self.template().to_owned()),
+            style: labels.map(|labels| style_name(labels.style()).to_owned()),
+            labels: labels.map(Labels::pairs).unwrap_or_default(),
+        }
+    }
+
+    /// Options that ask as `asking` says, for examples of up to `len` tokens.
+    ///
+    /// # Errors
+    /// Another version's task or style.
+    pub fn asked(asking: &Asking, len: usize) -> Result<Self, DataError> {
+        let unknown = |found: String| {
+            DataError::Options(Problem::new(found, "use the version that the adapter was trained with"))
+        };
+        let task: Task = asking.task.parse().map_err(|e| unknown(format!("the adapter's task: {e}")))?;
+        let style = match asking.style.as_deref() {
+            Some(name) => [LabelStyle::Word, LabelStyle::Letter]
+                .into_iter()
+                .find(|style| style_name(*style) == name)
+                .ok_or_else(|| unknown(format!("the adapter's label style is {}", short(name))))?,
+            None => Default::default(),
+        };
+        Ok(Self {
+            raw: asking.raw,
+            template: asking.template.clone(),
+            label_style: style,
+            label_names: asking.labels.iter().map(|(name, _)| name.clone()).collect(),
+            label_words: asking.labels.clone(),
+            ..Self::new(task, len)
+        })
+    }
+
+    /// The words around a text to be labelled: those given, or the default.
+    pub(super) fn template(&self) -> &str {
+        let default = if self.raw { RAW_LABEL_TEMPLATE } else { LABEL_TEMPLATE };
+        self.template.as_deref().unwrap_or(default)
+    }
+}
+
+/// Asks for the labels of texts as they were asked for in a training.
+pub struct Asker<'t> {
+    encoder: Encoder<'t>,
+    labels: Labels,
+}
+
+/// A text as the model is asked about it.
+pub struct Asked {
+    /// The prompt; the answer's token comes next.
+    pub tokens: Vec<u32>,
+    /// Whether the text was too long, and lost its end.
+    pub cut: bool,
+}
+
+impl<'t> Asker<'t> {
+    /// An asker by `options`, which name the labels or leave them to the data in the file `labels_of`.
+    ///
+    /// # Errors
+    /// The labels, the words or the template cannot be used with this tokenizer.
+    pub fn new(labels_of: &Path, options: &LoadOptions, tokenizer: &'t Tokenizer) -> Result<Self, DataError> {
+        let encoder = label_encoder(labels_of, options, tokenizer)?;
+        match encoder.labels().cloned() {
+            Some(labels) => Ok(Self { encoder, labels }),
+            None => Err(DataError::Empty { path: labels_of.to_owned() }),
+        }
+    }
+
+    /// The labels, in the order of the candidates.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The prompt about `text`.
+    ///
+    /// # Errors
+    /// The words around the text leave no room for it.
+    pub fn ask(&mut self, text: &str) -> Result<Asked, DataError> {
+        let Encoded { tokens, cut } = self.encoder.ask(text).map_err(option_error)?;
+        Ok(Asked { tokens, cut })
+    }
+}
+
+fn style_name(style: LabelStyle) -> &'static str {
+    match style {
+        LabelStyle::Word => "word",
+        LabelStyle::Letter => "letter",
+    }
+}
