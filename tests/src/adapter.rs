@@ -1,3 +1,5 @@
+//! Adapters of the oracle: plain LoRA factors by layer.
+
 use crate::{Geometry, Rng};
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! The oracle: the same model in candle, with its autograd.
+
 use crate::frozen::Frozen;
 use crate::{Adapter, Factors, Key, MODULES};
 use candle_core::quantized::gguf_file::{Content, Value};

@@ -1,3 +1,5 @@
+//! A quantised linear layer of the oracle whose weight is held fixed.
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 

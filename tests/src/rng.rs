@@ -1,3 +1,5 @@
+//! Numbers for test inputs.
+
 /// SplitMix64: the same numbers on every machine, for test inputs only.
 pub struct Rng(u64);
 

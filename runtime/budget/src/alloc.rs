@@ -1,7 +1,7 @@
 //! Counts of the heap, and a soft limit on it. The counts move only in a binary that installs
 //! [`CountingAllocator`] as its global allocator.
 
-use crate::counts::{CALLS, CURRENT, EXIT, LIMIT, PEAK};
+use crate::counts::{CALLS, CURRENT, EXIT, LIMIT, PEAK, REMEDY};
 pub use crate::sys::{CountingAllocator, limit_arenas, release_free_memory};
 use crate::{BudgetError, Bytes};
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +43,9 @@ pub fn check() -> Result<(), BudgetError> {
 /// From now on, an allocation that the system refuses ends the process with `code` and one line on standard
 /// error, instead of an abort: the data limit ([`crate::process::set_data_limit`]) is the last guard of a
 /// budget, and whoever started the process should see which guard it was.
-pub fn exit_when_refused(code: i32) {
+///
+/// `remedy` ends that line: what the user may do.
+pub fn exit_when_refused(code: i32, remedy: &'static str) {
+    let _ = REMEDY.set(remedy); // the first stays
     EXIT.store(code, Relaxed);
 }

@@ -1,5 +1,6 @@
 //! What the counting allocator counts.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 // Relaxed everywhere: these are statistics, and no other memory is read on the strength of them.
@@ -9,6 +10,8 @@ pub(crate) static CALLS: AtomicU64 = AtomicU64::new(0);
 pub(crate) static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Exit code when the system refuses memory; 0 leaves it to the language's abort.
 pub(crate) static EXIT: AtomicI32 = AtomicI32::new(0);
+/// What the user may do then.
+pub(crate) static REMEDY: OnceLock<&'static str> = OnceLock::new();
 
 /// Runs `attempt`, whose allocations may be refused and handled.
 pub(crate) fn attempt<T>(attempt: impl FnOnce() -> T) -> T {
@@ -18,9 +21,10 @@ pub(crate) fn attempt<T>(attempt: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The exit code to end with when the system refuses memory, if that is wanted.
-pub(crate) fn exit_when_refused() -> Option<i32> {
-    Some(EXIT.load(Relaxed)).filter(|&code| code != 0)
+/// The exit code to end with when the system refuses memory, if that is wanted, and what to say.
+pub(crate) fn exit_when_refused() -> Option<(i32, &'static str)> {
+    let code = Some(EXIT.load(Relaxed)).filter(|&code| code != 0)?;
+    Some((code, REMEDY.get().copied().unwrap_or_default()))
 }
 
 pub(crate) fn grew(bytes: usize) {

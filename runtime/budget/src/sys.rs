@@ -54,13 +54,10 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
 /// Where that was asked for, says on standard error that `bytes` were refused and ends the process, without allocating.
 fn refused(bytes: usize) {
-    let Some(code) = counts::exit_when_refused() else { return };
+    let Some((code, remedy)) = counts::exit_when_refused() else { return };
     let mut line = [0u8; 160];
     let mut rest = &mut line[..];
-    let _ = writeln!(
-        rest,
-        "sprig: the system refused {bytes} bytes of memory; a checkpoint, if any, is kept: go on with --resume"
-    );
+    let _ = writeln!(rest, "sprig: the system refused {bytes} bytes of memory; {remedy}");
     let left = rest.len();
     let _ = io::stderr().write_all(&line[..line.len() - left]);
     // SAFETY: `_exit` takes an integer and does not return; nothing is left to be written or freed.

@@ -268,6 +268,7 @@ fn data(error: &DataError) -> Exit {
     match error {
         DataError::Io { .. } => Exit::Io,
         DataError::Options(_) => Exit::Usage,
+        DataError::TooLarge { .. } => Exit::Budget,
         _ => Exit::BadFile,
     }
 }

@@ -18,7 +18,7 @@ use sprig_budget::CountingAllocator;
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
-    sprig_run::begin(Exit::Budget as i32);
+    sprig_run::begin(Exit::Budget as i32, "a checkpoint, if any, is kept: go on with --resume");
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

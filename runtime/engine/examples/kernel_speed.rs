@@ -3,13 +3,12 @@
 //! `cargo run --release -p sprig-engine --example kernel_speed`. Figures are the best of many repetitions:
 //! what the kernel can do, on a machine that may have other work.
 
-use std::time::{Duration, Instant};
-
 use sprig_engine::gguf::TensorType;
 use sprig_engine::kernels::{
     Ctx, Isa, Matrix, Pool, Rows, RowsMut, Write, matmul, matmul_nn, matmul_scratch_len, matmul_serial,
     matvec, matvec_scratch_len,
 };
+use std::time::{Duration, Instant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("chosen {}; available {:?}", Isa::chosen()?, Isa::available());

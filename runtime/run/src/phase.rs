@@ -5,12 +5,12 @@ use sprig_budget::{alloc, code, process};
 use sprig_engine::gguf::{GgufError, Mapped};
 
 /// What a program does first: keeps the heap and the program's pages countable, and lets an allocation that the kernel
-/// refuses end the process with exit code `refused`.
-pub fn begin(refused: i32) {
+/// refuses end the process with exit code `refused` and a line that ends in `remedy`.
+pub fn begin(refused: i32, remedy: &'static str) {
     alloc::limit_arenas();
     code::divide();
     code::release();
-    alloc::exit_when_refused(refused);
+    alloc::exit_when_refused(refused, remedy);
 }
 
 /// Runs what is not part of a step, such as writing a checkpoint, apart from what steps run: neither's pages are in

@@ -31,7 +31,7 @@ pub enum OutboxError {
     /// Every message it holds is of an open round.
     #[error(
         "the outbox holds {held} of {limit} bytes for open rounds and {needed} more are needed; \
-         wait for receipts, or raise `outbox_bytes`"
+         receipts make room: wait until the coordinator can be reached"
     )]
     Full {
         /// Bytes of the message and its note.

@@ -1,7 +1,7 @@
 //! What is wrong with the command line or a file is named, and nothing is lost.
 
 use crate::scene::Scene;
-use sprig_engine::gguf::Mapped;
+use sprig_engine::gguf::{Mapped, Synthetic};
 
 const TRAIN: &str =
     "train --model tiny.gguf --task lm --raw --data lm.jsonl --steps 1 --out a.gguf --threads 1";
@@ -164,4 +164,40 @@ fn a_record_that_is_none_makes_no_report() {
     scene.fails(3, "report tiny.gguf", &["tiny.gguf"]);
     scene.fails(5, "report nowhere.json", &["nowhere.json"]);
     assert_eq!(scene.bytes("report.html"), b"an older page");
+}
+
+#[test]
+fn an_instruction_set_that_this_machine_lacks_is_refused_and_scalar_code_gives_the_same() {
+    let scene = Scene::new();
+    let line = "infer --model tiny.gguf --raw --max-tokens 3 --json --prompt abc";
+    let foreign = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    for name in ["sse9", foreign] {
+        for line in [line, TRAIN, "eval --model tiny.gguf --task lm --raw --data lm.jsonl"] {
+            let ran = scene.command(line).env("SPRIG_ISA", name).output().unwrap();
+            let told = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(2), "{line}: {told}");
+            assert!([name, "scalar"].iter().all(|word| told.contains(word)), "{told}");
+        }
+    }
+    let logits = |isa: &str| {
+        let ran = scene.command(line).env("SPRIG_ISA", isa).output().unwrap();
+        let last = String::from_utf8(ran.stdout).unwrap();
+        serde_json::from_str::<serde_json::Value>(&last).unwrap()["top_logits"].clone()
+    };
+    assert_eq!(logits("scalar"), logits(""));
+}
+
+#[test]
+fn a_model_with_tensors_that_are_not_computed_with_is_refused() {
+    let scene = Scene::new();
+    let bias = [0.5f32; 64];
+    let writer = Synthetic::tiny().writer().unwrap().tensor_f32("blk.0.attn_q.bias", &[64], &bias);
+    writer.write_atomic(scene.path("biased.gguf")).unwrap();
+    for command in [
+        "train --task lm --raw --data lm.jsonl --out a.gguf",
+        "eval --task lm --raw --data lm.jsonl",
+        "infer --prompt a",
+    ] {
+        scene.fails(3, &format!("{command} --model biased.gguf"), &["biased.gguf", "`blk.0.attn_q.bias`"]);
+    }
 }

@@ -1,9 +1,8 @@
 //! A checked little-endian reader: nothing is taken that is not there, and every refusal names the
 //! byte at which it happened.
 
-use std::fmt;
-
 use super::GgufError;
+use std::fmt;
 
 /// Longest string the reader accepts in bytes: chat templates reach tens of kilobytes, so 16 MiB is ample.
 pub const MAX_STRING: u64 = 16 << 20;

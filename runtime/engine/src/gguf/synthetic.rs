@@ -1,13 +1,12 @@
 //! Random-weight models of any Llama geometry, with a tokenizer that commands can run on: tests get a
 //! model in milliseconds, and a 7-billion-weight file needs disk but no memory.
 
-use std::io::{self, Write};
-use std::path::Path;
-
 use super::quantise::{CHUNK, fill};
 use super::random::Random;
 use super::synthetic_vocabulary::{SPECIAL, Vocabulary};
 use super::{GgufError, TensorType, Writer};
+use std::io::{self, Write};
+use std::path::Path;
 
 /// Geometry, tensor types and seed of a synthetic model.
 #[derive(Clone, Debug)]

@@ -62,6 +62,26 @@ impl TensorType {
         }
     }
 
+    /// ggml's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q8_0 => "Q8_0",
+            Self::Q2_K => "Q2_K",
+            Self::Q3_K => "Q3_K",
+            Self::Q4_K => "Q4_K",
+            Self::Q5_K => "Q5_K",
+            Self::Q6_K => "Q6_K",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     /// (elements per block, bytes per block); `None` for unknown types.
     pub const fn block(self) -> Option<(usize, usize)> {
         Some(match self {
@@ -86,7 +106,7 @@ impl std::fmt::Display for TensorType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unknown(id) => write!(f, "type {id}"),
-            known => write!(f, "{known:?}"),
+            known => f.write_str(known.name()),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Metadata values as views into the file: a 49,152-token vocabulary costs one slice, not 49,152 strings.
 
-use std::fmt;
-
 use super::GgufError;
 use super::cursor::{Cursor, MAX_STRING};
 use super::error::Short;
+use std::fmt;
 
 /// Deepest nesting of arrays the reader follows; the format knows no use for more than two.
 pub const MAX_ARRAY_DEPTH: usize = 4;

@@ -1,11 +1,10 @@
 //! Dequantising: to plain rows, and straight into the strips that the product reads.
 
-use std::marker::PhantomData;
-use std::ops::Range;
-
 use super::arch::{Arch, Kernel, dispatch};
 use super::blocks::{Float, Quant, scale_index, with_type};
 use super::{Isa, Matrix};
+use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Writes rows `rows` of `w` to `out` as f32, row after row. The bits do not depend on `isa`.
 ///

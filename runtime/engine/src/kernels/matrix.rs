@@ -1,9 +1,8 @@
 //! Operands: a weight matrix in GGUF blocks, and strided views of f32 rows.
 
-use std::ops::Range;
-
 use super::KernelError;
 use crate::gguf::TensorType;
+use std::ops::Range;
 
 /// A weight matrix of `rows` outputs by `cols` inputs, row-major in GGUF blocks, borrowed from the file map.
 #[derive(Clone, Copy, Debug)]

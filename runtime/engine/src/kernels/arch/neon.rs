@@ -3,11 +3,10 @@
 //! Cortex-A53, A57 and A72 have no `sdot`: only [`NeonDotprod`] uses it. It and the conversions of half
 //! floats are inline assembly because their intrinsics are not stable in the oldest supported compiler.
 
-use std::arch::aarch64::*;
-use std::arch::asm;
-
 use super::neon_tile::by_fours;
 use super::{Arch, Kernel, Tile};
+use std::arch::aarch64::*;
+use std::arch::asm;
 
 /// ARMv8.0 NEON, which is part of every aarch64 target.
 #[derive(Clone, Copy)]

@@ -3,10 +3,9 @@
 //! A product in 14 × 32 tiles of AVX-512 was no faster on Zen 4 (100 against 103 GFLOP/s), and VNNI made the
 //! integer products at most 13 % faster.
 
+use super::{Arch, Kernel, Tile, Vector};
 use std::arch::asm;
 use std::arch::x86_64::*;
-
-use super::{Arch, Kernel, Tile, Vector};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
