@@ -1,8 +1,8 @@
 //! The words of a training: into an adapter's file, out of it again, and around a text of somebody who asks.
 
 use super::encode::{Encoder, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
-use super::error::{DataError, Problem, short};
-use super::labels::{LabelStyle, Labels};
+use super::error::{DataError, Problem};
+use super::labels::Labels;
 use super::options::LoadOptions;
 use super::prompt::Encoded;
 use super::record::Task;
@@ -19,7 +19,7 @@ impl LoadOptions {
             task: self.task.name().to_owned(),
             raw: self.raw,
             template: labels.map(|_| self.template().to_owned()),
-            style: labels.map(|labels| style_name(labels.style()).to_owned()),
+            style: labels.map(|labels| labels.style().name().to_owned()),
             labels: labels.map(Labels::pairs).unwrap_or_default(),
         }
     }
@@ -34,10 +34,7 @@ impl LoadOptions {
         };
         let task: Task = asking.task.parse().map_err(|e| unknown(format!("the adapter's task: {e}")))?;
         let style = match asking.style.as_deref() {
-            Some(name) => [LabelStyle::Word, LabelStyle::Letter]
-                .into_iter()
-                .find(|style| style_name(*style) == name)
-                .ok_or_else(|| unknown(format!("the adapter's label style is {}", short(name))))?,
+            Some(name) => name.parse().map_err(|e| unknown(format!("the adapter's label style: {e}")))?,
             None => Default::default(),
         };
         Ok(Self {
@@ -96,12 +93,5 @@ impl<'t> Asker<'t> {
     pub fn ask(&mut self, text: &str) -> Result<Asked, DataError> {
         let Encoded { tokens, cut } = self.encoder.ask(text).map_err(option_error)?;
         Ok(Asked { tokens, cut })
-    }
-}
-
-fn style_name(style: LabelStyle) -> &'static str {
-    match style {
-        LabelStyle::Word => "word",
-        LabelStyle::Letter => "letter",
     }
 }

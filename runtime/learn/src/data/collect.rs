@@ -5,6 +5,7 @@ use super::labels::MAX_LABELS;
 use super::lines::Lines;
 use super::record::{Record, Task};
 use super::room::Room;
+use crate::setting::Setting;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of the labels that the file has, at least two.
@@ -19,7 +20,8 @@ pub(super) fn collect_labels(room: &Room<'_>) -> Result<BTreeSet<String>, DataEr
         }
         if names.len() > MAX_LABELS {
             let found = format!("found more than {MAX_LABELS} different labels up to here");
-            let remedy = "use a field that names a class, or --task lm for free answers";
+            let lm = Setting::Task.to(Task::Lm);
+            let remedy = format!("use a field that names a class, or {lm} for free answers");
             return Err(Problem::field("label", found, remedy).at(path, line));
         }
     }
@@ -44,7 +46,7 @@ fn alike(names: &BTreeSet<String>) -> Option<Problem> {
     names.iter().find_map(|name| {
         let other = seen.insert(plain(name), name)?;
         let found = format!("labels {} and {} differ only in case or white space", short(other), short(name));
-        let remedy = "write them alike, or name all labels where they are meant to be two";
+        let remedy = format!("write them alike, or name all in {} if they are two", Setting::Labels);
         Some(Problem::new(found, remedy))
     })
 }

@@ -5,6 +5,7 @@ use super::labels::{Labels, letters};
 use super::options::LoadOptions;
 use super::prompt::{self, Keep, Prompt};
 use super::record::{CHOICES, Record};
+use crate::setting::Setting;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 
 /// The default words around a text to be labelled, as a chat message and raw.
@@ -84,7 +85,7 @@ impl<'t> Encoder<'t> {
                     let found = format!("letter {letter} is not one token of this model");
                     return Err(Problem::new(
                         found,
-                        "use --task lm with {\"prompt\", \"completion\"} records",
+                        format!("use {} with {{\"prompt\", \"completion\"}} records", Setting::Task.to("lm")),
                     )
                     .into());
                 }
@@ -225,5 +226,5 @@ fn fits(prompt: &Prompt, more: usize, len: usize) -> Result<(), Problem> {
         return Ok(());
     }
     let found = format!("the prompt without the record's text takes {need} tokens of {len}");
-    Err(Problem::new(found, format!("use --len {need} or more")))
+    Err(Problem::new(found, format!("use {} or more", Setting::Len.to(need))))
 }

@@ -1,5 +1,6 @@
 //! Why data cannot be used: the file, the line, what was found, and what to do about it.
 
+use crate::setting::Setting;
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub enum DataError {
     /// The encoded examples and the record under way pass the byte limit.
     #[error(
         "{}:{line}: the examples up to here, and this record while it is read, take more than the {limit} bytes that \
-         there are for data; use fewer or shorter examples, or a larger budget", path.display()
+         there are for data; use fewer or shorter examples, or a larger {}", path.display(), Setting::Budget
     )]
     TooLarge {
         /// The file.
@@ -51,8 +52,18 @@ pub enum DataError {
     #[error("{0}")]
     Options(Problem),
     /// The model's tokenizer or its chat template refuses.
-    #[error(transparent)]
+    #[error("{}{}", .0, way_on(.0))]
     Tokenizer(#[from] TokenizerError),
+}
+
+/// The setting that does without what failed.
+fn way_on(error: &TokenizerError) -> String {
+    match error {
+        TokenizerError::NoChatTemplate | TokenizerError::ChatTemplate { .. } => {
+            format!(" ({})", Setting::Raw)
+        }
+        _ => String::new(),
+    }
 }
 
 /// What was found, where, and what to do about it.

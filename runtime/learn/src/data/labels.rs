@@ -2,6 +2,7 @@
 
 use super::error::{Problem, short};
 use super::prompt::Prompt;
+use crate::setting::Setting;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 use sprig_ground::names;
 use std::collections::BTreeSet;
@@ -80,14 +81,14 @@ impl Labels {
         if let Some((name, _)) = given.iter().find(|(name, _)| !names.contains(name)) {
             let known: Vec<_> = names.iter().take(8).map(|n| short(n)).collect();
             return Err(Problem::new(
-                format!("--label-tokens names {}, which is no label of the file", short(name)),
+                format!("{} names {}, which is no label of the file", Setting::LabelTokens, short(name)),
                 format!("the labels are {}", known.join(", ")),
             ));
         }
         match style {
             LabelStyle::Letter if names.len() > 26 => Err(Problem::new(
                 format!("{} labels are too many for letters", names.len()),
-                "use --label-style word",
+                format!("use {}", Setting::LabelStyle.to(LabelStyle::Word)),
             )),
             LabelStyle::Letter => Ok(letters(names.len())),
             LabelStyle::Word => {
@@ -109,20 +110,21 @@ impl Labels {
         rows: usize,
     ) -> Result<Result<Self, Problem>, TokenizerError> {
         let names: Vec<String> = names.into_iter().collect();
-        let remedy = "name another word with --label-tokens name=word,... or use --label-style letter";
+        let letter = Setting::LabelStyle.to(LabelStyle::Letter);
+        let remedy = format!("name another word in {}, or use {letter}", Setting::LabelTokens);
         let mut tokens = Vec::with_capacity(words.len());
         for (i, word) in words.iter().enumerate() {
             let (ids, _) = tokenizer.encode_first(&prompt.answer(word), Specials::Plain, 1);
             let Some(&token) = ids.first().filter(|_| !word.trim().is_empty()) else {
                 let found = format!("label {} has no token", short(&names[i]));
-                return Ok(Err(Problem::new(found, remedy)));
+                return Ok(Err(Problem::new(found, &*remedy)));
             };
             if token as usize >= rows {
                 let found = format!(
                     "label {} begins with token {token}, but the model's head has {rows} rows",
                     short(&names[i])
                 );
-                return Ok(Err(Problem::new(found, remedy)));
+                return Ok(Err(Problem::new(found, &*remedy)));
             }
             if let Some(j) = tokens.iter().position(|&t| t == token) {
                 let found = format!(
@@ -131,7 +133,7 @@ impl Labels {
                     short(&names[i]),
                     short(&tokenizer.decode(&[token]))
                 );
-                return Ok(Err(Problem::new(found, remedy)));
+                return Ok(Err(Problem::new(found, &*remedy)));
             }
             tokens.push(token);
         }

@@ -1,6 +1,7 @@
 //! One line of JSONL: which schema it has, and what is wrong with it.
 
 use super::error::{Problem, short};
+use crate::setting::Setting;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -135,7 +136,7 @@ impl<'a> Fields<'a> {
             names => format!("the fields {}", names.join(", ")),
         };
         let hint = match other.filter(|o| *o != task.name()) {
-            Some(other) => format!(" (this record would do for --task {other})"),
+            Some(other) => format!(" (this record would do for {})", Setting::Task.to(other)),
             None => String::new(),
         };
         Problem::new(found, format!("task {} needs {}{hint}", task.name(), task.needs()))

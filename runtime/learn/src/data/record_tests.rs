@@ -63,8 +63,12 @@ fn an_answer_is_an_index_a_letter_or_a_choice() {
 #[test]
 fn a_record_of_another_task_says_which() {
     let labelled = r#"{"text": "t", "label": "x"}"#;
-    fails(labelled, Task::Choice, &["\"text\", \"label\"", "task choice needs", "would do for --task label"]);
-    fails(r#"{"text": "t"}"#, Task::Label, &["task label needs {\"text\", \"label\"}", "--task lm"]);
+    fails(
+        labelled,
+        Task::Choice,
+        &["\"text\", \"label\"", "task choice needs", "would do for `task = \"label\"`"],
+    );
+    fails(r#"{"text": "t"}"#, Task::Label, &["task label needs {\"text\", \"label\"}", "`task = \"lm\"`"]);
     fails(r#"{"text": "t", "label": null}"#, Task::Label, &["needs"]);
     fails(
         r#"{"prompt": "t", "text": "x"}"#,

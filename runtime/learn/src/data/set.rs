@@ -9,6 +9,7 @@ use super::options::LoadOptions;
 use super::prompt::Prompt;
 use super::record::{Record, Task};
 use super::room::{Room, under_way};
+use crate::setting::Setting;
 use sha2::{Digest, Sha256};
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
@@ -71,7 +72,7 @@ impl DataSet {
     /// option is wrong; nothing is left out silently.
     pub fn load(path: &Path, options: &LoadOptions, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         if options.len < 2 {
-            let found = format!("--len {} leaves nothing to predict", options.len);
+            let found = format!("{} leaves nothing to predict", Setting::Len.to(options.len));
             return Err(DataError::Options(Problem::new(found, "use 2 or more")));
         }
         let encoder = match options.task {

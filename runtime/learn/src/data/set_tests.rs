@@ -96,7 +96,7 @@ fn what_is_too_long_is_cut_where_it_hurts_least_and_counted() {
     assert_eq!((shown(&set, 0).1.as_str(), set.cut(), set.longest()), ("Yo", 1, fixed + 2));
     let need =
         format!("d.jsonl:1: the prompt without the record's text takes {} tokens of {fixed}", fixed + 1);
-    fails(line, &LoadOptions::new(Task::Lm, fixed), &[&need, "use --len"]);
+    fails(line, &LoadOptions::new(Task::Lm, fixed), &[&need, "use `len = "]);
 
     let lines = "{\"text\": \"0123456789\", \"label\": \"x\"}\n{\"text\": \"0\", \"label\": \"y\"}";
     let set =
@@ -157,8 +157,8 @@ fn labels_that_one_token_cannot_tell_apart_are_refused() {
         &options,
         &[
             "\"negative\" and \"neutral\" begin with the same token \"n\"",
-            "--label-tokens",
-            "--label-style letter",
+            "`label_tokens`",
+            "`label_style = \"letter\"`",
         ],
     );
     // Raw, the space before the word is the first token of all.
@@ -170,7 +170,7 @@ fn labels_that_one_token_cannot_tell_apart_are_refused() {
     let letters = LoadOptions { label_style: LabelStyle::Letter, ..options.clone() };
     fails(&lines(&many[..27]), &letters, &["27 labels are too many for letters"]);
     let unknown = LoadOptions { label_words: vec![("z".into(), "w".into())], ..options.clone() };
-    fails(&lines(&["x", "y"]), &unknown, &["--label-tokens names \"z\"", "\"x\", \"y\""]);
+    fails(&lines(&["x", "y"]), &unknown, &["`label_tokens` names \"z\"", "\"x\", \"y\""]);
     let blank = LoadOptions { label_words: vec![("x".into(), " ".into())], ..options };
     fails(&lines(&["x", "y"]), &blank, &["label \"x\" has no token"]);
 }
@@ -190,7 +190,7 @@ fn a_question_lists_its_choices_and_is_answered_by_letter() {
         &["d.jsonl:1: the prompt without the record's text takes"],
     );
     // This vocabulary has no token for a space and a letter.
-    fails(line, &raw(Task::Choice, 200), &["letter A is not one token", "--task lm"]);
+    fails(line, &raw(Task::Choice, 200), &["letter A is not one token", "`task = \"lm\"`"]);
     assert_eq!(CHOICES, 2..=26);
 }
 
@@ -216,7 +216,7 @@ fn errors_name_the_file_the_line_and_the_remedy() {
         &raw(Task::Lm, 64),
         &["field \"prompt\": found an empty prompt"],
     );
-    fails("x", &LoadOptions::new(Task::Lm, 1), &["--len 1"]);
+    fails("x", &LoadOptions::new(Task::Lm, 1), &["`len = 1`"]);
     let two = "{\"text\": \"t\", \"label\": \"x\"}\n{\"text\": \"t\", \"label\": \"y\"}";
     for template in ["no place", "{text} and {text}"] {
         fails(
@@ -242,7 +242,7 @@ fn without_a_chat_template_plain_texts_and_raw_prompts_still_load() {
     assert!(load_with(&t, r#"{"text": "abc"}"#, &LoadOptions::new(Task::Lm, 64)).is_ok());
     assert!(load_with(&t, pair, &raw(Task::Lm, 64)).is_ok());
     let message = load_with(&t, pair, &LoadOptions::new(Task::Lm, 64)).unwrap_err().to_string();
-    assert!(message.contains("use raw prompts"), "{message}");
+    assert!(message.contains("use raw prompts (`raw`)"), "{message}");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn the_byte_limit_holds_and_bytes_are_what_is_held() {
     let enough = LoadOptions { max_bytes: set.bytes() + RECORD_BYTES, ..LoadOptions::new(Task::Lm, 64) };
     assert!(load(&lines, &enough).is_ok());
     let short = LoadOptions { max_bytes: set.bytes(), ..enough };
-    fails(&lines, &short, &["d.jsonl:", "the examples up to here", "52000 bytes", "larger budget"]);
+    fails(&lines, &short, &["d.jsonl:", "the examples up to here", "52000 bytes", "larger `budget`"]);
 }
 
 #[test]
