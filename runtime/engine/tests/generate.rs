@@ -44,14 +44,8 @@ fn at_once(model: &Llama<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Ve
     };
     let (layout, rope, starts) = (PassLayout::new(g, size), model.rope(tokens.len()), [0, tokens.len()]);
     let mut arena = Arena::new(layout.bytes()).unwrap();
-    let input = PassInput {
-        batch: Batch::new(tokens, &starts, g.vocabulary).unwrap(),
-        tangents: 0,
-        directions: None,
-        first_example: 0,
-        adapter: None,
-        integer: false,
-    };
+    let batch = Batch::new(tokens, &starts, g.vocabulary).unwrap().plain();
+    let input = PassInput { batch, adapter: None, integer: false };
     let mut pass = Pass::new(model, &rope, ctx, layout, arena.stack(), input).unwrap();
     pass.embed();
     pass.blocks(0..g.blocks).unwrap();

@@ -122,6 +122,12 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
     }
     regions.extend(w.held_elsewhere.iter().map(|(name, bytes)| heap(name, *bytes)));
     regions.extend(if w.generates { of_a_text(model, w) } else { of_batches(model, w, &layout) });
+    // What making the adapter takes is gone before the arena is there.
+    let making = w.adapter.making(g, threads, tuning.panel_rows);
+    if making > layout.bytes() {
+        let beyond = heap("adapter under way, beyond the above", making - layout.bytes());
+        regions.push(beyond.note("while its frozen factors are found, before training"));
+    }
     // Before all this there was the tokenizer; the process never held both.
     let running: Bytes = regions.iter().filter(|r| r.name != DATA).map(|r| r.bytes).sum();
     let loading = model.tokenizer.building.0.saturating_sub(machine.unused_while_reading().0);

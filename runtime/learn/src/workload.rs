@@ -169,6 +169,14 @@ impl Adapted {
         }
     }
 
+    /// Bytes on the heap that making it takes beside that, and gives back before anything runs.
+    pub fn making(&self, geometry: &Geometry, threads: usize, panel_rows: usize) -> Bytes {
+        match self {
+            Self::Made(spec) => spec.making_bytes(geometry, threads, panel_rows),
+            Self::Plain | Self::Read { .. } => Bytes::ZERO,
+        }
+    }
+
     /// The lowest adapted block, where it is known before the adapter is.
     pub fn lowest_block(&self) -> Option<usize> {
         match self {

@@ -74,6 +74,7 @@ impl<'m> Base<'m> {
         code::release(); // what parsed the command line and the header
         let data = {
             let tokenizer = self.tokenizer()?;
+            let options = LoadOptions { rows: self.geometry.vocabulary, ..options };
             let train = DataSet::load(train, &options, &tokenizer)?;
             let options = LoadOptions { labels: train.labels().cloned(), ..options };
             let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;
