@@ -22,6 +22,13 @@ const MAX_BYTES: u64 = 8 << 30;
 /// Bytes of a checkpoint that are read at a time.
 const READ: usize = 256 << 10;
 
+/// Name of the model file's digest in a [`Fingerprint`].
+pub const MODEL: &str = "model";
+/// Name of the training data's digest.
+pub const DATA: &str = "data";
+/// Name of the digest of the data that the run is judged by, where there are any.
+pub const HELD_OUT: &str = "held-out";
+
 /// What a run depends on, by name. A checkpoint resumes only under an equal fingerprint.
 pub type Fingerprint = BTreeMap<String, String>;
 
@@ -132,22 +139,31 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
     Ok(Some(Checkpoint { values, state, notes: notes.to_owned() }))
 }
 
-/// Every setting that differs, for one who must find the flag that was changed.
+/// Everything that differs, for one who must find the setting or the file that was changed.
 fn differences(theirs: &Fingerprint, ours: &Fingerprint) -> Option<String> {
-    let value = |map: &Fingerprint, key: &str| map.get(key).map_or("unset", String::as_str).to_owned();
     let keys: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
     let found: Vec<String> = keys
         .into_iter()
-        .filter(|key| theirs.get(*key) != ours.get(*key))
-        .map(|key| {
-            format!(
-                "it was made with {key} = {}, this run has {key} = {}",
-                value(theirs, key),
-                value(ours, key)
-            )
-        })
+        .map(|key| (key, theirs.get(key).map(String::as_str), ours.get(key).map(String::as_str)))
+        .filter(|(_, theirs, ours)| theirs != ours)
+        .map(|(key, theirs, ours)| difference(key, theirs, ours))
         .collect();
     (!found.is_empty()).then(|| found.join(", "))
+}
+
+/// Two values of `key` that differ, in words: of a file a digest would tell nobody anything.
+fn difference(key: &str, theirs: Option<&str>, ours: Option<&str>) -> String {
+    match (key, theirs, ours) {
+        (MODEL, ..) => "the model file has changed".to_owned(),
+        (DATA, ..) => "the training data have changed, or the words around them".to_owned(),
+        (HELD_OUT, None, _) => "it was made without held-out data, this run has some".to_owned(),
+        (HELD_OUT, _, None) => "it was made with held-out data, this run has none".to_owned(),
+        (HELD_OUT, ..) => "the held-out data have changed, or the words around them".to_owned(),
+        _ => {
+            let [theirs, ours] = [theirs, ours].map(|value| value.unwrap_or("unset"));
+            format!("it was made with {key} = {theirs}, this run has {key} = {ours}")
+        }
+    }
 }
 
 fn digest(texts: [&str; 3], tensors: [&[f32]; 2]) -> String {
@@ -188,6 +204,14 @@ mod tests {
         assert_eq!((back.values, back.state, back.notes), (vec![0.25], state.clone(), "note".to_owned()));
         let other = load(&path, &fingerprint("2")).err().unwrap().to_string();
         assert!(other.contains("seed = 1, this run has seed = 2"), "{other}");
+        for (key, words) in
+            [(MODEL, "the model file"), (DATA, "the training data"), (HELD_OUT, "held-out data")]
+        {
+            let ours =
+                BTreeMap::from([("seed".to_owned(), "1".to_owned()), (key.to_owned(), "f00d".to_owned())]);
+            let other = load(&path, &ours).err().unwrap().to_string();
+            assert!(other.contains(words) && !other.contains("f00d"), "{other}");
+        }
 
         let whole = std::fs::read(&path).unwrap();
         for end in 0..whole.len() {

@@ -62,6 +62,20 @@ fn ctrl_c_leaves_a_checkpoint_that_other_settings_and_damage_do_not_get_past() {
         scene.fails(3, &line, &["a.gguf.ckpt", &old, &new, "delete"]);
         untouched(&whole);
     }
+    // What was changed is told, not by which digests.
+    scene.write("lm.jsonl", r#"{"prompt": "count on: ", "completion": "9"}"#);
+    scene.write("held-out.jsonl", r#"{"prompt": "count on: ", "completion": "8"}"#);
+    scene.fails(
+        3,
+        &format!("{ENDLESS} --resume"),
+        &["a.gguf.ckpt: the training data have changed", "delete"],
+    );
+    scene.fails(
+        3,
+        &format!("{ENDLESS} --eval-data held-out.jsonl --resume"),
+        &["it was made without held-out data", "delete"],
+    );
+    untouched(&whole);
     for length in [0, 3, 100, whole.len() / 2, whole.len() - 40] {
         let cut = &whole[..length];
         std::fs::write(scene.path("a.gguf.ckpt"), cut).unwrap();
