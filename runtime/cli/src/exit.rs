@@ -188,6 +188,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::Learn(e) => e.into(), // which has something to add, and codes of its own
             RunError::DataLimit(_) | RunError::UnknownMemory(_) => Self::new(Exit::Io, error),
+            RunError::Board(_) => Self::new(Exit::Usage, error),
         }
     }
 }

@@ -22,7 +22,7 @@ impl ModelArgs {
 
     /// The budget in bytes.
     pub fn budget(&self) -> Result<Bytes, Failure> {
-        let budget = sprig_run::budget(self.budget, &sprig_device::detect(Path::new("/")))?;
+        let budget = sprig_run::budget(self.budget, None)?;
         if let Some(total) = process::memory_at_hand().filter(|&total| budget > total) {
             problem(format_args!(
                 "sprig: warning: --budget {budget} is more than the {total} that this machine has or its control group \

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+#[path = "commands/asked.rs"]
+mod asked;
 #[path = "commands/bad_input.rs"]
 mod bad_input;
 #[path = "commands/budget.rs"]

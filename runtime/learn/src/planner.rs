@@ -103,6 +103,17 @@ fn stream(t: &Tuning, work: &Workload, model: &ModelSize<'_>) -> Option<Move<Tun
     })
 }
 
+/// What reading data may take within `budget`, the tokenizer being there.
+pub fn reading_room(model: &ModelSize<'_>, machine: &Machine, budget: Bytes) -> Bytes {
+    let others = machine.program() + machine.group().unwrap_or_default() + while_reading(model, machine);
+    Bytes(budget.0.saturating_sub(others.0))
+}
+
+/// Bytes of the tokenizer beside the program, while data are read.
+fn while_reading(model: &ModelSize<'_>, machine: &Machine) -> Bytes {
+    Bytes(model.tokenizer.building.0.saturating_sub(machine.unused_while_reading().0))
+}
+
 /// All that is alive at the peak.
 fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machine) -> Vec<Region> {
     let (g, threads) = (model.geometry, w.means.threads);
@@ -130,9 +141,9 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
     }
     // Before all this there was the tokenizer; the process never held both.
     let running: Bytes = regions.iter().filter(|r| r.name != DATA).map(|r| r.bytes).sum();
-    let loading = model.tokenizer.building.0.saturating_sub(machine.unused_while_reading().0);
-    if loading > running.0 {
-        let beyond = heap("tokenizer, beyond the above", Bytes(loading - running.0));
+    let loading = while_reading(model, machine);
+    if loading > running {
+        let beyond = heap("tokenizer, beyond the above", Bytes(loading.0 - running.0));
         regions.push(beyond.note("while the data is read, before training"));
     }
     regions.push(Region::new("program", Kind::Fixed, machine.program()));

@@ -28,7 +28,8 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let base = Base::open(&map)?;
     let template = Some("{text} =".to_owned());
     let options = LoadOptions { raw: true, template, ..LoadOptions::new(Task::Label, 32) };
-    let data = base.data(&data, None, options)?;
+    let budget = Bytes::mib(64);
+    let data = base.data(&data, None, options, budget)?;
 
     // What the run takes, laid out and guarded; a budget that is too small is refused here.
     let blocks = base.geometry.blocks;
@@ -43,7 +44,7 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
     let means = Means { threads: 1, residency: Residency::Auto };
     let work = Workload::training(spec.clone(), batch, tangents, Some(rule), means);
-    let planned = base.plan(data.measure(work), Bytes::mib(64), None)?;
+    let planned = base.plan(data.measure(work), budget, None)?;
     println!("{}", planned.plan);
 
     // Weights, working memory, and one step after another.

@@ -7,11 +7,14 @@ use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{DataSet, LoadOptions};
-use sprig_learn::planner::{Fitted, ModelSize, plan};
+use sprig_learn::planner::{Fitted, ModelSize, plan, reading_room};
 use sprig_learn::setting::Setting;
 use sprig_learn::workload::{Tuning, Workload};
 use sprig_learn::{FileError, LearnError};
 use std::path::Path;
+
+/// Data that are read whatever the budget: so little that the refusal may as well name one that would do.
+const ALWAYS_READ: Bytes = Bytes::mib(1);
 
 /// A model file of which only the header has been read, on this machine.
 pub struct Base<'m> {
@@ -61,22 +64,30 @@ impl<'m> Base<'m> {
         tokenizer
     }
 
-    /// Reads the data, held-out data with the training set's labels, and returns what that took to the system.
+    /// Reads the data, held-out data with the training set's labels, and returns what that took to the system. No more is
+    /// held than `budget` has room for beside program and tokenizer.
     ///
     /// # Errors
-    /// A file that cannot be read or used; nothing is left out silently.
+    /// A file that cannot be read or used, or for which there is no room; examples may be longer than the model's texts.
+    /// Nothing is left out silently.
     pub fn data(
         &self,
         train: &Path,
         held_out: Option<&Path>,
         options: LoadOptions,
-    ) -> Result<Data, LearnError> {
+        budget: Bytes,
+    ) -> Result<Data, RunError> {
+        self.check_length(options.len)?;
+        let room = reading_room(&self.size()?, &self.machine, budget).max(ALWAYS_READ);
+        let room = usize::try_from(room.0).unwrap_or(usize::MAX);
         code::release(); // what parsed the command line and the header
         let data = {
             let tokenizer = self.tokenizer()?;
-            let options = LoadOptions { rows: self.geometry.vocabulary, ..options };
+            let (rows, max_bytes) = (self.geometry.vocabulary, options.max_bytes.min(room));
+            let options = LoadOptions { rows, max_bytes, ..options };
             let train = DataSet::load(train, &options, &tokenizer)?;
-            let options = LoadOptions { labels: train.labels().cloned(), ..options };
+            let max_bytes = max_bytes.saturating_sub(train.bytes());
+            let options = LoadOptions { labels: train.labels().cloned(), max_bytes, ..options };
             let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;
             Data { train, held_out }
         };

@@ -2,21 +2,27 @@
 
 use crate::RunError;
 use sprig_budget::{Bytes, Size, process};
-use sprig_device::Detected;
+use sprig_device::{detect, detect_as};
+use std::path::Path;
 
 /// Most threads that are taken without being asked for.
 const MOST_THREADS: usize = 64;
 
-/// The bytes that a run may hold on the machine `here`: what was `asked` for, or else the board's share of the memory.
+/// The bytes that a run may hold: what was `asked` for, or else this board's share of the memory. `board` names the
+/// board where detection is wrong.
 ///
 /// # Errors
-/// [`RunError::UnknownMemory`] for a share of the memory where the kernel does not tell its size.
-pub fn budget(asked: Option<Size>, here: &Detected) -> Result<Bytes, RunError> {
+/// There is no such board; or a share of the memory was asked for where the kernel does not tell its size.
+pub fn budget(asked: Option<Size>, board: Option<&str>) -> Result<Bytes, RunError> {
+    let Some(asked) = asked else {
+        let root = Path::new("/");
+        let here = board.map_or_else(|| Ok(detect(root)), |name| detect_as(root, name))?;
+        return Ok(Bytes(here.budget()));
+    };
     match (asked, process::memory_at_hand()) {
-        (None, _) => Ok(Bytes(here.budget())),
-        (Some(Size::Bytes(bytes)), _) => Ok(bytes),
-        (Some(share), Some(total)) => Ok(share.resolve(total)),
-        (Some(share), None) => Err(RunError::UnknownMemory(share)),
+        (Size::Bytes(bytes), _) => Ok(bytes),
+        (share, Some(total)) => Ok(share.resolve(total)),
+        (share, None) => Err(RunError::UnknownMemory(share)),
     }
 }
 
@@ -29,14 +35,13 @@ pub fn threads(asked: Option<u16>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_number_of_bytes_needs_no_machine_and_the_default_is_the_boards() {
-        let here = sprig_device::detect(Path::new("/"));
-        assert_eq!(budget(Some(Size::Bytes(Bytes::mib(300))), &here).unwrap(), Bytes::mib(300));
-        assert_eq!(budget(None, &here).unwrap(), Bytes(here.budget()));
-        let half = budget(Some(Size::Percent(50.0)), &here).unwrap();
+        assert_eq!(budget(Some(Size::Bytes(Bytes::mib(300))), None).unwrap(), Bytes::mib(300));
+        assert_eq!(budget(None, None).unwrap(), Bytes(detect(Path::new("/")).budget()));
+        assert!(matches!(budget(None, Some("toaster")), Err(RunError::Board(_))));
+        let half = budget(Some(Size::Percent(50.0)), None).unwrap();
         assert!(half <= process::memory_at_hand().unwrap() && half > Bytes::ZERO);
     }
 }

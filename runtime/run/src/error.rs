@@ -1,6 +1,7 @@
 //! What can go wrong before and while something runs, by who must act.
 
-use sprig_budget::BudgetError;
+use sprig_budget::{BudgetError, Size};
+use sprig_device::UnknownBoard;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
 use thiserror::Error;
@@ -14,11 +15,14 @@ pub enum RunError {
     /// The kernel refuses its guard.
     #[error("cannot set the data limit (RLIMIT_DATA): {0}")]
     DataLimit(std::io::Error),
+    /// A board that is not known by its name.
+    #[error(transparent)]
+    Board(#[from] UnknownBoard),
     /// A share of a memory of unknown size.
     #[error(
         "cannot tell {0} of this machine's memory, for /proc/meminfo cannot be read; give the budget in bytes"
     )]
-    UnknownMemory(sprig_budget::Size),
+    UnknownMemory(Size),
 }
 
 impl From<BudgetError> for RunError {

@@ -71,7 +71,8 @@ pub struct StudyArgs {
     /// Seed of dealing, selection, directions, start values and data order [default: what --config says, or 0]
     #[arg(long, value_name = "S", requires = "learning")]
     pub seed: Option<u32>,
-    /// Most bytes the whole process may hold [default: what --config says, or 80%]
+    /// Most bytes the whole process may hold [default: what --config says, or the machine's share
+    /// as `sprig device` shows it]
     #[arg(long, value_name = "SIZE", requires = "learning")]
     pub budget: Option<Size>,
     /// Threads [default: what --config says, or all cores]

@@ -10,19 +10,19 @@ use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
 use sprig_learn::data::{DataSet, LoadOptions};
 use sprig_learn::estimator::Cut;
-use sprig_learn::evaluate::{Evaluation, evaluate};
+use sprig_learn::evaluate::Evaluation;
 use sprig_learn::session::Session;
 use sprig_learn::workload::Workload;
-use sprig_run::Base;
+use sprig_run::{Base, evaluate};
 
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    base.check_length(args.len as usize)?;
     let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
-    let data = base.data(&args.data, None, load_options(&args.records, args.len as usize))?;
+    let budget = args.model.budget()?;
+    let data = base.data(&args.data, None, load_options(&args.records, args.len as usize), budget)?;
     let work = Workload::evaluation(adapted(adapter.as_ref()), args.batch as usize, args.model.means());
-    let planned = base.plan(data.measure(work), args.model.budget()?, None)?;
+    let planned = base.plan(data.measure(work), budget, None)?;
     let engine = base.engine(&planned)?;
     let mut session = engine.session(&planned, None)?;
     let (data, cut) = (&data.train, planned.tuning.cut);

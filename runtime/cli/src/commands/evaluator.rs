@@ -4,18 +4,22 @@ use sprig_budget::{Bytes, Plan};
 use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
-use sprig_learn::evaluate::{Evaluation, evaluate};
+use sprig_learn::evaluate::Evaluation;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Train};
-use sprig_run::{Base, Planned};
+use sprig_run::{Base, Planned, evaluate};
 use std::path::{Path, PathBuf};
+
+/// What the coordinator itself takes, with room to spare: the ledger's cache of 8 MiB, link and dashboard, rounds and
+/// devices, the stacks of their threads.
+const COORDINATOR: Bytes = Bytes::mib(24);
 
 /// Loads model and data; returns once both are there, with the plan of what they hold.
 pub fn start(settings: &FleetSettings, data: &Path) -> Result<(EvaluationThread, Plan), FleetError> {
     let evaluator = Evaluator {
         model: settings.model.path.clone(),
-        budget: settings.model.budget()?,
+        budget: sprig_run::budget(settings.model.budget, None)?,
         threads: settings.model.threads(),
         train: settings.train.clone(),
         data: data.to_owned(),
@@ -38,9 +42,10 @@ impl Evaluator {
         let map = Mapped::open(&self.model).map_err(|e| FleetError::model(&self.model, e))?;
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
-        let data = base.data(&self.data, None, self.train.load_options()?)?;
+        let data = base.data(&self.data, None, self.train.load_options()?, self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
         let work = Workload::evaluation(Adapted::Made(spec.clone()), self.train.batch, means);
+        let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };
         let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;
         let mut adapter = engine.adapter(&spec, self.train.rules()?.forward.run_key)?;

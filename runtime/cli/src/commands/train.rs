@@ -11,13 +11,12 @@ use crate::output::Output;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
-use sprig_learn::checkpoint::Fingerprint;
-use sprig_learn::data::DataSet;
+use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::directions::{Family, run_key};
 use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
 use sprig_learn::trainer::{Settings, Trainer};
-use sprig_run::{Base, Running};
+use sprig_run::{Base, Data, Running};
 use std::path::Path;
 use std::time::Instant;
 
@@ -31,11 +30,11 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
     args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
     let options = load_options(&args.records, args.shape.len as usize);
-    let data = base.data(&args.data, args.eval_data.as_deref(), options)?;
+    let budget = args.model.budget()?;
+    let data = base.data(&args.data, args.eval_data.as_deref(), options, budget)?;
 
     let settings = settings(args);
     let work = args.shape.workload(spec.clone(), settings.rule, args.model.means());
-    let budget = args.model.budget()?;
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
@@ -51,7 +50,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         steps: args.steps,
         checkpoint_every: args.checkpoint_every,
         checkpoint: beside(&args.out, "ckpt"),
-        fingerprint: fingerprint(args, &settings, &spec, &digest, &data.train, planned.work.length),
+        fingerprint: fingerprint(args, &settings, &spec, &digest, &data, planned.work.length),
         trainer,
         running: Running::new(&base, &planned, !args.ignore_pressure)?,
         began: Instant::now(),
@@ -125,13 +124,14 @@ fn fingerprint(
     settings: &Settings,
     spec: &AdapterSpec,
     digest: &str,
-    data: &DataSet,
+    data: &Data,
     length: usize,
 ) -> Fingerprint {
+    let held_out = data.held_out.as_ref().map(|set| (checkpoint::HELD_OUT, hex::encode(&set.digest())));
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
     [
-        ("model", digest.to_owned()),
-        ("data", hex::encode(&data.digest())),
+        (checkpoint::MODEL, digest.to_owned()),
+        (checkpoint::DATA, hex::encode(&data.train.digest())),
         ("task", args.records.task.to_string()),
         ("adapter-kind", spec.kind.name().to_owned()),
         ("rank", spec.rank.to_string()),
@@ -153,6 +153,7 @@ fn fingerprint(
         ("seed", settings.seed.to_string()),
     ]
     .into_iter()
+    .chain(held_out)
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }

@@ -141,7 +141,7 @@ impl Ground {
 }
 
 /// The budget a refusal asks for.
-fn named_budget(message: &str) -> Option<u64> {
+pub fn named_budget(message: &str) -> Option<u64> {
     message.split_once("give --budget ")?.1.split_whitespace().next()?.parse().ok()
 }
 

@@ -1,5 +1,6 @@
 //! The guards behind the plan, and stepping aside for others, on real limits of the kernel.
 
+use crate::child;
 use crate::group::Group;
 use crate::scene::{Scene, number};
 use serde_json::Value;
@@ -23,6 +24,21 @@ fn a_heap_past_its_limit_ends_with_a_checkpoint_that_goes_on() {
     let resumed = scene.done(&format!("{TRAIN} --out a.gguf --resume"));
     assert!(resumed.events().iter().any(|e| e["event"] == "resumed"));
     assert!(scene.bytes("a.gguf") == scene.bytes("straight.gguf"));
+}
+
+/// Data that the budget has no room for are refused when that is known, not when they have all been read.
+#[test]
+fn data_beyond_the_budget_are_not_held() {
+    let scene = Scene::new();
+    let record = |i: usize| format!(r#"{{"text": "{i} {}"}}"#, "many words of it ".repeat(12));
+    scene.write("large.jsonl", &(0..12_000).map(record).collect::<Vec<_>>().join("\n"));
+    for command in ["train --out a.gguf", "eval"] {
+        let line = format!("{command} --model tiny.gguf --task lm --raw --data large.jsonl --threads 1");
+        let small = child::run(&mut scene.command(&format!("{line} --budget 9MiB")));
+        assert_eq!(small.status.code(), Some(4), "{}", small.err);
+        assert!(small.err.contains("large.jsonl:") && small.err.contains("larger budget"), "{}", small.err);
+        assert!(small.peak <= 9 << 20, "{command}: {} bytes", small.peak);
+    }
 }
 
 /// The kernel's own limit, from far too little to plenty: at each the run either ends well or says what happened, and

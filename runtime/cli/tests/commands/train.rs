@@ -114,6 +114,19 @@ fn inference_uses_the_adapter() {
 }
 
 #[test]
+fn texts_longer_than_the_models_context_are_refused() {
+    let scene = Scene::new();
+    for command in ["train --out a.gguf --data lm.jsonl", "eval --data lm.jsonl", "plan"] {
+        scene.fails(
+            2,
+            &format!("{command} --model tiny.gguf --task lm --len 100000"),
+            &["100000", "context"],
+        );
+    }
+    assert!(!scene.has("a.gguf"));
+}
+
+#[test]
 fn training_lowers_the_loss() {
     let scene = Scene::new();
     let done = scene

@@ -14,7 +14,6 @@ use sprig_protocol::settings::{DeviceSettings, Train, Upload};
 use sprig_protocol::{FleetError, dense, share_of};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
 use sprig_transport::messages::{Digest, Record, Region, Snapshot, Task};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
@@ -41,7 +40,6 @@ impl Opened {
         data: &Data,
         settings: &DeviceSettings,
     ) -> Result<Self, FleetError> {
-        base.check_length(train.len)?;
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
         let layout = Layout::new(&spec, &base.geometry)?;
         let held_elsewhere = vec![
@@ -52,7 +50,7 @@ impl Opened {
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let work = Workload::training(spec.clone(), train.batch, train.tangents, None, means);
         let work = Workload { held_elsewhere, ..work };
-        let planned = base.plan(data.measure(work), settings.model.budget()?, None)?;
+        let planned = base.plan(data.measure(work), budget(settings)?, None)?;
         Ok(Self { spec, rules, planned, layout, up: train.up })
     }
 }
@@ -215,9 +213,13 @@ impl Worker for ModelWorker<'_> {
     }
 }
 
-/// Reads the device's own records.
-pub fn open_data(base: &Base<'_>, path: &Path, train: &Train) -> Result<Data, FleetError> {
-    Ok(base.data(path, None, train.load_options()?)?)
+/// Reads the device's own records, as far as its budget has room for them.
+pub fn open_data(base: &Base<'_>, settings: &DeviceSettings, train: &Train) -> Result<Data, FleetError> {
+    Ok(base.data(&settings.data.train, None, train.load_options()?, budget(settings)?)?)
+}
+
+fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {
+    Ok(sprig_run::budget(settings.model.budget, settings.agent.board.as_deref())?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use sprig_budget::pressure::Reading;
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_protocol::settings::Mode;
 use sprig_transport::messages::{GroupSet, RunId};
+use std::path::Path;
 
 /// A device's settings, with model and data in `folder`.
 pub fn settings(folder: &Path) -> DeviceSettings {
@@ -51,7 +52,7 @@ pub fn task() -> Train {
 fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Trained, Vec<Moved>) {
     let map = Mapped::open(&settings.model.path).unwrap();
     let base = Base::open(&map).unwrap();
-    let data = open_data(&base, &settings.data.train, train).unwrap();
+    let data = open_data(&base, settings, train).unwrap();
     let opened = Opened::plan(&base, train, &data, settings).unwrap();
     let engine = base.engine(&opened.planned).unwrap();
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, "digest").unwrap();

@@ -163,7 +163,7 @@ fn take_part(
 ) -> Result<Next, FleetError> {
     let settings = around.settings;
     let base = Base::open(map)?;
-    let data = open_data(&base, &settings.data.train, &what.train)?;
+    let data = open_data(&base, settings, &what.train)?;
     let opened = Opened::plan(&base, &what.train, &data, settings)?;
     let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
     watch(AgentEvent::Planned { plan_bytes, budget_bytes });

@@ -93,13 +93,13 @@ impl Study {
         let map = Mapped::open(&model.path).map_err(|e| FleetError::model(&model.path, e))?;
         let base = Base::open(&map)?;
         let train = &self.settings.train;
-        base.check_length(train.len)?;
         if self.personal && train.mode == Mode::PerIteration {
             let problem =
                 "an iteration leaves a device no model of its own to judge; use mode = \"per-epoch\"";
             return Err(LearnError::Settings(problem.to_owned()).into());
         }
-        let data = base.data(&self.data, Some(&self.held_out), train.load_options()?)?;
+        let budget = sprig_run::budget(model.budget, None)?;
+        let data = base.data(&self.data, Some(&self.held_out), train.load_options()?, budget)?;
         let mut dealt = deal(&data.train, self.devices as usize, self.skew, train.seed)?;
         dealt.retain(|ids| !ids.is_empty());
         let shard = |mut ids: Vec<usize>| {
@@ -156,7 +156,7 @@ impl Study {
             let window = PrefixCache::heap_bytes(work.length, base.geometry.width, positions, work.batch);
             work.held_elsewhere.push((OURS[2], window));
         }
-        let planned = base.plan(work, model.budget()?, None)?;
+        let planned = base.plan(work, sprig_run::budget(model.budget, None)?, None)?;
         Ok(Opened { spec, rules, layout, planned })
     }
 

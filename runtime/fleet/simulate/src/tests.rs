@@ -4,6 +4,7 @@ use super::deal::deal;
 use super::fleet::{Device, Fleet};
 use super::*;
 use sprig_agent::{Agent, Identity, ModelWorker, Opened, State, Worker};
+use sprig_budget::Bytes;
 use sprig_coordinator::{Coordinator, Options, RoundRow};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::data::Examples;
@@ -76,7 +77,7 @@ impl Scene {
         let map = leak(Mapped::open(path("tiny.gguf")).unwrap());
         let base = leak(Base::open(map).unwrap());
         let options = study.settings.train.load_options().unwrap();
-        let data = leak(base.data(&study.data, Some(&study.held_out), options).unwrap());
+        let data = leak(base.data(&study.data, Some(&study.held_out), options, Bytes::mib(64)).unwrap());
         let shards = deal(&data.train, DEVICES, study.skew, study.settings.train.seed).unwrap();
         let shards = leak(shards).as_slice();
         assert!(shards.iter().all(|ids| ids.len() > 4), "{shards:?}");
@@ -108,7 +109,11 @@ impl Scene {
         std::fs::write(path(".toml"), text).unwrap();
         let settings = DeviceSettings::read(&path(".toml")).unwrap();
         let train = &self.study.settings.train;
-        let data = leak(self.base.data(&settings.data.train, None, train.load_options().unwrap()).unwrap());
+        let data = leak(
+            self.base
+                .data(&settings.data.train, None, train.load_options().unwrap(), Bytes::mib(64))
+                .unwrap(),
+        );
         let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
         ModelWorker::new(self.base, engine, opened, &data.train, &settings, &self.digest()).unwrap()

@@ -80,7 +80,7 @@ fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     let flags = flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let changes: Vec<String> = set.iter().cloned().chain(flags).collect();
     let mut settings = FleetSettings::simulated(config.as_deref(), model.as_deref(), *preset, &changes)?;
-    settings.model.budget = args.study.budget.unwrap_or(settings.model.budget);
+    settings.model.budget = args.study.budget.or(settings.model.budget);
     settings.model.threads = args.study.threads.or(settings.model.threads);
     let Some(data) = data else {
         return Err(Failure::new(Exit::Usage, "--data is missing: the records to deal to the devices"));

@@ -77,6 +77,11 @@ fn join(folder: &Path, path: &mut PathBuf) {
     }
 }
 
+/// The same where it may be absent.
+fn some_size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
+    size(from).map(Some)
+}
+
 /// `"300MiB"`, `"80%"`.
 fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
     String::deserialize(from)?.parse().map_err(serde::de::Error::custom)

@@ -1,8 +1,8 @@
 //! The `[model]` table, of coordinator and devices.
 
-use super::{SettingsError, join, size};
+use super::{join, some_size};
 use serde::Deserialize;
-use sprig_budget::{Bytes, Size, process};
+use sprig_budget::Size;
 use std::path::{Path, PathBuf};
 
 /// The model file and the machine's share.
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 pub struct ModelSettings {
     /// GGUF file.
     pub path: PathBuf,
-    /// Most bytes the whole process may hold.
-    #[serde(default = "default_budget", deserialize_with = "size")]
-    pub budget: Size,
+    /// Most bytes the whole process may hold; the board's share of its memory if absent.
+    #[serde(default, deserialize_with = "some_size")]
+    pub budget: Option<Size>,
     /// Threads; all cores if absent.
     pub threads: Option<u16>,
 }
@@ -23,27 +23,8 @@ impl ModelSettings {
         join(folder, &mut self.path);
     }
 
-    /// The budget in bytes.
-    pub fn budget(&self) -> Result<Bytes, SettingsError> {
-        if let Size::Bytes(bytes) = self.budget {
-            return Ok(bytes);
-        }
-        let Some(total) = process::memory_at_hand() else {
-            let remedy = "this machine does not tell its memory (/proc/meminfo); write a number of bytes";
-            return Err(SettingsError::value("model", "budget", self.budget, remedy));
-        };
-        Ok(self.budget.resolve(total))
-    }
-
     /// Threads to use.
     pub fn threads(&self) -> usize {
-        self.threads.map_or_else(
-            || std::thread::available_parallelism().map_or(1, usize::from).min(64),
-            |n| usize::from(n).clamp(1, 64),
-        )
+        sprig_run::threads(self.threads)
     }
-}
-
-fn default_budget() -> Size {
-    Size::Percent(80.0)
 }
