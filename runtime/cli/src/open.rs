@@ -4,15 +4,12 @@ use crate::args::{ModelArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::problem;
 use sprig_budget::{Bytes, process};
-use sprig_engine::adapter::{Adapter, AdapterFile, AdapterSpec, Kind};
+use sprig_engine::adapter::{AdapterFile, AdapterSpec, Kind};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::model::{Geometry, Module};
-use sprig_learn::workload::Means;
+use sprig_learn::workload::{Adapted, Means};
 use sprig_run::Base;
 use std::path::Path;
-
-/// Adapter files are read whole: rank 1024 on every linear of a 7B model is 10 GiB, boards hold a thousandth of it.
-const MAX_ADAPTER: u64 = 1 << 30;
 
 impl ModelArgs {
     /// Maps the model file.
@@ -72,19 +69,19 @@ fn modules(list: &str) -> Result<Vec<Module>, Failure> {
     Ok(found)
 }
 
-/// Reads an adapter and checks that it belongs to this base.
-pub fn adapter(path: &Path, base: &Base<'_>) -> Result<Adapter, Failure> {
-    let g = &base.geometry;
-    let size = std::fs::metadata(path).map_err(|e| Failure::io("read", path, e))?.len();
-    if size > MAX_ADAPTER {
-        return Err(Failure::new(
-            Exit::BadFile,
-            format_args!("{}: {size} bytes exceed the limit of {MAX_ADAPTER} for an adapter", path.display()),
-        ));
-    }
+/// Opens an adapter and checks that it belongs to this base. Its weights stay in the file until they are planned.
+pub fn adapter(path: &Path, base: &Base<'_>) -> Result<AdapterFile, Failure> {
     let file = AdapterFile::open(path)?;
     if file.meta().base_digest.is_some() {
         file.check_base(&base.map.digest_hex()?).map_err(|e| Failure::from(e).about(path))?;
     }
-    Ok(file.load(g)?)
+    Ok(file)
+}
+
+/// An adapter as a plan sees it.
+pub fn adapted(file: Option<&AdapterFile>, g: &Geometry) -> Adapted {
+    file.map_or(Adapted::Plain, |file| {
+        let bytes = file.heap_bytes(g);
+        Adapted::Read { rank: file.rank(), bytes, loading: file.load_bytes(g) - bytes }
+    })
 }

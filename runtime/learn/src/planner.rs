@@ -137,11 +137,11 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
     let making = w.adapter.making(g, threads, tuning.panel_rows);
     if making > layout.bytes() {
         let beyond = heap("adapter under way, beyond the above", making - layout.bytes());
-        regions.push(beyond.note("while its frozen factors are found, before training"));
+        regions.push(beyond.note("while it is made or read, before anything runs"));
     }
     // Before all this there was the tokenizer; the process never held both.
     let running: Bytes = regions.iter().filter(|r| r.name != DATA).map(|r| r.bytes).sum();
-    let loading = while_reading(model, machine);
+    let loading = while_reading(model, machine) + w.reading;
     if loading > running {
         let beyond = heap("tokenizer, beyond the above", Bytes(loading.0 - running.0));
         regions.push(beyond.note("while the data is read, before training"));

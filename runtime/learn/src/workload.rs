@@ -35,6 +35,8 @@ pub struct Workload {
     pub generates: bool,
     /// Bytes of the encoded data sets.
     pub data: Bytes,
+    /// What reading them takes beyond that and a usual record: the longest lines.
+    pub reading: Bytes,
     /// Whether a prefix cache is kept.
     pub prefix: bool,
     /// What it may use.
@@ -76,6 +78,8 @@ pub enum Adapted {
         rank: usize,
         /// Its bytes on the heap.
         bytes: Bytes,
+        /// What reading it takes beside them.
+        loading: Bytes,
     },
 }
 
@@ -124,6 +128,7 @@ impl Workload {
             candidates: None,
             generates: false,
             data: Bytes::ZERO,
+            reading: Bytes::ZERO,
             prefix: false,
             means,
         }
@@ -173,7 +178,8 @@ impl Adapted {
     pub fn making(&self, geometry: &Geometry, threads: usize, panel_rows: usize) -> Bytes {
         match self {
             Self::Made(spec) => spec.making_bytes(geometry, threads, panel_rows),
-            Self::Plain | Self::Read { .. } => Bytes::ZERO,
+            Self::Read { loading, .. } => *loading,
+            Self::Plain => Bytes::ZERO,
         }
     }
 

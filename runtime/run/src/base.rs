@@ -6,7 +6,7 @@ use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
 use sprig_engine::tokenizer::Tokenizer;
-use sprig_learn::data::{DataSet, LoadOptions};
+use sprig_learn::data::{DataSet, LoadOptions, RECORD_BYTES};
 use sprig_learn::planner::{Fitted, ModelSize, plan, reading_room};
 use sprig_learn::setting::Setting;
 use sprig_learn::workload::{Tuning, Workload};
@@ -61,6 +61,7 @@ impl<'m> Base<'m> {
     pub fn tokenizer(&self) -> Result<Tokenizer, LearnError> {
         let tokenizer = Tokenizer::from_gguf(&self.gguf).map_err(|e| wrong(self.map, e));
         code::release(); // what made the tokenizer
+        alloc::release_free_memory();
         tokenizer
     }
 
@@ -78,8 +79,9 @@ impl<'m> Base<'m> {
         budget: Bytes,
     ) -> Result<Data, RunError> {
         self.check_length(options.len)?;
-        let room = reading_room(&self.size()?, &self.machine, budget).max(ALWAYS_READ);
-        let room = usize::try_from(room.0).unwrap_or(usize::MAX);
+        // The program's share has room for a usual record.
+        let room = reading_room(&self.size()?, &self.machine, budget) + Bytes(RECORD_BYTES as u64);
+        let room = usize::try_from(room.max(ALWAYS_READ).0).unwrap_or(usize::MAX);
         code::release(); // what parsed the command line and the header
         let data = {
             let tokenizer = self.tokenizer()?;

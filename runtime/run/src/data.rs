@@ -1,7 +1,7 @@
 //! The examples of a run.
 
 use sprig_budget::Bytes;
-use sprig_learn::data::DataSet;
+use sprig_learn::data::{DataSet, RECORD_BYTES};
 use sprig_learn::workload::Workload;
 
 /// Encoded examples.
@@ -16,10 +16,14 @@ impl Data {
     /// `work` with what only the data tell: the longest example, the most candidates, the bytes.
     pub fn measure(&self, work: Workload) -> Workload {
         let sets = || std::iter::once(&self.train).chain(&self.held_out);
+        let data = sets().map(DataSet::bytes).sum::<usize>();
+        let second = self.held_out.as_ref().map_or(0, |set| self.train.bytes() + set.reading());
+        let reading = self.train.reading().max(second).saturating_sub(data + RECORD_BYTES);
         Workload {
             length: sets().map(DataSet::longest).max().unwrap_or(0),
             candidates: sets().filter_map(candidates).max(),
-            data: Bytes(sets().map(DataSet::bytes).sum::<usize>() as u64),
+            data: Bytes(data as u64),
+            reading: Bytes(reading as u64),
             ..work
         }
     }

@@ -31,7 +31,7 @@ fn work() -> impl Strategy<Value = Workload> {
             let means = Means { threads, residency };
             let spec =
                 AdapterSpec { kind, rank: tangents, alpha: 1.0, targets: vec![Module::Q], layers: 1..3 };
-            let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64) };
+            let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64), loading: Bytes::ZERO };
             match what {
                 0 => Workload::training(spec, batch, tangents, Some(Rule::Sgd { momentum: 0.9 }), means)
                     .foreseen(task, length),

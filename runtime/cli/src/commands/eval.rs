@@ -1,6 +1,5 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
 
-use super::infer::adapted;
 use crate::args::{EvalArgs, RecordArgs};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -18,12 +17,17 @@ use sprig_run::{Base, evaluate};
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
     let budget = args.model.budget()?;
     let data = base.data(&args.data, None, load_options(&args.records, args.len as usize), budget)?;
-    let work = Workload::evaluation(adapted(adapter.as_ref()), args.batch as usize, args.model.means());
+    let work = Workload::evaluation(
+        open::adapted(file.as_ref(), &base.geometry),
+        args.batch as usize,
+        args.model.means(),
+    );
     let planned = base.plan(data.measure(work), budget, None)?;
     let engine = base.engine(&planned)?;
+    let adapter = file.map(|file| file.load(&base.geometry)).transpose()?;
     let mut session = engine.session(&planned, None)?;
     let (data, cut) = (&data.train, planned.tuning.cut);
     let mut output = Output::new(args.model.json);

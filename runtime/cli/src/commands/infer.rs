@@ -4,11 +4,11 @@ use crate::args::InferArgs;
 use crate::exit::{Exit, Failure};
 use crate::open;
 use crate::output::line;
-use sprig_budget::{Bytes, alloc, process};
-use sprig_engine::adapter::Adapter;
+use sprig_budget::{alloc, process};
 use sprig_engine::model::Generator;
-use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer};
-use sprig_learn::workload::{Adapted, Workload};
+use sprig_engine::tokenizer::{Specials, TextStream, Tokenizer};
+use sprig_learn::data::{answer, prompt};
+use sprig_learn::workload::Workload;
 use sprig_run::Base;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -17,12 +17,17 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let tokenizer = base.tokenizer()?;
-    let tokens = prompt(args, &tokenizer)?;
-    let capacity = capacity(args, tokens.len(), base.geometry.context)?;
-    let adapter = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
-    let work = Workload::generation(adapted(adapter.as_ref()), capacity, args.model.means());
+    let tokens = prompt(&tokenizer, args.raw, &args.prompt)?;
+    if tokens.is_empty() {
+        return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
+    }
+    let g = &base.geometry;
+    let capacity = capacity(args, tokens.len(), g.context)?;
+    let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let work = Workload::generation(open::adapted(file.as_ref(), g), capacity, args.model.means());
     let planned = base.plan(work, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
+    let adapter = file.map(|file| file.load(g)).transpose()?;
     let mut generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, capacity, !args.exact)?;
     let start = Instant::now();
     let logits = generator.feed(&tokens)?;
@@ -54,22 +59,6 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Done)
-}
-
-/// The prompt in tokens.
-fn prompt(args: &InferArgs, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
-    let prompt = match args.raw {
-        true => args.prompt.clone(),
-        false => tokenizer.chat(&[Message { role: "user", content: &args.prompt }], true)?,
-    };
-    let mut tokens = tokenizer.encode(&prompt, if args.raw { Specials::Plain } else { Specials::Parse });
-    if let Some(first) = tokenizer.prefix() {
-        tokens.insert(0, first);
-    }
-    match tokens.is_empty() {
-        true => Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue")),
-        false => Ok(tokens),
-    }
 }
 
 /// Tokens of prompt and answer in all, which have to fit the model's context.
@@ -130,8 +119,7 @@ fn rate(tokens: usize, took: Duration) -> f64 {
 fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) -> Result<Exit, Failure> {
     let mut ids = Vec::with_capacity(args.choices.len());
     for choice in &args.choices {
-        // Raw prompts end in a word or colon, so the answer begins with a space; a chat answer begins the turn.
-        let text = if args.raw { format!(" {choice}") } else { choice.clone() };
+        let text = answer(args.raw, &args.prompt, choice);
         match tokenizer.encode(&text, Specials::Plain).first() {
             Some(&id) if !ids.contains(&id) => ids.push(id),
             _ => {
@@ -179,12 +167,4 @@ fn best(logits: &[f32]) -> u32 {
         .enumerate()
         .fold((0, f32::NEG_INFINITY), |best, (i, &l)| if l > best.1 { (i, l) } else { best })
         .0 as u32
-}
-
-/// An adapter as it was read, for a plan.
-pub fn adapted(adapter: Option<&Adapter>) -> Adapted {
-    adapter.map_or(Adapted::Plain, |adapter| Adapted::Read {
-        rank: adapter.rank(),
-        bytes: Bytes(4 * adapter.numbers() as u64),
-    })
 }

@@ -30,7 +30,7 @@ pub use examples::Examples;
 pub use labels::{LabelStyle, Labels, MAX_LABELS};
 pub use lines::MAX_LINE;
 pub use options::{LoadOptions, MAX_DATA_BYTES};
-pub use prompt::{OPTIONS, TEXT};
+pub use prompt::{OPTIONS, TEXT, answer, prompt};
 pub use record::{CHOICES, Task};
 pub use room::RECORD_BYTES;
 pub use set::{DataSet, Example, Target};

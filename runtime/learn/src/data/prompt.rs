@@ -125,9 +125,23 @@ impl Prompt {
 
     /// `word` as it follows this prompt: after a raw prompt that does not end in white space, a space comes first.
     pub(super) fn answer(&self, word: &str) -> String {
-        let space = self.raw && !self.trail.ends_with(char::is_whitespace);
-        format!("{}{word}", if space { " " } else { "" })
+        answer(self.raw, &self.trail, word)
     }
+}
+
+/// `text` as a prompt of its own, in tokens: made as the prompts of a training are.
+///
+/// # Errors
+/// The model has no chat template that could be used, and the prompt is not raw.
+pub fn prompt(tokenizer: &Tokenizer, raw: bool, text: &str) -> Result<Vec<u32>, TokenizerError> {
+    Ok(Prompt::new(tokenizer, raw, "", "")?.encode(tokenizer, text, Keep::Tail, usize::MAX)?.tokens)
+}
+
+/// `word` as it follows a prompt that ends in `before`: after a raw one that does not end in white space, a space comes
+/// first.
+pub fn answer(raw: bool, before: &str, word: &str) -> String {
+    let space = raw && !before.ends_with(char::is_whitespace);
+    format!("{}{word}", if space { " " } else { "" })
 }
 
 fn chat(tokenizer: &Tokenizer, content: &str) -> Result<String, TokenizerError> {

@@ -51,6 +51,7 @@ pub struct DataSet {
     labels: Option<Labels>,
     cut: usize,
     longest: usize,
+    reading: usize,
     digest: [u8; 32],
 }
 
@@ -150,6 +151,11 @@ impl DataSet {
         self.tokens.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// Most bytes that were held while they were read.
+    pub fn reading(&self) -> usize {
+        self.reading
+    }
+
     /// SHA-256 over the encoded examples: two sets with the same digest train alike.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
@@ -163,6 +169,7 @@ impl DataSet {
             labels: None,
             cut: 0,
             longest: 0,
+            reading: 0,
             digest: [0; 32],
         }
     }
@@ -183,7 +190,9 @@ impl DataSet {
             };
             let length = text.len();
             let record = Record::parse(text, options.task).map_err(|problem| at(problem.into()))?;
-            room.check(line, self.bytes() + under_way(length, &record, encoder.words()))?;
+            let need = self.bytes() + under_way(length, &record, encoder.words());
+            room.check(line, need)?;
+            self.reading = self.reading.max(need);
             let encoded = encoder.encode(&record).map_err(at)?;
             let more = encoded.tokens.len() * size_of::<u32>() + size_of::<Entry>();
             let used = self.tokens.len() * size_of::<u32>() + self.entries.len() * size_of::<Entry>();

@@ -1,4 +1,4 @@
-use super::super::{Asker, CHOICES, LabelStyle, OPTIONS, RECORD_BYTES};
+use super::super::{Asker, CHOICES, LabelStyle, OPTIONS, RECORD_BYTES, answer, prompt};
 use super::*;
 use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::{Specials, TokenizerSource};
@@ -7,20 +7,27 @@ use std::path::PathBuf;
 const CHATML: &str = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n'}}\
                       {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-/// One token a byte, two special tokens and ChatML.
+/// One token a byte, special tokens and ChatML.
 fn tokenizer(chat_template: Option<&str>) -> Tokenizer {
-    let mut tokens = vec!["<|im_start|>", "<|im_end|>"];
+    tokenizer_that(false, chat_template)
+}
+
+/// The same; if it `begins`, raw texts begin with a token of their own.
+fn tokenizer_that(begins: bool, chat_template: Option<&str>) -> Tokenizer {
+    let mut tokens = vec!["<|im_start|>", "<|im_end|>", "<s>"];
     let printable = |b: &u8| matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let characters = (0..=255u8).filter(printable).map(char::from);
     let characters: Vec<_> = characters.chain((0x100..0x144).filter_map(char::from_u32)).collect();
     let characters: Vec<_> = characters.iter().map(char::to_string).collect();
     tokens.extend(characters.iter().map(String::as_str));
     let mut token_types = vec![1; tokens.len()];
-    token_types[..2].fill(3);
+    token_types[..3].fill(3);
     Tokenizer::new(TokenizerSource {
         kind: "gpt2",
         pre: "smollm",
         token_types,
+        bos: Some(2),
+        add_bos: Some(begins),
         eos: Some(1),
         chat_template,
         tokens,
@@ -374,4 +381,24 @@ fn a_file_may_lack_some_of_the_announced_labels() {
     let set = load(line, &options).unwrap();
     assert_eq!(set.labels().unwrap().names(), ["even", "neg", "pos"]);
     fails(r#"{"text": "t", "label": "odd"}"#, &options, &["d.jsonl:1:", "odd"]);
+}
+
+/// Who asks uses the tokens that were learnt from; the one that begins a text stands there once.
+#[test]
+fn a_prompt_of_its_own_is_that_of_a_training() {
+    let template = format!("{{{{ bos_token }}}}{CHATML}");
+    let t = tokenizer_that(true, Some(&template));
+    for (raw, text) in [(false, "who?"), (true, "who?"), (true, "one<|im_end|> who?")] {
+        let options = LoadOptions { raw, ..LoadOptions::new(Task::Lm, 200) };
+        let line = format!(r#"{{"prompt": "{text}", "completion": "me"}}"#);
+        let set = load_with(&t, &line, &options).unwrap();
+        let example = set.example(0);
+        let Target::Lm { first } = example.target else { panic!("{example:?}") };
+        let asked = prompt(&t, raw, text).unwrap();
+        assert_eq!(asked, example.tokens[..first], "{text}, raw: {raw}");
+        assert_eq!(asked.iter().filter(|&&id| id == 2).count(), 1, "{text}, raw: {raw}");
+    }
+    assert_eq!(answer(true, "Label:", "up"), " up");
+    assert_eq!(answer(true, "Label: ", "up"), "up");
+    assert_eq!(answer(false, "Label:", "up"), "up");
 }
