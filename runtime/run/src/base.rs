@@ -5,7 +5,7 @@ use sprig_budget::{Bytes, Machine, Plan, alloc, code, process};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
-use sprig_engine::tokenizer::Tokenizer;
+use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, RECORD_BYTES};
 use sprig_learn::planner::{Fitted, ModelSize, plan, reading_room};
 use sprig_learn::setting::Setting;
@@ -26,6 +26,8 @@ pub struct Base<'m> {
     pub geometry: Geometry,
     /// The process and the machine, as they were found.
     pub machine: Machine,
+    /// What the tokenizer takes. Found once, for it is read from all of the header, whose pages a run does without.
+    tokenizer: TokenizerBytes,
 }
 
 /// What a run does, how it is cut to fit, what it holds, and the guards that see to it.
@@ -51,7 +53,8 @@ impl<'m> Base<'m> {
     pub fn open(map: &'m Mapped) -> Result<Self, LearnError> {
         let gguf = Gguf::parse(map.bytes()).map_err(|e| wrong(map, e))?;
         let geometry = Geometry::read(&gguf).map_err(|e| wrong(map, e))?;
-        Ok(Self { map, gguf, geometry, machine: Machine::measure() })
+        let tokenizer = Tokenizer::bytes(&gguf);
+        Ok(Self { map, gguf, geometry, machine: Machine::measure(), tokenizer })
     }
 
     /// The tokenizer. Some tens of MiB: what trains lets it go before an arena is made.
@@ -121,7 +124,7 @@ impl<'m> Base<'m> {
             weights: WeightBytes::read(&self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))?,
             // About 96 bytes a metadata entry and 112 a tensor, with growth of the vectors.
             header: Bytes((self.gguf.metadata().len() * 192 + self.gguf.tensors().len() * 224) as u64),
-            tokenizer: Tokenizer::bytes(&self.gguf),
+            tokenizer: self.tokenizer,
         })
     }
 

@@ -231,9 +231,10 @@ fn a_checkpoint_of_another_base_or_other_data_is_refused() {
     scene.model("other.gguf", 2);
     let text = String::from_utf8(scene.bytes("long.jsonl")).unwrap();
     scene.write("other.jsonl", &text.replacen("goes", "went", 1));
-    for (from, to, setting) in
-        [("tiny.gguf", "other.gguf", "model = "), ("long.jsonl", "other.jsonl", "data = ")]
-    {
+    for (from, to, setting) in [
+        ("tiny.gguf", "other.gguf", "the model file has"),
+        ("long.jsonl", "other.jsonl", "the training data have"),
+    ] {
         let line = format!("{} --resume", line.replace(from, to));
         scene.fails(3, &line, &["b.gguf.ckpt", setting, "same settings", "delete"]);
         assert!(scene.bytes("b.gguf.ckpt") == saved);
