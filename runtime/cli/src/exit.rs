@@ -13,6 +13,7 @@ use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataError;
+use sprig_learn::setting::SettingError;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::SettingsError;
 use sprig_run::RunError;
@@ -139,6 +140,7 @@ failures! {
     LinkError => link,
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
+    SettingError => |_| Exit::Usage,
 }
 
 impl From<BudgetError> for Failure {

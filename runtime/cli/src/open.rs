@@ -1,12 +1,12 @@
 //! What commands take from the command line: the model file, the budget, the adapter to make or to read.
 
-use crate::args::{ModelArgs, ShapeArgs};
-use crate::exit::{Exit, Failure};
+use crate::args::ModelArgs;
+use crate::exit::Failure;
 use crate::output::problem;
 use sprig_budget::{Bytes, process};
-use sprig_engine::adapter::{AdapterFile, AdapterSpec, Kind};
+use sprig_engine::adapter::AdapterFile;
 use sprig_engine::gguf::Mapped;
-use sprig_engine::model::{Geometry, Module};
+use sprig_engine::model::Geometry;
 use sprig_learn::workload::{Adapted, Means};
 use sprig_run::Base;
 use std::path::Path;
@@ -33,40 +33,6 @@ impl ModelArgs {
     pub fn means(&self) -> Means {
         Means { threads: sprig_run::threads(self.threads), residency: self.weights }
     }
-}
-
-impl ShapeArgs {
-    /// The adapter asked for, checked against the model.
-    pub fn adapter(&self, g: &Geometry) -> Result<AdapterSpec, Failure> {
-        let kind = self.adapter_kind;
-        let rank = self.rank.map_or(if kind == Kind::Xs { 4 } else { 8 }, |r| r as usize);
-        let layers = self.layers.clone().unwrap_or(match kind {
-            Kind::Xs => g.blocks - g.blocks.div_ceil(4)..g.blocks,
-            _ => 0..g.blocks,
-        });
-        let alpha = self.alpha.unwrap_or(rank as f32);
-        let spec = AdapterSpec { kind, rank, alpha, targets: modules(&self.targets)?, layers };
-        spec.check(g).map_err(|e| Failure::new(Exit::Usage, e))?;
-        Ok(spec)
-    }
-}
-
-fn modules(list: &str) -> Result<Vec<Module>, Failure> {
-    if list == "all" {
-        return Ok(Module::ALL.to_vec());
-    }
-    let mut found = Vec::new();
-    for name in list.split(',').map(str::trim) {
-        let Some(&module) = Module::ALL.iter().find(|m| m.name() == name) else {
-            let message =
-                format!("--targets: there is no linear `{name}`; use some of q,k,v,o,gate,up,down, or all");
-            return Err(Failure::new(Exit::Usage, message));
-        };
-        found.push(module);
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
 }
 
 /// Opens an adapter and checks that it belongs to this base. Its weights stay in the file until they are planned.

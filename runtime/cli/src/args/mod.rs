@@ -2,6 +2,7 @@
 
 mod choice;
 mod fleet;
+mod recipe;
 #[cfg(feature = "coordinator")]
 mod simulate;
 mod wording;
@@ -18,8 +19,9 @@ use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::optimiser::{Decay, Optimiser};
+use sprig_learn::recipe::defaults::{self, SINGLE};
+use sprig_learn::recipe::{Batch, Layers, Len, NotNegative, Positive, Rank, Steps, Tangents, Targets};
 use sprig_learn::workload::Residency;
-use std::ops::Range;
 use std::path::PathBuf;
 
 /// Finetune quantised language models on small boards, inside a memory budget, by forward-mode gradients.
@@ -89,32 +91,32 @@ pub struct ModelArgs {
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
     /// Examples of an optimiser step
-    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub batch: u32,
+    #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]
+    pub batch: Batch,
     /// Most tokens of an example
-    #[arg(long, value_name = "T", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=131_072))]
-    pub len: u32,
+    #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
+    pub len: Len,
     /// Directions (K) of each example, or of each batch with --directions shared
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub tangents: u32,
+    #[arg(long, value_name = "K", default_value_t = SINGLE.tangents)]
+    pub tangents: Tangents,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
     /// lora = both factors, b-only = B alone
-    #[arg(long, value_parser = choice::<Kind>(), default_value_t = Kind::Xs)]
+    #[arg(long, value_parser = choice::<Kind>(), default_value_t = defaults::ADAPTER)]
     pub adapter_kind: Kind,
     /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]
-    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub rank: Option<u32>,
+    #[arg(long, value_name = "R")]
+    pub rank: Option<Rank>,
     /// The update is scaled by alpha / rank [default: the rank]
     #[arg(long, value_name = "A")]
-    pub alpha: Option<f32>,
+    pub alpha: Option<Positive>,
     /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all
-    #[arg(long, value_name = "LIST", default_value = "q,v")]
-    pub targets: String,
+    #[arg(long, value_name = "LIST", default_value_t = Targets::of(SINGLE.targets))]
+    pub targets: Targets,
     /// Adapted blocks, FROM..TO, TO not included [default: the top quarter for lora-xs, all otherwise]
-    #[arg(long, value_name = "FROM..TO", value_parser = parse_layers)]
-    pub layers: Option<Range<usize>>,
+    #[arg(long, value_name = "FROM..TO")]
+    pub layers: Option<Layers>,
     /// Optimiser
-    #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = Optimiser::AdamW)]
+    #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = defaults::OPTIMISER)]
     pub optimizer: Optimiser,
 }
 
@@ -143,7 +145,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "TEXT")]
     pub template: Option<String>,
     /// What stands for a label in the answer
-    #[arg(long, value_parser = choice::<LabelStyle>(), default_value_t = LabelStyle::Word)]
+    #[arg(long, value_parser = choice::<LabelStyle>(), default_value_t = defaults::LABEL_STYLE)]
     pub label_style: LabelStyle,
     /// Words that stand for labels: name=word,name=word
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
@@ -165,29 +167,29 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub eval_data: Option<PathBuf>,
     /// Optimiser steps
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub steps: u64,
+    #[arg(long, value_name = "N", default_value_t = defaults::STEPS)]
+    pub steps: Steps,
     /// Who shares a direction
-    #[arg(long, value_parser = choice::<Sharing>(), default_value_t = Sharing::PerExample)]
+    #[arg(long, value_parser = choice::<Sharing>(), default_value_t = defaults::DIRECTIONS)]
     pub directions: Sharing,
     /// Distribution of directions [default: rademacher for one tangent, walsh for more]
     #[arg(long, value_parser = choice::<Family>())]
     pub family: Option<Family>,
     /// Highest learning rate
-    #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = parse_rate)]
-    pub lr: f32,
+    #[arg(long, value_name = "X", default_value_t = NotNegative::of(defaults::LR_ADAMW))]
+    pub lr: NotNegative,
     /// Steps of linear warm-up
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = defaults::WARMUP)]
     pub warmup: u64,
     /// How the learning rate falls after warm-up
-    #[arg(long, value_parser = choice::<Decay>(), default_value_t = Decay::Linear)]
+    #[arg(long, value_parser = choice::<Decay>(), default_value_t = defaults::DECAY)]
     pub decay: Decay,
     /// Momentum (sgd)
-    #[arg(long, value_name = "M", default_value_t = 0.9, value_parser = parse_rate)]
-    pub momentum: f32,
+    #[arg(long, value_name = "M", default_value_t = SINGLE.momentum)]
+    pub momentum: NotNegative,
     /// Weight decay (adamw)
-    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = parse_rate)]
-    pub weight_decay: f32,
+    #[arg(long, value_name = "X", default_value_t = defaults::ADAMW.decay)]
+    pub weight_decay: NotNegative,
     /// Seed of directions, start values and data order
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
@@ -229,11 +231,11 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Examples of one pass
-    #[arg(long, value_name = "B", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub batch: u32,
+    #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]
+    pub batch: Batch,
     /// Most tokens of an example
-    #[arg(long, value_name = "T", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=131_072))]
-    pub len: u32,
+    #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
+    pub len: Len,
 }
 
 #[derive(Debug, Args)]
@@ -270,24 +272,6 @@ pub struct ReportArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_rate(text: &str) -> Result<f32, String> {
-    match text.parse() {
-        Ok(rate @ 0.0..=f32::MAX) => Ok(rate),
-        _ => Err(format!("`{text}` is not a finite number from 0 up")),
-    }
-}
-
-fn parse_layers(text: &str) -> Result<Range<usize>, String> {
-    let parsed =
-        text.split_once("..").and_then(|(a, b)| Some(a.trim().parse().ok()?..b.trim().parse().ok()?));
-    match parsed {
-        Some(range) if !range.is_empty() => Ok(range),
-        _ => Err(format!(
-            "`{text}` is not a range of blocks; write FROM..TO, such as 22..30 for blocks 22 to 29"
-        )),
-    }
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

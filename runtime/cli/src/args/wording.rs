@@ -13,7 +13,7 @@ pub fn wording(command: &Command) -> Wording {
 }
 
 /// `--len` or `--len 96`; a setting that has no flag, by its key.
-fn flags(setting: Setting, value: Option<&str>) -> String {
+pub(super) fn flags(setting: Setting, value: Option<&str>) -> String {
     let flag = match setting {
         Setting::Adapter => "adapter-kind".to_owned(),
         Setting::Optimizer => "optimizer".to_owned(),

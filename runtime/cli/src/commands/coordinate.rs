@@ -24,14 +24,14 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let settings = FleetSettings::read(&args.config)?;
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
-    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules()?);
+    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
     let layout = Layout::new(&spec, &base.geometry)?;
     let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
     let mut run = [0; 16];
     run[..8].copy_from_slice(&nonce()?.to_le_bytes());
     run[8..].copy_from_slice(&nonce()?.to_le_bytes());
-    let options = Options::of(&settings, &job, RunId(run))?;
+    let options = Options::of(&settings, &job, RunId(run));
     let weights = layout.len();
 
     let evaluation = match &settings.coordinator.eval_data {

@@ -1,13 +1,13 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
 
-use crate::args::{EvalArgs, RecordArgs};
+use crate::args::EvalArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::open;
 use crate::output::Output;
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
-use sprig_learn::data::{DataSet, LoadOptions};
+use sprig_learn::data::DataSet;
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::session::Session;
@@ -19,10 +19,10 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let base = Base::open(&map)?;
     let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
     let budget = args.model.budget()?;
-    let data = base.data(&args.data, None, load_options(&args.records, args.len as usize), budget)?;
+    let data = base.data(&args.data, None, args.records.records(args.len).load_options(), budget)?;
     let work = Workload::evaluation(
         open::adapted(file.as_ref(), &base.geometry),
-        args.batch as usize,
+        args.batch.as_usize(),
         args.model.means(),
     );
     let planned = base.plan(data.measure(work), budget, None)?;
@@ -76,15 +76,4 @@ pub fn describe(e: &Evaluation) -> String {
         e.loss,
         e.n
     )
-}
-
-/// How records become tokens.
-pub fn load_options(args: &RecordArgs, len: usize) -> LoadOptions {
-    LoadOptions {
-        raw: args.raw,
-        template: args.template.clone(),
-        label_style: args.label_style,
-        label_words: args.label_tokens.clone(),
-        ..LoadOptions::new(args.task, len)
-    }
 }

@@ -42,13 +42,13 @@ impl Evaluator {
         let map = Mapped::open(&self.model).map_err(|e| FleetError::model(&self.model, e))?;
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
-        let data = base.data(&self.data, None, self.train.load_options()?, self.budget)?;
+        let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
-        let work = Workload::evaluation(Adapted::Made(spec.clone()), self.train.batch, means);
+        let work = Workload::evaluation(Adapted::Made(spec.clone()), self.train.batch.as_usize(), means);
         let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };
         let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;
-        let mut adapter = engine.adapter(&spec, self.train.rules()?.forward.run_key)?;
+        let mut adapter = engine.adapter(&spec, self.train.rules().forward.run_key)?;
         let mut session = engine.session(&planned, None)?;
         let Planned { plan, tuning, .. } = &planned;
         ready.say(plan.clone()).evaluate(|values| {

@@ -14,7 +14,7 @@ use std::path::Path;
 pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(), Failure> {
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
-    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules()?);
+    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
     let ctx = Ctx::new(settings.model.threads()).map_err(|e| Failure::new(Exit::Usage, e))?;
     let model = base.model(true)?;
     let key = rules.forward.run_key;

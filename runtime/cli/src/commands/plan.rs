@@ -6,22 +6,18 @@ use crate::output::line;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_learn::LearnError;
-use sprig_learn::optimiser::{Optimiser, Rule};
+use sprig_learn::optimiser::Rule;
 use sprig_learn::workload::{Means, Workload};
 use sprig_run::Base;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    base.check_length(args.shape.len as usize)?;
-    let spec = args.shape.adapter(&base.geometry)?;
-    // Its moments are what counts.
-    let rule = match args.shape.optimizer {
-        Optimiser::AdamW => Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
-        Optimiser::Sgd => Rule::Sgd { momentum: 0.9 },
-    };
-    let work = args.shape.workload(spec, rule, args.model.means());
-    let work = work.foreseen(args.task, args.shape.len as usize);
+    base.check_length(args.shape.len.as_usize())?;
+    let spec = args.shape.adapter().fit(&base.geometry)?;
+    // Of the optimiser its moments are what counts.
+    let work = args.shape.workload(spec, args.shape.rule(), args.model.means());
+    let work = work.foreseen(args.task, args.shape.len.as_usize());
     let (plan, refusal) = match base.fit(&work, args.model.budget()?) {
         Ok(fitted) => (fitted.plan, None),
         Err(LearnError::Budget(BudgetError::TooSmall { plan, budget, smallest })) => {
@@ -43,6 +39,6 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        Workload::training(spec, self.batch as usize, self.tangents as usize, Some(rule), means)
+        Workload::training(spec, self.batch.as_usize(), self.tangents.as_usize(), Some(rule), means)
     }
 }

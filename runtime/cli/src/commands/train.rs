@@ -1,6 +1,5 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
-use super::eval::load_options;
 use super::record::Recorder;
 use super::training::Training;
 use crate::args::TrainArgs;
@@ -12,9 +11,6 @@ use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
 use sprig_learn::checkpoint::{self, Fingerprint};
-use sprig_learn::directions::{Family, run_key};
-use sprig_learn::estimator::Forward;
-use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_run::{Base, Data, Running};
 use std::path::Path;
@@ -26,14 +22,15 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     check_files(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let spec = args.shape.adapter(&base.geometry)?;
+    let single = args.single();
+    let spec = single.recipe.adapter.fit(&base.geometry)?;
     check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
     args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
-    let options = load_options(&args.records, args.shape.len as usize);
+    let options = single.recipe.records.load_options();
     let budget = args.model.budget()?;
     let data = base.data(&args.data, args.eval_data.as_deref(), options, budget)?;
 
-    let settings = settings(args);
+    let settings = single.settings();
     let work = args.shape.workload(spec.clone(), settings.rule, args.model.means());
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
@@ -47,7 +44,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let session = engine.session(&planned, prefix)?;
     let trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;
     let mut training = Training {
-        steps: args.steps,
+        steps: args.steps.get().into(),
         checkpoint_every: args.checkpoint_every,
         checkpoint: beside(&args.out, "ckpt"),
         fingerprint: fingerprint(args, &settings, &spec, &digest, &data, planned.work.length),
@@ -90,32 +87,6 @@ fn check_files(args: &TrainArgs) -> Result<(), Failure> {
         .keeps("the checkpoint of --out", beside(&args.out, "ckpt").as_path())
         .keeps("the activations kept for --out", beside(&args.out, "prefix").as_path())
         .check()
-}
-
-fn settings(args: &TrainArgs) -> Settings {
-    let family = match args.family {
-        Some(family) => family,
-        None if args.shape.tangents > 1 => Family::Walsh,
-        None => Family::Rademacher,
-    };
-    Settings {
-        estimator: Forward {
-            family,
-            sharing: args.directions,
-            tangents: args.shape.tangents as usize,
-            run_key: run_key(args.seed),
-        },
-        rule: match args.shape.optimizer {
-            Optimiser::Sgd => Rule::Sgd { momentum: args.momentum },
-            // β₂ = 0.99: a forward gradient's scale is known within a hundred steps.
-            Optimiser::AdamW => {
-                Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: args.weight_decay }
-            }
-        },
-        schedule: Schedule { peak: args.lr, warmup: args.warmup, steps: args.steps, decay: args.decay },
-        batch: args.shape.batch as usize,
-        seed: args.seed,
-    }
 }
 
 /// Everything the result depends on, under the names of the flags.

@@ -40,7 +40,7 @@ impl Opened {
         data: &Data,
         settings: &DeviceSettings,
     ) -> Result<Self, FleetError> {
-        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
+        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
         let layout = Layout::new(&spec, &base.geometry)?;
         let held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
@@ -48,7 +48,8 @@ impl Opened {
             ("link and outbox", FLEET),
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
-        let work = Workload::training(spec.clone(), train.batch, train.tangents, None, means);
+        let work =
+            Workload::training(spec.clone(), train.batch.as_usize(), train.tangents.as_usize(), None, means);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
         Ok(Self { spec, rules, planned, layout, up: train.up })
@@ -215,7 +216,7 @@ impl Worker for ModelWorker<'_> {
 
 /// Reads the device's own records, as far as its budget has room for them.
 pub fn open_data(base: &Base<'_>, settings: &DeviceSettings, train: &Train) -> Result<Data, FleetError> {
-    Ok(base.data(&settings.data.train, None, train.load_options()?, budget(settings)?)?)
+    Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), budget(settings)?)?)
 }
 
 fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {

@@ -2,8 +2,10 @@
 
 use super::*;
 use sprig_budget::pressure::Reading;
+use sprig_engine::adapter::Kind;
 use sprig_engine::gguf::{Mapped, Synthetic};
-use sprig_protocol::settings::Mode;
+use sprig_learn::recipe::{Positive, Whole};
+use sprig_protocol::settings::{Mode, TrainTable};
 use sprig_transport::messages::{GroupSet, RunId};
 use std::path::Path;
 
@@ -35,16 +37,20 @@ pub fn settings(folder: &Path) -> DeviceSettings {
 
 /// What is learnt from those data.
 pub fn task() -> Train {
-    Train {
+    Train::new(table()).unwrap()
+}
+
+fn table() -> TrainTable {
+    TrainTable {
         raw: true,
         template: Some("{text} =".to_owned()),
         labels: vec!["a".to_owned(), "t".to_owned()],
-        adapter: "lora".to_owned(),
-        layers: Some("1..3".to_owned()),
-        len: 48,
-        batch: 1,
-        rank: 2,
-        ..Train::default()
+        adapter: Kind::Lora,
+        layers: Some("1..3".parse().unwrap()),
+        len: Whole::of::<48>(),
+        batch: Whole::of::<1>(),
+        rank: Whole::of::<2>(),
+        ..TrainTable::default()
     }
 }
 
@@ -91,9 +97,10 @@ fn stepping_aside_changes_no_bit_of_an_update() {
         at_hand: Some(Bytes::mib(512)),
     };
     let readings = [100, 1, 1, 400, 400, 1].map(reading);
-    let shared = Train { mode: Mode::PerEpoch, local_steps: 7, lr: 0.01, ..task() };
+    let shared =
+        TrainTable { mode: Mode::PerEpoch, local_steps: Whole::of::<7>(), lr: Positive::of(0.01), ..table() };
     for up in [Upload::Scalars, Upload::Weights] {
-        let what = Train { up, ..shared.clone() };
+        let what = Train::new(TrainTable { up, ..shared.clone() }).unwrap();
         let (calm, moves) = train(&settings, &what, &[]);
         assert!(moves.is_empty());
         let (moved, moves) = train(&settings, &what, &readings);

@@ -190,7 +190,7 @@ fn take_part(
             tangents: opened.planned.tuning.cut.tangents.min(255) as u8,
             examples: data.train.len() as u32,
         },
-        resend: Duration::from_secs_f64(settings.agent.resend_seconds),
+        resend: settings.agent.resend_seconds.duration(),
     };
     let began = Instant::now();
     // The agent tells what happens to it, and so does this loop.

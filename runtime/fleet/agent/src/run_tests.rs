@@ -5,6 +5,7 @@ use crate::model::tests::{settings, task};
 use sprig_budget::process;
 use sprig_coordinator::{Coordinator, FleetView, Options};
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::{Rounds, Seconds};
 use sprig_transport::link::Farewell;
 use sprig_transport::memory::{self, Hub, HubLink};
 use sprig_transport::messages::{Digest, Phase};
@@ -29,7 +30,7 @@ impl World {
     fn new(stay: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(folder.path());
-        (settings.agent.stay, settings.agent.resend_seconds) = (stay, 0.1);
+        (settings.agent.stay, settings.agent.resend_seconds) = (stay, Seconds::of(0.1));
         Self { hub: memory::broker(), folder, settings }
     }
 
@@ -57,10 +58,13 @@ impl World {
         let train = task();
         let map = Mapped::open(&self.settings.model.path).unwrap();
         let base = Base::open(&map).unwrap();
-        let (spec, rules) = (train.adapter(&base.geometry).unwrap(), train.rules().unwrap());
+        let (spec, rules) = (train.adapter(&base.geometry).unwrap(), train.rules());
         let job = JobSettings { model: map.digest_hex().unwrap(), train };
         let state = self.folder.path().join(format!("coordinator-{number}"));
-        let mut options = Options::new("test", RunId([number; 16]), job.to_text(), state, rounds, 1, rules);
+        let run = RunId([number; 16]);
+        let mut options = Options::new("test", run, job.to_text(), state, &Rounds::default(), rules);
+        (options.rounds, options.per_round) = (rounds, 1);
+        options.deadline = Duration::from_secs(600);
         options.settle = Duration::from_millis(10);
         options.linger = Duration::from_millis(100);
         options.resend = Duration::from_millis(100);

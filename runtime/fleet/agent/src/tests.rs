@@ -3,6 +3,7 @@
 use super::*;
 use sprig_coordinator::{Coordinator, FleetView, Options};
 use sprig_learn::spry::{self, Layout, Rules, Server, Share};
+use sprig_protocol::settings::Rounds;
 use sprig_simulate as simulate;
 use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::memory::{self, Hub};
@@ -113,7 +114,9 @@ impl Fleet {
         let rules = simulate::rules(2);
         let state = folder.path().join("coordinator");
         let mut options =
-            Options::new("test", RunId([7; 16]), "job".into(), state, ROUNDS, devices as u32, rules);
+            Options::new("test", RunId([7; 16]), "job".into(), state, &Rounds::default(), rules);
+        let all = devices as u32;
+        (options.rounds, options.per_round, options.min_devices) = (ROUNDS, all, all);
         options.quorum = devices as u32;
         options.deadline = Duration::from_secs(60);
         options.resend = Duration::from_millis(20);

@@ -39,7 +39,7 @@ pub use handle::Handle;
 pub use ids::{Applied, DeviceNumber, RoundId, Slot};
 pub use ledger::LedgerError;
 pub use notice::Notice;
-pub use options::{Evaluate, Options};
+pub use options::Options;
 pub use rows::{HeldOut, Member, RoundRow};
 pub use serve::Coordinator;
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};

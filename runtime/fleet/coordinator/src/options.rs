@@ -1,13 +1,13 @@
 //! What the coordinator is told when it starts.
 
+use sprig_learn::recipe::defaults;
 use sprig_learn::spry::{Dealing, Rules};
-use sprig_protocol::settings::{Downlink, FleetSettings, JobSettings, SettingsError, Upload};
+use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload};
 use sprig_transport::messages::RunId;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Settings of one fleet run. The defaults of [`Options::new`] are those of a small fleet.
+/// Settings of one fleet run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Name of the fleet: a level of every topic.
@@ -59,26 +59,14 @@ pub struct Options {
     pub keep_snapshots: u64,
 }
 
-/// When the adapter is evaluated on held-out data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evaluate {
-    /// Never.
-    Never,
-    /// Before the first round and after the last.
-    Ends,
-    /// Then, and after every so many rounds.
-    Every(NonZeroU32),
-}
-
 impl Options {
-    /// Settings of a run of `rounds` rounds with up to `per_round` devices each.
+    /// Settings of a run whose rounds go as `rounds` says.
     pub fn new(
         fleet: &str,
         run: RunId,
         settings: String,
         state: PathBuf,
-        rounds: u32,
-        per_round: u32,
+        rounds: &Rounds,
         rules: Rules,
     ) -> Self {
         Options {
@@ -86,15 +74,15 @@ impl Options {
             run,
             settings,
             state,
-            rounds,
-            min_devices: per_round,
-            per_round,
-            quorum: per_round.div_ceil(2),
-            deadline: Duration::from_secs(600),
-            attempts: 3,
-            dealing: Dealing::Contiguous,
-            sync: Downlink::Auto,
-            evaluate: Evaluate::Never,
+            rounds: rounds.count.get(),
+            min_devices: rounds.min_devices.get(),
+            per_round: rounds.devices.get(),
+            quorum: rounds.quorum.get(),
+            deadline: rounds.deadline_seconds.duration(),
+            attempts: rounds.attempts.get() as u8, // at most 255
+            dealing: defaults::DEALING,
+            sync: rounds.down,
+            evaluate: rounds.evaluate_every,
             rules,
             dense: false,
             seed: 0,
@@ -109,32 +97,14 @@ impl Options {
     }
 
     /// What `settings` say, for the training `job`; `run` names the run if one begins.
-    ///
-    /// # Errors
-    /// [`SettingsError::Value`], naming the setting.
-    pub fn of(settings: &FleetSettings, job: &JobSettings, run: RunId) -> Result<Self, SettingsError> {
-        let FleetSettings { rounds: r, train, .. } = settings;
-        let state = settings.coordinator.state.clone();
-        Ok(Options {
-            min_devices: r.min_devices,
-            quorum: r.quorum,
-            deadline: Duration::from_secs_f64(r.deadline_seconds),
-            attempts: r.attempts,
-            dealing: train.dealing()?,
-            sync: r.down,
-            evaluate: NonZeroU32::new(r.evaluate_every).map_or(Evaluate::Ends, Evaluate::Every),
+    pub fn of(settings: &FleetSettings, job: &JobSettings, run: RunId) -> Self {
+        let FleetSettings { rounds, train, coordinator, fleet, .. } = settings;
+        Options {
+            dealing: train.dealing,
             dense: train.up == Upload::Weights,
             seed: train.seed,
-            ..Options::new(
-                &settings.fleet.name,
-                run,
-                job.to_text(),
-                state,
-                r.count,
-                r.devices,
-                train.rules()?,
-            )
-        })
+            ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
+        }
     }
 
     /// `per-iteration` or `per-epoch`.

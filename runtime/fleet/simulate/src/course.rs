@@ -95,10 +95,10 @@ impl<'f, 'm> Course<'f, 'm> {
     pub fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
         let before = self.evaluate(None)?;
         let (mut after, mut stopped) = (None, before.is_none());
-        while !stopped && self.round < rounds.count {
+        let count = rounds.count.get();
+        while !stopped && self.round < count {
             let next = self.round + 1;
-            let every = rounds.evaluate_every;
-            let due = every > 0 && next.is_multiple_of(every) || next == rounds.count;
+            let due = rounds.evaluate_every.between(next) || next == count;
             let follow = &self.follow;
             let Some(turn) = self.fleet.round(self.round, self.personal && due, &|| follow.stop())? else {
                 stopped = true;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sprig_coordinator::{Coordinator, CoordinatorError, Notice, Options};
 use sprig_ground::kernel::{self, Process};
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::Rounds;
 use sprig_transport::link::{Event, Link, LinkError};
 use sprig_transport::messages::{Digest, Phase, Round, RunId};
 use sprig_transport::topics::Topics;
@@ -118,15 +119,11 @@ impl Plan {
         let mut run = [0; 16];
         run.copy_from_slice(&Digest::of(state.as_os_str().as_encoded_bytes()).0[..16]);
         let rules = rules(self.scalars);
-        let mut options = Options::new(
-            &self.fleet,
-            RunId(run),
-            settings,
-            state.to_owned(),
-            self.rounds,
-            self.per_round,
-            rules,
-        );
+        let mut options =
+            Options::new(&self.fleet, RunId(run), settings, state.to_owned(), &Rounds::default(), rules);
+        (options.rounds, options.per_round) = (self.rounds, self.per_round);
+        options.quorum = self.per_round.div_ceil(2);
+        options.deadline = Duration::from_secs(600);
         options.min_devices = self.devices;
         options.max_devices = self.devices + 1000;
         options.settle = Duration::from_secs(1);

@@ -99,7 +99,8 @@ impl Study {
             return Err(LearnError::Settings(problem.to_owned()).into());
         }
         let budget = sprig_run::budget(model.budget, None)?;
-        let data = base.data(&self.data, Some(&self.held_out), train.load_options()?, budget)?;
+        let data =
+            base.data(&self.data, Some(&self.held_out), train.recipe().records.load_options(), budget)?;
         let mut dealt = deal(&data.train, self.devices as usize, self.skew, train.seed)?;
         dealt.retain(|ids| !ids.is_empty());
         let shard = |mut ids: Vec<usize>| {
@@ -135,9 +136,9 @@ impl Study {
     /// Plans a fleet of `devices` devices within the budget.
     pub(super) fn open(&self, base: &Base<'_>, data: &Data, devices: usize) -> Result<Opened, FleetError> {
         let FleetSettings { train, model, rounds, .. } = &self.settings;
-        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules()?);
+        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
         let layout = Layout::new(&spec, &base.geometry)?;
-        let per_round = (rounds.devices as usize).min(devices);
+        let per_round = (rounds.devices.as_usize()).min(devices);
         let weights = if train.up == Upload::Weights { layout.len() } else { 0 };
         // An update, its message, its part of the round's record; an adapter on its way twice.
         let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
@@ -149,7 +150,8 @@ impl Study {
             (OURS[1], Device::heap_bytes(devices, data.train.len())),
         ];
         let means = Means { threads: model.threads(), residency: Residency::Auto };
-        let work = Workload::training(spec.clone(), train.batch, train.tangents, None, means);
+        let work =
+            Workload::training(spec.clone(), train.batch.as_usize(), train.tangents.as_usize(), None, means);
         let mut work = data.measure(Workload { held_elsewhere, ..work });
         if work.prefix {
             let positions = work.batch * work.length;
@@ -190,8 +192,8 @@ impl Study {
             held_out,
             held_out_prefix: prefix("held-out", held_out),
             choice: Choice {
-                per_round: settings.rounds.devices as usize,
-                dealing: settings.train.dealing()?,
+                per_round: settings.rounds.devices.as_usize(),
+                dealing: settings.train.dealing,
                 seed: settings.train.seed,
                 dense: settings.train.up == Upload::Weights,
             },

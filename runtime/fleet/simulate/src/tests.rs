@@ -76,7 +76,7 @@ impl Scene {
         };
         let map = leak(Mapped::open(path("tiny.gguf")).unwrap());
         let base = leak(Base::open(map).unwrap());
-        let options = study.settings.train.load_options().unwrap();
+        let options = study.settings.train.recipe().records.load_options();
         let data = leak(base.data(&study.data, Some(&study.held_out), options, Bytes::mib(64)).unwrap());
         let shards = deal(&data.train, DEVICES, study.skew, study.settings.train.seed).unwrap();
         let shards = leak(shards).as_slice();
@@ -111,7 +111,7 @@ impl Scene {
         let train = &self.study.settings.train;
         let data = leak(
             self.base
-                .data(&settings.data.train, None, train.load_options().unwrap(), Bytes::mib(64))
+                .data(&settings.data.train, None, train.recipe().records.load_options(), Bytes::mib(64))
                 .unwrap(),
         );
         let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
@@ -171,7 +171,7 @@ fn a_simulated_device_is_a_real_one() {
 fn a_simulated_fleet_is_a_real_one() {
     for changes in [&["rounds.count=4"][..], &[EPOCH, "rounds.down=scalars"], &[EPOCH, "up=weights"]] {
         let scene = Scene::new(changes);
-        let rounds = scene.study.settings.rounds.count;
+        let rounds = scene.study.settings.rounds.count.get();
         let mut fleet = scene.fleet();
         let turns: Vec<_> =
             (0..rounds).map(|round| fleet.round(round, false, &|| false).unwrap().unwrap()).collect();
@@ -198,7 +198,7 @@ fn a_simulated_fleet_is_a_real_one() {
 fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     let (study, hub) = (&scene.study, memory::broker());
     let job = JobSettings { model: scene.digest(), train: study.settings.train.clone() };
-    let mut options = Options::of(&study.settings, &job, RunId([7; 16])).unwrap();
+    let mut options = Options::of(&study.settings, &job, RunId([7; 16]));
     std::fs::create_dir_all(&options.state).unwrap();
     options.min_devices = DEVICES as u32;
     options.quorum = options.per_round;
@@ -235,7 +235,7 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     }
     let rows = coordinator.view().unwrap().history;
     assert!(
-        rows.len() == study.settings.rounds.count as usize && rows.iter().all(|row| row.reported == 2),
+        rows.len() == study.settings.rounds.count.as_usize() && rows.iter().all(|row| row.reported == 2),
         "{rows:?}"
     );
     rows

@@ -2,7 +2,7 @@
 //! otherwise stands in [`SINGLE`] and [`FLEET`]; the rest is the same for both.
 
 use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Positive, Rank, Steps, Tangents};
-use crate::data::LabelStyle;
+use crate::data::{LabelStyle, Task};
 use crate::directions::Sharing;
 use crate::optimiser::{Decay, Optimiser};
 use crate::spry::{Dealing, Mode, Seeds, ServerOptimiser};
@@ -73,6 +73,8 @@ pub const WARMUP: u64 = 10;
 /// How it falls afterwards.
 pub const DECAY: Decay = Decay::Linear;
 
+/// What a fleet learns from a record; one device is told by its user.
+pub const FLEET_TASK: Task = Task::Label;
 /// When a fleet exchanges.
 pub const MODE: Mode = Mode::PerIteration;
 /// Steps of a device within a round, where it takes any.

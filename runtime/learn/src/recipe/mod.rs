@@ -14,6 +14,7 @@ pub use single::{AdamW, Single};
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
 use crate::estimator::Forward;
+use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
 use sprig_engine::dual::MAX_TANGENTS;
 use sprig_engine::model::Geometry;
@@ -128,8 +129,8 @@ impl AdapterRecipe {
     /// The adapter of a model.
     ///
     /// # Errors
-    /// The model has fewer blocks or smaller layers than that.
-    pub fn fit(&self, g: &Geometry) -> Result<AdapterSpec, SpecError> {
+    /// The model has fewer blocks or smaller layers than that; which setting is beyond it, and its limit.
+    pub fn fit(&self, g: &Geometry) -> Result<AdapterSpec, SettingError> {
         let layers = match (&self.layers, self.kind) {
             (Some(layers), _) => layers.blocks(),
             (None, Kind::Xs) => g.blocks - g.blocks.div_ceil(4)..g.blocks,
@@ -142,7 +143,19 @@ impl AdapterRecipe {
             targets: self.targets.modules().to_vec(),
             layers,
         };
-        spec.check(g)?;
-        Ok(spec)
+        match spec.check(g) {
+            Ok(()) => Ok(spec),
+            Err(SpecError::Rank { rank, limit, module }) => {
+                let problem = format!("use 1 to {limit}, the smaller side of {module} in this model");
+                Err(Setting::Rank.error(rank, problem))
+            }
+            Err(SpecError::Layers { from, to, blocks }) => {
+                let problem = format!("this model has the blocks 0..{blocks}; use some of these");
+                Err(Setting::Layers.error(format_args!("{from}..{to}"), problem))
+            }
+            Err(other @ (SpecError::NoTargets | SpecError::Alpha(_))) => {
+                Err(Setting::Adapter.error(self.kind, other.to_string()))
+            }
+        }
     }
 }

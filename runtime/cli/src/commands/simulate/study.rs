@@ -37,7 +37,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let mut teller = Teller {
         output: Output::new(args.json),
         interrupt,
-        rounds: study.settings.rounds.count,
+        rounds: study.settings.rounds.count.get(),
         points: Vec::new(),
         keep: args.study.curve.is_some(),
         judging: false,
@@ -222,7 +222,11 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("held-out data", study.held_out.display().to_string()),
         (
             "devices",
-            format!("{}, {} a round", findings.devices, study.settings.rounds.devices.min(findings.devices)),
+            format!(
+                "{}, {} a round",
+                findings.devices,
+                study.settings.rounds.devices.get().min(findings.devices)
+            ),
         ),
         ("label skew", skew),
         (

@@ -6,10 +6,11 @@ use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Outcome;
 use crate::ids::Applied;
 use crate::notice::Notice;
-use crate::options::{Evaluate, Options};
+use crate::options::Options;
 use crate::rows::{HeldOut, Member, RoundRow};
 use crate::select;
 use crate::state::Stage;
+use sprig_protocol::settings::Evaluate;
 
 impl Machine {
     /// Moves on as far as possible.
@@ -165,14 +166,10 @@ impl Machine {
 
     /// Whether the adapter that now is should be evaluated.
     fn is_evaluation_due(&self) -> bool {
-        let last = self.round.stage() == Stage::Finished;
-        match self.options.evaluate {
-            Evaluate::Never => false,
-            Evaluate::Ends => last,
-            Evaluate::Every(every) => {
-                let applied = self.round.id().applied_before();
-                last || applied.0.is_multiple_of(every.get()) && !self.evaluations.are_full()
-            }
+        let (when, applied) = (self.options.evaluate, self.round.id().applied_before());
+        match self.round.stage() {
+            Stage::Finished => when != Evaluate::Never,
+            _ => when.between(applied.0) && !self.evaluations.are_full(),
         }
     }
 

@@ -4,6 +4,7 @@ use super::world::{GROUPS, RUN, WEIGHTS, every, layout, options};
 use crate::control;
 use crate::*;
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::Evaluate;
 use sprig_simulate::{Swarm, rules};
 use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::link::Link;

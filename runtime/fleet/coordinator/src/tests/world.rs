@@ -9,6 +9,7 @@ use crate::incoming;
 use crate::ledger::Ledger;
 use crate::*;
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::{Evaluate, Rounds};
 use sprig_simulate as simulate;
 use sprig_transport::messages::{DeviceId, Receipt, RunId, Task, Verdict};
 use sprig_transport::topics::{Topic, Topics};
@@ -22,7 +23,10 @@ pub const WEIGHTS: usize = 16;
 
 pub fn options(devices: u32, rounds: u32) -> Options {
     let rules = simulate::rules(2);
-    let mut options = Options::new("test", RUN, "settings".into(), "unused".into(), rounds, devices, rules);
+    let mut options =
+        Options::new("test", RUN, "settings".into(), "unused".into(), &Rounds::default(), rules);
+    (options.rounds, options.per_round, options.min_devices) = (rounds, devices, devices);
+    options.evaluate = Evaluate::Never;
     options.quorum = 1;
     options.deadline = Duration::from_secs(10);
     options.resend = Duration::from_secs(4);
@@ -32,7 +36,7 @@ pub fn options(devices: u32, rounds: u32) -> Options {
 
 /// Evaluations after every so many rounds.
 pub fn every(rounds: u32) -> Evaluate {
-    Evaluate::Every(rounds.try_into().unwrap())
+    Evaluate::every(rounds)
 }
 
 pub fn layout() -> Layout {

@@ -4,6 +4,7 @@ use crate::http::{event, stream};
 use sprig_coordinator::dashboard::{Dashboard, Listen};
 use sprig_coordinator::{Coordinator, Options};
 use sprig_learn::spry::Layout;
+use sprig_protocol::settings::Rounds;
 use sprig_simulate as simulate;
 use sprig_transport::memory;
 use sprig_transport::messages::{Presence, RunId};
@@ -15,8 +16,9 @@ fn a_coordinator_is_followed_while_it_works() {
     let state = tempfile::tempdir().unwrap();
     let hub = memory::broker();
     let rules = simulate::rules(2);
-    let options =
-        Options::new("kitchen", RunId([7; 16]), "settings".into(), state.path().into(), 3, 2, rules);
+    let (run, rounds) = (RunId([7; 16]), Rounds::default());
+    let mut options = Options::new("kitchen", run, "settings".into(), state.path().into(), &rounds, rules);
+    (options.rounds, options.per_round, options.min_devices, options.quorum) = (3, 2, 2, 1);
     let layout = Layout::synthetic(6, 16);
     let link = hub.link("coordinator", None);
     let mut coordinator =

@@ -1,20 +1,24 @@
 //! Which fleet, which broker, who we are.
 
 use super::{SettingsError, join};
-use serde::Deserialize;
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::PathError;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::messages::DeviceId;
+use std::fmt::{self, Display, Formatter};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// The `[fleet]` table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connection {
     /// Name of the fleet; a level of its topics.
-    pub name: String,
+    pub name: FleetName,
     /// This device's name in it; devices only.
-    pub id: Option<String>,
+    #[serde(default, deserialize_with = "device_id", skip_serializing)]
+    pub id: Option<DeviceId>,
     /// `mqtts://host[:8883]` or `mqtt://host[:1883]`.
     pub broker: String,
     /// Certificate authority that signed the broker's certificate (PEM).
@@ -32,6 +36,13 @@ pub struct Connection {
     pub allow_plain: bool,
 }
 
+/// Name of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetName(String);
+
+/// What a level of a topic is made of.
+const LEVEL: &str = "1 to 48 of a-z, 0-9 and -";
+
 impl Connection {
     pub(super) fn resolve(&mut self, folder: &Path) {
         for path in [&mut self.ca, &mut self.cert, &mut self.key, &mut self.password_file] {
@@ -39,25 +50,24 @@ impl Connection {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), SettingsError> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.name.is_empty() || self.name.len() > 48 || !self.name.chars().all(plain) {
-            let remedy = "use 1 to 48 of a-z, 0-9 and -";
-            return Err(SettingsError::value("fleet", "name", format_args!("{:?}", self.name), remedy));
+    /// The same, if certificate and key are both there or neither.
+    pub(super) fn checked(self) -> Result<Self, SettingsError> {
+        match self.cert.is_some() == self.key.is_some() {
+            true => Ok(self),
+            false => {
+                let remedy = "give both `cert` and `key`, or neither";
+                Err(SettingsError::value("fleet", "cert", "one of the two", remedy))
+            }
         }
-        if self.cert.is_some() != self.key.is_some() {
-            let remedy = "give both `cert` and `key`, or neither";
-            return Err(SettingsError::value("fleet", "cert", "one of the two", remedy));
-        }
-        Ok(())
     }
 
     /// This device's name.
+    ///
+    /// # Errors
+    /// There is none: the settings are a coordinator's.
     pub fn device(&self) -> Result<DeviceId, SettingsError> {
-        let id = self.id.as_deref().unwrap_or("");
-        DeviceId::parse(id).map_err(|_| {
-            let remedy = "a device needs a name of 1 to 48 of a-z, 0-9 and -";
-            SettingsError::value("fleet", "id", format_args!("{id:?}"), remedy)
+        self.id.clone().ok_or_else(|| {
+            SettingsError::value("fleet", "id", "nothing", format!("a device needs a name of {LEVEL}"))
         })
     }
 
@@ -75,5 +85,54 @@ impl Connection {
             allow_plain: self.allow_plain,
             ..LinkConfig::new(&self.broker, client)
         })
+    }
+}
+
+impl Deref for FleetName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Display for FleetName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl Serialize for FleetName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FleetName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(LevelVisitor).map(Self)
+    }
+}
+
+fn device_id<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DeviceId>, D::Error> {
+    let name = from.deserialize_str(LevelVisitor)?;
+    DeviceId::parse(&name).map(Some).map_err(D::Error::custom)
+}
+
+struct LevelVisitor;
+
+impl Visitor<'_> for LevelVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a name of {LEVEL}")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<String, E> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        match (1..=48).contains(&name.len()) && name.chars().all(plain) {
+            true => Ok(name.to_owned()),
+            false => Err(E::invalid_value(Unexpected::Str(name), &self)),
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! `device.toml`: one board's settings.
 
-use super::{Connection, ModelSettings, SettingsError};
+use super::{Connection, ModelSettings, Seconds, SettingsError};
 use super::{join, named, parse, read, size};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sprig_budget::{Bytes, Size};
 use sprig_ground::file;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct DeviceSettings {
 }
 
 /// The board's own data.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalData {
     /// Records to learn from (JSONL); they never leave the board.
@@ -31,7 +31,7 @@ pub struct LocalData {
 }
 
 /// What an agent keeps on disk.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSettings {
     /// Folder for the outbox and the prefix cache.
@@ -39,10 +39,10 @@ pub struct AgentSettings {
     /// Name of the board, where detection is wrong.
     pub board: Option<String>,
     /// Most bytes on disk for activations below the adapted blocks.
-    #[serde(deserialize_with = "size")]
+    #[serde(with = "size")]
     pub prefix_cache: Size,
     /// Seconds before an update without receipt is sent again; doubles up to a minute.
-    pub resend_seconds: f64,
+    pub resend_seconds: Seconds<3600>,
     /// Stays connected when a run is finished, for the fleet's next one; otherwise the agent ends with it.
     pub stay: bool,
     /// Goes on as planned when other processes need memory, instead of holding less until they are done.
@@ -55,7 +55,7 @@ impl Default for AgentSettings {
             state: PathBuf::from("state"),
             board: None,
             prefix_cache: Size::Bytes(Bytes::mib(512)),
-            resend_seconds: 5.0,
+            resend_seconds: Seconds::of(5.0),
             stay: false,
             ignore_pressure: false,
         }
@@ -71,16 +71,8 @@ impl DeviceSettings {
         s.model.resolve(folder);
         join(folder, &mut s.data.train);
         join(folder, &mut s.agent.state);
-        let checked = s.fleet.check().and_then(|()| s.fleet.device().map(drop)).and_then(|()| {
-            match s.agent.resend_seconds >= 0.1 && s.agent.resend_seconds <= 3600.0 {
-                true => Ok(()),
-                false => {
-                    let found = s.agent.resend_seconds;
-                    Err(SettingsError::value("agent", "resend_seconds", found, "use 0.1 to 3600"))
-                }
-            }
-        });
-        checked.map_err(|e| named(path, e))?;
+        s.fleet = s.fleet.checked().map_err(|e| named(path, e))?;
+        s.fleet.device().map_err(|e| named(path, e))?;
         Ok(s)
     }
 }

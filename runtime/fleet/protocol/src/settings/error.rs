@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration.
 
 use sprig_ground::PathError;
+use sprig_learn::setting::SettingError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -40,6 +41,12 @@ pub enum SettingsError {
         /// What it may say.
         remedy: String,
     },
+}
+
+impl From<SettingError> for SettingsError {
+    fn from(error: SettingError) -> Self {
+        Self::value("train", error.setting.key(), error.found, error.problem)
+    }
 }
 
 impl SettingsError {

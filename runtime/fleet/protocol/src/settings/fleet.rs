@@ -1,31 +1,41 @@
 //! `fleet.toml`: the coordinator's settings.
 
-use super::{Connection, ModelSettings, Rounds, SettingsError, Train};
+use super::{Connection, ModelSettings, Rounds, RoundsTable, SettingsError, Train, TrainTable};
 use super::{join, named, parse, read};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sprig_ground::file;
 use std::path::{Path, PathBuf};
 
 /// `fleet.toml`: what the coordinator runs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct FleetSettings {
     /// Broker and identity.
     pub fleet: Connection,
     /// Model for evaluation and export.
     pub model: ModelSettings,
     /// How rounds go.
-    #[serde(default)]
     pub rounds: Rounds,
     /// What every device trains.
     pub train: Train,
     /// Where the coordinator keeps its ledger and shows itself.
+    pub coordinator: CoordinatorSettings,
+}
+
+/// The tables of the file, before what `[train]` leaves out is filled in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FleetFile {
+    pub fleet: Connection,
+    pub model: ModelSettings,
+    #[serde(default)]
+    pub rounds: RoundsTable,
+    pub train: TrainTable,
     #[serde(default)]
     pub coordinator: CoordinatorSettings,
 }
 
 /// The coordinator's own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoordinatorSettings {
     /// Folder of the ledger.
@@ -63,11 +73,14 @@ struct Given {
 
 impl FleetSettings {
     /// Reads `fleet.toml`; paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// It cannot be read, or says what cannot be done; the message names file, line and key.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let text = read(path)?;
-        let mut s: Self = parse(path, &text)?;
+        let file: FleetFile = parse(path, &text)?;
         let given: Given = parse(path, &text)?;
-        s.train = s.train.completed(&given.train).map_err(|e| named(path, e))?;
+        let mut s = file.completed(&given.train).map_err(|e| named(path, e))?;
         let folder = file::folder_of(path);
         s.fleet.resolve(folder);
         s.model.resolve(folder);
@@ -75,14 +88,17 @@ impl FleetSettings {
         s.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
         s.coordinator.adapter.iter_mut().for_each(|p| join(folder, p));
         s.coordinator.page.iter_mut().for_each(|p| join(folder, p));
-        s.check().map_err(|e| named(path, e))?;
         Ok(s)
     }
+}
 
-    pub(super) fn check(&self) -> Result<(), SettingsError> {
-        self.rounds.check()?;
-        self.fleet.check()?;
-        self.train.check()
+impl FleetFile {
+    /// The settings, with what `[train]` leaves out; `given` is what it has.
+    pub(super) fn completed(self, given: &toml::Table) -> Result<FleetSettings, SettingsError> {
+        let Self { fleet, model, rounds, train, coordinator } = self;
+        let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
+        let train = Train::new(train.completed(given)?)?;
+        Ok(FleetSettings { fleet, model, rounds, train, coordinator })
     }
 }
 
@@ -101,11 +117,38 @@ mod tests {
 
     #[test]
     fn a_file_is_completed_as_it_is_read() {
-        assert_eq!(read_train("mode = \"per-epoch\"").unwrap().lr, 0.02);
-        assert_eq!(read_train("preset = \"paper\"").unwrap().lr, 1e-4);
+        assert_eq!(read_train("mode = \"per-epoch\"").unwrap().lr.get(), 0.02);
+        assert_eq!(read_train("preset = \"paper\"").unwrap().lr.get(), 1e-4);
         let message = |train: &str| read_train(train).unwrap_err().to_string();
         assert!(message("preset = \"papper\"").contains("line 8: there is no preset \"papper\"; use paper"));
         assert!(message("bacth = 8").contains("line 8: unknown field `bacth`"));
-        assert!(message("preset = \"paper\"\nlr = -1.0").contains("fleet.toml: [train] lr = -1"));
+        let message = message("preset = \"paper\"\nlr = -1.0");
+        assert!(
+            message.contains("fleet.toml: line 9") && message.contains("a number above 0, in `lr = -1.0`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line_and_what_it_may_be() {
+        for (line, words) in [
+            ("batch = 0", "a whole number from 1 to 4096"),
+            ("tangents = 65", "a whole number from 1 to 64"),
+            ("label_style = \"poetry\"", "there is no label style \"poetry\"; use word or letter"),
+            ("layers = \"9\"", "write FROM..TO"),
+            ("lr = nan", "a number above 0"),
+            ("targets = \"q,x\"", "there is no linear layer \"x\""),
+            ("server = { beta1 = 1.0 }", "a number from 0 up to, but not, 1"),
+            ("rank = 4.5", "a whole number from 1 to 1024"),
+        ] {
+            let message = read_train(line).unwrap_err().to_string();
+            assert!(message.contains("line 8") && message.contains(words), "{message}");
+            assert!(message.ends_with(&format!(", in `{line}`")), "{message}");
+        }
+        let message = read_train("up = \"weights\"").unwrap_err().to_string();
+        assert!(
+            message.contains("fleet.toml: [train] up = weights: an iteration has scalars alone"),
+            "{message}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What a job announcement carries.
 
-use super::{SettingsError, Train};
+use super::{SettingsError, Train, explained};
 use serde::{Deserialize, Serialize};
 
 /// The training, and the model it starts from.
@@ -16,12 +16,10 @@ pub struct JobSettings {
 impl JobSettings {
     /// Reads an announcement.
     pub fn from_text(text: &str) -> Result<Self, SettingsError> {
-        let job: Self = toml::from_str(text).map_err(|e| SettingsError::Parse {
+        toml::from_str(text).map_err(|e| SettingsError::Parse {
             path: "the fleet's job".into(),
-            problem: format!("{}; coordinator and device may be of different versions", e.message()),
-        })?;
-        job.train.check()?;
-        Ok(job)
+            problem: format!("{}; coordinator and device may be of different versions", explained(text, &e)),
+        })
     }
 
     /// The text to announce.
@@ -34,14 +32,14 @@ impl JobSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Mode;
+    use crate::settings::{Mode, TrainTable};
 
     #[test]
     fn a_job_travels_as_text() {
         let labels = vec!["a".to_owned(), "b".to_owned()];
-        let train =
-            Train { labels, layers: Some("22..30".to_owned()), mode: Mode::PerEpoch, ..Train::default() };
-        let job = JobSettings { model: "ab".repeat(32), train };
+        let layers = Some("22..30".parse().unwrap());
+        let table = TrainTable { labels, layers, mode: Mode::PerEpoch, ..TrainTable::default() };
+        let job = JobSettings { model: "ab".repeat(32), train: Train::new(table).unwrap() };
         assert_eq!(JobSettings::from_text(&job.to_text()).unwrap(), job);
         assert!(JobSettings::from_text("model = 1").unwrap_err().to_string().contains("the fleet's job"));
     }

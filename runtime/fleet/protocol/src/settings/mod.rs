@@ -7,26 +7,28 @@ mod error;
 mod fleet;
 mod job;
 mod model;
-mod optimisers;
 mod preset;
 mod rounds;
+mod seconds;
+mod server;
 mod simulated;
+mod size;
 mod train;
 
-pub use connection::Connection;
+pub use connection::{Connection, FleetName};
 pub use device::{AgentSettings, DeviceSettings, LocalData};
 pub use error::SettingsError;
 pub use fleet::{CoordinatorSettings, FleetSettings};
 pub use job::JobSettings;
 pub use model::ModelSettings;
-pub use optimisers::{AdamW, Server};
 pub use preset::Preset;
-pub use rounds::{Downlink, Rounds};
+pub use rounds::{Downlink, Evaluate, Rounds, RoundsTable};
+pub use seconds::Seconds;
+pub use server::Server;
 pub use sprig_learn::spry::Mode;
-pub use train::{Train, Upload};
+pub use train::{Train, TrainTable, Upload};
 
 use serde::Deserialize;
-use sprig_budget::Size;
 use sprig_ground::PathError;
 use sprig_learn::setting::{Setting, quoted};
 use std::path::{Path, PathBuf};
@@ -45,11 +47,20 @@ fn read(path: &Path) -> Result<String, SettingsError> {
 
 /// `text`, which `path` held; an error names the line.
 fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T, SettingsError> {
-    toml::from_str(text).map_err(|e| {
-        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or("");
-        let (line, message) = (before.matches('\n').count() + 1, e.message().replace('\n', " "));
-        SettingsError::Parse { path: path.to_owned(), problem: format!("line {line}: {message}") }
-    })
+    let problem = |e| SettingsError::Parse { path: path.to_owned(), problem: explained(text, &e) };
+    toml::from_str(text).map_err(problem)
+}
+
+/// Where in `text` what is wrong, and with which key.
+fn explained(text: &str, error: &toml::de::Error) -> String {
+    let span = error.span().unwrap_or_default();
+    let (before, rest) = text.split_at_checked(span.start).unwrap_or((text, ""));
+    let (number, begins) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |at| at + 1));
+    let whole = text[begins..].lines().next().unwrap_or("").trim();
+    let within = span.len() <= rest.find('\n').unwrap_or(rest.len()) && whole.contains('=');
+    let shown: String = whole.chars().take(80).collect();
+    let quoted = if within { format!(", in `{shown}`") } else { String::new() };
+    format!("line {number}: {}{quoted}", error.message().replace('\n', " "))
 }
 
 /// Words settings as keys of these files: `[train] len = 96`.
@@ -75,14 +86,4 @@ fn join(folder: &Path, path: &mut PathBuf) {
     if path.is_relative() {
         *path = folder.join(&*path);
     }
-}
-
-/// The same where it may be absent.
-fn some_size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
-    size(from).map(Some)
-}
-
-/// `"300MiB"`, `"80%"`.
-fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
-    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
 }

@@ -1,29 +1,48 @@
 //! The `[rounds]` table: how many there are, and what each waits for.
 
-use super::SettingsError;
-use serde::Deserialize;
+use super::{Seconds, SettingsError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::names;
+use sprig_learn::recipe::Whole;
+use std::num::NonZeroU32;
+use std::ops::Deref;
 
-/// How rounds go.
-#[derive(Clone, Debug, Deserialize)]
+/// How rounds go: a table whose numbers agree with each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rounds(RoundsTable);
+
+/// The `[rounds]` table, in which each value is within its own limits.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rounds {
+pub struct RoundsTable {
     /// Rounds of the run.
-    pub count: u32,
+    pub count: Whole<1, 10_000_000>,
     /// Devices selected for a round (M).
-    pub devices: u32,
+    pub devices: Whole<1, 65_535>,
     /// Devices that must be present before a round starts; at most `devices`.
-    pub min_devices: u32,
-    /// Updates that close a round at its deadline.
-    pub quorum: u32,
+    pub min_devices: Whole<1, 65_535>,
+    /// Updates that close a round at its deadline; at most `devices`.
+    pub quorum: Whole<1, 65_535>,
     /// Seconds a round waits for its updates.
-    pub deadline_seconds: f64,
+    pub deadline_seconds: Seconds<604_800>,
     /// Deadlines a round may pass without a quorum.
-    pub attempts: u8,
+    pub attempts: Whole<1, 255>,
     /// Rounds between evaluations on held-out data; 0 for the first and the last alone.
-    pub evaluate_every: u32,
-    /// What carries a round's result to the devices: `scalars`, `weights`, or `auto` for the fewer bytes.
+    pub evaluate_every: Evaluate,
+    /// What carries a round's result to the devices: the scalars of its updates, the weights they lead to, or whichever is
+    /// fewer bytes.
     pub down: Downlink,
+}
+
+/// When the model is evaluated on held-out data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluate {
+    /// Never: there is no such data.
+    Never,
+    /// Before the first round and after the last.
+    Ends,
+    /// Then, and each time so many rounds have been applied.
+    Every(NonZeroU32),
 }
 
 /// What carries a round's result to the devices.
@@ -40,44 +59,103 @@ pub enum Downlink {
 
 names!(Downlink, "way down", [Auto = "auto", Scalars = "scalars", Weights = "weights"]);
 
-impl Default for Rounds {
+impl Rounds {
+    /// Rounds whose numbers agree.
+    ///
+    /// # Errors
+    /// More devices or updates are waited for than there are in a round.
+    pub fn new(table: RoundsTable) -> Result<Self, SettingsError> {
+        for (field, found) in [("min_devices", table.min_devices), ("quorum", table.quorum)] {
+            if found > table.devices {
+                let remedy = format!("use 1 up to `devices`, which is {}", table.devices);
+                return Err(SettingsError::value("rounds", field, found, remedy));
+            }
+        }
+        Ok(Self(table))
+    }
+}
+
+impl Evaluate {
+    /// Every `n` rounds; 0 for the ends alone.
+    pub const fn every(n: u32) -> Self {
+        match NonZeroU32::new(n) {
+            Some(n) => Self::Every(n),
+            None => Self::Ends,
+        }
+    }
+
+    /// Whether there is an evaluation between the ends, once `applied` rounds have been applied.
+    pub fn between(self, applied: u32) -> bool {
+        matches!(self, Self::Every(n) if applied.is_multiple_of(n.get()))
+    }
+}
+
+impl Serialize for Evaluate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Never => to.serialize_none(), // no key says it
+            Self::Ends => to.serialize_u32(0),
+            Self::Every(n) => to.serialize_u32(n.get()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Evaluate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self::every(Whole::<0, { u32::MAX }>::deserialize(from)?.get()))
+    }
+}
+
+impl Deref for Rounds {
+    type Target = RoundsTable;
+
+    fn deref(&self) -> &RoundsTable {
+        &self.0
+    }
+}
+
+impl Default for RoundsTable {
     fn default() -> Self {
         Self {
-            count: 100,
-            devices: 10,
-            min_devices: 1,
-            quorum: 1,
-            deadline_seconds: 300.0,
-            attempts: 3,
-            evaluate_every: 10,
+            count: Whole::of::<100>(),
+            devices: Whole::of::<10>(),
+            min_devices: Whole::of::<1>(),
+            quorum: Whole::of::<1>(),
+            deadline_seconds: Seconds::of(300.0),
+            attempts: Whole::of::<3>(),
+            evaluate_every: Evaluate::every(10),
             down: Downlink::Auto,
         }
     }
 }
 
-impl Rounds {
-    /// Checks every value, and those that belong together.
-    pub(super) fn check(&self) -> Result<(), SettingsError> {
-        let wrong = |field, found: u32, remedy: &str| SettingsError::value("rounds", field, found, remedy);
-        if self.count == 0 || self.count > 10_000_000 {
-            return Err(wrong("count", self.count, "use 1 to 10000000 rounds"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_wait_for_no_more_devices_than_they_have() {
+        let rounds = |text: &str| {
+            let table = toml::from_str(text).map_err(|e| e.to_string())?;
+            Rounds::new(table).map_err(|e| e.to_string())
+        };
+        assert_eq!(rounds("").unwrap(), Rounds::default());
+        assert!(rounds("devices = 2\nquorum = 2\nmin_devices = 2").is_ok());
+        for key in ["quorum", "min_devices"] {
+            let message = rounds(&format!("devices = 2\n{key} = 3")).unwrap_err();
+            assert!(
+                message.contains(&format!("[rounds] {key} = 3: use 1 up to `devices`, which is 2")),
+                "{message}"
+            );
         }
-        if self.devices == 0 || self.devices > 65_535 {
-            return Err(wrong("devices", self.devices, "use 1 to 65535 devices a round"));
-        }
-        if self.min_devices == 0 || self.min_devices > self.devices {
-            return Err(wrong("min_devices", self.min_devices, "use 1 up to `devices`"));
-        }
-        if self.quorum == 0 || self.quorum > self.devices {
-            return Err(wrong("quorum", self.quorum, "use 1 up to `devices`"));
-        }
-        if self.attempts == 0 {
-            return Err(wrong("attempts", 0, "use 1 or more"));
-        }
-        if !(self.deadline_seconds >= 0.1 && self.deadline_seconds <= 604_800.0) {
-            let remedy = "use 0.1 to 604800 (a week)";
-            return Err(SettingsError::value("rounds", "deadline_seconds", self.deadline_seconds, remedy));
-        }
-        Ok(())
+        assert!(rounds("count = 0").unwrap_err().contains("from 1 to 10000000"));
+    }
+
+    #[test]
+    fn a_zero_evaluates_at_the_ends_alone() {
+        let every = |text: &str| toml::from_str::<RoundsTable>(text).unwrap().evaluate_every;
+        assert_eq!((every("evaluate_every = 0"), every("")), (Evaluate::Ends, Evaluate::every(10)));
+        assert!(every("").between(20) && !every("").between(25));
+        assert!(!Evaluate::Ends.between(20) && !Evaluate::Never.between(20));
     }
 }

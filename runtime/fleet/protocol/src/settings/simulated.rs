@@ -1,7 +1,9 @@
 //! Settings of a fleet that is only simulated: those of a real one, as far as there are any, and single changes to them.
 
+use super::fleet::FleetFile;
 use super::{FleetSettings, Preset, SettingsError, join, parse, read};
 use sprig_ground::file;
+use sprig_learn::recipe::Whole;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -36,7 +38,7 @@ impl FleetSettings {
             }
             put(&mut table, &["train", "preset"], "paper".into());
         }
-        let mut settings =
+        let mut file =
             take(&table).map_err(|problem| SettingsError::Parse { path: here.to_owned(), problem })?;
         for change in changes {
             let wrong =
@@ -50,19 +52,17 @@ impl FleetSettings {
             if !put(&mut table, &path, value_of(value)) {
                 return Err(wrong(format!("{key} is no table")));
             }
-            settings = take(&table).map_err(wrong)?;
+            file = take(&table).map_err(wrong)?;
         }
-        if let Some(given) = table.get("train").and_then(Value::as_table) {
-            settings.train = settings.train.completed(given)?;
-        }
+        (file.rounds.min_devices, file.rounds.quorum) = (Whole::of::<1>(), Whole::of::<1>());
+        let given = table.get("train").and_then(Value::as_table).cloned().unwrap_or_default();
+        let mut settings = file.completed(&given)?;
         let folder = config.map_or(Path::new(""), file::folder_of);
         match model {
             Some(path) => settings.model.path = path.to_owned(),
             None => join(folder, &mut settings.model.path),
         }
         settings.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
-        (settings.rounds.min_devices, settings.rounds.quorum) = (1, 1);
-        settings.check()?;
         Ok(settings)
     }
 }
@@ -101,7 +101,7 @@ fn value_of(text: &str) -> Value {
     }
 }
 
-fn take(table: &Table) -> Result<FleetSettings, String> {
+fn take(table: &Table) -> Result<FleetFile, String> {
     table.clone().try_into().map_err(|e: toml::de::Error| e.to_string().trim().replace('\n', " "))
 }
 
@@ -110,7 +110,8 @@ mod tests {
     use super::*;
     use crate::settings::Mode;
     use sprig_learn::directions::run_key;
-    use sprig_learn::spry::Terms;
+    use sprig_learn::recipe::Layers;
+    use sprig_learn::spry::{ServerOptimiser, Terms};
 
     fn changed(preset: Option<Preset>, changes: &[&str]) -> Result<FleetSettings, SettingsError> {
         let labels = std::iter::once("labels=[\"a\", \"b\"]").chain(changes.iter().copied());
@@ -128,9 +129,12 @@ mod tests {
         let changes = ["server.rule=yogi", "layers=1..3", "rounds.devices=4", "train.rank=2", "raw=true"];
         let changes = changes.map(str::to_owned);
         let s = FleetSettings::simulated(Some(&path), None, None, &changes).unwrap();
-        assert_eq!((s.train.lr, s.train.server.eta, s.train.server.rule.as_str()), (0.5, 0.25, "yogi"));
-        assert_eq!((s.train.layers.as_deref(), s.train.rank, s.train.raw), (Some("1..3"), 2, true));
-        assert_eq!((s.rounds.count, s.rounds.devices, s.rounds.min_devices), (7, 4, 1));
+        let server = &s.train.server;
+        assert_eq!((s.train.lr.get(), server.eta.get(), server.rule), (0.5, 0.25, ServerOptimiser::Yogi));
+        let layers = s.train.layers.as_ref().map(Layers::blocks);
+        assert_eq!((layers, s.train.rank.get(), s.train.raw), (Some(1..3), 2, true));
+        let rounds = [s.rounds.count.get(), s.rounds.devices.get(), s.rounds.min_devices.get()];
+        assert_eq!(rounds, [7, 4, 1]);
         assert_eq!(s.model.path, dir.path().join("m.gguf"));
         let other = FleetSettings::simulated(Some(&path), Some(Path::new("other.gguf")), None, &[]).unwrap();
         assert_eq!(other.model.path, Path::new("other.gguf"));
@@ -171,12 +175,12 @@ mod tests {
         let train = FleetSettings::simulated(Some(&path), None, Some(Preset::Paper), &["seed=3".to_owned()])
             .unwrap()
             .train;
-        assert_eq!(*train.rules().unwrap(), Terms::paper(run_key(3), 25));
-        assert_eq!((train.raw, train.len, train.rank), (true, 64, 1));
+        assert_eq!(*train.rules(), Terms::paper(run_key(3), 25));
+        assert_eq!((train.raw, train.len.get(), train.rank.get()), (true, 64, 1));
         let changed = changed(Some(Preset::Paper), &["server.eta=0.5", "mode=per-iteration"]).unwrap().train;
         assert_eq!(
-            (changed.mode, changed.server.eta, changed.server.rule.as_str()),
-            (Mode::PerIteration, 0.5, "yogi")
+            (changed.mode, changed.server.eta.get(), changed.server.rule),
+            (Mode::PerIteration, 0.5, ServerOptimiser::Yogi)
         );
     }
 
@@ -186,7 +190,9 @@ mod tests {
         let train = |changes: &[&str]| changed(None, changes).unwrap().train;
         assert_ne!(train(&["mode=per-epoch"]).lr, train(&[]).lr);
         assert_ne!(train(&["mode=per-epoch", "local_optimizer=sgd"]).lr, train(&["mode=per-epoch"]).lr);
-        assert_eq!((train(&["mode=per-epoch", "lr=0.5"]).lr, train(&["lr=0.5"]).lr), (0.5, 0.5));
+        for changes in [&["mode=per-epoch", "lr=0.5"][..], &["lr=0.5"]] {
+            assert_eq!(train(changes).lr.get(), 0.5);
+        }
         assert_ne!(train(&["mode=per-epoch"]).server.rule, train(&[]).server.rule);
     }
 }
