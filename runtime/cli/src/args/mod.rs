@@ -1,13 +1,17 @@
 //! The command line. Scripts depend on these names.
 
 mod choice;
-mod fleet;
+#[cfg(feature = "coordinator")]
+mod coordinator;
+mod device;
 mod recipe;
 #[cfg(feature = "coordinator")]
 mod simulate;
 mod wording;
 
-pub use fleet::*;
+#[cfg(feature = "coordinator")]
+pub use coordinator::*;
+pub use device::*;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
 pub use wording::wording;

@@ -2,9 +2,8 @@
 
 use super::fleet::{Fleet, Turn};
 use super::personal::{AccG, AccP};
-use super::study::Follower;
 use serde::Serialize;
-use sprig_budget::Bytes;
+use sprig_budget::{Bytes, Plan};
 use sprig_learn::evaluate::Evaluation;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{Mode, Rounds};
@@ -37,6 +36,33 @@ pub struct Point {
     pub seconds: f64,
 }
 
+/// Who looks on.
+pub trait Follower {
+    /// Whether to stop.
+    fn stop(&self) -> bool;
+    /// What is planned, before it is taken.
+    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError>;
+    /// How the data were dealt.
+    fn dealt(&mut self, dealt: &Dealt);
+    /// Examples evaluated so far, of how many.
+    fn evaluating(&mut self, done: usize, of: usize);
+    /// A round is over, or an evaluation.
+    fn point(&mut self, point: &Point);
+}
+
+/// How the data were dealt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dealt {
+    /// Devices that have examples, and take part.
+    pub devices: u32,
+    /// Devices left out, for there was nothing left for them.
+    pub excluded: u32,
+    /// Examples of the device that has the fewest.
+    pub fewest: usize,
+    /// Examples of the device that has the most.
+    pub most: usize,
+}
+
 /// What was found out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
@@ -65,7 +91,7 @@ pub struct Findings {
 pub(super) struct Course<'f, 'm> {
     fleet: &'f mut Fleet<'m>,
     follow: &'f mut dyn Follower,
-    /// Whether devices' own models are judged too.
+    /// Whether devices' own models are evaluated too.
     personal: bool,
     round: u32,
     passes: u64,
@@ -137,7 +163,7 @@ impl<'f, 'm> Course<'f, 'm> {
     fn evaluate(&mut self, turn: Option<&Turn>) -> Result<Option<Evaluation>, FleetError> {
         let (of, follow) = (self.fleet.held_out.len(), &mut self.follow);
         let found = self.fleet.evaluate(&mut |done| {
-            follow.judging(done, of);
+            follow.evaluating(done, of);
             !follow.stop()
         })?;
         if found.is_some() {

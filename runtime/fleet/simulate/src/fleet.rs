@@ -1,6 +1,6 @@
 //! A fleet whose devices share one model in one process: who takes part, what each of them trains, what comes of it.
 
-use super::personal::{AccP, together};
+use super::personal::{AccG, AccP, together};
 use super::wire::{Sent, Wire};
 use sprig_budget::{Bytes, alloc};
 use sprig_coordinator::{DeviceNumber, RoundId, select};
@@ -90,7 +90,7 @@ impl<'m> Device<'m> {
 }
 
 impl Fleet<'_> {
-    /// One round; with `test`, each device's own model is judged. `None` when `stop` says so in the middle of it: the
+    /// One round; with `test`, each device's own model is evaluated. `None` when `stop` says so in the middle of it: the
     /// server's state is then that before the round.
     pub fn round(
         &mut self,
@@ -189,6 +189,24 @@ impl Fleet<'_> {
         let found = evaluate_from_prefix(session, adapter, (*held_out).into(), cut.examples, progress);
         swap(session);
         Ok(found?)
+    }
+
+    /// Evaluates what is in the adapter on the test part of device `number`; nothing where it has none.
+    pub(super) fn test(&mut self, number: u32) -> Result<Option<Evaluation>, FleetError> {
+        let Self { session, adapter, cut, devices, .. } = self;
+        let Some(test) = devices.get(number as usize - 1).and_then(|d| d.test).filter(|t| !t.is_empty())
+        else {
+            return Ok(None);
+        };
+        Ok(evaluate_from_prefix(session, adapter, test, cut.examples, |_| true)?)
+    }
+
+    /// Evaluates the server's model on the test parts of devices `numbers`.
+    pub(super) fn acc_g(&mut self, numbers: &[u32]) -> Result<Option<AccG>, FleetError> {
+        self.adapter.values_mut().copy_from_slice(self.server.values());
+        let found: Result<Vec<_>, _> = numbers.iter().map(|&number| self.test(number)).collect();
+        let found: Vec<Evaluation> = found?.into_iter().flatten().collect();
+        Ok(together(&found).map(AccG))
     }
 
     fn message(

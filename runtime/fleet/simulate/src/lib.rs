@@ -10,11 +10,11 @@ mod swarm;
 mod synthetic;
 mod wire;
 
-pub use course::{Findings, Point};
+pub use course::{Dealt, Findings, Follower, Point};
 pub use deal::Skew;
 pub use load::{Load, LoadError, Plan, coordinate, load};
 pub use personal::{AccG, AccP};
-pub use study::{Dealt, Follower, Study};
+pub use study::Study;
 pub use swarm::{Counts, Swarm};
 pub use synthetic::{answer, presence, rules};
 

@@ -1,11 +1,9 @@
 //! How well devices are served (specification 3.6): the server's model and each device's own, on data of the devices that
 //! nobody trained on.
 
-use super::fleet::Fleet;
 use serde::Serialize;
 use sprig_learn::data::{Examples, Shuffle};
-use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix, wilson};
-use sprig_protocol::FleetError;
+use sprig_learn::evaluate::{Evaluation, wilson};
 
 /// The server's model after a round, on the local test parts of the devices of that round together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -37,26 +35,6 @@ pub(super) fn together(found: &[Evaluation]) -> Option<Evaluation> {
     let loss: f64 = found.iter().map(|e| e.loss * e.n as f64).sum();
     let (accuracy, interval) = wilson(hits, n);
     (n > 0).then(|| Evaluation { n, loss: loss / n as f64, accuracy, interval })
-}
-
-impl Fleet<'_> {
-    /// Evaluates what is in the adapter on the test part of device `number`; nothing where it has none.
-    pub(super) fn test(&mut self, number: u32) -> Result<Option<Evaluation>, FleetError> {
-        let Self { session, adapter, cut, devices, .. } = self;
-        let Some(test) = devices.get(number as usize - 1).and_then(|d| d.test).filter(|t| !t.is_empty())
-        else {
-            return Ok(None);
-        };
-        Ok(evaluate_from_prefix(session, adapter, test, cut.examples, |_| true)?)
-    }
-
-    /// Evaluates the server's model on the test parts of devices `numbers`.
-    pub(super) fn acc_g(&mut self, numbers: &[u32]) -> Result<Option<AccG>, FleetError> {
-        self.adapter.values_mut().copy_from_slice(self.server.values());
-        let found: Result<Vec<_>, _> = numbers.iter().map(|&number| self.test(number)).collect();
-        let found: Vec<Evaluation> = found?.into_iter().flatten().collect();
-        Ok(together(&found).map(AccG))
-    }
 }
 
 /// A device's examples to learn from and to be tested on.

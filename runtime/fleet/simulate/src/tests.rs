@@ -255,9 +255,9 @@ fn turn<L: Link>(
     }
 }
 
-/// Acc_p judges the weights a device ends its local training with, Acc_g those of the server after the round.
+/// Acc_p is of the weights a device ends its local training with, Acc_g of those of the server after the round.
 #[test]
-fn devices_are_judged_by_their_own_models_and_by_the_servers() {
+fn devices_are_evaluated_with_their_own_models_and_with_the_servers() {
     let scene = Scene::new(&[EPOCH, "rounds.devices=1", "lr=0.1"]);
     let mut fleet = scene.fleet();
     let all = Examples::from(&scene.data.train);

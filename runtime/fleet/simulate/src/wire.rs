@@ -1,6 +1,5 @@
 //! What a round of a simulated fleet would have put on the wire: its messages, encoded and counted.
 
-use super::study::OURS;
 use sprig_budget::{Kind, Plan};
 use sprig_coordinator::record_limit;
 use sprig_learn::spry::Server;
@@ -13,6 +12,9 @@ use sprig_transport::messages::{
 };
 use sprig_transport::packet_bytes;
 use sprig_transport::topics::Topics;
+
+/// Regions of a study's plan that a real device does not have.
+pub(super) const OURS: [&str; 3] = ["messages of a round", "devices", "window of held-out activations"];
 
 /// Counts the PUBLISH packets of a fleet in which nothing is lost or sent twice: up a device's update and memory report,
 /// down its task, the announcement with the round's result, and its receipt.

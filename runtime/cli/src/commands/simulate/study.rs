@@ -40,7 +40,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         rounds: study.settings.rounds.count.get(),
         points: Vec::new(),
         keep: args.study.curve.is_some(),
-        judging: false,
+        evaluating: false,
     };
     let findings = study.run(&mut teller)?;
     teller.output.end();
@@ -111,7 +111,7 @@ struct Teller {
     points: Vec<Point>,
     /// Whether `points` are wanted.
     keep: bool,
-    judging: bool,
+    evaluating: bool,
 }
 
 impl Follower for Teller {
@@ -137,12 +137,12 @@ impl Follower for Teller {
         });
     }
 
-    fn judging(&mut self, done: usize, of: usize) {
-        if !self.judging {
+    fn evaluating(&mut self, done: usize, of: usize) {
+        if !self.evaluating {
             self.output.end();
             self.output.begin("evaluating", of as u64, 0);
         }
-        self.judging = true;
+        self.evaluating = true;
         self.output.at(done as u64, || "evaluating".to_owned());
     }
 
@@ -163,10 +163,10 @@ impl Follower for Teller {
             });
             Some(format!("round {round}: {}{personal}", describe(found.as_ref()?)))
         });
-        if self.judging || *round == 0 {
+        if self.evaluating || *round == 0 {
             self.output.begin("training", self.rounds.into(), (*round).into());
         }
-        self.judging = false;
+        self.evaluating = false;
         let loss = train_loss.map_or_else(String::new, |loss| format!(", loss {loss:.3}"));
         self.output.at((*round).into(), || format!("training{loss}"));
     }

@@ -1,17 +1,7 @@
-//! Command lines of a fleet.
+//! Command lines of a fleet's coordinator, its broker and its provisioning.
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-
-#[derive(Debug, Args)]
-pub struct AgentArgs {
-    /// Configuration of this device (device.toml)
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Print one JSON object a line instead of text
-    #[arg(long)]
-    pub json: bool,
-}
 
 #[derive(Debug, Args)]
 pub struct CoordinateArgs {
@@ -95,16 +85,6 @@ pub struct BrokerArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
     pub listen: std::net::SocketAddr,
-    /// Print JSON instead of text
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct DeviceArgs {
-    /// Take it for this board instead of looking
-    #[arg(long, value_name = "NAME")]
-    pub board: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
