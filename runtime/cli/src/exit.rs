@@ -205,13 +205,10 @@ impl From<FleetError> for Failure {
             FleetError::Settings(ref e) => settings(e),
             FleetError::Link(ref e) => link(e),
             FleetError::Data(ref e) => data(e),
-            FleetError::Model { ref source, .. } => {
-                let gguf = source.downcast_ref().is_some_and(GgufError::is_io);
-                file_or_io(gguf || source.downcast_ref().is_some_and(AdapterError::is_io))
-            }
+            FleetError::Model(ref e) => file_or_io(e.is_io()),
+            FleetError::Adapter(ref e) => file_or_io(e.is_io()),
             FleetError::OtherModel { .. } => Exit::BadFile,
             FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
-            FleetError::Peer(_) => Exit::Peer,
             FleetError::Bug(_) => Exit::Bug,
         };
         let remedy = remedy(&error);
@@ -245,7 +242,7 @@ fn coordinator(error: &CoordinatorError) -> Exit {
             }
             _ => Exit::Io,
         },
-        CoordinatorError::Learn(_) | CoordinatorError::Name(_) => Exit::Usage,
+        CoordinatorError::Learn(_) | CoordinatorError::Name(_) | CoordinatorError::Over { .. } => Exit::Usage,
         CoordinatorError::Link(e) => link(e),
         CoordinatorError::NotRunning { .. } | CoordinatorError::Answer { .. } => Exit::Peer,
         CoordinatorError::Io { .. } => Exit::Io,

@@ -5,19 +5,18 @@ use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_agent::{AgentEvent, Ended, Surroundings, absent};
+use sprig_agent::{AgentEvent, Ended, Host, absent};
 use sprig_budget::Bytes;
 use sprig_protocol::settings::DeviceSettings;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
-use sprig_transport::topics::Topics;
 
 pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Output::new(args.json);
     let settings = DeviceSettings::read(&args.config)?;
     let device = settings.fleet.device()?;
-    let topics = Topics::new(&settings.fleet.name).map_err(|e| Failure::new(Exit::Usage, e))?;
+    let topics = settings.fleet.topics()?;
     let session = super::nonce()?;
     let mut config = settings.fleet.link(&format!("sprig-{}-{device}", settings.fleet.name))?;
     config.will = Some((topics.presence(&device), absent(session).encode()));
@@ -27,9 +26,8 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     );
     let mut link = Box::new(connect(&config)?);
     let stop = || interrupt.raised();
-    let mut around =
-        Surroundings { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
-    let ended = sprig_agent::run(&mut around, &mut |event| {
+    let mut host = Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
+    let ended = sprig_agent::run(&mut host, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         output.event(value, || line(&event));
     });

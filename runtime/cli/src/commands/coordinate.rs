@@ -11,6 +11,7 @@ use sprig_coordinator::{Applied, Coordinator, FleetView, HeldOut, Notice, Option
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
 use sprig_learn::spry::Layout;
+use sprig_protocol::limits;
 use sprig_protocol::settings::{FleetSettings, JobSettings};
 use sprig_run::Base;
 use sprig_transport::messages::RunId;
@@ -26,8 +27,10 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let base = Base::open(&map)?;
     let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
     let layout = Layout::new(&spec, &base.geometry)?;
+    limits::check(&settings.train, &layout)?;
     let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
+    limits::check_job(&job)?;
     let mut run = [0; 16];
     run[..8].copy_from_slice(&nonce()?.to_le_bytes());
     run[8..].copy_from_slice(&nonce()?.to_le_bytes());
@@ -128,6 +131,8 @@ fn shown(notice: &Notice) -> bool {
 fn done(view: &FleetView, evaluated: Evaluated, weights: usize) -> Value {
     let evaluation = |j: HeldOut| json!({ "n": j.n, "loss": j.loss, "accuracy": j.accuracy, "interval": j.accuracy.map(|a| interval(a, j.n.into())) });
     let (before, after) = (evaluated.before, evaluated.after.map(|(_, j)| j));
+    // What another start of this coordinator evaluated is in the ledger.
+    let last = view.history.last().and_then(|row| row.accuracy);
     let reports: f64 = view.history.iter().map(|row| f64::from(row.reported)).sum();
     let per_report = |bytes: &dyn Fn(&sprig_coordinator::DeviceView) -> u64| {
         // Each device tells of its last round.
@@ -136,11 +141,11 @@ fn done(view: &FleetView, evaluated: Evaluated, weights: usize) -> Value {
     };
     json!({
         "event": "done",
-        "rounds": view.rounds,
+        "rounds": view.round,
         "devices": view.devices_total,
         "updates": reports,
         "accuracy_before": before.and_then(|j| j.accuracy).or(view.accuracy_before),
-        "accuracy_after": after.and_then(|j| j.accuracy),
+        "accuracy_after": after.and_then(|j| j.accuracy).or(last),
         "before": before.map(evaluation),
         "after": after.map(evaluation),
         "n": after.or(before).map(|j| j.n),

@@ -39,7 +39,7 @@ struct Evaluator {
 
 impl Evaluator {
     fn serve(&self, ready: Ready<Plan>) -> Result<(), FleetError> {
-        let map = Mapped::open(&self.model).map_err(|e| FleetError::model(&self.model, e))?;
+        let map = Mapped::open(&self.model)?;
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
         let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;

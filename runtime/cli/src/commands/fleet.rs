@@ -25,7 +25,21 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
 
 fn status(query: &FleetQuery) -> Result<(), Failure> {
     let settings = FleetSettings::read(&query.config)?;
-    let view = control::status(&settings.coordinator.state)?;
+    let state = &settings.coordinator.state;
+    let view = match control::status(state) {
+        Err(gone @ CoordinatorError::NotRunning { .. }) => {
+            // Of a run that is over, the ledger knows as much as a coordinator would.
+            let Ok(Some(rounds)) = control::finished(state) else { return Err(gone.into()) };
+            let fleet = &settings.fleet.name;
+            if query.json {
+                return line(
+                    json!({ "fleet": fleet, "state": "finished", "round": rounds, "rounds": rounds }),
+                );
+            }
+            return line(format_args!("{fleet}: finished after {rounds} rounds; no coordinator is running"));
+        }
+        found => found?,
+    };
     if query.json {
         return line(json!(view));
     }

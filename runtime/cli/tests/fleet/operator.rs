@@ -32,7 +32,44 @@ fn an_operator_looks_pauses_goes_on_and_exports() {
     world.scene.done("eval --model tiny.gguf --adapter last.gguf --task label --data label.jsonl");
     assert_eq!(done["adapter_digest"], history[3]["adapter_digest"]);
     world.scene.fails(2, &format!("fleet export {config} --digest ffff --out x.gguf"), &["ffff"]);
-    world.scene.fails(6, &format!("fleet status {config}"), &["no coordinator is running"]);
+    let status = world.scene.done(&format!("fleet status {config}")).out;
+    assert!(status.contains("test: finished after 4 rounds; no coordinator is running"), "{status}");
+}
+
+/// A run that is over says what its ledger holds, whatever the settings now ask for.
+#[test]
+fn a_finished_run_reports_its_rounds_and_cannot_be_continued() {
+    let mut world = World::new("");
+    world.scene.fails(
+        6,
+        "fleet status --config fleet/coordinator/fleet.toml",
+        &["no coordinator is running"],
+    );
+    world.start("coordinator");
+    (1..=2).for_each(|i| world.start(&device(i)));
+    let done = world.finish();
+    let config = "--config fleet/coordinator/fleet.toml";
+    let again = world.scene.done(&format!("coordinate --json {config}")).last();
+    assert_eq!((again["event"].as_str(), again["rounds"].as_u64()), (Some("done"), Some(4)), "{again}");
+    assert!(again["accuracy_after"].is_f64(), "{again}");
+    assert_eq!(again["accuracy_after"], done["accuracy_after"]);
+    assert_eq!(again["accuracy_before"], done["accuracy_before"]);
+    let file = "fleet/coordinator/fleet.toml";
+    let settings = std::fs::read_to_string(world.folder(file)).unwrap();
+    for asked in [3, 6] {
+        world.scene.write(file, &settings.replace("count = 4", &format!("count = {asked}")));
+        let words = ["4 rounds are done", &format!("{asked} are now asked for"), "cannot be continued"];
+        world.scene.fails(2, &format!("coordinate {config}"), &words);
+    }
+    assert_eq!(world.ledger().len(), 4);
+}
+
+/// What no message can hold is refused before anybody trains for it.
+#[test]
+fn settings_whose_updates_cannot_travel_are_refused_at_the_start() {
+    let world = World::new("mode = \"per-epoch\"\nlocal_steps = 5000\n");
+    let words = ["[train] local_steps = 5000", "20000 scalars", "16000", "up = \"weights\""];
+    world.scene.fails(2, "coordinate --config fleet/coordinator/fleet.toml", &words);
 }
 
 #[test]

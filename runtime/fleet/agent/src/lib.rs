@@ -14,7 +14,7 @@ mod worker;
 
 pub use events::AgentEvent;
 pub use model::{ModelWorker, Opened};
-pub use run::{Ended, Surroundings, absent, run};
+pub use run::{Ended, Host, absent, run};
 pub use worker::{Trained, Worker};
 
 use catch_up::CatchUp;

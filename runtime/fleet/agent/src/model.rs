@@ -11,7 +11,7 @@ use sprig_learn::session::{Outcome, Session};
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::settings::{DeviceSettings, Train, Upload};
-use sprig_protocol::{FleetError, dense, share_of};
+use sprig_protocol::{FleetError, dense, limits, share_of};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
 use sprig_transport::messages::{Digest, Record, Region, Snapshot, Task};
 use std::time::{Duration, Instant};
@@ -42,6 +42,7 @@ impl Opened {
     ) -> Result<Self, FleetError> {
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
         let layout = Layout::new(&spec, &base.geometry)?;
+        limits::check(train, &layout)?;
         let held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", LocalRound::heap_bytes(&layout, &rules)),

@@ -9,7 +9,7 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
 use sprig_run::{Base, let_go};
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{DeviceId, Job, Presence, Round, RunId};
+use sprig_transport::messages::{Job, Presence, Round, RunId};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
 use std::cell::RefCell;
@@ -32,8 +32,8 @@ pub enum Ended {
     Finished,
 }
 
-/// What the agent is given.
-pub struct Surroundings<'a> {
+/// Where the agent runs.
+pub struct Host<'a> {
     /// Its configuration.
     pub settings: &'a DeviceSettings,
     /// The connection; its will says that we are gone.
@@ -46,7 +46,7 @@ pub struct Surroundings<'a> {
     pub connected: bool,
 }
 
-impl Surroundings<'_> {
+impl Host<'_> {
     /// The next event of the link. Once it was let in, a refusal passes: the broker is being restarted or its rules are
     /// being changed.
     fn next(
@@ -83,21 +83,21 @@ pub fn absent(session: u64) -> Presence {
 }
 
 /// Takes part in whatever the fleet trains, until it is over or somebody says stop.
-pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<Ended, FleetError> {
-    let settings = around.settings;
+pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<Ended, FleetError> {
+    let settings = host.settings;
     let device = settings.fleet.device()?;
-    let topics = Topics::new(&settings.fleet.name).map_err(|e| FleetError::Peer(e.to_string()))?;
+    let topics = settings.fleet.topics()?;
     let state = &settings.agent.state;
     std::fs::create_dir_all(state).map_err(PathError::at("make the folder", state))?;
     let mut outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
-    let map = Mapped::open(&settings.model.path).map_err(|e| FleetError::model(&settings.model.path, e))?;
-    let found = map.digest_hex().map_err(|e| FleetError::model(&settings.model.path, e))?;
-    around.link.subscribe(&topics.job())?;
+    let map = Mapped::open(&settings.model.path)?;
+    let found = map.digest_hex()?;
+    host.link.subscribe(&topics.job())?;
     let (mut announced, mut over) = (None, None);
     loop {
         let job = match announced.take() {
             Some(job) => Some(job),
-            None => next_job(around, &topics, over, watch)?,
+            None => next_job(host, &topics, over, watch)?,
         };
         let Some(job) = job else { return Ok(Ended::Interrupted) };
         let settings_of_job = JobSettings::from_text(&job.settings)?;
@@ -106,15 +106,15 @@ pub fn run(around: &mut Surroundings<'_>, watch: &mut dyn FnMut(AgentEvent)) -> 
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        let next = take_part(around, &device, &topics, &map, &job, &settings_of_job, &mut outbox, watch)?;
+        let next = take_part(host, &map, &job, &settings_of_job, &mut outbox, watch)?;
         // Whoever is not ready to train is not there.
-        around.link.publish(&topics.presence(&device), absent(around.session).encode(), true)?;
+        host.link.publish(&topics.presence(&device), absent(host.session).encode(), true)?;
         match next {
             Next::Job(other) => announced = Some(other),
             Next::End(Ended::Finished) if settings.agent.stay => over = Some(job.run),
             Next::End(ended) => return Ok(ended),
         }
-        let_go(&map).map_err(|e| FleetError::model(map.path(), e))?;
+        let_go(&map)?;
     }
 }
 
@@ -128,13 +128,13 @@ enum Next {
 
 /// Waits for the announcement of a run other than `over`.
 fn next_job(
-    around: &mut Surroundings<'_>,
+    host: &mut Host<'_>,
     topics: &Topics,
     over: Option<RunId>,
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
-    while !(around.stop)() {
-        match around.next(GLANCE, watch)? {
+    while !(host.stop)() {
+        match host.next(GLANCE, watch)? {
             Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
                 match Job::decode(&payload) {
                     Ok(job) if Some(job.run) == over => {} // the broker keeps it
@@ -152,16 +152,14 @@ fn next_job(
 
 /// One run from its announcement to its end.
 fn take_part(
-    around: &mut Surroundings<'_>,
-    device: &DeviceId,
-    topics: &Topics,
+    host: &mut Host<'_>,
     map: &Mapped,
     job: &Job,
     what: &JobSettings,
     outbox: &mut Outbox,
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
-    let settings = around.settings;
+    let settings = host.settings;
     let base = Base::open(map)?;
     let data = open_data(&base, settings, &what.train)?;
     let opened = Opened::plan(&base, &what.train, &data, settings)?;
@@ -177,12 +175,12 @@ fn take_part(
             .map_err(|e| SettingsError::value("agent", "board", name, e.to_string()))?,
     };
     let who = Identity {
-        device: device.clone(),
-        topics: topics.clone(),
+        device: settings.fleet.device()?,
+        topics: settings.fleet.topics()?,
         run: job.run,
         presence: Presence {
             online: true,
-            session: around.session,
+            session: host.session,
             board: here.board.name.clone(),
             software: env!("CARGO_PKG_VERSION").to_owned(),
             budget: budget_bytes,
@@ -196,28 +194,28 @@ fn take_part(
     // The agent tells what happens to it, and so does this loop.
     let watch = RefCell::new(watch);
     let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
-    agent.start(around.link)?;
-    let next = follow(around, topics, job, &mut agent, began, &watch)?;
-    agent.leave(around.link)?;
+    agent.start(host.link)?;
+    let next = follow(host, job, &mut agent, began, &watch)?;
+    agent.leave(host.link)?;
     Ok(next)
 }
 
 /// Works until the run is over, another one is announced, or somebody says stop.
 fn follow<W: Worker>(
-    around: &mut Surroundings<'_>,
-    topics: &Topics,
+    host: &mut Host<'_>,
     job: &Job,
     agent: &mut Agent<'_, W>,
     began: Instant,
     watch: &RefCell<&mut dyn FnMut(AgentEvent)>,
 ) -> Result<Next, FleetError> {
+    let topics = host.settings.fleet.topics()?;
     let mut asked: Option<Instant> = None;
     loop {
-        if (around.stop)() {
+        if (host.stop)() {
             return Ok(Next::End(Ended::Interrupted));
         }
         let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
-        while let Some(event) = around.next(wait, &mut |event| (watch.borrow_mut())(event))? {
+        while let Some(event) = host.next(wait, &mut |event| (watch.borrow_mut())(event))? {
             wait = Duration::ZERO;
             if let Event::Message { topic, payload } = &event {
                 match topics.parse(topic) {
@@ -231,16 +229,16 @@ fn follow<W: Worker>(
                             && asked.is_none_or(|at| at.elapsed() >= PATIENCE) =>
                     {
                         asked = Some(Instant::now());
-                        around.link.unsubscribe(&topics.job())?;
-                        around.link.subscribe(&topics.job())?;
+                        host.link.unsubscribe(&topics.job())?;
+                        host.link.subscribe(&topics.job())?;
                     }
                     _ => {}
                 }
             }
-            agent.on(event, around.link, began.elapsed())?;
+            agent.on(event, host.link, began.elapsed())?;
         }
         alloc::check()?;
-        agent.work(around.link, || began.elapsed())?;
+        agent.work(host.link, || began.elapsed())?;
         if agent.state() == State::Finished {
             return Ok(Next::End(Ended::Finished));
         }

@@ -41,14 +41,14 @@ impl World {
         let thread = std::thread::spawn(move || {
             let topic = Topics::new("test").unwrap().presence(&settings.fleet.device().unwrap());
             let mut link = hub.link("one", Some((topic, absent(1).encode()) as Farewell));
-            let mut around = Surroundings {
+            let mut host = Host {
                 settings: &settings,
                 link: &mut link,
                 session: 1,
                 stop: &|| asked.load(Relaxed),
                 connected: false,
             };
-            run(&mut around, &mut |event| seen.lock().unwrap().push(event))
+            run(&mut host, &mut |event| seen.lock().unwrap().push(event))
         });
         Device { thread, stop, events }
     }

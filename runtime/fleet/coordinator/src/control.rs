@@ -8,11 +8,12 @@ use crate::handle::Handle;
 use crate::ids::RoundId;
 use crate::ledger::Ledger;
 use crate::rows::RoundRow;
+use crate::state::{Stage, State};
 use crate::view::FleetView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sprig_ground::{PathError, file, hex};
-use sprig_transport::messages::Snapshot;
+use sprig_transport::messages::{Digest, Snapshot};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -81,6 +82,16 @@ pub fn status(state: &Path) -> Result<FleetView, CoordinatorError> {
         Answer::Status(view) => Ok(*view),
         _ => Err(misunderstood(state, "it is no view of a fleet")),
     }
+}
+
+/// How many rounds the run in folder `state` has, if all are done; for a run whose coordinator is not running.
+///
+/// # Errors
+/// When there is no run, or it cannot be read.
+pub fn finished(state: &Path) -> Result<Option<RoundId>, CoordinatorError> {
+    // Only a run without a state would begin with the adapter named here.
+    let State { stage, round, .. } = Ledger::existing(state)?.load(Digest([0; 32]))?.state;
+    Ok((stage == Stage::Finished).then_some(round))
 }
 
 /// Has the coordinator whose state folder is `state` open and close no further round until resumed.

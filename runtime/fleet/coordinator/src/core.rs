@@ -9,6 +9,7 @@ use crate::ids::{DeviceNumber, RoundId};
 use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::options::Options;
+use crate::state::Stage;
 use sprig_learn::spry::Layout;
 use std::sync::Arc;
 
@@ -45,6 +46,10 @@ impl Core {
         let closer = Closer::open(&mut ledger, options, layout.clone(), initial)?;
         let saved = ledger.load(closer.digest())?;
         let round = saved.state.round;
+        if saved.state.stage == Stage::Finished && round.0 != options.rounds {
+            let (state, asked) = (options.state.clone(), options.rounds);
+            return Err(CoordinatorError::Over { state, done: round, asked });
+        }
         let (before, after) = (round.applied_before(), round.applied_after());
         if !(before..=after).contains(&closer.applied())
             || closer.applied() == before && closer.digest().0 != saved.state.base

@@ -1,5 +1,6 @@
 //! What stops a coordinator.
 
+use crate::ids::RoundId;
 use crate::ledger::LedgerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
@@ -23,6 +24,19 @@ pub enum CoordinatorError {
     /// The broker does not let the coordinator in.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// All rounds of the run are done, and not as many as the settings now ask for.
+    #[error(
+        "{done} rounds are done, {asked} are now asked for: a finished run cannot be continued; its adapter stays in {}, \
+         and another state folder begins a new run", state.display()
+    )]
+    Over {
+        /// The state folder.
+        state: PathBuf,
+        /// Rounds in the ledger.
+        done: RoundId,
+        /// Rounds of the settings.
+        asked: u32,
+    },
     /// Nobody listens there.
     #[error("no coordinator is running at {}; start one with `sprig coordinate`", path.display())]
     NotRunning {

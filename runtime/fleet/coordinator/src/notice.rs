@@ -92,7 +92,6 @@ pub enum Notice {
         found: HeldOut,
     },
     /// An adapter could not be evaluated.
-    #[serde(rename = "unjudged")]
     NotEvaluated {
         /// Rounds applied to it.
         applied: Applied,

@@ -2,7 +2,8 @@
 
 use crate::settings::SettingsError;
 use sprig_budget::BudgetError;
-use sprig_engine::adapter::SpecError;
+use sprig_engine::adapter::{AdapterError, SpecError};
+use sprig_engine::gguf::GgufError;
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
@@ -38,13 +39,11 @@ pub enum FleetError {
     #[error(transparent)]
     Budget(#[from] BudgetError),
     /// The model file, which the message names.
-    #[error("{source}")]
-    Model {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Model(#[from] GgufError),
+    /// The adapter's file, which the message names.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// The fleet trains another model.
     #[error("{}: this is not the fleet's base model (SHA-256 {found}); the fleet trains on {wanted}", path.display())]
     OtherModel {
@@ -58,22 +57,9 @@ pub enum FleetError {
     /// The machine.
     #[error(transparent)]
     Io(#[from] PathError),
-    /// What a peer sent cannot be used.
-    #[error("{0}")]
-    Peer(String),
     /// Our bug.
     #[error("{0}; this is a bug in sprig")]
     Bug(String),
-}
-
-impl FleetError {
-    /// A problem of the model file at `path`.
-    pub fn model(
-        path: &std::path::Path,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Model { path: path.to_owned(), source: source.into() }
-    }
 }
 
 impl From<SpecError> for FleetError {

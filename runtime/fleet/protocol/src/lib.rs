@@ -2,6 +2,7 @@
 
 pub mod dense;
 mod error;
+pub mod limits;
 mod sending;
 pub mod settings;
 mod share;

@@ -1,12 +1,11 @@
 //! A study: a fleet on the real model in one process, from its settings to its learning curve.
 
-use super::course::{Course, Findings, Point};
+use super::course::{Course, Dealt, Findings, Follower};
 use super::deal::{Skew, deal};
 use super::fleet::{Choice, Device, Fleet};
 use super::personal::{Shard, split};
-use super::wire::Wire;
-use serde::Serialize;
-use sprig_budget::{Bytes, Plan, Size};
+use super::wire::{OURS, Wire};
+use sprig_budget::{Bytes, Size};
 use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
@@ -14,13 +13,10 @@ use sprig_learn::data::{DataSet, Examples};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
-use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Mode, Upload};
+use sprig_protocol::{FleetError, limits};
 use sprig_run::{Base, Data, Engine, Planned};
 use std::path::PathBuf;
-
-/// Regions of the plan that a real device does not have.
-pub(super) const OURS: [&str; 3] = ["messages of a round", "devices", "window of held-out activations"];
 
 /// Most bytes on disk for the activations of one data set.
 const PREFIX: Bytes = Bytes::mib(1024);
@@ -37,42 +33,15 @@ pub struct Study {
     pub skew: Option<Skew>,
     /// Records that are dealt to the devices.
     pub data: PathBuf,
-    /// Records that the server's model is judged by.
+    /// Records that the server's model is evaluated on.
     pub held_out: PathBuf,
-    /// Whether a fifth of each device's data is set aside to judge the server's model and the devices' own by; per epoch
+    /// Whether a fifth of each device's data is set aside to evaluate the server's model and the devices' own on; per epoch
     /// only, for an iteration leaves a device no model of its own.
     pub personal: bool,
     /// Folder for activations below the adapter; studies of the same data and lowest block share them.
     pub cache: PathBuf,
     /// Where the adapter goes in the end (GGUF LoRA).
     pub out: Option<PathBuf>,
-}
-
-/// Who looks on.
-pub trait Follower {
-    /// Whether to stop.
-    fn stop(&self) -> bool;
-    /// What is planned, before it is taken.
-    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError>;
-    /// How the data were dealt.
-    fn dealt(&mut self, dealt: &Dealt);
-    /// Examples judged so far, of how many.
-    fn judging(&mut self, done: usize, of: usize);
-    /// A round is over, or an evaluation.
-    fn point(&mut self, point: &Point);
-}
-
-/// How the data were dealt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Dealt {
-    /// Devices that have examples, and take part.
-    pub devices: u32,
-    /// Devices left out, for there was nothing left for them.
-    pub excluded: u32,
-    /// Examples of the device that has the fewest.
-    pub fewest: usize,
-    /// Examples of the device that has the most.
-    pub most: usize,
 }
 
 /// What a study takes, planned.
@@ -90,12 +59,12 @@ impl Study {
     /// What a coordinator or a device of such a fleet would refuse as well, by who must act.
     pub fn run(&self, follow: &mut dyn Follower) -> Result<Findings, FleetError> {
         let model = &self.settings.model;
-        let map = Mapped::open(&model.path).map_err(|e| FleetError::model(&model.path, e))?;
+        let map = Mapped::open(&model.path)?;
         let base = Base::open(&map)?;
         let train = &self.settings.train;
         if self.personal && train.mode == Mode::PerIteration {
             let problem =
-                "an iteration leaves a device no model of its own to judge; use mode = \"per-epoch\"";
+                "an iteration leaves a device no model of its own to evaluate; use mode = \"per-epoch\"";
             return Err(LearnError::Settings(problem.to_owned()).into());
         }
         let budget = sprig_run::budget(model.budget, None)?;
@@ -117,7 +86,7 @@ impl Study {
             fewest: sizes().min().unwrap_or(0),
             most: sizes().max().unwrap_or(0),
         });
-        let digest = map.digest_hex().map_err(|e| FleetError::model(&model.path, e))?;
+        let digest = map.digest_hex()?;
         let engine = base.engine(&opened.planned)?;
         let set = &data.train;
         let devices = shards.iter().map(|s| Device::new(Examples::some(set, &s.train)).tested(s.test(set)));
@@ -128,7 +97,7 @@ impl Study {
         if let Some(out) = &self.out {
             fleet.adapter.values_mut().copy_from_slice(fleet.server.values());
             let meta = AdapterMeta::of(&base.geometry, &digest);
-            fleet.adapter.write(out, &meta).map_err(|e| FleetError::model(out, e))?;
+            fleet.adapter.write(out, &meta)?;
         }
         Ok(findings)
     }
@@ -138,6 +107,7 @@ impl Study {
         let FleetSettings { train, model, rounds, .. } = &self.settings;
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
         let layout = Layout::new(&spec, &base.geometry)?;
+        limits::check(train, &layout)?;
         let per_round = (rounds.devices.as_usize()).min(devices);
         let weights = if train.up == Upload::Weights { layout.len() } else { 0 };
         // An update, its message, its part of the round's record; an adapter on its way twice.

@@ -1,8 +1,11 @@
 //! Power cut after every single step of a run: restarted, it ends as if nothing had happened.
 
 use super::disk::Disk;
-use super::world::{World, core, digest, every, options};
-use crate::CoordinatorError;
+use super::world::{RUN, World, core, digest, every, layout, options};
+use crate::core::Core;
+use crate::ledger::Ledger;
+use crate::{CoordinatorError, Options, RoundId};
+use std::sync::Arc;
 
 const ROUNDS: u32 = 3;
 const DEVICES: usize = 3;
@@ -98,5 +101,20 @@ fn a_cut_within_any_sync_leaves_the_undisturbed_ledger() {
             assert!(syncs > 15, "only {syncs} syncs");
             break;
         }
+    }
+}
+
+/// A run that is over is not what more, or fewer, rounds would have made.
+#[test]
+fn a_finished_run_is_not_taken_for_one_of_other_rounds() {
+    let (disk, mut world) = (Disk::default(), world());
+    world.run(&mut core(&disk, &world.options.clone())).unwrap();
+    for asked in [ROUNDS - 1, ROUNDS + 1] {
+        disk.cut();
+        let options = Arc::new(Options { rounds: asked, ..(*world.options).clone() });
+        let ledger = Ledger::with_backend(disk.plug(), RUN, &options.settings).unwrap();
+        let opened = Core::open(ledger, &options, layout(), vec![0.5; layout().len()]).map(drop);
+        let Err(CoordinatorError::Over { done, asked: named, .. }) = opened else { panic!("{opened:?}") };
+        assert_eq!((done, named), (RoundId(ROUNDS), asked));
     }
 }

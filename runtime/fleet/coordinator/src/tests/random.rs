@@ -58,6 +58,42 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// The event of a deed; none for the answer to a task that was never given.
+fn happen(deed: Deed, world: &mut World, tasks: &BTreeMap<usize, Task>) -> Option<Event> {
+    Some(match deed {
+        Deed::Come(d, session) => {
+            Event::Presence { device: world.devices[d].clone(), presence: simulate::presence(session) }
+        }
+        Deed::Go(d, session) => {
+            let mut presence = simulate::presence(session);
+            presence.online = false;
+            Event::Presence { device: world.devices[d].clone(), presence }
+        }
+        Deed::Answer(d, spoil) => {
+            let mut update = simulate::answer(tasks.get(&d)?, &world.options.rules);
+            match (spoil, &mut update.body) {
+                (Spoil::No, _) => {}
+                (Spoil::Round, _) => update.round += 1,
+                (Spoil::Number, _) => update.number += 1,
+                (Spoil::Base, _) => update.base.0[0] ^= 1,
+                (Spoil::NotFinite, Body::Scalars(s)) => s[0] = f32::NAN,
+                (Spoil::Huge, Body::Scalars(s)) => s[0] = 1e30,
+                (Spoil::Count, Body::Scalars(s)) => s.push(0.0),
+                _ => unreachable!(),
+            }
+            Event::Update { device: world.devices[d].clone(), frame: update.encode(), update }
+        }
+        Deed::Wait(ms) => {
+            world.now += ms;
+            Event::Tick
+        }
+        Deed::Connect => Event::Connected,
+        Deed::Disconnect => Event::Disconnected { reason: "test".into() },
+        Deed::Pause => Event::Pause,
+        Deed::Resume => Event::Resume,
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -87,35 +123,7 @@ proptest! {
         };
         prop_assert!(core.machine.start().then.is_empty());
         for deed in deeds {
-            let event = match deed {
-                Deed::Come(d, session) => Event::Presence { device: world.devices[d].clone(), presence: simulate::presence(session) },
-                Deed::Go(d, session) => {
-                    let mut presence = simulate::presence(session);
-                    presence.online = false;
-                    Event::Presence { device: world.devices[d].clone(), presence }
-                }
-                Deed::Answer(d, spoil) => {
-                    let Some(task) = tasks.get(&d) else { continue };
-                    let mut update = simulate::answer(task, &world.options.rules);
-                    match (spoil, &mut update.body) {
-                        (Spoil::No, _) => {}
-                        (Spoil::Round, _) => update.round += 1,
-                        (Spoil::Number, _) => update.number += 1,
-                        (Spoil::Base, _) => update.base.0[0] ^= 1,
-                        (Spoil::NotFinite, Body::Scalars(s)) => s[0] = f32::NAN,
-                        (Spoil::Huge, Body::Scalars(s)) => s[0] = 1e30,
-                        (Spoil::Count, Body::Scalars(s)) => s.push(0.0),
-                        _ => unreachable!(),
-                    }
-                    let device = world.devices[d].clone();
-                    Event::Update { device, frame: update.encode(), update }
-                }
-                Deed::Wait(ms) => { world.now += ms; Event::Tick }
-                Deed::Connect => Event::Connected,
-                Deed::Disconnect => Event::Disconnected { reason: "test".into() },
-                Deed::Pause => Event::Pause,
-                Deed::Resume => Event::Resume,
-            };
+            let Some(event) = happen(deed, &mut world, &tasks) else { continue };
             take(&mut world, &mut core, vec![event], &mut tasks);
             prop_assert_eq!(core.holds(), Ok(()));
         }

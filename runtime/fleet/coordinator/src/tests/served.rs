@@ -215,7 +215,7 @@ fn adapters_can_be_had_by_digest_from_a_running_and_a_stopped_coordinator() {
         let second = control::adapter(dir.path(), Some(digest(1))).unwrap();
         assert_eq!((second.round, second.values.len()), (2, GROUPS * WEIGHTS), "{from}");
         let none = control::adapter(dir.path(), Some("zz")).unwrap_err().to_string();
-        assert!(none.contains("0 kept adapters") && none.contains(digest(2)), "{from}: {none}");
+        assert!(none.contains("no kept adapter has") && none.contains(digest(2)), "{from}: {none}");
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -235,6 +235,30 @@ fn adapters_can_be_had_by_digest_from_a_running_and_a_stopped_coordinator() {
     });
     drop(coordinator);
     take("stopped");
+}
+
+/// Whoever asks is told what a coordinator says that it cannot do.
+#[test]
+fn an_error_of_the_coordinator_is_passed_on() {
+    use std::io::{BufRead, BufReader, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+            stream.write_all(b"{\"error\":\"it has ended\"}\n").unwrap();
+        }
+    });
+    let failed = [
+        control::status(dir.path()).unwrap_err(),
+        control::pause(dir.path()).unwrap_err(),
+        control::history(dir.path()).unwrap_err(),
+        control::adapter(dir.path(), None).unwrap_err(),
+    ];
+    for error in failed {
+        assert!(error.to_string().contains("it has ended"), "{error}");
+    }
 }
 
 #[test]

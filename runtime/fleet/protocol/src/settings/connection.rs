@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::PathError;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::messages::DeviceId;
+use sprig_transport::topics::Topics;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,16 @@ impl Connection {
                 Err(SettingsError::value("fleet", "cert", "one of the two", remedy))
             }
         }
+    }
+
+    /// Topics of the fleet.
+    ///
+    /// # Errors
+    /// The name cannot be part of a topic: [`SettingsError::Value`].
+    pub fn topics(&self) -> Result<Topics, SettingsError> {
+        Topics::new(&self.name).map_err(|e| {
+            SettingsError::value("fleet", "name", format_args!("{:?}", &*self.name), e.to_string())
+        })
     }
 
     /// This device's name.
