@@ -7,7 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
-use sprig_coordinator::{Applied, Coordinator, FleetView, HeldOut, Notice, Options, control};
+use sprig_coordinator::{Applied, Coordinator, FleetView, Handle, HeldOut, Notice, Options, control};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
 use sprig_learn::spry::Layout;
@@ -60,19 +60,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         })
     };
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
-    let dashboard = settings.coordinator.dashboard.as_deref().map(|address| {
-        let listen =
-            Listen { beyond_loopback: settings.coordinator.dashboard_beyond_loopback, ..Listen::at(address) };
-        let dashboard = Dashboard::start(&listen)?;
-        dashboard.follow(coordinator.handle())?;
-        Ok::<_, Failure>(dashboard)
-    });
-    let dashboard = dashboard.transpose()?;
-    if let Some(dashboard) = &dashboard {
-        let url = format!("http://{}/", dashboard.address());
-        output.event(json!({ "event": "dashboard", "url": url }), || Some(format!("dashboard at {url}")));
-    }
-
+    let dashboard = serve_page(&settings, coordinator.handle(), &output)?;
     let finished = coordinator.run(interrupt.flag())?;
     let view = coordinator.view()?;
     if let Some(page) = &settings.coordinator.page {
@@ -94,6 +82,21 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let done = done(&view, evaluated, weights);
     output.event(done.clone(), || Some(line(&done, settings.coordinator.adapter.as_deref())));
     Ok(Exit::Done)
+}
+
+/// Serves the dashboard, where the settings ask for one.
+fn serve_page(
+    settings: &FleetSettings,
+    coordinator: Handle,
+    output: &Output,
+) -> Result<Option<Dashboard>, Failure> {
+    let Some(address) = &settings.coordinator.dashboard else { return Ok(None) };
+    let beyond_loopback = settings.coordinator.dashboard_beyond_loopback;
+    let dashboard = Dashboard::start(&Listen { beyond_loopback, ..Listen::at(address) })?;
+    dashboard.follow(coordinator)?;
+    let url = format!("http://{}/", dashboard.address());
+    output.event(json!({ "event": "dashboard", "url": url }), || Some(format!("dashboard at {url}")));
+    Ok(Some(dashboard))
 }
 
 /// The first and the last evaluation.
