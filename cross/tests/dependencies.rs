@@ -73,6 +73,8 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-ground",
         ],
     ),
+    // What tests share: in nobody's row, so a dev-dependency and nothing else.
+    ("sprig-testkit", "tests/kit", &["sprig-ground"]),
     // Developer commands drive the built binary; only an example uses the engine.
     ("sprig-cross", "cross", &["sprig-ground"]),
 ];

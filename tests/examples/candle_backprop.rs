@@ -13,7 +13,7 @@
 
 use sprig_budget::process;
 use sprig_engine::gguf::{Gguf, Mapped};
-use sprig_tests::{Adapter, DType, Objective, Oracle, Rng, model_path};
+use sprig_tests::{Adapter, DType, Objective, Oracle, Random, real_model};
 use std::error::Error;
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ const SEQUENCES: usize = 8;
 fn main() -> Outcome<()> {
     let flag = |name: &str| std::env::args().any(|argument| argument == name);
     let (tokens, repeats) = (number("--tokens", 64)?, number("--repeats", 3)?);
-    let path = model_path();
+    let path = real_model();
     let mut oracle = Oracle::load(&path, DType::F32)?;
     oracle.weight_gradients = flag("--own-products");
     let adapter = Adapter::random_lora(&oracle.geometry, 0..oracle.geometry.blocks, &["q", "v"], 8, 2.0, 1);
-    let mut rng = Rng::new(2);
+    let mut rng = Random::new(2);
     let vocabulary = oracle.geometry.vocabulary as u64;
     let batch: Vec<Vec<u32>> =
         (0..SEQUENCES).map(|_| (0..tokens).map(|_| (rng.bits() % vocabulary) as u32).collect()).collect();

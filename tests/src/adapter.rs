@@ -1,6 +1,6 @@
 //! Adapters of the oracle: plain LoRA factors by layer.
 
-use crate::{Geometry, Rng};
+use crate::{Geometry, Random};
 use std::collections::BTreeMap;
 
 /// The linear layers of a block that an adapter may change.
@@ -100,9 +100,9 @@ impl Adapter {
         rank: usize,
         scale: f32,
         seed: u64,
-        mut factors: impl FnMut(&mut Rng, usize, usize) -> Factors,
+        mut factors: impl FnMut(&mut Random, usize, usize) -> Factors,
     ) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let keys = blocks.flat_map(|block| modules.iter().map(move |&module| (block, module)));
         let factors = keys
             .map(|key| {
@@ -116,7 +116,7 @@ impl Adapter {
     /// A direction: standard normal at every trainable weight of `self`, in the order of keys.
     pub fn random_direction(&self, seed: u64) -> Self {
         let mut direction = self.empty();
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         direction
             .factors
             .values_mut()

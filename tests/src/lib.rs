@@ -3,12 +3,12 @@
 mod adapter;
 mod candle_llama;
 mod frozen;
-mod rng;
 
 pub use adapter::{Adapter, Factors, Key, MODULES};
 pub use candle_core::{DType, Result};
 pub use candle_llama::{Geometry, Objective, Oracle};
-pub use rng::Rng;
+pub use sprig_testkit::model::{real_model, workspace};
+pub use sprig_testkit::random::Random;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
@@ -16,24 +16,6 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-/// The workspace's root folder.
-pub fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// SmolLM2-135M-Instruct in Q4_1: `SPRIG_MODEL`, else `target/models/` under the workspace.
-///
-/// # Panics
-/// Where the file is absent, with the command that fetches it.
-pub fn model_path() -> PathBuf {
-    let path = match std::env::var_os("SPRIG_MODEL") {
-        Some(path) => PathBuf::from(path),
-        None => workspace().join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf"),
-    };
-    assert!(path.is_file(), "{} is absent: run `cargo xtask model` first", path.display());
-    path
-}
 
 /// The program `sprig`, built once per test process with the profile of the tests; `SPRIG_BIN` names one built already.
 ///

@@ -3,7 +3,7 @@
 
 use sprig_engine::gguf::TensorType;
 use sprig_engine::kernels::{Isa, Matrix, dequantize};
-use sprig_tests::{Rng, candle_dequantize, candle_quantize, candle_type};
+use sprig_tests::{Random, candle_dequantize, candle_quantize, candle_type};
 
 /// Types, and where in their blocks half-precision scales lie (for plain halves: the element itself).
 const TYPES: [(TensorType, &[usize]); 13] = [
@@ -44,7 +44,7 @@ fn check(ty: TensorType, bytes: &[u8]) {
 
 #[test]
 fn quantised_normal_weights() {
-    let values = Rng::new(1).normals(ROWS * COLS, 0.05);
+    let values = Random::new(1).normals(ROWS * COLS, 0.05);
     for (ty, _) in TYPES {
         check(ty, &candle_quantize(candle_type(ty.id()).unwrap(), &values).unwrap());
     }
@@ -52,7 +52,7 @@ fn quantised_normal_weights() {
 
 #[test]
 fn random_bits() {
-    let mut rng = Rng::new(2);
+    let mut rng = Random::new(2);
     for (ty, scales) in TYPES {
         let (block_len, block_bytes) = ty.block().unwrap();
         let mut bytes: Vec<u8> =

@@ -13,7 +13,7 @@ use sprig_engine::dual::{Batch, Directions, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
-use sprig_tests::{DType, Factors, MODULES, Objective, Oracle, Rng, model_path};
+use sprig_tests::{DType, Factors, MODULES, Objective, Oracle, Random, real_model};
 
 /// "The capital of France is Paris. …", "Federated …" and noise: three examples of different lengths.
 const EXAMPLES: [&[u32]; 3] = [
@@ -35,17 +35,17 @@ impl Directions for Normals {
     fn fill(&self, tangent: usize, example: usize, tensor: TensorId, out: &mut [f32]) {
         let example = if self.per_example { 1 + example as u64 } else { 0 };
         let seed = ((self.first_tangent + tangent) as u64) << 40 | example << 32 | u64::from(tensor.0);
-        out.copy_from_slice(&Rng::new(Rng::new(seed).bits()).normals(out.len(), 1.0));
+        out.copy_from_slice(&Random::new(Random::new(seed).bits()).normals(out.len(), 1.0));
     }
 }
 
 /// Every number of a new adapter, drawn so that no factor is zero.
 fn trained(spec: &AdapterSpec, model: &Llama<'_>, ctx: &Ctx) -> Adapter {
     let normal = |id: TensorId, out: &mut [f32]| {
-        out.copy_from_slice(&Rng::new(u64::from(id.0)).normals(out.len(), 1.0));
+        out.copy_from_slice(&Random::new(u64::from(id.0)).normals(out.len(), 1.0));
     };
     let mut adapter = Adapter::new(spec, model, ctx, normal).unwrap();
-    let values = Rng::new(99).normals(adapter.values().len(), 0.04);
+    let values = Random::new(99).normals(adapter.values().len(), 0.04);
     adapter.values_mut().copy_from_slice(&values);
     adapter
 }
@@ -164,8 +164,8 @@ fn spec(kind: Kind, rank: usize, targets: &[Module], layers: std::ops::Range<usi
 }
 
 fn check(spec: AdapterSpec, per_example: bool) {
-    let oracle = Oracle::load(&model_path(), DType::F64).unwrap();
-    let map = Mapped::open(model_path()).unwrap();
+    let oracle = Oracle::load(&real_model(), DType::F64).unwrap();
+    let map = Mapped::open(real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let adapter = trained(&spec, &model, &ctx);

@@ -8,14 +8,14 @@ use sprig_engine::dual::Batch;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Pass, PassInput, PassLayout, PassSize};
-use sprig_tests::{DType, Oracle, model_path};
+use sprig_tests::{DType, Oracle, real_model};
 
 /// The start of this repository's LICENSE in token ids, from llama.cpp's tokenizer.
 const IDS: &str = include_str!("../golden/license-512-ids.json");
 
 /// Runs the engine over one text, f32 activations, and hands the finished pass to `read`.
 fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
-    let map = Mapped::open(model_path()).unwrap();
+    let map = Mapped::open(real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let geometry = model.geometry();
@@ -87,7 +87,7 @@ fn logits_of_the_reference() {
 #[test]
 fn logits_of_512_positions() {
     let ids: Vec<u32> = serde_json::from_str(IDS).unwrap();
-    let logits = Oracle::load(&model_path(), DType::F32).unwrap().logits(&ids, None).unwrap();
+    let logits = Oracle::load(&real_model(), DType::F32).unwrap().logits(&ids, None).unwrap();
     engine(&ids, |pass, vocabulary| compare(pass, &ids, &logits, vocabulary));
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use serde_json::Value;
-use sprig_tests::{Adapter, DType, MODULES, Objective, Oracle, model_path};
+use sprig_tests::{Adapter, DType, MODULES, Objective, Oracle, real_model};
 
 const TEXT: [u32; 16] = [504, 3575, 282, 4649, 314, 7042, 30, 378, 314, 253, 4183, 1463, 281, 260, 905, 30];
 
@@ -17,7 +17,7 @@ fn argmax(row: &[f32]) -> usize {
 #[test]
 fn logits_and_losses_are_the_reference() {
     let golden: Value = serde_json::from_str(include_str!("../golden/smollm2-logits.json")).unwrap();
-    let oracle = Oracle::load(&model_path(), DType::F32).unwrap();
+    let oracle = Oracle::load(&real_model(), DType::F32).unwrap();
     for case in golden["cases"].as_array().unwrap() {
         let text = &case["text"];
         let ids: Vec<u32> = numbers(&case["ids"]).iter().map(|&x| x as u32).collect();
@@ -58,7 +58,7 @@ fn check_differences(oracle: &Oracle, adapter: &Adapter, objective: Objective<'_
 
 #[test]
 fn gradients_are_differences_of_losses() {
-    let oracle = Oracle::load(&model_path(), DType::F64).unwrap();
+    let oracle = Oracle::load(&real_model(), DType::F64).unwrap();
     let geometry = &oracle.geometry;
     let language = Objective::Language { targets: &[true; TEXT.len()] };
     let label = Objective::Label { position: TEXT.len() - 1, candidates: &[4183, 905, 260], label: 1 };
@@ -75,7 +75,7 @@ fn gradients_are_differences_of_losses() {
 
 #[test]
 fn frozen_products_and_candles_own_give_one_gradient() {
-    let mut oracle = Oracle::load(&model_path(), DType::F32).unwrap();
+    let mut oracle = Oracle::load(&real_model(), DType::F32).unwrap();
     let adapter = Adapter::random_lora(&oracle.geometry, 0..oracle.geometry.blocks, &["q", "v"], 8, 2.0, 1);
     let language = Objective::Language { targets: &[true; TEXT.len()] };
     let (_, ours) = oracle.gradient(&TEXT, &adapter, language).unwrap();

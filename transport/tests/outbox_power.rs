@@ -1,9 +1,8 @@
 //! After a power cut at any moment, the outbox opens and holds what it acknowledged.
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-mod disk;
-
-use disk::Disk;
+use sprig_ground::random::SplitMix64;
+use sprig_testkit::power::Disk;
 use sprig_transport::outbox::Outbox;
 use std::collections::BTreeMap;
 
@@ -66,17 +65,8 @@ fn take(outbox: &mut Outbox, number: usize, step: Step) -> bool {
 
 fn new_disk() -> Vec<u8> {
     let disk = Disk::default();
-    drop(Outbox::with_backend(disk.clone(), CAP).unwrap());
+    drop(Outbox::with_backend(disk.plug(), CAP).unwrap());
     disk.after_cut(|| true)
-}
-
-/// SplitMix64.
-fn draw(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *random;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[test]
@@ -84,7 +74,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
     let empty = new_disk();
     // The undisturbed life: what is held after each step.
     let disk = Disk::holding(empty.clone());
-    let mut outbox = Outbox::with_backend(disk.clone(), CAP).unwrap();
+    let mut outbox = Outbox::with_backend(disk.plug(), CAP).unwrap();
     let opened = disk.operations();
     let mut states = vec![Held::of(&outbox)];
     for (number, &step) in LIFE.iter().enumerate() {
@@ -94,12 +84,12 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
     let total = disk.operations();
     assert!(states.iter().any(|held| !held.messages.contains_key(&2) && held.messages.contains_key(&6)));
 
-    let mut random = 1;
+    let mut random = SplitMix64::new(1);
     let (mut between, mut cuts) = (0, 0);
     for cut in opened..=total {
         let disk = Disk::holding(empty.clone());
-        let mut outbox = Outbox::with_backend(disk.clone(), CAP).unwrap();
-        disk.cut_at(cut);
+        let mut outbox = Outbox::with_backend(disk.plug(), CAP).unwrap();
+        disk.fail_from(cut);
         let taken = LIFE.iter().enumerate().take_while(|(i, step)| take(&mut outbox, *i, **step)).count();
         drop(outbox);
         for subset in 0..8 {
@@ -107,9 +97,9 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
             let image = disk.after_cut(|| match subset {
                 0 => false,
                 1 => true,
-                _ => draw(&mut random) % 8 < subset,
+                _ => random.draw() % 8 < subset,
             });
-            let opened = Outbox::with_backend(Disk::holding(image), CAP);
+            let opened = Outbox::with_backend(Disk::holding(image).plug(), CAP);
             let mut outbox = opened.unwrap_or_else(|error| panic!("cut {cut}, subset {subset}: {error}"));
             let held = Held::of(&outbox);
             // All that was acknowledged; of the step that was cut off, all or nothing.
@@ -127,24 +117,4 @@ fn nothing_acknowledged_is_lost_wherever_the_power_is_cut() {
         total - opened
     );
     assert!(cuts > 300 && between > 0, "{cuts} {between}");
-}
-
-/// The backend itself: without a sync, a cut takes what was written.
-#[test]
-fn the_disk_loses_what_is_not_synced() {
-    use redb::StorageBackend;
-    let disk = Disk::default();
-    disk.set_len(2048).unwrap();
-    disk.sync_data().unwrap();
-    disk.write(0, &[1; 2048]).unwrap();
-    assert_eq!(disk.after_cut(|| false), [0; 2048]);
-    let mut turn = false;
-    let half = disk.after_cut(|| {
-        turn = !turn;
-        turn
-    });
-    assert_eq!((half[0], half[512], half[1024]), (1, 0, 1));
-    disk.cut_at(disk.operations());
-    assert!(disk.sync_data().is_err() && disk.write(0, &[2]).is_err());
-    assert_eq!(disk.after_cut(|| true), [1; 2048]);
 }

@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+use sprig_testkit::mosquitto::{Mosquitto, free_port};
 use sprig_transport::link::{Event, Link, LinkConfig};
 use sprig_transport::mqtt::connect;
-use sprig_transport::provision::{Devices, Provisioned, Request, provision};
+use sprig_transport::provision::{Devices, Request, provision};
 use std::fs::{self, File};
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,8 +26,7 @@ impl Drop for Running {
 struct Fleet {
     dir: tempfile::TempDir,
     request: Request,
-    port: u16,
-    _broker: Running,
+    broker: Mosquitto,
 }
 
 fn start(command: &mut Command, package: &str) -> Child {
@@ -51,7 +48,7 @@ impl Fleet {
     /// Two devices and a broker that runs.
     fn new() -> Fleet {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let request = Request {
             fleet: "kitchen".to_owned(),
             devices: Devices::Count(2),
@@ -60,20 +57,8 @@ impl Fleet {
             days: 30,
         };
         let made = provision(&dir.path().join("fleet"), &request).unwrap();
-        let broker = Fleet::broker(&made, &dir.path().join("broker.log"));
-        wait_until("the broker", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Fleet { dir, request, port, _broker: Running(broker) }
-    }
-
-    fn broker(made: &Provisioned, log: &Path) -> Child {
-        if fs::metadata(&made.broker).unwrap().uid() == 0 {
-            // Root's mosquitto would become another user, who may not read this folder.
-            let mut file = File::options().append(true).open(made.broker.join("mosquitto.conf")).unwrap();
-            writeln!(file, "user root").unwrap();
-        }
-        let mut command = Command::new("mosquitto");
-        command.args(["-c", "mosquitto.conf"]).current_dir(&made.broker);
-        start(command.stderr(File::create(log).unwrap()).stdout(Stdio::null()), "mosquitto")
+        let broker = Mosquitto::configured(&made.broker, port);
+        Fleet { dir, request, broker }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -91,7 +76,7 @@ impl Fleet {
     fn client(&self, program: &str, who: &str) -> Command {
         let (folder, stem) = self.identity(who);
         let mut command = Command::new(program);
-        let port = self.port.to_string();
+        let port = self.broker.port().to_string();
         command.args(["-V", "mqttv5", "-q", "1", "-i", who, "-h", "localhost", "-p", &port]).arg("--cafile");
         command.arg(folder.join("ca.crt")).arg("--cert").arg(folder.join(format!("{stem}.crt")));
         command.arg("--key").arg(folder.join(format!("{stem}.key")));
@@ -184,7 +169,7 @@ fn a_client_must_show_a_certificate_of_this_fleet() {
     let fleet = Fleet::new();
     assert!(fleet.publish("device-001", "update/device-001", "x").status.success());
 
-    let port = fleet.port.to_string();
+    let port = fleet.broker.port().to_string();
     let bare = Command::new("mosquitto_pub")
         .args(["-h", "localhost", "-p", &port, "-t", "sprig/1/kitchen/job", "-m", "x", "--cafile"])
         .arg(fleet.path("coordinator/ca.crt"))
@@ -215,7 +200,7 @@ fn a_device_pushes_no_other_off_the_broker() {
     assert!(start(&mut thief, "mosquitto-clients").wait().unwrap().success());
     assert!(fleet.publish("coordinator", "round", "still here").status.success());
     wait_until("the next message", || ear.heard().contains("still here"));
-    let log = fs::read_to_string(fleet.dir.path().join("broker.log")).unwrap();
+    let log = fleet.broker.log();
     assert!(!log.contains("device-001 already connected"), "{log}");
 }
 
@@ -237,7 +222,7 @@ fn our_own_link_takes_these_certificates() {
         let (folder, stem) = fleet.identity(who);
         let identity = Some((folder.join(format!("{stem}.crt")), folder.join(format!("{stem}.key"))));
         // The address is certified as well as the name.
-        let url = format!("mqtts://127.0.0.1:{}", fleet.port);
+        let url = format!("mqtts://127.0.0.1:{}", fleet.broker.port());
         connect(&LinkConfig { ca: Some(folder.join("ca.crt")), identity, ..LinkConfig::new(&url, who) })
             .unwrap()
     };

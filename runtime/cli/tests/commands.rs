@@ -37,8 +37,6 @@ mod messages;
 mod plan;
 #[path = "commands/prefix.rs"]
 mod prefix;
-#[path = "commands/random.rs"]
-mod random;
 #[path = "commands/real_model.rs"]
 mod real_model;
 #[path = "commands/resume.rs"]

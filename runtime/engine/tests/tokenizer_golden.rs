@@ -5,8 +5,8 @@
 use serde::Deserialize;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::tokenizer::{Message, Specials, TextStream, Tokenizer, TokenizerSource};
+use sprig_testkit::model::{real_model, workspace};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -37,20 +37,13 @@ struct Turn {
     content: String,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn golden() -> Golden {
-    let path = root().join("tests/golden/tokenizer-smollm2.json");
+    let path = workspace().join("tests/golden/tokenizer-smollm2.json");
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn model() -> Mapped {
-    let path = std::env::var_os("SPRIG_MODEL")
-        .map_or_else(|| root().join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf"), PathBuf::from);
-    assert!(path.exists(), "{} is absent: run `cargo xtask model` first", path.display());
-    Mapped::open(path).unwrap()
+    Mapped::open(real_model()).unwrap()
 }
 
 fn source(model: &Mapped) -> TokenizerSource<'_> {

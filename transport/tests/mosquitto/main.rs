@@ -1,13 +1,12 @@
 //! Sessions with a real mosquitto: everything a fleet needs of a broker, and everything that can go wrong.
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-mod broker;
 #[path = "../sessions/mod.rs"]
 mod sessions;
 mod tls;
 
-use broker::{Mosquitto, program};
 use sessions::{LONG, SHORT, config, connected, message, next, wait_for};
+use sprig_testkit::mosquitto::{Mosquitto, program};
 use sprig_transport::link::{Event, Link, LinkConfig, LinkError, MAX_PAYLOAD, Who};
 use sprig_transport::mqtt::connect;
 use std::fs;

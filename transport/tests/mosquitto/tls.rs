@@ -1,9 +1,9 @@
 //! TLS with mosquitto: the right certificates, and each way they can be wrong.
 
-use super::broker::Mosquitto;
 use super::refusal;
 use super::sessions::{config, connected};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use sprig_testkit::mosquitto::Mosquitto;
 use sprig_transport::link::{LinkConfig, LinkError, Who};
 use std::fs;
 use std::path::Path;

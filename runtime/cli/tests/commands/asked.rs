@@ -5,11 +5,11 @@ use crate::budget::{named_budget, seed};
 use crate::cases::write_data;
 use crate::child::{Ended, run};
 use crate::group::Group;
-use crate::random::Random;
 use crate::scene::{Scene, model};
 use serde_json::Value;
 use sprig_engine::gguf::{Gguf, Mapped, Writer};
 use sprig_engine::model::{Geometry, Module};
+use sprig_testkit::random::Random;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,7 +123,7 @@ fn write_adapter(
     random: &mut Random,
 ) {
     let longest = rank * g.ffn.max(g.width);
-    let values: Vec<f32> = (0..longest).map(|_| (random.unit() as f32 - 0.5) / 64.0).collect();
+    let values: Vec<f32> = (0..longest).map(|_| (random.fraction() as f32 - 0.5) / 64.0).collect();
     let mut writer = Writer::new()
         .metadata("general.type", "adapter")
         .metadata("general.architecture", "llama")
@@ -149,13 +149,13 @@ fn common(random: &mut Random, command: &'static str, mut arguments: String) -> 
     }
     let weights = random.pick(&["auto", "auto", "resident", "streamed"]);
     arguments += &format!(" --threads {} --weights {weights}", random.between(1, 2));
-    let roomier = if random.chance(0.5) { 0.0 } else { 1.2 * random.unit() };
+    let roomier = if random.chance(0.5) { 0.0 } else { 1.2 * random.fraction() };
     Case { command, arguments, roomier }
 }
 
 fn evaluation(random: &mut Random) -> Case {
     let (task, data) = (random.pick(&["lm", "label"]), random.pick(&["few", "few", "ragged"]));
-    let length = (8.0 * (96.0f64 / 8.0).powf(random.unit())).round() as u64;
+    let length = (8.0 * (96.0f64 / 8.0).powf(random.fraction())).round() as u64;
     let mut arguments = format!(
         "--task {task} --raw --data {data}-{task}.jsonl --batch {} --len {length}",
         random.between(1, 8)
@@ -170,7 +170,7 @@ fn evaluation(random: &mut Random) -> Case {
 fn generation(random: &mut Random) -> Case {
     // One argument, for commands are split at spaces.
     let words = ["over-the-hills", "rain,rain,rain", "0123456789", "a_quick_brown_fox", "(lazy)dogs;"];
-    let count = (1.0 * 120.0f64.powf(random.unit())).round() as usize;
+    let count = (1.0 * 120.0f64.powf(random.fraction())).round() as usize;
     let prompt: Vec<_> = (0..count).map(|_| random.pick(&words)).collect();
     let mut arguments = format!("--prompt {} --max-tokens {}", prompt.join("/"), random.between(1, 12));
     if random.chance(0.5) {
@@ -187,7 +187,7 @@ fn generation(random: &mut Random) -> Case {
 
 /// Runs `count` cases, and prints how far the peaks stay below the budgets.
 fn hold(count: usize, draw: fn(&mut Random) -> Case) {
-    let mut random = Random(seed() + 200);
+    let mut random = Random::new(seed() + 200);
     let ground = Ground::new(&mut random);
     let mut cases: Vec<_> = (0..count).map(|_| draw(&mut random)).collect();
     // A large adapter at the smallest budget is always among them.

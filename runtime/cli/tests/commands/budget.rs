@@ -3,9 +3,9 @@
 use crate::cases::{Case, Draw, draw, write_data};
 use crate::child::{Ended, run};
 use crate::group::Group;
-use crate::random::Random;
 use crate::scene::{Scene, model, number};
 use serde_json::Value;
+use sprig_testkit::random::Random;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ impl Ground {
 
     /// Draws `count` cases from `seed`.
     pub fn cases(count: usize, seed: u64) -> Vec<Case> {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         (0..count).map(|_| draw(&mut random)).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Random training configurations on the real model, with budgets around what they plan.
 
-use crate::random::Random;
 use crate::scene::Scene;
+use sprig_testkit::random::Random;
 
 /// Where weights may be.
 const WEIGHTS: [&str; 4] = ["auto", "auto", "resident", "streamed"];
@@ -73,17 +73,17 @@ fn attempt(random: &mut Random) -> (Case, f64) {
     let data = random.pick(&["full", "full", "full", "ragged"]);
     let (batch, tangents, steps) = (random.between(1, 8), random.between(1, 4), random.between(1, 2));
     // Short and long ones equally often.
-    let length = (8.0 * (96.0f64 / 8.0).powf(random.unit())).round() as u64;
+    let length = (8.0 * (96.0f64 / 8.0).powf(random.fraction())).round() as u64;
     let kind = random.pick(&["lora-xs", "lora-xs", "lora", "b-only"]);
     let rank = random.pick(&[1u64, 2, 4, 8, 16, 24]);
     let targets = random.pick(&["q,v", "q,v", "q,k,v,o", "o,down", "up", "all"]);
     let from = random.between(0, 29);
     let to = random.between(from + 1, 30);
-    let budget = match random.unit() {
+    let budget = match random.fraction() {
         u if u < 0.05 => Draw::Below(0.9 + 2.0 * u),
         u if u < 0.30 => Draw::Smallest,
         u if u < 0.55 => Draw::Widest,
-        _ => Draw::Between(random.unit()),
+        _ => Draw::Between(random.fraction()),
     };
     let resumed = steps == 2 && random.chance(0.25);
     let evaluated = random.chance(0.1);

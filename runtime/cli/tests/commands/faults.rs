@@ -2,9 +2,9 @@
 //! that was saved is lost.
 
 use crate::disk::{Disk, with_own_mounts};
-use crate::random::Random;
 use crate::scene::{Scene, number};
 use serde_json::Value;
+use sprig_testkit::random::Random;
 use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
@@ -258,10 +258,10 @@ fn a_checkpoint_with_a_flipped_bit_is_refused_or_makes_no_difference() {
     child.kill().unwrap();
     child.wait().unwrap();
     let whole = scene.bytes("b.gguf.ckpt");
-    let mut random = Random(6);
+    let mut random = Random::new(6);
     let mut refused = 0;
     for _ in 0..60 {
-        let bit = (random.unit() * 8.0 * whole.len() as f64) as usize;
+        let bit = (random.fraction() * 8.0 * whole.len() as f64) as usize;
         let mut bytes = whole.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(scene.path("b.gguf.ckpt"), &bytes).unwrap();

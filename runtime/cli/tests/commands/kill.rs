@@ -1,10 +1,10 @@
 //! Training killed with SIGKILL at random moments: what is on disk is always whole, and the run that goes on ends as
 //! the undisturbed one does, bit for bit.
 
-use crate::random::Random;
 use crate::scene::{Scene, model, number};
 use serde_json::Value;
 use sprig_engine::gguf::Gguf;
+use sprig_testkit::random::Random;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ impl<'a> Torture<'a> {
     fn new(scene: &'a Scene, line: String, every: u64, seed: u64) -> Self {
         let inputs = scene.list();
         let line = format!("{line} --checkpoint-every {every} --json");
-        Self { scene, line, every, random: Random(seed), inputs, hits: BTreeMap::new(), runs: 0 }
+        Self { scene, line, every, random: Random::new(seed), inputs, hits: BTreeMap::new(), runs: 0 }
     }
 
     fn command(&self, name: &str) -> String {
@@ -216,7 +216,8 @@ fn two_hundred_kills_change_nothing() {
         // Up to a third of an undisturbed run, so that a run ends now and then; a quarter of the kills on a logarithmic
         // scale from a thousandth of it, for a start takes some hundredths.
         torture.run(kills, |random, took| {
-            let share = if random.unit() < 0.25 { 1e-3f64.powf(random.unit()) } else { random.unit() };
+            let share =
+                if random.fraction() < 0.25 { 1e-3f64.powf(random.fraction()) } else { random.fraction() };
             Moment::After(took.mul_f64(share / 3.0))
         });
         println!("{kills} kills, {} runs: {:?}; {options}", torture.runs, torture.hits);
@@ -243,8 +244,8 @@ fn kills_of_the_real_model_change_nothing() {
     torture.run(5, |random, took| {
         turn += 1;
         match turn % 3 {
-            0 => Moment::After(took.mul_f64(random.unit())),
-            _ => Moment::Writing(Duration::from_secs_f64(0.06 * random.unit())),
+            0 => Moment::After(took.mul_f64(random.fraction())),
+            _ => Moment::Writing(Duration::from_secs_f64(0.06 * random.fraction())),
         }
     });
     println!("{} runs: {:?}", torture.runs, torture.hits);

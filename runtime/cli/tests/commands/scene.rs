@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sprig_engine::gguf::Synthetic;
+pub use sprig_testkit::model::real_model as model;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -157,15 +158,6 @@ pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-/// SmolLM2-135M-Instruct in Q4_1.
-pub fn model() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let usual = || workspace.join("target/models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let path = std::env::var_os("SPRIG_MODEL").map_or_else(usual, PathBuf::from);
-    assert!(path.exists(), "{}: run `cargo xtask model` first", path.display());
-    path
 }
 
 /// The keys of a JSON object.

@@ -3,10 +3,10 @@
 use super::group::Group;
 use super::scene::Scene;
 use serde_json::Value;
+use sprig_testkit::mosquitto::{self, Mosquitto};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Default for Setup {
 
 pub struct World {
     pub scene: Scene,
-    broker: Option<Child>,
+    broker: Option<Mosquitto>,
     port: u16,
     processes: Vec<Process>,
     say: Sender<(String, Option<Value>)>,
@@ -72,7 +72,7 @@ impl World {
     /// The same in a scene that has what `setup` names.
     pub fn with(scene: Scene, setup: &Setup) -> Self {
         let Setup { devices, rounds, train, models, budget, on_disk } = setup;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = mosquitto::free_port();
         scene.done(&format!("provision --out fleet --fleet test --devices {devices} --port {port}"));
         let head = |file: &str, id: &str, model: &str| {
             format!(
@@ -108,34 +108,11 @@ impl World {
     }
 
     pub fn start_broker(&mut self) {
-        let folder = self.scene.path("fleet/broker");
-        // Started by root, mosquitto would change to a user who cannot read the keys.
-        let config = std::fs::read_to_string(folder.join("mosquitto.conf")).unwrap();
-        if !config.contains("\nuser root\n") {
-            std::fs::write(folder.join("mosquitto.conf"), config + "\nuser root\n").unwrap();
-        }
-        let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
-        let program = program.iter().find(|p| Path::new(p).is_file());
-        let program = program.expect("no mosquitto: run `cargo xtask test`, which installs it");
-        let child = Command::new(program)
-            .args(["-c", "mosquitto.conf"])
-            .current_dir(&folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.broker = Some(child.unwrap());
-        let until = Instant::now() + LIMIT;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < until, "mosquitto does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.broker = Some(Mosquitto::configured(&self.scene.path("fleet/broker"), self.port));
     }
 
     pub fn stop_broker(&mut self) {
-        if let Some(mut broker) = self.broker.take() {
-            broker.kill().unwrap();
-            broker.wait().unwrap();
-        }
+        self.broker = None;
     }
 
     /// Starts `coordinator` or a device.

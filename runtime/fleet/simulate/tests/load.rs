@@ -3,12 +3,8 @@
 // A test ends at the first thing that goes wrong, and says where.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "../../../../transport/tests/mosquitto/broker.rs"]
-mod broker;
-
-use broker::Mosquitto;
 use sprig_simulate::{self as simulate, Plan};
+use sprig_testkit::mosquitto::Mosquitto;
 use sprig_transport::link::{LinkConfig, LinkError};
 use sprig_transport::mqtt::{self, MqttLink};
 use std::process::{Child, Command};

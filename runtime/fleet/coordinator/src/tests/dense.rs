@@ -1,6 +1,5 @@
 //! Updates that are weights: they come in pieces, and are taken when all of them are there.
 
-use super::disk::Disk;
 use super::world::{GROUPS, RUN, WEIGHTS, core, options};
 use crate::core::Core;
 use crate::decision::Outward;
@@ -9,6 +8,7 @@ use crate::incoming;
 use crate::*;
 use sprig_learn::spry::{Exchange, Rules, Terms};
 use sprig_simulate as simulate;
+use sprig_testkit::power::Disk;
 use sprig_transport::blob;
 use sprig_transport::messages::{Body, DeviceId, Digest, Reason, Receipt, Task, Update, Verdict};
 use sprig_transport::topics::{Topic, Topics};

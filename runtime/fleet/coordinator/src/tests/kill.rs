@@ -1,10 +1,10 @@
 //! Power cut after every single step of a run: restarted, it ends as if nothing had happened.
 
-use super::disk::Disk;
 use super::world::{RUN, World, core, digest, every, layout, options};
 use crate::core::Core;
 use crate::ledger::Ledger;
 use crate::{CoordinatorError, Options, RoundId};
+use sprig_testkit::power::Disk;
 use std::sync::Arc;
 
 const ROUNDS: u32 = 3;

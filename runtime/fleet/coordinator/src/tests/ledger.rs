@@ -1,9 +1,9 @@
 //! The ledger on a real file: locks, foreign and damaged files, limits.
 
-use super::disk::Disk;
 use super::world::{RUN, World, core, digest, options};
 use crate::ledger::Ledger;
 use crate::*;
+use sprig_testkit::power::Disk;
 use sprig_transport::messages::{Digest, RunId, Snapshot};
 use std::path::Path;
 

@@ -2,7 +2,6 @@
 
 mod blobs;
 mod dense;
-mod disk;
 mod kill;
 mod ledger;
 mod random;

@@ -1,12 +1,12 @@
 //! Random orders of events: what must hold whatever happens.
 
-use super::disk::Disk;
 use super::world::{World, core, options};
 use crate::countdown::Millis;
 use crate::event::Event;
 use crate::*;
 use proptest::prelude::*;
 use sprig_simulate as simulate;
+use sprig_testkit::power::Disk;
 use sprig_transport::messages::{Body, Task};
 use sprig_transport::topics::Topic;
 use std::collections::{BTreeMap, BTreeSet};

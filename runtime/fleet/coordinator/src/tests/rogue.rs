@@ -1,6 +1,5 @@
 //! Devices that mean harm, or are broken: each message costs a counted refusal and nothing else.
 
-use super::disk::Disk;
 use super::world::{World, core, options};
 use crate::core::Core;
 use crate::decision::Outward;
@@ -9,6 +8,7 @@ use crate::state::Stage;
 use crate::*;
 use crate::{incoming, registry};
 use sprig_simulate as simulate;
+use sprig_testkit::power::Disk;
 use sprig_transport::messages::{
     Body, DeviceId, Digest, GroupSet, Presence, Reason, Receipt, RunId, Task, Update, Verdict, Want,
 };

@@ -1,6 +1,5 @@
 //! Rounds in which not all goes well: deadlines, stragglers, absent devices, pauses and outages.
 
-use super::disk::Disk;
 use super::world::{World, core, options};
 use crate::core::Core;
 use crate::countdown::Millis;
@@ -9,6 +8,7 @@ use crate::event::Event;
 use crate::state::Stage;
 use crate::*;
 use sprig_simulate as simulate;
+use sprig_testkit::power::Disk;
 use sprig_transport::messages::{DeviceId, Phase, Round, Task};
 use sprig_transport::topics::Topic;
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! A small fleet without network or clock: what the core sends goes to synthetic devices, what they answer goes back.
 
-use super::disk::Disk;
 use crate::core::Core;
 use crate::countdown::Millis;
 use crate::decision::Outward;
@@ -11,6 +10,7 @@ use crate::*;
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::{Evaluate, Rounds};
 use sprig_simulate as simulate;
+use sprig_testkit::power::Disk;
 use sprig_transport::messages::{DeviceId, Receipt, RunId, Task, Verdict};
 use sprig_transport::topics::{Topic, Topics};
 use std::collections::{BTreeMap, VecDeque};

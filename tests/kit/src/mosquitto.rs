@@ -1,4 +1,4 @@
-//! A mosquitto of a test's own: a free port, a folder that goes when it does.
+//! A mosquitto of a test's own: it ends with the test.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,10 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Longest it may take to start; a loaded machine needs some of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Mosquitto {
     port: u16,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     process: Option<Child>,
+    /// Goes with the value, if the folder is its own.
+    _own: Option<tempfile::TempDir>,
 }
 
 impl Mosquitto {
@@ -28,26 +33,36 @@ impl Mosquitto {
 
     /// One that is not started yet.
     pub fn prepared(settings: impl FnOnce(&Path) -> String) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let settings = settings(folder.path());
-        // Started by root it would give up its rights, and with them those to this folder.
+        let own = tempfile::tempdir().unwrap();
+        let (folder, port) = (own.path().to_owned(), free_port());
+        let settings = settings(&folder);
         let config = format!(
-            "listener {} 127.0.0.1\nuser root\npersistence false\nmax_queued_messages 100000\n\
-             log_dest stderr\nlog_type all\n{settings}\n",
-            free.port()
+            "listener {port} 127.0.0.1\npersistence false\nmax_queued_messages 100000\nlog_dest stderr\n\
+             log_type all\n{settings}\n"
         );
-        fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        Self { port: free.port(), folder, process: None }
+        fs::write(folder.join("mosquitto.conf"), config).unwrap();
+        Self { port, folder, process: None, _own: Some(own) }
+    }
+
+    /// Starts the one that `folder` has the configuration of, and that listens at `port`.
+    pub fn configured(folder: &Path, port: u16) -> Self {
+        let mut broker = Self { port, folder: folder.to_owned(), process: None, _own: None };
+        broker.start();
+        broker
     }
 
     pub fn start(&mut self) {
-        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        // Started by root it would give up its rights, and with them those to this folder.
+        let config = fs::read_to_string(self.file("mosquitto.conf")).unwrap();
+        if !config.contains("\nuser root\n") {
+            fs::write(self.file("mosquitto.conf"), config + "\nuser root\n").unwrap();
+        }
+        let log = fs::File::create(self.file("log")).unwrap();
         let mut command = Command::new(program("mosquitto"));
-        command.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
+        command.args(["-c", "mosquitto.conf"]).current_dir(&self.folder);
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > until || process.try_wait().unwrap().is_some() {
                 panic!("mosquitto does not start: {}", self.log());
@@ -77,11 +92,11 @@ impl Mosquitto {
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.file("log")).unwrap_or_default()
     }
 }
 
@@ -89,6 +104,11 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A program of the mosquitto packages, in `PATH` or where Debian puts servers.
