@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ("sprig-budget", "runtime/budget", &["sprig-ground"]),
     ("sprig-engine", "runtime/engine", &["sprig-budget", "sprig-ground"]),
     ("sprig-learn", "runtime/learn", &["sprig-engine", "sprig-budget", "sprig-ground"]),
+    ("sprig-report", "runtime/report", &["sprig-budget", "sprig-ground"]),
     ("sprig-device", "device-profiles", &["sprig-ground"]),
     (
         "sprig-run",
@@ -68,6 +69,7 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
             "sprig-agent",
             "sprig-coordinator",
             "sprig-simulate",
+            "sprig-report",
             "sprig-transport",
             "sprig-device",
             "sprig-ground",
@@ -75,8 +77,8 @@ const ALLOWED: &[(&str, &str, &[&str])] = &[
     ),
     // What tests share: in nobody's row, so a dev-dependency and nothing else.
     ("sprig-testkit", "tests/kit", &["sprig-ground"]),
-    // Developer commands drive the built binary; only an example uses the engine.
-    ("sprig-cross", "cross", &["sprig-ground"]),
+    // Developer commands drive the built binary; their benchmarks are drawn as its reports are.
+    ("sprig-cross", "cross", &["sprig-ground", "sprig-report"]),
 ];
 
 fn manifest(folder: &str) -> toml::Table {

@@ -4,7 +4,6 @@ mod curves;
 mod measure;
 mod page;
 mod peers;
-mod plot;
 mod round;
 mod row;
 mod rows;

@@ -3,89 +3,97 @@
 use super::Setting;
 use super::curves::Curve;
 use super::measure::Measured;
-use super::plot::{BarLine, Lines, bars, escape, gauge};
-use super::row::{Row, number};
+use super::round::Round;
+use super::row::{Bound, Row, number};
+use crate::sprig::Done;
+use maud::{Markup, html};
+use sprig_report::chart::{Bar, Gauge, LineChart, Series, bars};
+use sprig_report::page::{Page, card};
 
-const STYLE: &str = include_str!("page.css");
-/// The same widths in every table.
-const COLUMNS: &str = "<colgroup><col><col style=\"width:8.5rem\"><col style=\"width:8rem\">\
-<col style=\"width:4.5rem\"><col style=\"width:8rem\"><col style=\"width:5rem\"></colgroup>";
 const MIB: f64 = 1_048_576.0;
 
 /// The page.
 pub fn page(setting: &Setting, rows: &[Row], measured: &Measured) -> String {
-    let verdict = verdict(setting, rows);
-    let (tables, peers) = (tables(rows), peers(measured));
-    let curves: String = measured.curves.iter().map(curve).collect();
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sprig benchmarks</title>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <style>{STYLE}</style></head><body><main>\n<h1>Sprig benchmarks</h1>\n{}\n{verdict}\n{tables}\n\
-         <h2>Beside plain backprop</h2>\n{peers}\n<h2>How it scales</h2>\n<div class=\"grid\">\n{curves}</div>\n\
-         </main></body></html>\n",
-        head(setting)
-    )
+    let body = html! {
+        (verdict(setting, rows))
+        @for part in rows.chunk_by(|a, b| a.part == b.part) { (card(part[0].part, table(part))) }
+        (peers(measured))
+        div.pair { @for curve in &measured.curves { (time(curve)) (memory(curve)) } }
+    };
+    let summary = "SmolLM2-135M (Q4_1), LoRA on q and v of all 30 blocks, rank 8, language-model loss. K is the number of \
+                   tangents a pass.";
+    let (style, eyebrow) = (include_str!("page.css"), machine(setting));
+    Page { title: "Sprig benchmarks", eyebrow: &eyebrow, summary, style }.whole(body)
 }
 
-fn head(setting: &Setting) -> String {
-    let memory = setting.memory_bytes as f64 / MIB / 1024.0;
-    let mut text = format!(
-        "<p class=\"lead\">SmolLM2-135M (Q4_1), LoRA on q and v of all 30 blocks, rank 8, language-model loss. K is the \
-         number of tangents a pass.</p>\n<p class=\"machine\">{}, {} cores, {memory:.1} GiB, {}; {} threads; Sprig {}; \
-         measured in {} min.</p>",
-        escape(&setting.processor),
+fn machine(setting: &Setting) -> String {
+    format!(
+        "{}, {} cores, {:.1} GiB, {}; {} threads; Sprig {}; measured in {} min",
+        setting.processor,
         setting.cores,
-        escape(&setting.kernel),
+        setting.memory_bytes as f64 / MIB / 1024.0,
+        setting.kernel,
         setting.threads,
         setting.sprig_version,
         number(setting.seconds as f64 / 60.0)
-    );
-    if setting.quick {
-        text += "\n<p class=\"warning\">A quick run: one round of one step. Its memory figures hold, its times do not.</p>";
-    }
-    if setting.busy() {
-        text += &format!(
-            "\n<p class=\"warning\">The machine had other work when this began (load {}): times are a sketch, even as \
-             ratios.</p>",
-            number(setting.load)
-        );
-    }
-    text
+    )
 }
 
-fn verdict(setting: &Setting, rows: &[Row]) -> String {
+fn verdict(setting: &Setting, rows: &[Row]) -> Markup {
     let count = |met: bool| rows.iter().filter(|row| row.met == Some(met)).count();
     let (met, missed) = (count(true), count(false));
-    let class = if missed == 0 { "good" } else { "bad" };
     let rounds =
         if setting.quick { "One round" } else { "Medians over interleaved rounds, with their range" };
-    let missed = if missed == 0 { "none missed".to_owned() } else { format!("{missed} missed") };
-    format!("<p class=\"verdict {class}\"><b>{met}</b> bars met, <b>{missed}</b>. <span>{rounds}.</span></p>")
+    html! {
+        section.verdict.missed[missed > 0] {
+            p {
+                b { (met) } " bars met, "
+                b { @if missed == 0 { "none missed" } @else { (missed) " missed" } } ". "
+                span { (rounds) "." }
+            }
+            @if setting.quick {
+                p.warning { "A quick run: one round of one step. Its memory figures hold, its times do not." }
+            }
+            @if setting.busy() {
+                p.warning {
+                    "The machine had other work when this began (load " (number(setting.load)) "): times are a sketch, even \
+                     as ratios."
+                }
+            }
+        }
+    }
 }
 
-fn tables(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for part in rows.chunk_by(|a, b| a.part == b.part) {
-        text += &format!("<h2>{}</h2>\n<table>{COLUMNS}<thead><tr><th>Benchmark</th>", part[0].part);
-        text += "<th>Measured</th><th>Range</th><th>Bar</th><th></th><th></th></tr></thead>\n<tbody>\n";
-        for row in part {
-            let [value, range, bar, met] = row.words().map(|words| escape(&words));
-            let gauge = row.bar.map_or(String::new(), |bar| gauge(row.value, bar));
-            let (name, how) = (escape(&row.name), escape(&row.how));
-            text += &format!(
-                "<tr><td>{name}<small>{how}</small></td><td>{value}</td><td>{range}</td><td>{bar}</td>\
-                 <td>{gauge}</td><td class=\"{}\">{met}</td></tr>\n",
-                met.to_lowercase()
-            );
-        }
-        text += "</tbody></table>\n";
+fn table(rows: &[Row]) -> Markup {
+    html! {
+        div.wide { table.bench {
+            thead { tr {
+                th scope="col" { "benchmark" } th.num scope="col" { "measured" } th.num scope="col" { "range" }
+                th.num scope="col" { "bar" } th.aside {} th {}
+            } }
+            tbody { @for row in rows {
+                @let [value, range, bar, met] = row.words();
+                tr {
+                    th scope="row" { (row.name) @if !row.how.is_empty() { small { (row.how) } } }
+                    td.num { (value) }
+                    td.num.range { (range) }
+                    td.num { (bar) }
+                    td.aside { @if let Some(gauge) = gauge(row) { (gauge.draw()) } }
+                    td.verdict.(met.to_lowercase()) { (met) }
+                }
+            } }
+        } }
     }
-    text
+}
+
+fn gauge(row: &Row) -> Option<Gauge> {
+    let (Bound::AtMost(bound) | Bound::AtLeast(bound)) = row.bar?;
+    Some(Gauge { value: row.value, bound, met: row.met == Some(true) })
 }
 
 /// Our step beside candle's, as bars.
-fn peers(measured: &Measured) -> String {
-    let bar = |name: &str, class, value: f64, unit: &str| BarLine {
+fn peers(measured: &Measured) -> Markup {
+    let bar = |name: &str, class, value: f64, unit: &str| Bar {
         name: name.to_owned(),
         class,
         value,
@@ -97,62 +105,66 @@ fn peers(measured: &Measured) -> String {
         bar("candle, one sequence at a time", "s1", mib(measured.candle_by_sequence.above_weights), "MiB"),
         bar("candle, plain backprop", "s1", mib(measured.candle_long.above_weights), "MiB"),
     ];
-    let mut plots = figure("Memory above the weights", "8 × 128 tokens", &bars("memory", &memory));
     // The round whose step is the median of all.
     let mut rounds: Vec<_> = measured.rounds.iter().collect();
-    let step = |round: &super::round::Round| round.training.get(&1).map_or(0.0, |done| done.step_ms_median);
     rounds.sort_by(|a, b| step(a).total_cmp(&step(b)));
-    if let Some(round) = rounds.get(rounds.len() / 2) {
-        let one = round.training.get(&1);
-        let forward = one.and_then(|done| done.forward_ms_median).unwrap_or(f64::NAN);
-        let second = |ms: Option<f64>| ms.unwrap_or(f64::NAN) / 1e3;
-        let time = [
-            bar("Sprig, forward pass", "s2", forward / 1e3, "s"),
-            bar("Sprig, one step, K = 1", "s0", step(round) / 1e3, "s"),
-            bar("candle, forward pass", "s3", second(round.candle.forward_ms), "s"),
-            bar("candle, forward and backward pass", "s1", second(round.candle.backprop_ms), "s"),
-        ];
-        plots += &figure("Time", "8 × 64 tokens; the round with the median step", &bars("time", &time));
+    html! {
+        div.pair {
+            (figure("Beside plain backprop: memory above the weights", "8 × 128 tokens", bars("memory", &memory)))
+            @if let Some(round) = rounds.get(rounds.len() / 2) {
+                @let forward = round.training.get(&1).and_then(|done| done.forward_ms_median);
+                @let second = |ms: Option<f64>| ms.unwrap_or(f64::NAN) / 1e3;
+                @let time = [
+                    bar("Sprig, forward pass", "s2", second(forward), "s"),
+                    bar("Sprig, one step, K = 1", "s0", step(round) / 1e3, "s"),
+                    bar("candle, forward pass", "s3", second(round.candle.forward_ms), "s"),
+                    bar("candle, forward and backward pass", "s1", second(round.candle.backprop_ms), "s"),
+                ];
+                (figure("Beside plain backprop: time", "8 × 64 tokens; the round with the median step", bars("time", &time)))
+            }
+        }
     }
-    format!("<div class=\"grid\">\n{plots}</div>")
 }
 
-fn curve(curve: &Curve) -> String {
-    let ticks: Vec<_> = curve
-        .points
-        .iter()
-        .map(|point| (point.x, point.label.map_or_else(|| number_of(point.x), str::to_owned)))
-        .collect();
-    let line = |figure: &dyn Fn(&crate::sprig::Done) -> f64| -> Vec<(f64, f64)> {
-        curve.points.iter().map(|point| (point.x, figure(&point.run))).collect()
-    };
-    let time = Lines {
-        y: "seconds",
-        x: curve.x,
-        ticks: ticks.clone(),
-        series: vec![
-            ("step", "s0", line(&|run| run.step_ms_median / 1e3)),
-            ("forward pass", "s2", line(&|run| run.forward_ms_median.unwrap_or(f64::NAN) / 1e3)),
-        ],
-    };
-    let memory = Lines {
-        y: "MiB, whole process",
-        x: curve.x,
-        ticks,
-        series: vec![
-            ("planned", "s4", line(&|run| run.plan_bytes as f64 / MIB)),
-            ("measured peak", "s0", line(&|run| run.peak() as f64 / MIB)),
-        ],
-    };
-    let time = figure(&format!("{}: time", curve.title), &curve.note, &time.draw());
-    time + &figure(&format!("{}: memory", curve.title), &curve.note, &memory.draw())
+fn step(round: &Round) -> f64 {
+    round.training.get(&1).map_or(0.0, |done| done.step_ms_median)
 }
 
-fn number_of(x: f64) -> String {
-    format!("{x:.0}")
+fn time(curve: &Curve) -> Markup {
+    let series = vec![
+        line(curve, "step", "s0", |run| run.step_ms_median / 1e3),
+        line(curve, "forward pass", "s2", |run| run.forward_ms_median.unwrap_or(f64::NAN) / 1e3),
+    ];
+    figure(&format!("{}: time", curve.title), &curve.note, chart(curve, "seconds", series))
 }
 
-fn figure(title: &str, note: &str, svg: &str) -> String {
-    let (title, note) = (escape(title), escape(note));
-    format!("<figure><figcaption><b>{title}</b><span>{note}</span></figcaption>\n{svg}</figure>\n")
+fn memory(curve: &Curve) -> Markup {
+    let series = vec![
+        line(curve, "planned", "s4", |run| run.plan_bytes as f64 / MIB),
+        line(curve, "measured peak", "s0", |run| run.peak() as f64 / MIB),
+    ];
+    figure(&format!("{}: memory", curve.title), &curve.note, chart(curve, "MiB, whole process", series))
+}
+
+fn line(curve: &Curve, name: &'static str, class: &'static str, figure: fn(&Done) -> f64) -> Series {
+    Series { name, class, points: curve.points.iter().map(|point| (point.x, figure(&point.run))).collect() }
+}
+
+fn chart(curve: &Curve, y_title: &'static str, series: Vec<Series>) -> Markup {
+    let name = |x: f64, label: Option<&str>| label.map_or_else(|| format!("{x:.0}"), str::to_owned);
+    LineChart {
+        about: format!("{y_title} by {}", curve.x),
+        x_title: curve.x,
+        places: curve.points.iter().map(|point| (point.x, name(point.x, point.label))).collect(),
+        y_title,
+        y_range: (0.0, 0.0),
+        may_be_log: false,
+        series,
+        level: None,
+    }
+    .draw()
+}
+
+fn figure(title: &str, note: &str, drawing: Markup) -> Markup {
+    card(title, html! { (drawing) p.note { (note) } })
 }

@@ -18,7 +18,7 @@ pub struct Row {
     /// Its unit; empty for a share.
     pub unit: &'static str,
     /// What it is held to, if anything.
-    pub bar: Option<Bar>,
+    pub bar: Option<Bound>,
     /// Whether it is.
     pub met: Option<bool>,
 }
@@ -26,7 +26,7 @@ pub struct Row {
 /// A bound on a figure.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Bar {
+pub enum Bound {
     /// The figure may not be above this.
     AtMost(f64),
     /// The figure may not be below this.
@@ -76,12 +76,12 @@ impl Row {
 
     /// Holds it to at most `bound`.
     pub fn at_most(self, bound: f64) -> Self {
-        Self { met: Some(self.value <= bound), bar: Some(Bar::AtMost(bound)), ..self }
+        Self { met: Some(self.value <= bound), bar: Some(Bound::AtMost(bound)), ..self }
     }
 
     /// Holds it to at least `bound`.
     pub fn at_least(self, bound: f64) -> Self {
-        Self { met: Some(self.value >= bound), bar: Some(Bar::AtLeast(bound)), ..self }
+        Self { met: Some(self.value >= bound), bar: Some(Bound::AtLeast(bound)), ..self }
     }
 
     /// The value, the range, the bar and the verdict as words.
@@ -90,8 +90,8 @@ impl Row {
         let range =
             self.range.map_or(String::new(), |[low, high]| format!("{} to {}", number(low), number(high)));
         let bar = match self.bar {
-            Some(Bar::AtMost(bound)) => format!("≤ {}", number(bound)),
-            Some(Bar::AtLeast(bound)) => format!("≥ {}", number(bound)),
+            Some(Bound::AtMost(bound)) => format!("≤ {}", number(bound)),
+            Some(Bound::AtLeast(bound)) => format!("≥ {}", number(bound)),
             None => String::new(),
         };
         let met = match self.met {

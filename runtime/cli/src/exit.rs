@@ -1,6 +1,5 @@
 //! Exit codes, and which error gets which. Documented for users in `docs/exit-codes.md`.
 
-use crate::report::RecordError;
 use sprig_budget::{BudgetError, SizeError};
 #[cfg(feature = "coordinator")]
 use sprig_coordinator::dashboard::DashboardError;
@@ -16,6 +15,7 @@ use sprig_learn::data::DataError;
 use sprig_learn::setting::SettingError;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::SettingsError;
+use sprig_report::RecordError;
 use sprig_run::RunError;
 use sprig_transport::link::{LinkError, Who};
 #[cfg(feature = "coordinator")]

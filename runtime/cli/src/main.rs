@@ -7,7 +7,6 @@ mod files;
 mod interrupt;
 mod open;
 mod output;
-mod report;
 
 use args::{Cli, Command};
 use clap::Parser;

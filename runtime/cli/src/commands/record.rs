@@ -2,20 +2,19 @@
 
 use super::steplog::StepLog;
 use crate::args::TrainArgs;
-use crate::exit::{Exit, Failure};
-use crate::report::{self, RunRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
+use sprig_ground::hex;
 use sprig_ground::kernel::Machine;
-use sprig_ground::{file, hex};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::Family;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
+use sprig_report::record::{self, RunRecord};
 use sprig_run::{Base, Data, Engine};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,7 +35,7 @@ pub struct Recorder {
     tokens: u64,
     forward_ms: Vec<f64>,
     mapped: Bytes,
-    moves: Vec<report::Moved>,
+    moves: Vec<record::Moved>,
     /// Evaluation before the first step.
     pub eval_before: Option<Evaluation>,
     /// Evaluation after the last.
@@ -98,7 +97,7 @@ impl Recorder {
     /// A step that was taken.
     pub fn step(&mut self, report: &StepReport, took: Duration) {
         let ms = took.as_secs_f64() * 1e3;
-        self.steps.push(report::Step { step: report.step, loss: report.loss, lr: f64::from(report.lr), ms });
+        self.steps.push(record::Step { step: report.step, loss: report.loss, lr: f64::from(report.lr), ms });
         self.tokens += report.tokens as u64;
         self.timeline.record(report.step);
         let file = process::status().file.unwrap_or_default();
@@ -110,7 +109,7 @@ impl Recorder {
         if self.moves.len() < MOVES {
             let rungs: Vec<_> = plan.ladder.iter().map(|r| r.why.as_str()).collect();
             let what = if rungs.is_empty() { "as planned".to_owned() } else { rungs.join("; ") };
-            self.moves.push(report::Moved { step, plan: plan.total(), what });
+            self.moves.push(record::Moved { step, plan: plan.total(), what });
         }
     }
 
@@ -146,7 +145,7 @@ impl Recorder {
     ) -> RunRecord {
         let Base { map, gguf, geometry: g, .. } = base;
         let status = process::status();
-        let file = |path: &Path, set: &DataSet| report::DataSet {
+        let file = |path: &Path, set: &DataSet| record::DataSet {
             name: name(path),
             n: set.len() as u64,
             sha256: hex::encode(&set.digest()),
@@ -154,14 +153,14 @@ impl Recorder {
         };
         let guard = &trainer.state().guard;
         RunRecord {
-            version: report::VERSION,
+            version: record::VERSION,
             sprig_version: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::env::args().collect::<Vec<_>>().join(" "),
             started: self.started,
             ended: now(),
             seed: args.seed,
             task: args.records.task.to_string(),
-            model: report::Model {
+            model: record::Model {
                 name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
                 sha256: digest.to_owned(),
                 bytes: Bytes(map.bytes().len() as u64),
@@ -182,7 +181,7 @@ impl Recorder {
                 .as_deref()
                 .zip(data.held_out.as_ref())
                 .map(|(path, set)| file(path, set)),
-            adapter: report::Adapter {
+            adapter: record::Adapter {
                 kind: spec.kind.name().to_owned(),
                 rank: spec.rank as u32,
                 alpha: f64::from(spec.alpha),
@@ -198,13 +197,13 @@ impl Recorder {
             moves: self.moves.clone(),
             eval_before: self.eval_before.map(evaluation),
             eval_after: self.eval_after.map(evaluation),
-            speed: report::Speed {
+            speed: record::Speed {
                 tokens_per_s: self.tokens_per_s(),
                 step_ms_median: self.median_ms(),
                 step_ms_p95: quantile(self.steps.times(), 0.95),
                 forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
             },
-            scalars: report::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
+            scalars: record::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
             prefix: trainer.prefix().map(prefix),
             threads: engine.ctx.pool.threads() as u32,
             isa: engine.ctx.isa.to_string(),
@@ -214,7 +213,7 @@ impl Recorder {
 
     /// The last event.
     pub fn done_event(&self, record: &RunRecord) -> Value {
-        let loss = |step: Option<&report::Step>| step.map(|s| s.loss);
+        let loss = |step: Option<&record::Step>| step.map(|s| s.loss);
         let prefix = record.prefix.clone().unwrap_or_default();
         json!({
             "event": "done", "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
@@ -241,7 +240,7 @@ impl Recorder {
         )
     }
 
-    fn measured(&self, plan: &Plan, status: &Status) -> report::Measured {
+    fn measured(&self, plan: &Plan, status: &Status) -> record::Measured {
         let mapped = self.mapped.0.saturating_sub(self.baseline.file.unwrap_or_default().0);
         // Arena regions are what was cut from the arena, byte for byte; weights are resident file pages that came
         // after the program's own. Heap regions cannot be told apart.
@@ -252,7 +251,7 @@ impl Recorder {
             .map(|r| (r.name.clone(), r.bytes))
             .collect();
         regions.insert("weights".to_owned(), Bytes(mapped));
-        report::Measured {
+        record::Measured {
             peak_rss: status.peak_rss.unwrap_or_default(),
             peak_heap: alloc::peak(),
             mapped: Bytes(mapped),
@@ -269,21 +268,13 @@ impl Recorder {
     }
 }
 
-impl RunRecord {
-    /// Writes `run.json`, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Failure::new(Exit::Bug, e))?;
-        Ok(file::write(path, &text)?)
-    }
-}
-
-fn prefix(cache: &PrefixCache) -> report::Prefix {
+fn prefix(cache: &PrefixCache) -> record::Prefix {
     let Counts { hits, misses, corrupt } = cache.counts();
-    report::Prefix { hits, misses, corrupt, error: cache.error().map(str::to_owned) }
+    record::Prefix { hits, misses, corrupt, error: cache.error().map(str::to_owned) }
 }
 
-fn evaluation(e: Evaluation) -> report::Evaluation {
-    report::Evaluation {
+fn evaluation(e: Evaluation) -> record::Evaluation {
+    record::Evaluation {
         n: e.n,
         loss: e.loss,
         accuracy: Some(e.accuracy),
@@ -311,9 +302,9 @@ fn settings(args: &TrainArgs) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn machine() -> report::Machine {
+fn machine() -> record::Machine {
     let here = Machine::here();
-    report::Machine {
+    record::Machine {
         cpu: here.processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         cores: here.cores as u32,
         ram: here.memory.map(Bytes).unwrap_or_default(),

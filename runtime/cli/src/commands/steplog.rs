@@ -1,7 +1,7 @@
 //! The steps of a run, thinned so that a run of any length keeps at most a fixed number of them.
 
-use crate::report::Step;
 use serde::{Deserialize, Serialize};
+use sprig_report::record::Step;
 
 /// Most steps kept: as many as a chart shows. 32 bytes each, 16 KiB in all, and as text in a checkpoint 50 KiB,
 /// which the plan counts with the program.

@@ -1,12 +1,12 @@
 //! A fleet that learns, in this process: settings from the command line, progress, the last line and the curve.
 
+use super::curve::Curve;
 use crate::args::{SimulateArgs, StudyArgs};
 use crate::commands::eval::describe;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::report::Curve;
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, Plan, process};
 use sprig_protocol::FleetError;

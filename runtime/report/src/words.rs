@@ -1,6 +1,4 @@
-//! Numbers, times and sentences as a reader wants them.
-
-use super::record::RunRecord;
+//! Numbers and times as a reader wants them.
 
 /// With thousands separated: `134,515,008`.
 pub fn count(n: u64) -> String {
@@ -75,39 +73,6 @@ pub fn date(seconds: u64) -> String {
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
     format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
-}
-
-/// What the run achieved, in two sentences.
-pub fn summary(run: &RunRecord) -> String {
-    let mut text = String::new();
-    if let (Some(before), Some(after)) = (&run.eval_before, &run.eval_after) {
-        let examples = counted(after.n, "held-out example");
-        let change = |from: f64, to: f64| if to > from { "rose" } else { "fell" };
-        text = match (before.accuracy, after.accuracy) {
-            (Some(from), Some(to)) if from == to => {
-                format!("Accuracy on {examples} stayed at {}. ", percent(to))
-            }
-            (Some(from), Some(to)) => format!(
-                "Accuracy on {examples} {} from {} to {}. ",
-                change(from, to),
-                percent(from),
-                percent(to)
-            ),
-            _ => format!(
-                "Loss on {examples} {} from {} to {}. ",
-                change(before.loss, after.loss),
-                number(before.loss),
-                number(after.loss)
-            ),
-        };
-    }
-    let (peak, budget) = (run.measured.peak_rss, run.plan.budget);
-    let kept = if peak <= budget {
-        format!("The whole process never held more than {peak} of its {budget} budget.")
-    } else {
-        format!("The process held up to {peak}, more than its {budget} budget.")
-    };
-    text + &kept
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! Bars of bytes: the peak against the budget, and the regions planned and measured.
 
-use super::axis::Axis;
-use super::charts::{WIDTH, across, legend, n};
-use super::record::{Measured, RunRecord};
-use super::words;
+use crate::chart::{Axis, WIDTH, across, legend, n};
+use crate::record::{Measured, RunRecord};
+use crate::words;
 use maud::{Markup, html};
 use sprig_budget::{Bytes, Kind, Plan};
 

@@ -1,16 +1,10 @@
-//! Line charts and the dot-and-whisker plot, as inline SVG.
+//! Line charts.
 
-use super::axis::Axis;
-use super::words;
+use super::{Axis, BOTTOM, LEFT, RIGHT, TOP, WIDTH, across, legend, n};
+use crate::words;
 use maud::{Markup, html};
 
-/// Width of a chart's coordinates; text is 12 of them high, and the page scales the whole.
-pub const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 58.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 26.0;
-const BOTTOM: f64 = 40.0;
 /// More points than this per line are thinned, keeping the lowest and the highest of each stretch.
 const MAX_POINTS: usize = 800;
 
@@ -28,12 +22,17 @@ pub struct Series {
 pub struct LineChart {
     /// What it shows, for those who cannot see it.
     pub about: String,
+    /// What the x axis shows.
     pub x_title: &'static str,
+    /// Named places on the x axis, which then is logarithmic and shows each point as a dot; none: an axis of numbers.
+    pub places: Vec<(f64, String)>,
+    /// What the y axis shows, with its unit.
     pub y_title: &'static str,
     /// Least y range; the data widen it.
     pub y_range: (f64, f64),
     /// Whether a range of more than a decade and a half takes a logarithmic axis.
     pub may_be_log: bool,
+    /// The lines.
     pub series: Vec<Series>,
     /// A level to draw across, with its label.
     pub level: Option<(f64, String)>,
@@ -52,7 +51,8 @@ impl LineChart {
         let first = finite().map(|p| p.0).fold(last, f64::min);
         let low = finite().map(|p| p.1).fold(self.y_range.0, f64::min);
         let high = finite().map(|p| p.1).fold(self.y_range.1, f64::max);
-        let x = Axis::exact(first, last, 5);
+        let dots = !self.places.is_empty();
+        let x = if dots { Axis::named(self.places.clone()) } else { Axis::exact(first, last, 5) };
         let log = self.may_be_log && low > 0.0 && high / low > 30.0;
         let y = if log { Axis::log(low, high) } else { Axis::linear(low, high, 5) };
         let place = |(px, py): (f64, f64)| (across(x.at(px)), down(y.at(py)));
@@ -81,12 +81,22 @@ impl LineChart {
                         }
                     }
                 }
+                @if dots {
+                    @for series in &self.series {
+                        @for point in series.points.iter().filter(|p| p.1.is_finite()) {
+                            @let (cx, cy) = place(*point);
+                            circle.dot.(series.class) cx=(n(cx)) cy=(n(cy)) r="4" {
+                                title { (series.name) ": " (words::number(point.1)) }
+                            }
+                        }
+                    }
+                }
                 @if let Some((level, label)) = &self.level {
                     @let at = down(y.at(*level));
                     line.limit x1=(n(LEFT)) x2=(n(WIDTH - RIGHT)) y1=(n(at)) y2=(n(at)) {}
                     text.limit-label x=(n(WIDTH - RIGHT)) y=(n(if at < TOP + 16.0 { at + 15.0 } else { at - 6.0 })) text-anchor="end" { (label) }
                 }
-                (self.bands(first, last, &x, &y))
+                @if !dots { (self.bands(first, last, &x, &y)) }
             }
         }
     }
@@ -121,69 +131,6 @@ impl LineChart {
             }
         }
     }
-}
-
-/// One row of the dot-and-whisker plot.
-pub struct Whisker {
-    pub name: &'static str,
-    pub class: &'static str,
-    pub value: f64,
-    /// Low and high end of the interval.
-    pub interval: Option<(f64, f64)>,
-    /// The value as text.
-    pub label: String,
-}
-
-/// Values with their intervals, one under another.
-pub fn whiskers(about: &str, x_title: &str, axis: &Axis, rows: &[Whisker]) -> Markup {
-    let row_height = 58.0;
-    let foot = TOP - 12.0 + row_height * rows.len() as f64;
-    html! {
-        svg viewBox=(format!("0 0 {WIDTH} {}", foot + BOTTOM)) role="img" aria-label=(about) {
-            title { (about) }
-            @for tick in &axis.ticks {
-                @let x = across(axis.at(*tick));
-                line.grid x1=(n(x)) x2=(n(x)) y1=(n(6.0)) y2=(n(foot)) {}
-                text.tick x=(n(x)) y=(n(foot + 17.0)) text-anchor="middle" { (axis.label(*tick)) }
-            }
-            line.base x1=(n(LEFT)) x2=(n(WIDTH - RIGHT)) y1=(n(foot)) y2=(n(foot)) {}
-            text.axis x=(n((LEFT + WIDTH - RIGHT) / 2.0)) y=(n(foot + 35.0)) text-anchor="middle" { (x_title) }
-            @for (i, row) in rows.iter().enumerate() {
-                @let y = TOP + 12.0 + row_height * i as f64;
-                @let x = across(axis.at(row.value));
-                text.name x="0" y=(n(y + 4.0)) { (row.name) }
-                @if let Some((low, high)) = row.interval {
-                    @let (low, high) = (across(axis.at(low)), across(axis.at(high)));
-                    line.whisker.(row.class) x1=(n(low)) x2=(n(high)) y1=(n(y)) y2=(n(y)) {}
-                    @for end in [low, high] {
-                        line.whisker.(row.class) x1=(n(end)) x2=(n(end)) y1=(n(y - 5.0)) y2=(n(y + 5.0)) {}
-                    }
-                }
-                circle.dot.(row.class) cx=(n(x)) cy=(n(y)) r="6" {}
-                @let (anchor, tx) = if x > WIDTH - 110.0 { ("end", WIDTH - RIGHT) } else if x < LEFT + 70.0 { ("start", LEFT) } else { ("middle", x) };
-                text.value x=(n(tx)) y=(n(y - 13.0)) text-anchor=(anchor) { (row.label) }
-            }
-        }
-    }
-}
-
-/// Swatches with names.
-pub fn legend<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Markup {
-    html! {
-        ul.legend {
-            @for (class, name) in entries { li { i.swatch.(class) {} (name) } }
-        }
-    }
-}
-
-/// A coordinate with one decimal: a tenth of a unit is below what a screen shows.
-pub fn n(value: f64) -> String {
-    format!("{value:.1}")
-}
-
-/// The share of an axis as an x coordinate.
-pub fn across(share: f64) -> f64 {
-    LEFT + share * (WIDTH - LEFT - RIGHT)
 }
 
 fn down(share: f64) -> f64 {
@@ -236,6 +183,7 @@ mod tests {
         let chart = |values: &[f64]| LineChart {
             about: "test".into(),
             x_title: "step",
+            places: Vec::new(),
             y_title: "loss",
             y_range: (0.0, 0.0),
             may_be_log: false,
@@ -251,5 +199,24 @@ mod tests {
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
         assert!(chart(&[f64::NAN]).draw().into_string().contains("Nothing was recorded"));
         assert!(chart(&[]).draw().into_string().contains("Nothing was recorded"));
+    }
+
+    #[test]
+    fn points_at_named_places_are_dots() {
+        let series =
+            vec![Series { name: "step", class: "s0", points: vec![(1.0, 3.0), (2.0, f64::NAN), (4.0, 5.0)] }];
+        let places = [1.0, 2.0, 4.0].map(|x: f64| (x, format!("K = {x}"))).to_vec();
+        let drawn = LineChart {
+            about: "time".into(),
+            x_title: "tangents",
+            places,
+            y_title: "s",
+            y_range: (0.0, 0.0),
+            may_be_log: false,
+            series,
+            level: None,
+        };
+        let drawn = drawn.draw().into_string();
+        assert!(drawn.contains("K = 2") && drawn.contains("step: 5") && !drawn.contains("NaN"), "{drawn}");
     }
 }

@@ -1,6 +1,6 @@
 //! An axis: a range, ticks at round numbers, and their labels.
 
-use super::words;
+use crate::words;
 
 /// Maps values to 0..1 along an axis.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub struct Axis {
     log: bool,
     /// Where to put ticks, in order.
     pub ticks: Vec<f64>,
+    /// What they are called, where not by their numbers.
+    names: Vec<String>,
     decimals: usize,
 }
 
@@ -41,7 +43,17 @@ impl Axis {
         let from = all.iter().rposition(|t| *t <= low * 1.000_001).unwrap_or(0);
         let to = all.iter().position(|t| *t >= high * 0.999_999).unwrap_or(all.len() - 1);
         let ticks = all[from..=to.max(from)].to_vec();
-        Axis { low: ticks[0].min(low), high: ticks[ticks.len() - 1].max(high), log: true, ticks, decimals: 0 }
+        let (low, high) = (ticks[0].min(low), ticks[ticks.len() - 1].max(high));
+        Axis { low, high, log: true, ticks, names: Vec::new(), decimals: 0 }
+    }
+
+    /// For positive values that double from one to the next: a tick at each of `places`, in ascending order, by its name,
+    /// with room for points and labels at both ends.
+    pub fn named(places: Vec<(f64, String)>) -> Axis {
+        let (ticks, names): (Vec<f64>, Vec<String>) = places.into_iter().unzip();
+        let (first, last) = (ticks.first().copied().unwrap_or(1.0), ticks.last().copied().unwrap_or(1.0));
+        let room = if last > first { (last / first).powf(0.07) } else { 2.0 };
+        Axis { low: first / room, high: last * room, log: true, ticks, names, decimals: 0 }
     }
 
     fn ticked(low: f64, high: f64, step: f64) -> Axis {
@@ -49,7 +61,7 @@ impl Axis {
         let last = (high / step + 1e-9).floor() as i64;
         let ticks = (first..=last.min(first + 50)).map(|i| i as f64 * step).collect();
         let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
-        Axis { low, high, log: false, ticks, decimals }
+        Axis { low, high, log: false, ticks, names: Vec::new(), decimals }
     }
 
     /// Where `value` lies, 0 at the low end and 1 at the high one; values outside go to the nearer end.
@@ -64,7 +76,10 @@ impl Axis {
 
     /// The text of a tick; all ticks of a linear axis have the same number of decimals.
     pub fn label(&self, tick: f64) -> String {
-        if self.log || (self.decimals > 3 && tick != 0.0) || tick.abs() >= 1000.0 {
+        let named = self.ticks.iter().zip(&self.names).find(|(place, _)| **place == tick);
+        if let Some((_, name)) = named {
+            name.clone()
+        } else if self.log || (self.decimals > 3 && tick != 0.0) || tick.abs() >= 1000.0 {
             words::number(tick)
         } else if tick == 0.0 {
             "0".into()
@@ -114,6 +129,15 @@ mod tests {
         assert_eq!(labels(&Axis::linear(0.0, 2e-5, 2)), ["0", "1e-5", "2e-5"]);
         assert_eq!(labels(&Axis::log(0.03, 4.0)), ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"]);
         assert_eq!(labels(&Axis::log(0.001, 12_000.0)).last().map(String::as_str), Some("100,000"));
+    }
+
+    #[test]
+    fn named_ticks_stand_inside_and_keep_their_names() {
+        let axis = Axis::named(vec![(1.0, "one".into()), (4.0, "four".into()), (16.0, "all".into())]);
+        assert_eq!(labels(&axis), ["one", "four", "all"]);
+        assert!((axis.at(4.0) - 0.5).abs() < 1e-9 && axis.at(1.0) > 0.05 && axis.at(16.0) < 0.95);
+        assert!((Axis::named(vec![(3.0, "alone".into())]).at(3.0) - 0.5).abs() < 1e-9);
+        assert!(Axis::named(Vec::new()).ticks.is_empty());
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sprig_budget::{Bytes, Plan, Sample};
-use sprig_ground::PathError;
+use sprig_ground::{PathError, file};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,24 +30,34 @@ pub struct RunRecord {
     pub seed: u64,
     /// `lm`, `choice` or `label`.
     pub task: String,
+    /// What it was made of.
     pub model: Model,
+    /// What it was trained on.
     pub train_data: DataSet,
+    /// What it was judged on, if anything.
     pub eval_data: Option<DataSet>,
+    /// What was trained.
     pub adapter: Adapter,
     /// Every setting of the run by name, in the order to show them.
     pub settings: Vec<(String, String)>,
     /// The budget, the regions and the rungs taken.
     pub plan: Plan,
+    /// What was seen.
     pub measured: Measured,
     /// Heap and resident memory over time.
     pub timeline: Vec<Sample>,
+    /// The steps that are kept.
     pub steps: Vec<Step>,
     /// Moves up and down the ladder for memory pressure.
     #[serde(default)]
     pub moves: Vec<Moved>,
+    /// Quality before the first step.
     pub eval_before: Option<Evaluation>,
+    /// Quality after the last.
     pub eval_after: Option<Evaluation>,
+    /// How fast it went.
     pub speed: Speed,
+    /// Directional derivatives.
     pub scalars: Scalars,
     /// Use of the prefix cache; none where the lowest block is trained, or none was counted.
     #[serde(default)]
@@ -56,12 +66,14 @@ pub struct RunRecord {
     pub threads: u32,
     /// Kernels chosen ("avx2+fma", "neon+dotprod").
     pub isa: String,
+    /// Where it ran.
     pub machine: Machine,
 }
 
 /// The frozen base model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
+    /// Its own name, else the file's.
     pub name: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
@@ -71,17 +83,24 @@ pub struct Model {
     pub architecture: String,
     /// Type of most weights ("Q4_1").
     pub quantisation: String,
+    /// Numbers in all its tensors.
     pub weights: u64,
+    /// Blocks.
     pub layers: u32,
+    /// Width of the residual stream.
     pub width: u32,
+    /// Query heads.
     pub heads: u32,
+    /// Key and value heads.
     pub kv_heads: u32,
+    /// Tokens it knows.
     pub vocabulary: u32,
 }
 
 /// A file of examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSet {
+    /// Name of the file.
     pub name: String,
     /// Examples in it.
     pub n: u64,
@@ -96,7 +115,9 @@ pub struct DataSet {
 pub struct Adapter {
     /// "lora", "lora-xs", "b-only".
     pub kind: String,
+    /// Rank of each pair.
     pub rank: u32,
+    /// Scale: alpha / rank.
     pub alpha: f64,
     /// Names of the adapted linears ("q", "v").
     pub targets: Vec<String>,
@@ -134,6 +155,7 @@ pub struct Moved {
 /// One optimiser step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
+    /// Number of the step, from 1.
     pub step: u64,
     /// Mean training loss of the batch, in nats; null if it was not finite.
     #[serde(deserialize_with = "null_is_nan")]
@@ -161,8 +183,11 @@ pub struct Evaluation {
 /// How fast it went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
+    /// Tokens trained on in a second.
     pub tokens_per_s: f64,
+    /// Median time of a step.
     pub step_ms_median: f64,
+    /// 95th percentile of it.
     pub step_ms_p95: f64,
     /// One plain forward pass of the same batch.
     pub forward_ms_median: Option<f64>,
@@ -171,6 +196,7 @@ pub struct Speed {
 /// The directional derivatives that made the updates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scalars {
+    /// How many there were.
     pub total: u64,
     /// Not finite, and so left out.
     pub skipped: u64,
@@ -194,9 +220,13 @@ pub struct Prefix {
 /// Where it ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
+    /// Name of the processor.
     pub cpu: String,
+    /// Processors the run might use.
     pub cores: u32,
+    /// Memory the kernel manages.
     pub ram: Bytes,
+    /// Name and release of the kernel.
     pub kernel: String,
 }
 
@@ -246,6 +276,15 @@ impl RunRecord {
         RunRecord::parse(&bytes, path)
     }
 
+    /// Writes `run.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn write(&self, path: &Path) -> Result<(), PathError> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| PathError::new("write", path, e.into()))?;
+        file::write(path, &text)
+    }
+
     /// Reads a record from memory; `path` only names it in errors.
     fn parse(bytes: &[u8], path: &Path) -> Result<RunRecord, RecordError> {
         #[derive(Deserialize)]
@@ -269,8 +308,8 @@ fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
     use super::*;
+    use crate::page::sample;
     use serde_json::{Value, json};
 
     fn parse(value: &Value) -> Result<RunRecord, RecordError> {

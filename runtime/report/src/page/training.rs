@@ -1,22 +1,23 @@
-//! The page: headline numbers first, then memory, learning, time, and where it all came from.
+//! The report of a training run: headline numbers first, then memory, learning, time, and where it all came from.
 
-use super::axis::Axis;
-use super::charts::{LineChart, Series, Whisker, whiskers};
-use super::record::{Evaluation, RunRecord};
-use super::{bars, tables, words};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use super::{Page, card, memory as bytes, tables};
+use crate::chart::{Axis, LineChart, Series, Whisker, whiskers};
+use crate::record::{Evaluation, RunRecord};
+use crate::words;
+use maud::{Markup, html};
+use sprig_budget::{Bytes, Sample};
 
-/// The report of a training run.
-pub fn page(run: &RunRecord) -> Markup {
+/// The page of a run.
+pub fn training(run: &RunRecord) -> String {
     let title = format!("{} finetuned on {}", run.model.name, run.train_data.name);
     let eyebrow = format!("Sprig training report · {}", words::date(run.ended));
     let body = html! {
         (tiles(run))
         div.pair {
             (card("Held-out quality", quality(run)))
-            (card("Peak memory against the budget", bars::against_budget(run)))
+            (card("Peak memory against the budget", bytes::against_budget(run)))
         }
-        (card("Memory by region", html! { (bars::stacks(run)) (bars::regions(run)) }))
+        (card("Memory by region", html! { (bytes::stacks(run)) (bytes::regions(run)) }))
         div.pair {
             (card("Training loss", loss(run)))
             (card("Memory over time", memory(run)))
@@ -33,37 +34,7 @@ pub fn page(run: &RunRecord) -> Markup {
         }
         (card("To run it again", html! { pre { (run.command) } }))
     };
-    document(&title, &eyebrow, &words::summary(run), body)
-}
-
-/// A whole page of that title, with a line above and a summary below it.
-pub fn document(title: &str, eyebrow: &str, summary: &str, body: Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                // The page needs nothing from anywhere; say so, so that hostile text cannot make it ask.
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                meta name="color-scheme" content="light dark";
-                title { "Sprig: " (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
-            body { main {
-                header {
-                    p.eyebrow { (eyebrow) }
-                    h1 { (title) }
-                    p.summary { (summary) }
-                }
-                (body)
-            } }
-        }
-    }
-}
-
-pub fn card(title: &str, body: Markup) -> Markup {
-    html! { section { h2 { (title) } (body) } }
+    Page { title: &title, eyebrow: &eyebrow, summary: &summary(run), style: "" }.whole(body)
 }
 
 fn tiles(run: &RunRecord) -> Markup {
@@ -160,6 +131,7 @@ fn loss(run: &RunRecord) -> Markup {
     LineChart {
         about,
         x_title: "step",
+        places: Vec::new(),
         y_title: "loss, nats",
         y_range: (f64::INFINITY, f64::NEG_INFINITY),
         may_be_log: true,
@@ -179,16 +151,17 @@ fn memory(run: &RunRecord) -> Markup {
         180_000..10_800_000 => ("minutes", 1.0 / 60e3),
         _ => ("hours", 1.0 / 3600e3),
     };
-    let line = |of: fn(&sprig_budget::Sample) -> sprig_budget::Bytes| {
+    let line = |of: fn(&Sample) -> Bytes| {
         run.timeline.iter().map(|s| (s.ms as f64 * per_ms, of(s).as_mib())).collect()
     };
     let budget = run.plan.budget;
-    let level = bars::shows_budget(run).then(|| (budget.as_mib(), format!("budget {budget}")));
+    let level = bytes::shows_budget(run).then(|| (budget.as_mib(), format!("budget {budget}")));
     let least_top = level.as_ref().map_or(0.0, |l| l.0 * 1.03);
     html! {
         (LineChart {
             about: format!("Memory over time: resident up to {}, budget {budget}", run.measured.peak_rss),
             x_title: unit,
+            places: Vec::new(),
             y_title: "MiB",
             y_range: (0.0, least_top),
             may_be_log: false,
@@ -198,7 +171,7 @@ fn memory(run: &RunRecord) -> Markup {
             ],
             level,
         }.draw())
-        @if !bars::shows_budget(run) { p.note { "The budget of " (budget) " lies far above this chart." } }
+        @if !bytes::shows_budget(run) { p.note { "The budget of " (budget) " lies far above this chart." } }
     }
 }
 
@@ -213,6 +186,7 @@ fn step_time(run: &RunRecord) -> Markup {
         (LineChart {
             about: format!("Time of each step: {note}"),
             x_title: "step",
+            places: Vec::new(),
             y_title: "seconds",
             y_range: (0.0, speed.step_ms_p95 * 1.2e-3),
             may_be_log: false,
@@ -231,6 +205,7 @@ fn learning_rate(run: &RunRecord) -> Markup {
     LineChart {
         about: "Learning rate at each step".into(),
         x_title: "step",
+        places: Vec::new(),
         y_title: "learning rate",
         y_range: (0.0, 0.0),
         may_be_log: false,
@@ -242,6 +217,39 @@ fn learning_rate(run: &RunRecord) -> Markup {
         level: None,
     }
     .draw()
+}
+
+/// What the run achieved, in two sentences.
+fn summary(run: &RunRecord) -> String {
+    let mut text = String::new();
+    if let (Some(before), Some(after)) = (&run.eval_before, &run.eval_after) {
+        let examples = words::counted(after.n, "held-out example");
+        let change = |from: f64, to: f64| if to > from { "rose" } else { "fell" };
+        text = match (before.accuracy, after.accuracy) {
+            (Some(from), Some(to)) if from == to => {
+                format!("Accuracy on {examples} stayed at {}. ", words::percent(to))
+            }
+            (Some(from), Some(to)) => format!(
+                "Accuracy on {examples} {} from {} to {}. ",
+                change(from, to),
+                words::percent(from),
+                words::percent(to)
+            ),
+            _ => format!(
+                "Loss on {examples} {} from {} to {}. ",
+                change(before.loss, after.loss),
+                words::number(before.loss),
+                words::number(after.loss)
+            ),
+        };
+    }
+    let (peak, budget) = (run.measured.peak_rss, run.plan.budget);
+    let kept = if peak <= budget {
+        format!("The whole process never held more than {peak} of its {budget} budget.")
+    } else {
+        format!("The process held up to {peak}, more than its {budget} budget.")
+    };
+    text + &kept
 }
 
 fn losses(run: &RunRecord) -> Vec<(f64, f64)> {
@@ -261,13 +269,12 @@ fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{render, sample};
+    use super::super::sample;
     use super::*;
-    use sprig_budget::Bytes;
 
     #[test]
     fn the_page_stands_alone_and_says_what_matters() {
-        let html = render(&sample::record());
+        let html = training(&sample::record());
         for text in [
             "33.5%",
             "84.2%",
@@ -296,7 +303,7 @@ mod tests {
         run.command = hostile.into();
         run.plan.regions[0].name = hostile.into();
         run.settings[0] = (hostile.into(), hostile.into());
-        let html = render(&run);
+        let html = training(&run);
         assert!(!html.contains("<script") && !html.contains("\" onload") && !html.contains("\"' onload"));
         assert_eq!(html.matches("</style>").count(), 1);
     }
@@ -310,7 +317,7 @@ mod tests {
         run.plan.regions.clear();
         run.measured.regions.clear();
         run.plan.budget = Bytes::ZERO;
-        let html = render(&run);
+        let html = training(&run);
         assert!(html.contains("No held-out data was given") && html.contains("Nothing was recorded"));
         assert!(!html.contains("NaN") && !html.contains("inf"));
     }
@@ -324,7 +331,7 @@ mod tests {
         }
         run.measured.peak_rss = Bytes(u64::MAX);
         run.speed.forward_ms_median = Some(0.0);
-        let html = render(&run);
+        let html = training(&run);
         for attribute in ["=\"NaN", "=\"inf", ",NaN", ",inf"] {
             assert!(!html.contains(attribute), "{attribute}");
         }

@@ -1,9 +1,9 @@
 //! The learning curve of a simulated fleet as one page.
 
-use super::charts::{LineChart, Series};
-use super::page::{card, document};
-use super::words;
 use maud::{Markup, html};
+use sprig_report::chart::{LineChart, Series};
+use sprig_report::page::{Page, card};
+use sprig_report::words;
 use sprig_simulate::{Findings, Point};
 
 /// What a curve shows.
@@ -47,7 +47,8 @@ impl Curve<'_> {
             (card("To run it again", html! { pre { (self.command) } }))
         };
         let eyebrow = format!("Sprig simulated fleet · {}", words::date(self.ended));
-        document(&format!("{devices}, {rounds}"), &eyebrow, &summary, body).into_string()
+        Page { title: &format!("{devices}, {rounds}"), eyebrow: &eyebrow, summary: &summary, style: "" }
+            .whole(body)
     }
 
     fn accuracy(&self) -> Markup {
@@ -65,6 +66,7 @@ impl Curve<'_> {
                     |(a, b)| format!("Accuracy over rounds, from {} to {}", words::percent(a.accuracy), words::percent(b.accuracy)),
                 ),
                 x_title: "round",
+                places: Vec::new(),
                 y_title: "accuracy, %",
                 y_range: (f64::INFINITY, f64::NEG_INFINITY),
                 may_be_log: false,
@@ -86,6 +88,7 @@ impl Curve<'_> {
         LineChart {
             about: "Loss over rounds, in training and on held-out data".to_owned(),
             x_title: "round",
+            places: Vec::new(),
             y_title: "loss, nats",
             y_range: (f64::INFINITY, f64::NEG_INFINITY),
             may_be_log: true,
@@ -117,6 +120,7 @@ impl Curve<'_> {
         LineChart {
             about: "Mean bytes of a device in a round, up and down".to_owned(),
             x_title: "round",
+            places: Vec::new(),
             y_title: "bytes, mean so far",
             y_range: (0.0, 0.0),
             may_be_log: false,

@@ -1,7 +1,7 @@
 //! The tables below the charts: what was given up, what was set, where it all came from.
 
-use super::record::{DataSet, Prefix, RunRecord};
-use super::words;
+use crate::record::{DataSet, Prefix, RunRecord};
+use crate::words;
 use maud::{Markup, html};
 
 /// The rungs of the ladder that were taken.
