@@ -168,3 +168,100 @@ fn chart(curve: &Curve, y_title: &'static str, series: Vec<Series>) -> Markup {
 fn figure(title: &str, note: &str, drawing: Markup) -> Markup {
     card(title, html! { (drawing) p.note { (note) } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::curves::Point;
+    use super::super::peers::{Candle, Machine};
+    use super::super::row::Stat;
+    use super::super::work::Speed;
+    use super::*;
+
+    fn done(step_ms_median: f64, mib: u64) -> Done {
+        Done {
+            steps: 3,
+            eval_before: None,
+            plan_bytes: mib << 20,
+            budget_bytes: 400 << 20,
+            peak_rss_bytes: (mib - 4) << 20,
+            seen_peak_bytes: 0,
+            peak_heap_bytes: 30 << 20,
+            mapped_bytes: 94 << 20,
+            step_ms_median,
+            forward_ms_median: Some(step_ms_median / 2.0),
+        }
+    }
+
+    fn measured() -> Measured {
+        let candle =
+            |mib: u64, forward_ms, backprop_ms| Candle { forward_ms, backprop_ms, above_weights: mib << 20 };
+        let runs = [1u32, 2, 4, 8].map(|k| (k, done(900.0 + 500.0 * f64::from(k), 130 + 20 * u64::from(k))));
+        let point = |(k, run): (u32, Done)| Point { x: f64::from(k), label: None, run };
+        let note = "8 × 64. All tangents share one primal pass.".to_owned();
+        let curve = Curve {
+            title: "Tangents",
+            x: "tangents a pass (K)",
+            note,
+            points: runs.clone().map(point).into(),
+        };
+        let round = Round {
+            training: runs.into(),
+            candle: candle(900, Some(1400.0), Some(4100.0)),
+            machine: Machine { product_gflops: 90.0, read_ms: 12.0 },
+            inference: Speed { prefill: 40.0, decode: 9.0 },
+            llama_cpp: None,
+        };
+        Measured {
+            rounds: vec![round],
+            tight: done(2000.0, 110),
+            long: done(2900.0, 160),
+            candle_long: candle(5200, None, None),
+            candle_by_sequence: candle(1100, None, None),
+            scaled: Vec::new(),
+            curves: vec![curve],
+        }
+    }
+
+    fn setting(processor: &str) -> Setting {
+        Setting {
+            processor: processor.to_owned(),
+            cores: 2,
+            memory_bytes: 8 << 30,
+            kernel: "Linux 6.1".to_owned(),
+            threads: 2,
+            quick: true,
+            load: 3.5,
+            started: 0,
+            seconds: 700,
+            sprig_version: "0.1.0",
+        }
+    }
+
+    #[test]
+    fn the_page_stands_alone_and_shows_every_verdict_and_curve() {
+        let rows = [
+            Row::new("Memory", "Peak above the weights", "8 × 128, K = 1", Stat::one(66.0), "MiB")
+                .at_most(190.0),
+            Row::new("Memory", "Plan against peak", "", Stat::over([0.6, 0.62, 0.7].into_iter()), "")
+                .at_least(0.7),
+            Row::new("Time", "Step", "not judged", Stat::one(f64::NAN), "s"),
+        ];
+        let page = page(&setting("</style><script>x</script>"), &rows, &measured());
+        for text in [
+            "1</b> bars met",
+            "1 missed",
+            "MISSED",
+            "≤ 190",
+            "0.60 to 0.70",
+            "A quick run",
+            "candle, plain backprop",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        for text in ["<script", "http:", "src=", "href=", "\"NaN", ",NaN"] {
+            assert!(!page.contains(text), "{text}");
+        }
+        // Two bar plots, two charts of four points on two lines, two gauges.
+        assert_eq!((page.matches("<svg").count(), page.matches("<circle").count()), (6, 16));
+    }
+}
