@@ -120,11 +120,6 @@ impl Topics {
             .to_vec()
     }
 
-    /// Filters of all that a device listens to, but for chunks ([`Topics::chunks`]).
-    pub fn for_device(&self, device: &DeviceId) -> Vec<String> {
-        vec![self.job(), self.round(), self.task(device), self.receipt(device), self.offer(device)]
-    }
-
     /// Filter of the chunks of one blob from the coordinator.
     pub fn chunks(&self, digest: &Digest) -> String {
         format!("{}blob/{digest}/+", self.prefix)

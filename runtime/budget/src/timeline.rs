@@ -39,9 +39,6 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Samples that a report can show at one a pixel or so.
-    pub const DEFAULT_CAPACITY: usize = 512;
-
     /// An empty timeline that begins now; `capacity` is rounded up to an even number, at least 2.
     pub fn new(capacity: usize) -> Timeline {
         let capacity = capacity.max(2).next_multiple_of(2);

@@ -10,7 +10,7 @@ pub fn walk(bytes: &[u8]) -> Result<usize, GgufError> {
     for (key, value) in file.metadata() {
         // NaN is not equal to itself, so the printed forms are compared.
         assert_eq!(file.get(key).map(|v| v.to_string()), Some(value.to_string()));
-        let _ = (file.u64(key), file.f32(key), file.str(key), file.array_str(key));
+        let _ = (file.u32(key), file.f32(key), file.str(key), file.array_str(key));
         seen += if let Value::Array(a) = value { elements(&a) } else { 1 };
     }
     for tensor in file.tensors() {

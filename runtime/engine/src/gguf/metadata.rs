@@ -14,11 +14,6 @@ impl<'a> Gguf<'a> {
         self.typed(key, "an integer from 0 to 2^32-1", |v| v.as_u64()?.try_into().ok())
     }
 
-    /// An unsigned integer of any width.
-    pub fn u64(&self, key: &str) -> Result<Option<u64>, GgufError> {
-        self.typed(key, "an integer from 0 to 2^64-1", |v| v.as_u64())
-    }
-
     /// A float; f64 is rounded to f32.
     pub fn f32(&self, key: &str) -> Result<Option<f32>, GgufError> {
         self.typed(key, "a float", |v| match v {
@@ -43,19 +38,9 @@ impl<'a> Gguf<'a> {
         self.typed(key, "an array of strings", |v| if let Value::Array(a) = v { a.strs() } else { None })
     }
 
-    /// An array of u32.
-    pub fn array_u32(&self, key: &str) -> Result<Option<Elements<'a, u32>>, GgufError> {
-        self.typed(key, "an array of u32", |v| if let Value::Array(a) = v { a.u32s() } else { None })
-    }
-
     /// An array of i32.
     pub fn array_i32(&self, key: &str) -> Result<Option<Elements<'a, i32>>, GgufError> {
         self.typed(key, "an array of i32", |v| if let Value::Array(a) = v { a.i32s() } else { None })
-    }
-
-    /// An array of f32.
-    pub fn array_f32(&self, key: &str) -> Result<Option<Elements<'a, f32>>, GgufError> {
-        self.typed(key, "an array of f32", |v| if let Value::Array(a) = v { a.f32s() } else { None })
     }
 
     /// As [`u32`](Self::u32), with an error where the key is absent.
@@ -63,19 +48,9 @@ impl<'a> Gguf<'a> {
         require(key, self.u32(key)?)
     }
 
-    /// As [`u64`](Self::u64), with an error where the key is absent.
-    pub fn require_u64(&self, key: &str) -> Result<u64, GgufError> {
-        require(key, self.u64(key)?)
-    }
-
     /// As [`f32`](Self::f32), with an error where the key is absent.
     pub fn require_f32(&self, key: &str) -> Result<f32, GgufError> {
         require(key, self.f32(key)?)
-    }
-
-    /// As [`bool`](Self::bool), with an error where the key is absent.
-    pub fn require_bool(&self, key: &str) -> Result<bool, GgufError> {
-        require(key, self.bool(key)?)
     }
 
     /// As [`str`](Self::str), with an error where the key is absent.
@@ -86,11 +61,6 @@ impl<'a> Gguf<'a> {
     /// As [`array_str`](Self::array_str), with an error where the key is absent.
     pub fn require_array_str(&self, key: &str) -> Result<Elements<'a, &'a str>, GgufError> {
         require(key, self.array_str(key)?)
-    }
-
-    /// As [`array_i32`](Self::array_i32), with an error where the key is absent.
-    pub fn require_array_i32(&self, key: &str) -> Result<Elements<'a, i32>, GgufError> {
-        require(key, self.array_i32(key)?)
     }
 
     fn typed<T>(

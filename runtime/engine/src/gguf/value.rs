@@ -241,19 +241,9 @@ impl<'a> ArrayView<'a> {
         self.typed(ValueType::Str, |v| if let Value::Str(v) = v { Some(v) } else { None })
     }
 
-    /// The elements if they are u32.
-    pub fn u32s(&self) -> Option<Elements<'a, u32>> {
-        self.typed(ValueType::U32, |v| if let Value::U32(v) = v { Some(v) } else { None })
-    }
-
     /// The elements if they are i32.
     pub fn i32s(&self) -> Option<Elements<'a, i32>> {
         self.typed(ValueType::I32, |v| if let Value::I32(v) = v { Some(v) } else { None })
-    }
-
-    /// The elements if they are f32.
-    pub fn f32s(&self) -> Option<Elements<'a, f32>> {
-        self.typed(ValueType::F32, |v| if let Value::F32(v) = v { Some(v) } else { None })
     }
 
     fn typed<T>(&self, ty: ValueType, convert: fn(Value<'a>) -> Option<T>) -> Option<Elements<'a, T>> {

@@ -105,11 +105,6 @@ impl<L: Link> Coordinator<L> {
         self.handle.clone()
     }
 
-    /// The run.
-    pub fn run_id(&self) -> sprig_transport::messages::RunId {
-        self.options.run
-    }
-
     /// Works until all rounds are done and evaluated and the devices had time to learn so, or `stop` is set. Returns
     /// whether all rounds are done.
     ///
