@@ -3,10 +3,7 @@
 use crate::{Geometry, Random};
 use std::collections::BTreeMap;
 
-/// The linear layers of a block that an adapter may change.
-pub const MODULES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
-
-/// (block, one of [`MODULES`]).
+/// (block, one of [`MODULES`](crate::MODULES)).
 pub type Key = (usize, &'static str);
 
 /// An adapter's factors at one layer of `inputs` → `outputs`, row-major. The same type carries their gradients and

@@ -1,7 +1,7 @@
 //! The oracle: the same model in candle, with its autograd.
 
 use crate::frozen::Frozen;
-use crate::{Adapter, Factors, Key, MODULES};
+use crate::{Adapter, Factors, Geometry, Key, MODULES};
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{D, DType, Device, Error, Result, Tensor, Var};
 use std::collections::BTreeMap;
@@ -30,36 +30,6 @@ struct Block {
     attention_norm: Tensor,
     ffn_norm: Tensor,
     linear: BTreeMap<&'static str, Tensor>,
-}
-
-/// Sizes of a Llama model.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Geometry {
-    pub blocks: usize,
-    pub width: usize,
-    pub ffn: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_width: usize,
-    pub vocabulary: usize,
-    pub rope_base: f64,
-    pub epsilon: f64,
-}
-
-impl Geometry {
-    /// (inputs, outputs) of a layer in [`MODULES`].
-    pub fn shape(&self, module: &str) -> (usize, usize) {
-        let (q, kv) = (self.heads * self.head_width, self.kv_heads * self.head_width);
-        match module {
-            "q" => (self.width, q),
-            "k" | "v" => (self.width, kv),
-            "o" => (q, self.width),
-            "gate" | "up" => (self.width, self.ffn),
-            "down" => (self.ffn, self.width),
-            other => panic!("no layer is called {other}: one of {MODULES:?}"),
-        }
-    }
 }
 
 /// What to differentiate.

@@ -3,10 +3,12 @@
 mod adapter;
 mod candle_llama;
 mod frozen;
+mod geometry;
 
-pub use adapter::{Adapter, Factors, Key, MODULES};
+pub use adapter::{Adapter, Factors, Key};
 pub use candle_core::{DType, Result};
-pub use candle_llama::{Geometry, Objective, Oracle};
+pub use candle_llama::{Objective, Oracle};
+pub use geometry::{Geometry, MODULES};
 pub use sprig_testkit::model::{real_model, workspace};
 pub use sprig_testkit::random::Random;
 

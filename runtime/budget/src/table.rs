@@ -13,9 +13,10 @@ impl fmt::Display for Plan {
         let width = names.max().unwrap_or(0).max("smallest budget".len());
         writeln!(f, "{:width$}  {:6}  {:>9}  {:>6}", "region", "kind", "MiB", "share")?;
         for region in &self.regions {
-            row(f, width, &region.name, region.kind.as_str(), region.bytes, self.budget, &region.note)?;
+            let (name, kind, note) = (&region.name, region.kind.as_str(), &region.note);
+            Line { name, kind, bytes: region.bytes, note }.write(f, width, self.budget)?;
         }
-        row(f, width, "total", "", self.total(), self.budget, &label)?;
+        Line { name: "total", kind: "", bytes: self.total(), note: &label }.write(f, width, self.budget)?;
         let verdict = if self.fits() { "it fits" } else { "IT DOES NOT FIT" };
         writeln!(f, "{:width$}  {:6}  {:>9.2}  {verdict}", "budget", "", self.budget.as_mib())?;
         writeln!(f, "{:width$}  {:6}  {:>9.2}", "smallest budget", "", self.smallest_budget.as_mib())?;
@@ -26,27 +27,27 @@ impl fmt::Display for Plan {
     }
 }
 
-fn row(
-    f: &mut fmt::Formatter<'_>,
-    width: usize,
-    name: &str,
-    kind: &str,
+/// A line of the table.
+struct Line<'a> {
+    name: &'a str,
+    kind: &'a str,
     bytes: Bytes,
-    budget: Bytes,
-    note: &str,
-) -> fmt::Result {
-    let share = bytes.share_of(budget);
-    let percent = match 100.0 * share {
-        // A budget that was left without its unit: how many times over does not matter.
-        1000.0.. => "> 999%".to_owned(),
-        percent => format!("{percent:.1}%"),
-    };
-    let line = format!(
-        "{name:width$}  {kind:6}  {:>9.2}  {percent:>6}  {:BAR$}  {note}",
-        bytes.as_mib(),
-        bar(share)
-    );
-    writeln!(f, "{}", line.trim_end())
+    note: &'a str,
+}
+
+impl Line<'_> {
+    fn write(&self, f: &mut fmt::Formatter<'_>, width: usize, budget: Bytes) -> fmt::Result {
+        let share = self.bytes.share_of(budget);
+        let percent = match 100.0 * share {
+            // A budget that was left without its unit: how many times over does not matter.
+            1000.0.. => "> 999%".to_owned(),
+            percent => format!("{percent:.1}%"),
+        };
+        let Self { name, kind, note, .. } = self;
+        let (size, bar) = (self.bytes.as_mib(), bar(share));
+        let line = format!("{name:width$}  {kind:6}  {size:>9.2}  {percent:>6}  {bar:BAR$}  {note}");
+        writeln!(f, "{}", line.trim_end())
+    }
 }
 
 /// Eighths of a cell, so that small regions still show.

@@ -1,10 +1,9 @@
 //! Blocks for synthetic models: plain round-to-nearest quantisation of the simple types, and random but
 //! sane blocks of the K types. For test models, not for making good ones.
 
-use half::{bf16, f16};
-
 use super::TensorType;
 use super::random::Random;
+use half::{bf16, f16};
 
 /// Elements that [`fill`] makes at a time: one K block.
 pub(super) const CHUNK: usize = 256;

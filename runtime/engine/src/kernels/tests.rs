@@ -1,9 +1,8 @@
 //! Every instruction set against the scalar one, and the scalar one against blocks taken apart by hand.
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::gguf::TensorType as T;
+use proptest::prelude::*;
 
 const TYPES: [T; 13] = [
     T::F32,

@@ -1,3 +1,5 @@
+//! Byte-pair tokenizers on small vocabularies, chats, and hostile ones.
+
 use super::*;
 
 /// A vocabulary of single characters, two merges and two special tokens.

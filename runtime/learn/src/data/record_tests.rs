@@ -1,3 +1,5 @@
+//! What a record may look like, and what is said of one that does not.
+
 use super::*;
 
 fn fails(line: &str, task: Task, say: &[&str]) {
