@@ -3,10 +3,10 @@
 
 use sprig_budget::Arena;
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
-use sprig_engine::dual::{Batch, Directions, Probe, TensorId};
+use sprig_engine::dual::{Batch, BatchError, Directions, MAX_TANGENTS, Probe, RowStats, TensorId};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Llama, Module, Pass, PassError, PassInput, PassLayout, PassSize};
 
 /// Two examples, of 5 and 4 tokens.
 const TOKENS: [u32; 9] = [3, 77, 150, 20, 299, 8, 41, 41, 260];
@@ -42,6 +42,8 @@ struct Case<'a> {
     threads: usize,
     tangents: usize,
     targets: [u32; 6],
+    /// Size of the adapter's numbers.
+    size: f32,
 }
 
 impl Case<'_> {
@@ -59,7 +61,7 @@ impl Case<'_> {
         };
         let wave = |id: TensorId, out: &mut [f32]| Waves.fill(9, 9, id, out);
         let mut adapter = Adapter::new(&spec, &model, &ctx, wave).unwrap();
-        adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
+        adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = self.size * (i as f32).sin());
         let layout = PassLayout::new(
             model.geometry(),
             PassSize {
@@ -76,6 +78,9 @@ impl Case<'_> {
         );
         let rope = model.rope(TOKENS.len());
         let mut arena = Arena::new(layout.bytes()).unwrap();
+        // What an earlier pass may have left.
+        let left = arena.size().0 as usize / size_of::<f32>();
+        arena.stack().take(left).unwrap().fill(1468.0);
         let batch = Batch::new(&TOKENS, &STARTS, VOCABULARY).unwrap();
         let probe = Probe { directions: &Waves, tangents: self.tangents, first_example: 0 };
         let batch = if self.tangents > 0 { batch.along(probe) } else { batch.plain() };
@@ -172,7 +177,7 @@ fn every_tile_gives_what_dense_logits_give() {
     let bytes = Synthetic::tiny().bytes().unwrap();
     for tangents in [0, 2] {
         for threads in [1, 3] {
-            let case = Case { bytes: &bytes, threads, tangents, targets: TARGETS };
+            let case = Case { bytes: &bytes, threads, tangents, targets: TARGETS, size: 0.1 };
             let want = case.reference();
             assert!(want.iter().flat_map(|r| &r.tangents).all(|t| t.iter().all(|d| d.abs() > 1e-6)));
             for tile in [1, 7, 64, VOCABULARY, 512] {
@@ -188,7 +193,7 @@ fn every_tile_gives_what_dense_logits_give() {
 }
 
 fn case(bytes: &[u8], targets: [u32; 6]) -> Case<'_> {
-    Case { bytes, threads: 2, tangents: 2, targets }
+    Case { bytes, threads: 2, tangents: 2, targets, size: 0.1 }
 }
 
 /// The best row of the head, copied to two other ids: in one tile and in several, the smallest id is the rival; when
@@ -229,4 +234,79 @@ fn of_equal_rivals_the_smallest_id_wins() {
             assert!(worst(&found, &want) < 1e-6, "tile {tile}");
         }
     }
+}
+
+/// A pass that diverged: its statistics are not numbers, and its rivals are tokens of the model all the same.
+#[test]
+fn rows_that_are_not_numbers_have_rivals_in_the_vocabulary() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    for tile in [7, VOCABULARY] {
+        let rows = Case { size: f32::NAN, ..case(&bytes, TARGETS) }.streamed(tile);
+        let lost: Vec<&Row> = rows.iter().filter(|row| row.target.is_nan()).collect();
+        assert!(!lost.is_empty(), "{rows:?}");
+        assert!(lost.iter().all(|row| row.rival_id == 0 && row.rival == f64::NEG_INFINITY), "{rows:?}");
+    }
+}
+
+#[test]
+fn answers_without_a_logit_are_refused() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    case(&bytes, TARGETS).pass(7, |pass| {
+        let unknown = BatchError::Answer { token: 300, vocabulary: VOCABULARY };
+        let refused = |error: Option<PassError>| matches!(error, Some(PassError::Batch(e)) if e == unknown);
+        assert!(refused(pass.row_statistics(&[1, 2], &[299, 300]).err()));
+        let lists = [(1, &[4, 299][..]), (3, &[2, 300, 7])];
+        assert!(refused(pass.read(&[], &[], lists.into_iter()).err()));
+        assert!(pass.read(&[0], &[1], lists[..1].iter().copied()).is_ok());
+        // More than was laid out, which is a row for each of six and all logits of each.
+        let all: Vec<u32> = (0..VOCABULARY as u32).collect();
+        let lists = (0..8).map(|at| (at, &all[..]));
+        assert!(matches!(pass.read(&[], &[], lists).err(), Some(PassError::Budget(_))));
+    });
+}
+
+/// Both sorts in one read are what each is alone.
+#[test]
+fn statistics_and_candidates_do_not_disturb_each_other() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    let lists = || [(2, &[5, 6, 299][..]), (8, &[0])].into_iter();
+    case(&bytes, TARGETS).pass(64, |pass| {
+        let alone = (bits(pass.row_statistics(&WANTED, &TARGETS).unwrap()), {
+            pass.read(&[], &[], lists()).unwrap().logits.to_vec()
+        });
+        let both = pass.read(&WANTED, &TARGETS, lists()).unwrap();
+        assert_eq!((both.logits.to_vec(), bits(both.stats)), (alone.1, alone.0));
+    });
+}
+
+fn bits(stats: RowStats<'_>) -> Vec<u32> {
+    let all = [&*stats.lse, stats.target, stats.rival, stats.d_lse, stats.d_target, stats.d_rival].concat();
+    all.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn more_tangents_than_attention_holds_are_refused() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    let (gguf, ctx) = (Gguf::parse(&bytes).unwrap(), Ctx::new(1).unwrap());
+    let model = Llama::load(&gguf).unwrap();
+    let rope = model.rope(TOKENS.len());
+    let tangents = MAX_TANGENTS + 1;
+    let size = PassSize {
+        positions: TOKENS.len(),
+        tangents,
+        wanted: 0,
+        candidates: 0,
+        rank: 0,
+        largest_tensor: 0,
+        threads: 1,
+        panel_rows: ctx.panel_rows(),
+        head_tile: VOCABULARY,
+    };
+    let layout = PassLayout::new(model.geometry(), size);
+    let mut arena = Arena::new(layout.bytes()).unwrap();
+    let probe = Probe { directions: &Waves, tangents, first_example: 0 };
+    let batch = Batch::new(&TOKENS, &STARTS, VOCABULARY).unwrap().along(probe);
+    let input = PassInput { batch, adapter: None, integer: false };
+    let refused = Pass::new(&model, &rope, &ctx, layout, arena.stack(), input).err();
+    assert!(matches!(refused, Some(PassError::Batch(BatchError::Tangents(65)))));
 }

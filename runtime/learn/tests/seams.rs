@@ -1,0 +1,223 @@
+//! A new objective and a new estimator are a file each: those here know nothing of session, planner and trainer but their
+//! interfaces, and run through all three.
+#![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
+
+#[path = "seams/estimators.rs"]
+mod estimators;
+#[path = "seams/objectives.rs"]
+mod objectives;
+#[allow(dead_code)] // shared with the other tests
+#[path = "invariants/world.rs"]
+mod world;
+
+use estimators::CentralDifferences;
+use objectives::{LabelAndMargin, Preference, Unknown};
+use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
+use sprig_engine::dual::{Directions as _, HEAD_TILE, Probe};
+use sprig_engine::kernels::Ctx;
+use sprig_engine::model::{PassLayout, PassSize};
+use sprig_learn::LearnError;
+use sprig_learn::data::DataSet;
+use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
+use sprig_learn::guard::Guard;
+use sprig_learn::minibatch::Minibatch;
+use sprig_learn::objective::{CausalLm, Extent, Objective};
+use sprig_learn::optimiser::{Decay, Schedule};
+use sprig_learn::session::{Outcome, Room, Session};
+use sprig_learn::trainer::{Settings, Trainer};
+use std::sync::Arc;
+use world::*;
+
+const IDS: [usize; 4] = [0, 3, 5, 6];
+const K: usize = 6;
+const CUT: Cut = Cut { tangents: K, examples: IDS.len() };
+
+/// Losses of `objective` in passes of up to [`CUT`].
+fn judging(objective: impl Objective + 'static, data: &DataSet, spec: &AdapterSpec) -> Session<'static> {
+    session_of(Arc::new(objective), ctx(2), data, spec, CUT)
+}
+
+/// A session for passes of up to `cut` by `objective`.
+fn session_of(
+    objective: Arc<dyn Objective>,
+    ctx: &'static Ctx,
+    data: &DataSet,
+    spec: &AdapterSpec,
+    cut: Cut,
+) -> Session<'static> {
+    let candidates = (0..data.len()).map(|i| data.candidates(i)).max().unwrap();
+    let extent = Extent { tokens: LENGTH, candidates };
+    let (g, wants) = (WORLD.model.geometry(), objective.wants(extent));
+    let size = PassSize {
+        positions: cut.examples * LENGTH,
+        tangents: cut.tangents,
+        wanted: wants.rows * cut.examples,
+        candidates: wants.logits * cut.examples,
+        rank: spec.rank,
+        largest_tensor: spec.largest_tensor(g),
+        threads: ctx.pool.threads(),
+        panel_rows: ctx.panel_rows(),
+        head_tile: HEAD_TILE,
+    };
+    let room = Room { layout: PassLayout::new(g, size), extent, examples: cut.examples };
+    Session::new(&WORLD.model, ctx, room, objective, None).unwrap()
+}
+
+fn losses(session: &mut Session<'_>, adapter: &Adapter, data: &DataSet) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::default(); IDS.len()];
+    session.run(Some(adapter), None, Minibatch::new(data, &IDS), &mut outcomes, &mut []).unwrap();
+    outcomes
+}
+
+/// What a pass along directions calls derivatives of `objective` are those of its loss, part by part.
+fn check_derivatives(objective: impl Objective + Clone + 'static, data: &DataSet) {
+    let spec = spec(Kind::Lora, 0..3);
+    let adapter = adapter(&spec);
+    let (tensors, n) = (tensors(&adapter), adapter.values().len());
+    let parts = objective.weights().len();
+    let mut session = judging(objective, data, &spec);
+    let all = forward(Family::Rademacher, Sharing::PerExample, K).directions(&tensors, Iteration::of_step(3));
+    let (mut outcomes, mut found) = ([Outcome::default(); IDS.len()], [0.0f32; IDS.len() * K]);
+    let probe = Probe { directions: &all, tangents: K, first_example: 0 };
+    session.run(Some(&adapter), Some(probe), Minibatch::new(data, &IDS), &mut outcomes, &mut found).unwrap();
+    let of_parts: Vec<f64> = session.parts().iter().map(|part| part.d).collect();
+    assert_eq!(of_parts.len(), if parts > 1 { IDS.len() * K * parts } else { 0 });
+    assert_eq!(losses(&mut session, &adapter, data), outcomes);
+    let h = 0.02 / (n as f32).sqrt();
+    let (mut error, mut size) = (0.0, 0.0);
+    for (e, k) in (0..IDS.len()).flat_map(|e| (0..K).map(move |k| (e, k))) {
+        let mut at = |step: f32| {
+            let mut moved = adapter.clone();
+            for tensor in &tensors {
+                let values = &mut moved.values_mut()[tensor.range.clone()];
+                let mut v = vec![0.0; values.len()];
+                all.fill(k, e, tensor.id, &mut v);
+                values.iter_mut().zip(v).for_each(|(w, v)| *w += step * v);
+            }
+            let loss = losses(&mut session, &moved, data)[e].loss;
+            let part: Vec<f64> = session.parts().iter().map(|part| part.v).collect();
+            (loss, part.get(e * parts..(e + 1) * parts).map(<[f64]>::to_vec).unwrap_or_default())
+        };
+        let [(far_below, _), (below, less), (above, more), (far_above, _)] =
+            [-2.0 * h, -h, h, 2.0 * h].map(&mut at);
+        let h = f64::from(h);
+        let slope = (4.0 * (above - below) / (2.0 * h) - (far_above - far_below) / (4.0 * h)) / 3.0;
+        error += (f64::from(found[e * K + k]) - slope).powi(2);
+        size += slope.powi(2);
+        for (p, (less, more)) in less.iter().zip(&more).enumerate() {
+            let (found, slope) = (of_parts[(e * K + k) * parts + p], (more - less) / (2.0 * h));
+            assert!((found - slope).abs() < 0.02 * (1.0 + slope.abs()), "part {p}: {found} and {slope}");
+        }
+    }
+    let relative = (error / size).sqrt();
+    println!("relative error {relative:.1e}");
+    assert!(size > 1e-3 && relative < 1e-3, "{relative} of {size}");
+}
+
+/// Both sorts of what a pass gives, in two parts.
+#[test]
+fn an_objective_of_rows_and_candidates_has_its_derivatives() {
+    check_derivatives(LabelAndMargin { weights: [0.5, 2.0] }, &WORLD.label);
+}
+
+/// A loss that is no sum over rows, of two sequences that do not see each other.
+#[test]
+fn an_objective_of_two_sequences_has_its_derivatives() {
+    check_derivatives(Preference { beta: 0.1 }, &WORLD.lm);
+}
+
+/// A sequence of its own is what the same tokens are alone.
+#[test]
+fn sequences_of_an_example_do_not_see_each_other() {
+    let (spec, data) = (spec(Kind::Lora, 0..3), &WORLD.lm);
+    let adapter = adapter(&spec);
+    let apart = losses(&mut judging(objectives::SecondHalf { alone: true }, data, &spec), &adapter, data);
+    let within = losses(&mut judging(objectives::SecondHalf { alone: false }, data, &spec), &adapter, data);
+    for e in 0..IDS.len() {
+        assert_ne!(apart[e].loss, within[e].loss, "example {e}: what stands before is seen");
+    }
+    // The same tokens as the only ones of a pass.
+    for (e, &id) in IDS.iter().enumerate() {
+        let tokens = data.example(id).tokens;
+        let alone = objectives::likelihood(&adapter, &tokens[tokens.len() / 2..]);
+        assert_eq!(alone, apart[e].loss, "example {e}");
+    }
+}
+
+#[test]
+fn answers_that_the_model_has_no_logits_of_are_refused() {
+    let spec = spec(Kind::Lora, 0..3);
+    let adapter = adapter(&spec);
+    for unknown in [Unknown::Candidate, Unknown::Target] {
+        let mut session = judging(unknown, &WORLD.label, &spec);
+        let mut outcomes = [Outcome::default(); IDS.len()];
+        let batch = Minibatch::new(&WORLD.label, &IDS);
+        let refused = session.run(Some(&adapter), None, batch, &mut outcomes, &mut []).unwrap_err();
+        assert!(matches!(refused, LearnError::Batch(_)), "{refused:?}");
+        assert!(refused.to_string().contains("token id 300"), "{refused}");
+    }
+}
+
+#[test]
+fn records_of_another_task_are_refused() {
+    let spec = spec(Kind::Lora, 0..3);
+    let mut session = judging(CausalLm, &WORLD.label, &spec);
+    let batch = Minibatch::new(&WORLD.label, &IDS);
+    let refused = session.run(None, None, batch, &mut [Outcome::default(); 4], &mut []).unwrap_err();
+    assert!(matches!(&refused, LearnError::Settings(why) if why.contains("task lm")), "{refused:?}");
+}
+
+/// Central differences along the same directions give the same gradient, and leave the adapter as it was.
+#[test]
+fn another_estimator_finds_the_same_gradient() {
+    for (data, sharing) in both_objectives().into_iter().flat_map(|d| SHARINGS.map(|s| (d, s))) {
+        let spec = spec(Kind::Lora, 0..3);
+        let adapter = adapter(&spec);
+        let (tensors, weights) = (tensors(&adapter), adapter.values().len());
+        let forward = forward(Family::Rademacher, sharing, K);
+        let estimate = |estimator: &dyn Estimator| {
+            let needs = estimator.needs();
+            let cut = Cut { tangents: needs.tangents, ..CUT };
+            let mut session = session_of(objective(data), ctx(2), data, &spec, cut);
+            let (mut scalars, mut gradient) = (Scalars::new(&needs, IDS.len(), weights), vec![0.0; weights]);
+            let mut moved = adapter.clone();
+            let step = StepInput {
+                batch: Minibatch::new(data, &IDS),
+                cut,
+                tensors: &tensors,
+                at: Iteration::of_step(7),
+                guard: &mut Guard::default(),
+            };
+            estimator.gradient(&mut session, &mut moved, step, &mut scalars, &mut gradient).unwrap();
+            assert_eq!(bits(moved.values()), bits(adapter.values()), "the adapter was moved");
+            (scalars.loss(), gradient)
+        };
+        let (loss, exact) = estimate(&forward);
+        let (same, found) = estimate(&CentralDifferences { along: forward, h: 2e-4 });
+        assert_eq!(loss, same);
+        let square = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let error =
+            square(&mut exact.iter().zip(&found).map(|(a, b)| a - b)) / square(&mut exact.iter().copied());
+        println!("lm {}, {sharing:?}: {error:.1e}", data.is_lm());
+        assert!(error < 2e-3, "lm {}, {sharing:?}: {error}", data.is_lm());
+    }
+}
+
+/// A training by another estimator of another objective: nothing but the two names differs from any other.
+#[test]
+fn both_train() {
+    let (spec, data) = (spec(Kind::BOnly, 1..3), &WORLD.label);
+    let along = forward(Family::Rademacher, Sharing::PerExample, 2);
+    let schedule = Schedule { peak: 0.02, warmup: 0, steps: 60, decay: Decay::Constant };
+    let estimator = CentralDifferences { along, h: 1e-3 };
+    let settings = Settings { estimator, rule: ADAMW, schedule, batch: 8, seed: 5 };
+    let cut = Cut { tangents: 0, examples: 8 };
+    let wanted = Arc::new(LabelAndMargin { weights: [0.5, 1.0] });
+    let session = session_of(wanted, ctx(2), data, &spec, cut);
+    let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, cut).unwrap();
+    let before = trainer.step().unwrap().loss;
+    let after = (0..59).map(|_| trainer.step().unwrap().loss).last().unwrap();
+    println!("{before} to {after}");
+    assert!(after < 0.8 * before, "{before} to {after}");
+}
