@@ -1,7 +1,6 @@
 //! From a model's shape and a workload to a memory plan that fits the budget, before a weight is read. Pure arithmetic:
 //! the same model, workload, machine and budget give the same plan.
 
-use crate::estimator::Needs;
 use crate::prefix::PrefixCache;
 use crate::session::Session;
 use crate::workload::{Cut, Residency, Tuning, Workload};
@@ -66,8 +65,8 @@ pub fn plan(
 }
 
 fn fewer_tangents(t: &Tuning, work: &Workload) -> Option<Move<Tuning>> {
-    let k = work.tangents.max(1) as f64;
-    let passes = |t: &Tuning| (work.tangents as f64 / t.cut.tangents.max(1) as f64).ceil().max(1.0);
+    let k = work.needs.tangents.max(1) as f64;
+    let passes = |t: &Tuning| (work.needs.tangents as f64 / t.cut.tangents.max(1) as f64).ceil().max(1.0);
     (t.cut.tangents > 1).then(|| {
         let next = Tuning { cut: Cut { tangents: t.cut.tangents.div_ceil(2), ..t.cut }, ..*t };
         // Each pass computes the values anew; the tangents are shared out.
@@ -157,9 +156,8 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
 /// What batches of examples take beside their passes.
 fn of_batches(model: &ModelSize<'_>, w: &Workload, layout: &PassLayout) -> Vec<Region> {
     let (g, positions) = (model.geometry, layout.size().positions);
-    let tables = Session::table_bytes(g.rope_dims, w.length, positions, w.batch);
-    let needs = Needs { tangents: w.tangents, scalars: w.tangents, vectors: 0 };
-    let scalars = needs.bytes(w.batch, w.adapter.sizes(g).0);
+    let tables = Session::table_bytes(g.rope_dims, &w.room(*layout), &*w.objective);
+    let scalars = w.needs.bytes(w.batch, w.adapter.sizes(g).0);
     let mut regions = vec![heap("rotary table and batch", tables + scalars), heap(DATA, w.data)];
     if w.prefix {
         let window = PrefixCache::heap_bytes(w.length, g.width, positions, w.batch);

@@ -85,9 +85,12 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// Heap bytes of a session's tables and buffers, the arena excepted.
-    pub fn table_bytes(head_dims: usize, length: usize, positions: usize, examples: usize) -> Bytes {
-        Bytes((Rope::table_bytes(length, head_dims) + positions * 16 + (examples + 1) * 8) as u64)
+    /// Heap bytes of a session's tables and buffers, the arena excepted, on a model whose heads rotate `rope_dims`.
+    pub fn table_bytes(rope_dims: usize, room: &Room, objective: &dyn Objective) -> Bytes {
+        let Room { layout, extent, examples } = *room;
+        let lists = Lists::bytes(layout.size().positions, examples, objective.wants(extent));
+        let parts = Parts::bytes(objective.weights().len(), examples * layout.size().tangents.max(1));
+        Bytes((Rope::table_bytes(extent.tokens, rope_dims) + lists + parts) as u64)
     }
 
     /// The model.
@@ -216,6 +219,11 @@ impl<'m> Session<'m> {
 impl Parts {
     fn new(each: usize, losses: usize) -> Self {
         Self { values: Vec::with_capacity(if each > 1 { losses * each } else { each }), each }
+    }
+
+    /// Its heap bytes; those of a lone part are not worth a line.
+    fn bytes(each: usize, losses: usize) -> usize {
+        if each > 1 { losses * each * size_of::<Dual>() } else { 0 }
     }
 
     fn clear(&mut self) {

@@ -1,13 +1,17 @@
 //! What is asked of a model, in the numbers that decide its memory.
 
 use crate::data::Task;
+use crate::estimator::Needs;
+use crate::objective::{Choice, Extent, Objective};
 use crate::optimiser::Rule;
+use crate::session::Room;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::dual::HEAD_TILE;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, PREFILL, PassSize};
+use sprig_engine::model::{Geometry, PREFILL, PassLayout, PassSize};
 use sprig_ground::names;
+use std::sync::Arc;
 
 /// Data of a run that is only foreseen: room for some 250,000 tokens.
 const DATA_ALLOWANCE: Bytes = Bytes::mib(1);
@@ -20,8 +24,12 @@ pub struct Workload {
     pub batch: usize,
     /// Most tokens of an example, or of a text that is continued.
     pub length: usize,
-    /// K; 0 where nothing trains.
-    pub tangents: usize,
+    /// Most candidate answers of an example; 0 where tokens are the targets.
+    pub candidates: usize,
+    /// What is learnt, or judged by: decides which rows and logits of an example are wanted.
+    pub objective: Arc<dyn Objective>,
+    /// What the estimator takes.
+    pub needs: Needs,
     /// The adapter.
     pub adapter: Adapted,
     /// Optimiser of the trainer; `None` where nothing trains, and where steps are taken elsewhere (see
@@ -29,8 +37,6 @@ pub struct Workload {
     pub rule: Option<Rule>,
     /// Heap bytes that the caller holds beside the session and the data, and what for.
     pub held_elsewhere: Vec<(&'static str, Bytes)>,
-    /// Most candidate answers of an example; `None` for a language model, which needs all logits of all rows.
-    pub candidates: Option<usize>,
     /// Whether a text is continued: keys and values are kept, and so is the tokenizer.
     pub generates: bool,
     /// Bytes of the encoded data sets.
@@ -104,28 +110,30 @@ pub struct Tuning {
 }
 
 impl Workload {
-    /// Training of `spec` by `tangents` directions an example. Without a `rule`, steps are taken elsewhere.
+    /// Training of `spec` by an estimator of `needs`. Without a `rule`, steps are taken elsewhere.
     pub fn training(
+        objective: Arc<dyn Objective>,
         spec: AdapterSpec,
         batch: usize,
-        tangents: usize,
+        needs: Needs,
         rule: Option<Rule>,
         means: Means,
     ) -> Self {
         let prefix = spec.layers.start > 0;
-        Self { tangents, rule, prefix, ..Self::evaluation(Adapted::Made(spec), batch, means) }
+        Self { needs, rule, prefix, ..Self::evaluation(objective, Adapted::Made(spec), batch, means) }
     }
 
     /// Judging examples, `batch` at a time.
-    pub fn evaluation(adapter: Adapted, batch: usize, means: Means) -> Self {
+    pub fn evaluation(objective: Arc<dyn Objective>, adapter: Adapted, batch: usize, means: Means) -> Self {
         Self {
             batch,
             length: 0,
-            tangents: 0,
+            candidates: 0,
+            objective,
+            needs: Needs::NOTHING,
             adapter,
             rule: None,
             held_elsewhere: Vec::new(),
-            candidates: None,
             generates: false,
             data: Bytes::ZERO,
             reading: Bytes::ZERO,
@@ -136,19 +144,28 @@ impl Workload {
 
     /// Continuing one text up to `length` tokens in all.
     pub fn generation(adapter: Adapted, length: usize, means: Means) -> Self {
-        // The one row whose logits are wanted has a place of its own.
-        let candidates = Some(0);
-        Self { length, candidates, generates: true, ..Self::evaluation(adapter, 1, means) }
+        // The one row whose logits are wanted has a place of its own: no answers are chosen among.
+        Self { length, generates: true, ..Self::evaluation(Arc::new(Choice), adapter, 1, means) }
     }
 
     /// The same before any data are read: for `task`, with examples as long as they may be.
     pub fn foreseen(self, task: Task, length: usize) -> Self {
         let candidates = match task {
-            Task::Lm => None,
-            Task::Choice => Some(26),
-            Task::Label => Some(64),
+            Task::Lm => 0,
+            Task::Choice => 26,
+            Task::Label => 64,
         };
         Self { length, candidates, data: DATA_ALLOWANCE, ..self }
+    }
+
+    /// How large its examples are.
+    pub fn extent(&self) -> Extent {
+        Extent { tokens: self.length, candidates: self.candidates }
+    }
+
+    /// The most of it that a session runs, in passes of `layout`.
+    pub fn room(&self, layout: PassLayout) -> Room {
+        Room { layout, extent: self.extent(), examples: self.batch }
     }
 }
 
@@ -203,7 +220,7 @@ impl Tuning {
     /// The roomiest, fastest choice for `workload`.
     pub fn widest(workload: &Workload) -> Self {
         Self {
-            cut: Cut { tangents: workload.tangents, examples: workload.batch },
+            cut: Cut { tangents: workload.needs.tangents, examples: workload.batch },
             panel_rows: Ctx::PANEL_ROWS,
             streamed: workload.means.residency == Residency::Streamed,
         }
@@ -212,12 +229,12 @@ impl Tuning {
     /// Size of the largest pass.
     pub fn pass(&self, geometry: &Geometry, workload: &Workload) -> PassSize {
         let longest = if workload.generates { workload.length.min(PREFILL) } else { workload.length };
-        let positions = self.cut.examples * longest;
+        let (positions, wants) = (self.cut.examples * longest, workload.objective.wants(workload.extent()));
         PassSize {
             positions,
             tangents: self.cut.tangents,
-            wanted: if workload.candidates.is_none() { positions } else { 0 },
-            candidates: workload.candidates.unwrap_or(0) * self.cut.examples,
+            wanted: wants.rows * self.cut.examples,
+            candidates: wants.logits * self.cut.examples,
             rank: workload.adapter.rank(),
             largest_tensor: workload.adapter.largest_tensor(geometry),
             threads: workload.means.threads,

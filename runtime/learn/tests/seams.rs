@@ -12,20 +12,23 @@ mod world;
 
 use estimators::CentralDifferences;
 use objectives::{LabelAndMargin, Preference, Unknown};
+use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
-use sprig_engine::dual::{Directions as _, HEAD_TILE, Probe};
+use sprig_engine::dual::{Directions as _, Probe};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{PassLayout, PassSize};
+use sprig_engine::model::PassLayout;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
+use sprig_learn::estimator::{Cut, Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::objective::{CausalLm, Extent, Objective};
+use sprig_learn::objective::{CausalLm, Objective};
 use sprig_learn::optimiser::{Decay, Schedule};
-use sprig_learn::session::{Outcome, Room, Session};
+use sprig_learn::planner::plan;
+use sprig_learn::session::{Outcome, Session};
 use sprig_learn::trainer::{Settings, Trainer};
+use sprig_learn::workload::{Tuning, Workload};
 use std::sync::Arc;
 use world::*;
 
@@ -46,22 +49,21 @@ fn session_of(
     spec: &AdapterSpec,
     cut: Cut,
 ) -> Session<'static> {
-    let candidates = (0..data.len()).map(|i| data.candidates(i)).max().unwrap();
-    let extent = Extent { tokens: LENGTH, candidates };
-    let (g, wants) = (WORLD.model.geometry(), objective.wants(extent));
-    let size = PassSize {
-        positions: cut.examples * LENGTH,
-        tangents: cut.tangents,
-        wanted: wants.rows * cut.examples,
-        candidates: wants.logits * cut.examples,
-        rank: spec.rank,
-        largest_tensor: spec.largest_tensor(g),
-        threads: ctx.pool.threads(),
-        panel_rows: ctx.panel_rows(),
-        head_tile: HEAD_TILE,
-    };
-    let room = Room { layout: PassLayout::new(g, size), extent, examples: cut.examples };
-    Session::new(&WORLD.model, ctx, room, objective, None).unwrap()
+    let needs = Needs { tangents: cut.tangents, ..Needs::NOTHING };
+    let work = work(objective.clone(), data, spec, cut.examples, needs);
+    let layout =
+        PassLayout::new(WORLD.model.geometry(), Tuning::widest(&work).pass(WORLD.model.geometry(), &work));
+    Session::new(&WORLD.model, ctx, work.room(layout), objective, None).unwrap()
+}
+
+fn work(
+    objective: Arc<dyn Objective>,
+    data: &DataSet,
+    spec: &AdapterSpec,
+    batch: usize,
+    needs: Needs,
+) -> Workload {
+    Workload { objective, needs, ..workload(data, spec, batch, 1, 2) }
 }
 
 fn losses(session: &mut Session<'_>, adapter: &Adapter, data: &DataSet) -> Vec<Outcome> {
@@ -204,19 +206,25 @@ fn another_estimator_finds_the_same_gradient() {
     }
 }
 
-/// A training by another estimator of another objective: nothing but the two names differs from any other.
+/// A training by another estimator of another objective, planned as any other: nothing but the two names differs, and a
+/// step fills the arena that was planned for them.
 #[test]
-fn both_train() {
-    let (spec, data) = (spec(Kind::BOnly, 1..3), &WORLD.label);
+fn both_are_planned_and_train() {
+    let (spec, data, batch) = (spec(Kind::BOnly, 1..3), &WORLD.label, 8);
     let along = forward(Family::Rademacher, Sharing::PerExample, 2);
     let schedule = Schedule { peak: 0.02, warmup: 0, steps: 60, decay: Decay::Constant };
     let estimator = CentralDifferences { along, h: 1e-3 };
-    let settings = Settings { estimator, rule: ADAMW, schedule, batch: 8, seed: 5 };
-    let cut = Cut { tangents: 0, examples: 8 };
-    let wanted = Arc::new(LabelAndMargin { weights: [0.5, 1.0] });
-    let session = session_of(wanted, ctx(2), data, &spec, cut);
-    let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, cut).unwrap();
+    let objective: Arc<dyn Objective> = Arc::new(LabelAndMargin { weights: [0.5, 1.0] });
+    let work = work(objective.clone(), data, &spec, batch, estimator.needs());
+    let machine = Machine { limit: None, ..Machine::measure() };
+    let fitted = plan(&model_size(), &work, &machine, Bytes::mib(64)).unwrap();
+    let planned: Bytes =
+        fitted.plan.regions.iter().filter(|r| r.kind == Memory::Arena).map(|r| r.bytes).sum();
+    let settings = Settings { estimator, rule: ADAMW, schedule, batch, seed: 5 };
+    let session = Session::new(&WORLD.model, ctx(2), work.room(fitted.layout), objective, None).unwrap();
+    let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, fitted.tuning.cut).unwrap();
     let before = trainer.step().unwrap().loss;
+    assert_eq!(trainer.session().0.arena_high_water(), (planned, planned));
     let after = (0..59).map(|_| trainer.step().unwrap().loss).last().unwrap();
     println!("{before} to {after}");
     assert!(after < 0.8 * before, "{before} to {after}");

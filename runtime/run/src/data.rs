@@ -21,7 +21,7 @@ impl Data {
         let reading = self.train.reading().max(second).saturating_sub(data + RECORD_BYTES);
         Workload {
             length: sets().map(DataSet::longest).max().unwrap_or(0),
-            candidates: sets().filter_map(candidates).max(),
+            candidates: sets().map(candidates).max().unwrap_or(0),
             data: Bytes(data as u64),
             reading: Bytes(reading as u64),
             ..work
@@ -29,7 +29,7 @@ impl Data {
     }
 }
 
-/// Most candidates of an example; `None` for a language model.
-fn candidates(data: &DataSet) -> Option<usize> {
-    (!data.is_lm()).then(|| (0..data.len()).map(|i| data.candidates(i)).max().unwrap_or(0))
+/// Most candidates of an example.
+fn candidates(data: &DataSet) -> usize {
+    (0..data.len()).map(|i| data.candidates(i)).max().unwrap_or(0)
 }

@@ -9,11 +9,9 @@ use sprig_engine::model::Llama;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::initial_normals;
-use sprig_learn::objective::{CausalLm, Choice, Extent, Objective};
 use sprig_learn::prefix::{Origin, PrefixCache};
-use sprig_learn::session::{Room, Session};
+use sprig_learn::session::Session;
 use std::path::Path;
-use std::sync::Arc;
 
 /// A base model ready to run.
 pub struct Engine<'m> {
@@ -40,11 +38,7 @@ impl Engine<'_> {
     /// The system has no memory for them.
     pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, LearnError> {
         let Planned { work, layout, .. } = planned;
-        let extent = Extent { tokens: work.length, candidates: work.candidates.unwrap_or(0) };
-        let objective: Arc<dyn Objective> =
-            if work.candidates.is_some() { Arc::new(Choice) } else { Arc::new(CausalLm) };
-        let room = Room { layout: *layout, extent, examples: work.batch };
-        Session::new(&self.model, &self.ctx, room, objective, prefix)
+        Session::new(&self.model, &self.ctx, work.room(*layout), work.objective.clone(), prefix)
     }
 
     /// The cache at `path`, of at most `limit` bytes, of what the examples of `data` become in the blocks below `spec`;

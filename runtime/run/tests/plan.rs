@@ -9,6 +9,8 @@ use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_engine::model::Module;
 use sprig_learn::LearnError;
 use sprig_learn::data::Task;
+use sprig_learn::estimator::Forward;
+use sprig_learn::objective::of_task;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::{Fitted, plan};
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
@@ -28,14 +30,16 @@ fn work() -> impl Strategy<Value = Workload> {
     let task = prop_oneof![Just(Task::Lm), Just(Task::Label), Just(Task::Choice)];
     (residency, kind, task, 0..3, 1usize..9, 2usize..100, 1usize..5, 1usize..5).prop_map(
         |(residency, kind, task, what, batch, length, tangents, threads)| {
-            let means = Means { threads, residency };
+            let (means, objective) = (Means { threads, residency }, of_task(task));
             let spec =
                 AdapterSpec { kind, rank: tangents, alpha: 1.0, targets: vec![Module::Q], layers: 1..3 };
             let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64), loading: Bytes::ZERO };
             match what {
-                0 => Workload::training(spec, batch, tangents, Some(Rule::Sgd { momentum: 0.9 }), means)
-                    .foreseen(task, length),
-                1 => Workload::evaluation(read, batch, means).foreseen(task, length),
+                0 => {
+                    let (needs, rule) = (Forward::needs_for(tangents), Some(Rule::Sgd { momentum: 0.9 }));
+                    Workload::training(objective, spec, batch, needs, rule, means).foreseen(task, length)
+                }
+                1 => Workload::evaluation(objective, read, batch, means).foreseen(task, length),
                 _ => Workload::generation(read, length, means),
             }
         },

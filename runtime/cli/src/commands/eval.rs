@@ -10,6 +10,7 @@ use sprig_engine::adapter::Adapter;
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::objective;
 use sprig_learn::session::Session;
 use sprig_learn::workload::Workload;
 use sprig_run::{Base, evaluate};
@@ -21,6 +22,7 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let budget = args.model.budget()?;
     let data = base.data(&args.data, None, args.records.records(args.len).load_options(), budget)?;
     let work = Workload::evaluation(
+        objective::of_task(args.records.task),
         open::adapted(file.as_ref(), &base.geometry),
         args.batch.as_usize(),
         args.model.means(),

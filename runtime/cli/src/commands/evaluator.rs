@@ -5,6 +5,7 @@ use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::objective;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Train};
@@ -44,7 +45,9 @@ impl Evaluator {
         let spec = self.train.adapter(&base.geometry)?;
         let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
-        let work = Workload::evaluation(Adapted::Made(spec.clone()), self.train.batch.as_usize(), means);
+        let objective = objective::of_task(self.train.recipe().records.task);
+        let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());
+        let work = Workload::evaluation(objective, adapted, batch, means);
         let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };
         let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;

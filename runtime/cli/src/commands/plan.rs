@@ -5,9 +5,11 @@ use crate::exit::{Exit, Failure};
 use crate::output::line;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::AdapterSpec;
-use sprig_learn::LearnError;
+use sprig_learn::data::Task;
+use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::workload::{Means, Workload};
+use sprig_learn::{LearnError, objective};
 use sprig_run::Base;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
@@ -16,7 +18,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     base.check_length(args.shape.len.as_usize())?;
     let spec = args.shape.adapter().fit(&base.geometry)?;
     // Of the optimiser its moments are what counts.
-    let work = args.shape.workload(spec, args.shape.rule(), args.model.means());
+    let work = args.shape.workload(args.task, spec, args.shape.rule(), args.model.means());
     let work = work.foreseen(args.task, args.shape.len.as_usize());
     let (plan, refusal) = match base.fit(&work, args.model.budget()?) {
         Ok(fitted) => (fitted.plan, None),
@@ -38,7 +40,8 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 
 impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
-    pub fn workload(&self, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        Workload::training(spec, self.batch.as_usize(), self.tangents.as_usize(), Some(rule), means)
+    pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
+        let (batch, needs) = (self.batch.as_usize(), Forward::needs_for(self.tangents.as_usize()));
+        Workload::training(objective::of_task(task), spec, batch, needs, Some(rule), means)
     }
 }

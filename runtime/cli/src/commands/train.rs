@@ -31,7 +31,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let data = base.data(&args.data, args.eval_data.as_deref(), options, budget)?;
 
     let settings = single.settings();
-    let work = args.shape.workload(spec.clone(), settings.rule, args.model.means());
+    let work =
+        args.shape.workload(single.recipe.records.task, spec.clone(), settings.rule, args.model.means());
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;

@@ -4,9 +4,10 @@ use super::{Trained, Worker};
 use sprig_budget::{Bytes, Kind, process};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_learn::data::DataSet;
-use sprig_learn::estimator::Cut;
+use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
+use sprig_learn::objective;
 use sprig_learn::session::{Outcome, Session};
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
@@ -49,8 +50,9 @@ impl Opened {
             ("link and outbox", FLEET),
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
-        let work =
-            Workload::training(spec.clone(), train.batch.as_usize(), train.tangents.as_usize(), None, means);
+        let objective = objective::of_task(train.recipe().records.task);
+        let (batch, needs) = (train.batch.as_usize(), rules.forward.needs());
+        let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
         Ok(Self { spec, rules, planned, layout, up: train.up })

@@ -25,7 +25,7 @@ pub struct Forward {
 
 impl Estimator for Forward {
     fn needs(&self) -> Needs {
-        Needs { tangents: self.tangents, scalars: self.tangents, vectors: 0 }
+        Self::needs_for(self.tangents)
     }
 
     fn gradient(
@@ -85,6 +85,11 @@ impl ScalarEstimator for Forward {
 }
 
 impl Forward {
+    /// What it takes with `tangents` directions an example.
+    pub fn needs_for(tangents: usize) -> Needs {
+        Needs { tangents, scalars: tangents, vectors: 0 }
+    }
+
     /// Turns derivatives into the coefficients of their directions: example weights (its share of the target rows),
     /// 1/K, and the guard. With shared directions one coefficient a tangent remains, in the first K places.
     fn weigh(&self, guard: &mut Guard, scalars: &mut Scalars) {

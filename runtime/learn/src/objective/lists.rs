@@ -57,6 +57,15 @@ impl Lists {
         }
     }
 
+    /// Its heap bytes, and what a prefix cache takes for further sequences.
+    pub fn bytes(positions: usize, examples: usize, wants: Wants) -> usize {
+        let rows = 12 * (wants.rows * examples).min(positions);
+        let logits = if wants.logits > 0 { examples * (16 + 4 * wants.logits) } else { 0 };
+        let sequences = if wants.sequences > 1 { 2 * 8 * (examples * wants.sequences + 1) } else { 0 };
+        // One allowance for all that ask for no more than a row a position.
+        4 * positions + 8 * (examples + 1) + (rows + logits).max(12 * positions) + sequences
+    }
+
     /// Fills the lists for the examples of `batch`.
     ///
     /// # Errors

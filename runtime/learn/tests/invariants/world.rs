@@ -99,12 +99,13 @@ pub fn workload(
     threads: usize,
 ) -> Workload {
     let means = Means { threads, residency: Residency::Auto };
+    let needs = Forward::needs_for(tangents);
     Workload {
         length: LENGTH,
-        candidates: (!data.is_lm()).then(|| data.candidates(0)),
+        candidates: data.candidates(0),
         data: Bytes(data.bytes() as u64),
         prefix: false,
-        ..Workload::training(spec.clone(), batch, tangents, Some(ADAMW), means)
+        ..Workload::training(objective(data), spec.clone(), batch, needs, Some(ADAMW), means)
     }
 }
 
@@ -140,8 +141,7 @@ pub fn objective(data: &DataSet) -> Arc<dyn Objective> {
 }
 
 pub fn room(data: &DataSet, layout: PassLayout, examples: usize) -> Room {
-    let candidates = if data.is_lm() { 0 } else { data.candidates(0) };
-    Room { layout, extent: Extent { tokens: LENGTH, candidates }, examples }
+    Room { layout, extent: Extent { tokens: LENGTH, candidates: data.candidates(0) }, examples }
 }
 
 pub fn forward(family: Family, sharing: Sharing, tangents: usize) -> Forward {
