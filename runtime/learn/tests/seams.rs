@@ -26,6 +26,7 @@ use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{CausalLm, Objective};
 use sprig_learn::optimiser::{Decay, Schedule};
 use sprig_learn::planner::plan;
+use sprig_learn::prefix::{Origin, PrefixCache};
 use sprig_learn::session::{Outcome, Session};
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::workload::{Tuning, Workload};
@@ -145,6 +146,47 @@ fn sequences_of_an_example_do_not_see_each_other() {
         let alone = objectives::likelihood(&adapter, &tokens[tokens.len() / 2..]);
         assert_eq!(alone, apart[e].loss, "example {e}");
     }
+}
+
+/// Those served from the cache of the frozen prefix are as they were, sequence by sequence.
+#[test]
+fn sequences_come_from_the_prefix_cache_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spec, data, cut) = (spec(Kind::BOnly, 2..3), &WORLD.lm, Cut { tangents: 2, examples: 4 });
+    let adapter = adapter(&spec);
+    let (tensors, width) = (tensors(&adapter), WORLD.model.geometry().width);
+    let all = forward(Family::Walsh, Sharing::PerExample, 2).directions(&tensors, Iteration::of_step(0));
+    let needs = Needs { tangents: cut.tangents, ..Needs::NOTHING };
+    let objective: Arc<dyn Objective> = Arc::new(Preference { beta: 0.1 });
+    let work = work(objective.clone(), data, &spec, cut.examples, needs);
+    let layout =
+        PassLayout::new(WORLD.model.geometry(), Tuning::widest(&work).pass(WORLD.model.geometry(), &work));
+    let run = |limit: Bytes, passes: &[&[usize]]| {
+        let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: "any" };
+        let cache = PrefixCache::open(&dir.path().join("a.prefix"), limit, &origin, LENGTH);
+        let mut session =
+            Session::new(&WORLD.model, ctx(2), work.room(layout), objective.clone(), Some(cache)).unwrap();
+        let mut found = Vec::new();
+        for ids in passes {
+            let (mut outcomes, mut slopes) = (vec![Outcome::default(); ids.len()], vec![0.0; 2 * ids.len()]);
+            let probe = Probe { directions: &all, tangents: 2, first_example: 0 };
+            let batch = Minibatch::new(data, ids);
+            session.run(Some(&adapter), Some(probe), batch, &mut outcomes, &mut slopes).unwrap();
+            found = outcomes
+                .iter()
+                .map(|o| o.loss.to_bits())
+                .chain(bits(&slopes).into_iter().map(u64::from))
+                .collect();
+        }
+        (found, session.prefix().unwrap().counts())
+    };
+    let (straight, _) = run(Bytes::ZERO, &[&IDS]);
+    // Half of them held, then all.
+    let (half, counts) = run(Bytes::mib(1), &[&IDS[1..3], &IDS]);
+    assert_eq!((counts.hits, counts.misses), (2, 4));
+    let (whole, counts) = run(Bytes::mib(1), &[&IDS]);
+    assert_eq!((counts.hits, counts.misses), (4, 0));
+    assert!(straight == half && straight == whole);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_engine::model::Module;
 use sprig_learn::data::{LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, run_key};
-use sprig_learn::estimator::Forward;
+use sprig_learn::estimator::{Estimator, Forward};
+use sprig_learn::objective;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::workload::{Means, Residency, Workload};
@@ -43,7 +44,10 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let (batch, tangents) = (4, 4);
     let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
     let means = Means { threads: 1, residency: Residency::Auto };
-    let work = Workload::training(spec.clone(), batch, tangents, Some(rule), means);
+    let estimator =
+        Forward { family: Family::Walsh, sharing: Sharing::PerExample, tangents, run_key: run_key(0) };
+    let (objective, needs) = (objective::of_task(Task::Label), estimator.needs());
+    let work = Workload::training(objective, spec.clone(), batch, needs, Some(rule), means);
     let planned = base.plan(data.measure(work), budget, None)?;
     println!("{}", planned.plan);
 
@@ -51,8 +55,6 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let engine = base.engine(&planned)?;
     let session = engine.session(&planned, None)?;
     let adapter = engine.adapter(&spec, run_key(0))?;
-    let estimator =
-        Forward { family: Family::Walsh, sharing: Sharing::PerExample, tangents, run_key: run_key(0) };
     let schedule = Schedule { peak: 0.02, warmup: 5, steps: 120, decay: Decay::Constant };
     let settings = Settings { estimator, rule, schedule, batch, seed: 0 };
     let mut trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;

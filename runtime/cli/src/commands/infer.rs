@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::open;
 use crate::output::line;
 use sprig_budget::{alloc, process};
+use sprig_engine::dual::BatchError;
 use sprig_engine::model::Generator;
 use sprig_engine::tokenizer::{Specials, TextStream, Tokenizer};
 use sprig_learn::data::{answer, prompt};
@@ -121,6 +122,10 @@ fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) ->
     for choice in &args.choices {
         let text = answer(args.raw, &args.prompt, choice);
         match tokenizer.encode(&text, Specials::Plain).first() {
+            Some(&token) if token as usize >= logits.len() => {
+                let vocabulary = logits.len();
+                return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
+            }
             Some(&id) if !ids.contains(&id) => ids.push(id),
             _ => {
                 let message = format!(

@@ -32,6 +32,29 @@ fn a_model_that_is_not_there_or_no_model_is_named() {
     assert!(!scene.has("a.gguf"));
 }
 
+/// A tokenizer that lists more tokens than the model has logits for: fine, until one of them is an answer.
+#[test]
+fn answers_that_the_model_has_no_logits_of_are_named() {
+    let scene = Scene::new();
+    // The last merge, and so the last of 291 tokens, is " m"; the embedding ends before it.
+    let mut bytes = Synthetic { vocab: 291, ..Synthetic::tiny() }.bytes().unwrap();
+    let name = b"token_embd.weight";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap() + name.len();
+    let rows = at + 4 + 8; // after the number of dimensions and the first of them
+    assert_eq!(bytes[rows..rows + 8], 291u64.to_le_bytes());
+    bytes[rows..rows + 8].copy_from_slice(&290u64.to_le_bytes());
+    std::fs::write(scene.path("short.gguf"), bytes).unwrap();
+    scene.write("m.jsonl", "{\"text\": \"b\", \"label\": \"m\"}\n{\"text\": \"c\", \"label\": \"t\"}\n");
+    let line = "--model short.gguf --threads 1";
+    let records = "--task label --raw --data m.jsonl";
+    let words = ["token 290", "290 rows"];
+    scene.fails(3, &format!("eval {line} {records}"), &words);
+    scene.fails(3, &format!("train {line} {records} --steps 1 --out a.gguf"), &words);
+    let words = ["token id 290", "logits for ids below 290", "another model file"];
+    scene.fails(3, &format!("infer {line} --raw --prompt a --choices m,t"), &words);
+    scene.done(&format!("infer {line} --raw --prompt a --choices s,t"));
+}
+
 #[test]
 fn data_errors_name_file_and_line() {
     let scene = Scene::new();
