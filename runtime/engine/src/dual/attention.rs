@@ -4,7 +4,7 @@
 //! Z = Σe, O = Σe·v, U = Σe·ṡ, N = Σe(ṡ·v + v̇); o = O/Z, ȯ = N/Z − (U/Z)(O/Z). All four are rescaled when m grows.
 //! O and N accumulate in the output rows themselves.
 
-use super::batch::Batch;
+use super::batch::{Batch, MAX_TANGENTS};
 use super::parallel::{for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
@@ -14,8 +14,6 @@ use half::f16;
 
 /// Keys a tile: the scores of a tile live on the stack.
 pub const TILE: usize = 64;
-/// Most tangents one pass may carry.
-pub const MAX_TANGENTS: usize = 64;
 /// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128).
 pub const MAX_HEAD: usize = 256;
 

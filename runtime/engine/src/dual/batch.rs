@@ -1,10 +1,12 @@
 //! Which rows belong to which sequence and example, and the directions that a pass carries for them.
 
-use super::MAX_TANGENTS;
-use super::linear::{Directions, Site};
 use super::rows::Stack;
+use super::site::{Directions, Site};
 use std::ops::Range;
 use thiserror::Error;
+
+/// Most tangents one pass may carry.
+pub const MAX_TANGENTS: usize = 64;
 
 /// Token rows of a batch: the examples one after another, without padding, each of one or more sequences. Rows attend
 /// within their sequence; all rows of an example move along the same directions.
