@@ -155,12 +155,12 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
     let lies = [
         ("wrong round", Update { round: 1, ..sound.clone() }.encode()),
         ("not finite", Update { body: scalars(f32::NAN), ..sound.clone() }.encode()),
-        ("Norm", Update { body: scalars(1e7), ..sound.clone() }.encode()),
-        ("WrongBase", Update { base: sprig_transport::messages::Digest([7; 32]), ..sound.clone() }.encode()),
-        ("WrongDevice", Update { number: theirs.number, ..sound.clone() }.encode()),
-        ("Malformed", want.encode()),
-        ("Malformed", vec![0xff; 64]),
-        ("TooLarge", vec![0; Update::MAX + 1]),
+        ("norm", Update { body: scalars(1e7), ..sound.clone() }.encode()),
+        ("wrong base", Update { base: sprig_transport::messages::Digest([7; 32]), ..sound.clone() }.encode()),
+        ("wrong device", Update { number: theirs.number, ..sound.clone() }.encode()),
+        ("malformed", want.encode()),
+        ("malformed", vec![0xff; 64]),
+        ("too large", vec![0; Update::MAX + 1]),
     ];
     for (topic, payload) in &forged {
         rogue.say(topic, payload);
@@ -190,7 +190,7 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
         assert_eq!((status["strange"].as_u64(), of(&other)), (Some(0), (0, None)), "{status}");
         of(&stolen)
     };
-    assert_eq!(refused(&world), (lies.len() as u64, Some("TooLarge".to_owned())));
+    assert_eq!(refused(&world), (lies.len() as u64, Some("too large".to_owned())));
     rogue.leave();
 
     // The device goes on; in round 1 it has reported and the other stands still. Its own words come again.
@@ -216,15 +216,15 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
         rogue.say(&update, &payload);
     }
     rogue.say(&update, &first);
-    let told = world.until("Closed", |_, e| e["event"] == "refused");
-    assert_eq!(told["reason"], "Closed", "{told}");
+    let told = world.until("round closed", |_, e| e["event"] == "refused");
+    assert_eq!(told["reason"], "round closed", "{told}");
     let verdicts = rogue.until("three receipts", |heard| {
         let receipts = heard.iter().filter(|(t, _)| *t == topics.receipt(&me));
         let verdicts: Vec<_> = receipts.map(|(_, p)| Receipt::decode(p).unwrap().verdict).collect();
         (verdicts.len() == 3).then_some(verdicts)
     });
     assert_eq!(verdicts[..2], [Verdict::Duplicate; 2]);
-    assert_eq!(refused(&world), (lies.len() as u64 + 1, Some("Closed".to_owned())));
+    assert_eq!(refused(&world), (lies.len() as u64 + 1, Some("round closed".to_owned())));
     rogue.leave();
     world.freeze(&stolen, false);
     world.freeze(&other, false);
