@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor,
 
 /// x \[rows, in\] → x·Wᵀ with W \[out, in\] held fixed. Candle's own product forms W's gradient even where nobody asks for
 /// it: half as much arithmetic again, and a second copy of the model in memory.
-pub struct Frozen(pub Tensor);
+pub(crate) struct Frozen(pub Tensor);
 
 impl CustomOp1 for Frozen {
     fn name(&self) -> &'static str {

@@ -1,4 +1,6 @@
 //! The embedded broker does for our links what mosquitto does.
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 mod sessions;

@@ -1,4 +1,6 @@
 //! The `sprig` binary: argument parsing, progress, printing, exit codes. Nothing else.
+// A program has no outside: `pub` is between its modules.
+#![allow(unreachable_pub)]
 
 mod args;
 mod commands;

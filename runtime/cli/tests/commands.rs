@@ -1,6 +1,8 @@
 //! The commands as a script sees them: the built binary, its exit codes, its JSON, its messages, its files.
 //! Most run on a synthetic model of three blocks, which a test makes in milliseconds.
 
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 #[path = "commands/asked.rs"]

@@ -1,6 +1,8 @@
 //! A whole fleet of processes: the built binary, Debian's mosquitto with certificates that `sprig provision` made, and a
 //! synthetic model of three blocks.
 
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 #[path = "fleet/cgroup.rs"]

@@ -69,6 +69,8 @@ fn listed(names: &[&str]) -> String {
 #[macro_export]
 macro_rules! names {
     ($choice:ident, $what:literal, [$($alternative:ident = $name:literal),+ $(,)?]) => {
+        // The choice itself may be private.
+        #[allow(unreachable_pub)]
         impl $choice {
             /// All of them, in the order in which help lists them.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$alternative),+];

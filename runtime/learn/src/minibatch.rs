@@ -57,7 +57,7 @@ pub(crate) struct Sequences {
 
 impl Sequences {
     /// Reserves for up to `examples` examples of `sequences` sequences each, and `positions` tokens in all.
-    pub fn reserve(&mut self, positions: usize, examples: usize, sequences: usize) {
+    pub(crate) fn reserve(&mut self, positions: usize, examples: usize, sequences: usize) {
         self.tokens.reserve_exact(positions);
         self.examples.reserve_exact(examples + 1);
         if sequences > 1 {
@@ -66,7 +66,7 @@ impl Sequences {
     }
 
     /// Begins another batch.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.tokens.clear();
         self.examples.clear();
         self.examples.push(0);
@@ -74,7 +74,7 @@ impl Sequences {
     }
 
     /// Adds an example, one sequence so far, and says where it starts.
-    pub fn push(&mut self, tokens: &[u32]) -> usize {
+    pub(crate) fn push(&mut self, tokens: &[u32]) -> usize {
         let start = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
         self.examples.push(self.tokens.len());
@@ -85,7 +85,7 @@ impl Sequences {
     }
 
     /// Has a sequence of its own begin at token `at` of all tokens, within the last example.
-    pub fn cut(&mut self, at: usize) {
+    pub(crate) fn cut(&mut self, at: usize) {
         if self.sequences.is_empty() {
             self.sequences.extend_from_slice(&self.examples);
         }
@@ -93,7 +93,7 @@ impl Sequences {
     }
 
     /// Where each example starts, and the end of the last.
-    pub fn examples(&self) -> &[usize] {
+    pub(crate) fn examples(&self) -> &[usize] {
         &self.examples
     }
 
@@ -101,7 +101,7 @@ impl Sequences {
     ///
     /// # Errors
     /// [`BatchError`] for tokens the model does not have, and sequences without any.
-    pub fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
+    pub(crate) fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
         let batch = Batch::new(&self.tokens, &self.examples, vocabulary)?;
         if self.sequences.is_empty() { Ok(batch) } else { batch.of_sequences(&self.sequences) }
     }

@@ -1,5 +1,7 @@
 //! What must hold of a fleet whatever the numbers are: device and coordinator reach the same bits, however a device cuts
 //! its batches, and only the share of a device moves. On a synthetic model.
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 #[allow(dead_code)] // shared with the other tests

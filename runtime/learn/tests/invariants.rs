@@ -1,5 +1,7 @@
 //! What must hold of training whatever the numbers are: derivatives are derivatives, and no cut, thread count, cache or
 //! interruption changes a bit. On a synthetic model; T numbers are those of the specification's tests.
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 #[path = "invariants/derivatives.rs"]

@@ -41,7 +41,7 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// When the model's weights cannot be counted.
-    pub fn new(base: &'a Base<'_>, planned: &'a Planned) -> Result<Self, LearnError> {
+    pub(crate) fn new(base: &'a Base<'_>, planned: &'a Planned) -> Result<Self, LearnError> {
         let Planned { work, tuning, plan, .. } = planned;
         Ok(Self {
             model: base.size()?,
@@ -55,7 +55,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The kernel's readings, a few times a second at most. `clock` is the time since the run began.
-    pub fn look(&mut self, clock: Duration) -> Option<Reading> {
+    pub(crate) fn look(&mut self, clock: Duration) -> Option<Reading> {
         if self.looked.is_some_and(|last| clock < last + INTERVAL) {
             return None;
         }
@@ -67,7 +67,11 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// [`LearnError::Budget`] if not even the smallest plan fits, which the governor never asks for.
-    pub fn judge(&mut self, clock: Duration, mut reading: Reading) -> Result<Option<Moved>, LearnError> {
+    pub(crate) fn judge(
+        &mut self,
+        clock: Duration,
+        mut reading: Reading,
+    ) -> Result<Option<Moved>, LearnError> {
         if self.tuning.streamed {
             // Reading weights anew counts as a stall too, and holding less would not end it.
             reading.stalled = None;

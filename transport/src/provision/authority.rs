@@ -24,7 +24,7 @@ pub(super) enum Role<'a> {
 }
 
 impl Authority {
-    pub fn create(fleet: &str) -> Result<Self, ProvisionError> {
+    pub(super) fn create(fleet: &str) -> Result<Self, ProvisionError> {
         let key = KeyPair::generate()?;
         let params = parameters(fleet);
         let certificate = params.self_signed(&key)?.pem();
@@ -32,7 +32,7 @@ impl Authority {
     }
 
     /// The authority whose files are in `dir`. Its subject follows from the fleet's name.
-    pub fn load(fleet: &str, dir: &Path) -> Result<Self, ProvisionError> {
+    pub(super) fn load(fleet: &str, dir: &Path) -> Result<Self, ProvisionError> {
         let key = dir.join("ca.key");
         let problem = |error: rcgen::Error| ProvisionError::Damaged {
             path: key.clone(),
@@ -44,17 +44,22 @@ impl Authority {
     }
 
     /// Its certificate, PEM.
-    pub fn certificate(&self) -> &str {
+    pub(super) fn certificate(&self) -> &str {
         &self.certificate
     }
 
     /// Its key, PEM.
-    pub fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
     /// A new certificate and its key, PEM.
-    pub fn issue(&self, name: &str, role: Role<'_>, days: u32) -> Result<(String, String), ProvisionError> {
+    pub(super) fn issue(
+        &self,
+        name: &str,
+        role: Role<'_>,
+        days: u32,
+    ) -> Result<(String, String), ProvisionError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);

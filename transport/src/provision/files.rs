@@ -18,29 +18,29 @@ pub(super) struct Folder(TempDir);
 
 impl Folder {
     /// Begins a folder in the parent of `place`, where it can be renamed to.
-    pub fn beside(place: &Path) -> Result<Self, ProvisionError> {
+    pub(super) fn beside(place: &Path) -> Result<Self, ProvisionError> {
         let parent = file::folder_of(place);
         fs::create_dir_all(parent).map_err(PathError::at("make the folder", parent))?;
         let made = tempfile::Builder::new().prefix(".sprig-provision-").tempdir_in(parent);
         Ok(Self(made.map_err(PathError::at("make a folder in", parent))?))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Writes a file others may read.
-    pub fn write(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
         create(&self.path().join(name), text, SHARED)
     }
 
     /// Writes a file that only its owner may read.
-    pub fn secret(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
+    pub(super) fn secret(&self, name: &str, text: &str) -> Result<(), ProvisionError> {
         create(&self.path().join(name), text, SECRET)
     }
 
     /// Gives it its name: `place` must be missing or an empty folder.
-    pub fn publish(self, place: &Path) -> Result<(), ProvisionError> {
+    pub(super) fn publish(self, place: &Path) -> Result<(), ProvisionError> {
         file::sync_folder(self.path())?;
         file::move_into_place(self.path(), place)?;
         // The name it had is gone, so there is nothing left to remove.

@@ -14,19 +14,19 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub fn new(request: &Request) -> Self {
+    pub(super) fn new(request: &Request) -> Self {
         let none = Self { fleet: request.fleet.clone(), hosts: vec!["localhost".to_owned()], port: PORT };
         none.updated(request)
     }
 
     /// With the hosts and the port of the request, where it names them.
-    pub fn updated(&self, request: &Request) -> Self {
+    pub(super) fn updated(&self, request: &Request) -> Self {
         let hosts = if request.hosts.is_empty() { self.hosts.clone() } else { request.hosts.clone() };
         Self { fleet: self.fleet.clone(), hosts, port: request.port.unwrap_or(self.port) }
     }
 
     /// `mqtts://host:port` of the first host.
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         let host = &self.hosts[0];
         match host.contains(':') {
             true => format!("mqtts://[{host}]:{}", self.port),
@@ -35,16 +35,16 @@ impl Identity {
     }
 
     /// For messages: all hosts and the port.
-    pub fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("{} on port {}", self.hosts.join(", "), self.port)
     }
 
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let hosts: String = self.hosts.iter().map(|host| format!("host {host}\n")).collect();
         format!("fleet {}\nport {}\n{hosts}", self.fleet, self.port)
     }
 
-    pub fn read(path: &Path) -> Result<Self, ProvisionError> {
+    pub(super) fn read(path: &Path) -> Result<Self, ProvisionError> {
         let text = super::files::read(path)?;
         let fields = |key| text.lines().filter_map(move |line| line.strip_prefix(key)?.strip_prefix(' '));
         let fleet = fields("fleet").next().filter(|name| is_level(name)).map(str::to_owned);

@@ -1,4 +1,6 @@
 //! Sessions with a real mosquitto: everything a fleet needs of a broker, and everything that can go wrong.
+// Nobody imports a test: `pub` is between its modules.
+#![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 #[path = "../sessions/mod.rs"]

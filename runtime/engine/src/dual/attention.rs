@@ -13,7 +13,7 @@ use crate::kernels::{Arch, Ctx, Kernel, dispatch};
 use half::f16;
 
 /// Keys a tile: the scores of a tile live on the stack.
-pub const TILE: usize = 64;
+pub(super) const TILE: usize = 64;
 /// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128).
 pub const MAX_HEAD: usize = 256;
 
@@ -52,7 +52,7 @@ impl Attention {
 
 /// Keys and values of one head: key j's value row starts at `j·stride`, its tangent k at `j·stride + (k+1)·step`.
 #[derive(Clone, Copy)]
-pub struct KvTile<'a> {
+pub(super) struct KvTile<'a> {
     keys: &'a [f32],
     values: &'a [f32],
     count: usize,

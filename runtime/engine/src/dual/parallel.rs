@@ -23,6 +23,6 @@ pub fn for_each<T: Send>(pool: &Pool, mut pieces: impl Iterator<Item = T>, work:
 }
 
 /// Positions a piece: small enough to balance `threads`, few enough for [`for_each`].
-pub fn piece_len(pool: &Pool, positions: usize) -> usize {
+pub(super) fn piece_len(pool: &Pool, positions: usize) -> usize {
     positions.div_ceil((pool.threads() * 4).clamp(1, MAX_PIECES)).max(1)
 }

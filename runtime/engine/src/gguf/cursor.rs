@@ -16,21 +16,21 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8], base: usize) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], base: usize) -> Self {
         Self { bytes, at: 0, base }
     }
 
     /// Byte of the file that is read next.
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         (self.base + self.at) as u64
     }
 
-    pub fn remain(&self) -> u64 {
+    pub(crate) fn remain(&self) -> u64 {
         (self.bytes.len() - self.at) as u64
     }
 
     /// The next `n` bytes. `thing` names them in the error.
-    pub fn take(&mut self, n: u64, thing: fmt::Arguments<'_>) -> Result<&'a [u8], GgufError> {
+    pub(crate) fn take(&mut self, n: u64, thing: fmt::Arguments<'_>) -> Result<&'a [u8], GgufError> {
         if n > self.remain() {
             return Err(GgufError::Truncated {
                 offset: self.offset(),
@@ -44,23 +44,28 @@ impl<'a> Cursor<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
-    pub fn array<const N: usize>(&mut self, thing: fmt::Arguments<'_>) -> Result<[u8; N], GgufError> {
+    pub(crate) fn array<const N: usize>(&mut self, thing: fmt::Arguments<'_>) -> Result<[u8; N], GgufError> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N as u64, thing)?);
         Ok(out)
     }
 
-    pub fn u32(&mut self, thing: fmt::Arguments<'_>) -> Result<u32, GgufError> {
+    pub(crate) fn u32(&mut self, thing: fmt::Arguments<'_>) -> Result<u32, GgufError> {
         Ok(u32::from_le_bytes(self.array(thing)?))
     }
 
-    pub fn u64(&mut self, thing: fmt::Arguments<'_>) -> Result<u64, GgufError> {
+    pub(crate) fn u64(&mut self, thing: fmt::Arguments<'_>) -> Result<u64, GgufError> {
         Ok(u64::from_le_bytes(self.array(thing)?))
     }
 
     /// A count of items that take at least `least` bytes each: refused above `limit`, and refused when
     /// the rest of the file cannot hold that many. Only then may a caller allocate for it.
-    pub fn count(&mut self, limit: u64, least: u64, thing: fmt::Arguments<'_>) -> Result<usize, GgufError> {
+    pub(crate) fn count(
+        &mut self,
+        limit: u64,
+        least: u64,
+        thing: fmt::Arguments<'_>,
+    ) -> Result<usize, GgufError> {
         let offset = self.offset();
         let found = self.u64(thing)?;
         if found > limit {
@@ -79,7 +84,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length-prefixed UTF-8 string of at most `limit` bytes.
-    pub fn string(&mut self, limit: u64, thing: fmt::Arguments<'_>) -> Result<&'a str, GgufError> {
+    pub(crate) fn string(&mut self, limit: u64, thing: fmt::Arguments<'_>) -> Result<&'a str, GgufError> {
         let offset = self.offset();
         let length = self.count(limit, 1, format_args!("length of {thing}"))?;
         let bytes = self.take(length as u64, thing)?;

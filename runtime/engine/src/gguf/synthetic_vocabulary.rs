@@ -4,7 +4,7 @@
 use super::Writer;
 
 /// Control tokens 0, 1 and 2: end of text, beginning and end of a chat turn, as in SmolLM2.
-pub const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+pub(super) const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 
 /// Pairs that merge, most frequent first; `Ġ` is the byte-level form of a space.
 const MERGES: [(&str, &str); 32] = [
@@ -59,7 +59,7 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// `size` tokens; at least the special ones and the bytes, whatever `size` says.
-    pub fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         let mut tokens: Vec<String> = SPECIAL.map(String::from).to_vec();
         tokens.extend(byte_letters().map(String::from));
         let merged = &MERGES[..MERGES.len().min(size.saturating_sub(tokens.len()))];
@@ -71,7 +71,7 @@ impl Vocabulary {
         Self { tokens, types, merges: merged.iter().map(|(a, b)| format!("{a} {b}")).collect() }
     }
 
-    pub fn metadata<'s>(&self, writer: Writer<'s>) -> Writer<'s> {
+    pub(super) fn metadata<'s>(&self, writer: Writer<'s>) -> Writer<'s> {
         writer
             .metadata("tokenizer.ggml.add_space_prefix", false)
             .metadata("tokenizer.ggml.add_bos_token", false)

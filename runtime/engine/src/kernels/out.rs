@@ -16,13 +16,13 @@ unsafe impl Send for Out {}
 unsafe impl Sync for Out {}
 
 impl Out {
-    pub fn new(y: &mut RowsMut<'_>) -> Self {
+    pub(super) fn new(y: &mut RowsMut<'_>) -> Self {
         Self { data: y.as_mut_ptr(), stride: y.stride() }
     }
 
     /// # Safety
     /// (row, col) lies within the output.
-    pub unsafe fn at(self, row: usize, col: usize) -> Self {
+    pub(super) unsafe fn at(self, row: usize, col: usize) -> Self {
         // SAFETY: passed on to the caller.
         Self { data: unsafe { self.data.add(row * self.stride + col) }, ..self }
     }
@@ -31,7 +31,7 @@ impl Out {
     /// # Safety
     /// (row, col) lies within the output and no other task touches it.
     #[inline(always)]
-    pub unsafe fn put(self, row: usize, col: usize, value: f32, write: Write) {
+    pub(super) unsafe fn put(self, row: usize, col: usize, value: f32, write: Write) {
         // SAFETY: passed on to the caller.
         let y = unsafe { &mut *self.data.add(row * self.stride + col) };
         *y = match write {

@@ -16,7 +16,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Largest state or series of records that is downloaded, bytes: LoRA r = 8 on q, v of a 135M model with two moments is
 /// 5.5 MB; the limit keeps a wrong announcement from filling memory.
-pub const MAX_STATE: u32 = 64 << 20;
+pub(crate) const MAX_STATE: u32 = 64 << 20;
 
 /// Where the way to the coordinator's adapter stands.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(super) enum Steps {
 
 impl CatchUp {
     /// After a reconnect: ask at once.
-    pub fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         self.last = None;
         if let Some(download) = &mut self.download {
             download.subscribed = false;
@@ -57,7 +57,7 @@ impl CatchUp {
     }
 
     /// Takes what the announcement of a round itself offers.
-    pub fn follow(
+    pub(crate) fn follow(
         &mut self,
         round: &Round,
         worker: &mut impl Worker,
@@ -88,7 +88,7 @@ impl CatchUp {
     }
 
     /// Asks for what is missing, unless that was done a moment ago.
-    pub fn ask(
+    pub(crate) fn ask(
         &mut self,
         who: &Identity,
         worker: &impl Worker,
@@ -119,7 +119,7 @@ impl CatchUp {
     }
 
     /// Takes an offer or a chunk. `Some` when that completes something; an error text when it is useless.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         topic: &Option<Topic>,
         payload: &[u8],
@@ -162,7 +162,7 @@ impl CatchUp {
     }
 
     /// Goes the way that arrived, as far as it leads on from where the worker is.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         steps: Steps,
         worker: &mut impl Worker,
@@ -205,7 +205,7 @@ impl CatchUp {
     }
 
     /// Topics of chunks that are subscribed to.
-    pub fn give_up(&mut self, who: &Identity) -> Vec<String> {
+    pub(crate) fn give_up(&mut self, who: &Identity) -> Vec<String> {
         self.drop_download();
         self.stale.drain(..).map(|digest| who.topics.chunks(&digest)).collect()
     }

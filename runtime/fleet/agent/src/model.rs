@@ -218,7 +218,11 @@ impl Worker for ModelWorker<'_> {
 }
 
 /// Reads the device's own records, as far as its budget has room for them.
-pub fn open_data(base: &Base<'_>, settings: &DeviceSettings, train: &Train) -> Result<Data, FleetError> {
+pub(crate) fn open_data(
+    base: &Base<'_>,
+    settings: &DeviceSettings,
+    train: &Train,
+) -> Result<Data, FleetError> {
     Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), budget(settings)?)?)
 }
 

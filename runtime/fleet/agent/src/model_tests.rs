@@ -10,7 +10,7 @@ use sprig_transport::messages::{GroupSet, RunId};
 use std::path::Path;
 
 /// A device's settings, with model and data in `folder`.
-pub fn settings(folder: &Path) -> DeviceSettings {
+pub(crate) fn settings(folder: &Path) -> DeviceSettings {
     Synthetic::tiny().write_atomic(folder.join("tiny.gguf")).unwrap();
     let record = |i: usize| {
         let label = ["a", "t"][i % 2];
@@ -36,7 +36,7 @@ pub fn settings(folder: &Path) -> DeviceSettings {
 }
 
 /// What is learnt from those data.
-pub fn task() -> Train {
+pub(crate) fn task() -> Train {
     Train::new(table()).unwrap()
 }
 

@@ -4,7 +4,7 @@ use sprig_transport::messages::RunId;
 
 /// The last round trained, and the worker's memory after it. 20 bytes and the memory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Note {
+pub(crate) struct Note {
     /// The run it belongs to.
     pub run: RunId,
     /// The round.
@@ -15,12 +15,12 @@ pub struct Note {
 
 impl Note {
     /// As bytes: run, round (little-endian), memory.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         [&self.run.0[..], &self.round.to_le_bytes(), &self.memory].concat()
     }
 
     /// From bytes; `None` if they are none of ours.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (run, rest) = bytes.split_first_chunk()?;
         let (round, memory) = rest.split_first_chunk()?;
         Some(Self { run: RunId(*run), round: u32::from_le_bytes(*round), memory: memory.to_vec() })
@@ -29,12 +29,12 @@ impl Note {
 
 /// An update and the weights that go with it, as the outbox keeps them: length of the message (u32, little-endian),
 /// message, weights.
-pub fn pack(message: &[u8], dense: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(message: &[u8], dense: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_le_bytes()[..], message, dense].concat()
 }
 
 /// Message and weights of [`pack`]; `None` if they are none of ours.
-pub fn unpack(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn unpack(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u32::from_le_bytes(*len) as usize)
 }

@@ -55,16 +55,16 @@ struct Parcel {
 }
 
 impl Carousel {
-    pub fn new(topics: Topics, run: RunId) -> Self {
+    pub(crate) fn new(topics: Topics, run: RunId) -> Self {
         Carousel { topics, run, blobs: Vec::new(), next: 0 }
     }
 
-    pub fn is_turning(&self) -> bool {
+    pub(crate) fn is_turning(&self) -> bool {
         !self.blobs.is_empty()
     }
 
     /// Starts sending a device what it misses.
-    pub fn serve<L: Link>(
+    pub(crate) fn serve<L: Link>(
         &mut self,
         ledger: &Ledger,
         link: &mut L,
@@ -101,7 +101,7 @@ impl Carousel {
     }
 
     /// Sends the next chunks.
-    pub fn turn<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
+    pub(crate) fn turn<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
         for _ in 0..CHUNKS {
             if self.blobs.is_empty() {
                 break;

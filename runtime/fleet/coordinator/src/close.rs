@@ -18,7 +18,7 @@ use sprig_transport::messages::{
 
 /// The adapter, and how rounds are applied to it.
 #[derive(Debug)]
-pub struct Closer {
+pub(crate) struct Closer {
     server: Server,
     run: RunId,
     sync: Downlink,
@@ -31,7 +31,7 @@ impl Closer {
     ///
     /// # Errors
     /// When the ledger fails, or holds an adapter of another shape.
-    pub fn open(
+    pub(crate) fn open(
         ledger: &mut Ledger,
         options: &Options,
         layout: Layout,
@@ -53,17 +53,17 @@ impl Closer {
     }
 
     /// The adapter's digest.
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         Digest(self.server.digest())
     }
 
     /// Rounds applied to the adapter.
-    pub fn applied(&self) -> Applied {
+    pub(crate) fn applied(&self) -> Applied {
         self.applied
     }
 
     /// Memory, moments and all, as it is sent.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             run: self.run,
             round: self.applied.0,
@@ -78,7 +78,7 @@ impl Closer {
     ///
     /// # Errors
     /// When the ledger fails or does not hold the round before.
-    pub fn close(
+    pub(crate) fn close(
         &mut self,
         ledger: &mut Ledger,
         round: RoundId,

@@ -182,7 +182,7 @@ pub(super) struct Control {
 
 impl Control {
     /// Listens in the state folder, which is this process's alone: whoever holds the ledger's lock.
-    pub fn listen(state: &Path, handle: Handle) -> Result<Self, CoordinatorError> {
+    pub(crate) fn listen(state: &Path, handle: Handle) -> Result<Self, CoordinatorError> {
         let path = state.join(FILE);
         let failed = PathError::at("listen on", &path);
         file::remove(&path)?;

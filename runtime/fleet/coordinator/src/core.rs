@@ -37,7 +37,7 @@ pub(super) struct Core {
 
 impl Core {
     /// Goes on from the ledger, or begins a run from the adapter `initial`.
-    pub fn open(
+    pub(crate) fn open(
         mut ledger: Ledger,
         options: &Arc<Options>,
         layout: Layout,
@@ -73,13 +73,13 @@ impl Core {
     }
 
     /// Does what a crash may have interrupted.
-    pub fn start(&mut self, now: Millis, outlet: &mut Outlet<'_>) -> Result<(), CoordinatorError> {
+    pub(crate) fn start(&mut self, now: Millis, outlet: &mut Outlet<'_>) -> Result<(), CoordinatorError> {
         let decision = self.machine.start();
         self.perform(decision, now, outlet)
     }
 
     /// Takes in a group of events: one durable transaction, then everything else in order.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         events: impl IntoIterator<Item = Event>,
         now: Millis,
@@ -123,7 +123,7 @@ impl Core {
     }
 
     /// What always holds once all is done: the machine's own, and that its round follows the adapter.
-    pub fn holds(&self) -> Result<(), String> {
+    pub(crate) fn holds(&self) -> Result<(), String> {
         self.machine.holds()?;
         let (round, applied) = (self.machine.round(), self.closer.applied());
         if applied != round.id().applied_before() || self.closer.digest() != round.base() {

@@ -8,7 +8,7 @@ use sprig_transport::messages::{DeviceId, Digest, Want};
 
 /// What is to be done: first all commits, in one transaction; then the rest, in order.
 #[derive(Debug, Default, PartialEq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// What must be durable first.
     pub commits: Vec<Entry>,
     /// What follows.
@@ -17,7 +17,7 @@ pub struct Decision {
 
 /// What is done once the commits are durable.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Something that the coordinator does by itself, and that is an event again when it is done.
     Work(Work),
     /// Something for the world outside.
@@ -26,7 +26,7 @@ pub enum Effect {
 
 /// What a coordinator does by itself, with ledger and adapter.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Work {
+pub(crate) enum Work {
     /// Apply the round's updates, but those of the devices named: outliers against their own round.
     Close {
         /// The round.
@@ -47,7 +47,7 @@ pub enum Work {
 
 /// What leaves the coordinator's core.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outward {
+pub(crate) enum Outward {
     /// Send.
     Publish {
         /// Where to.
@@ -75,7 +75,7 @@ pub enum Outward {
 
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// Where the coordinator is.
     State(State),
     /// Who takes part in the round.
@@ -127,38 +127,38 @@ pub enum Entry {
 
 impl Decision {
     /// Nothing is left to be done.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.commits.is_empty() && self.then.is_empty()
     }
 
     /// Adds what is to be done about a later event.
-    pub fn append(&mut self, later: Self) {
+    pub(crate) fn append(&mut self, later: Self) {
         self.commits.extend(later.commits);
         self.then.extend(later.then);
     }
 
     /// Has `entry` made durable.
-    pub fn commit(&mut self, entry: Entry) {
+    pub(crate) fn commit(&mut self, entry: Entry) {
         self.commits.push(entry);
     }
 
     /// Sends `payload`, which the broker keeps if `retain` says so.
-    pub fn publish(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
+    pub(crate) fn publish(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
         self.out(Outward::Publish { topic, payload, retain });
     }
 
     /// Tells whoever watches.
-    pub fn tell(&mut self, notice: Notice) {
+    pub(crate) fn tell(&mut self, notice: Notice) {
         self.out(Outward::Tell(notice));
     }
 
     /// Has something done in the world outside.
-    pub fn out(&mut self, outward: Outward) {
+    pub(crate) fn out(&mut self, outward: Outward) {
         self.then.push(Effect::Out(outward));
     }
 
     /// Has the coordinator do something.
-    pub fn work(&mut self, work: Work) {
+    pub(crate) fn work(&mut self, work: Work) {
         self.then.push(Effect::Work(work));
     }
 }

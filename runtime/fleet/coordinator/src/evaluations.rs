@@ -17,27 +17,27 @@ pub(crate) struct Evaluations {
 
 impl Evaluations {
     /// Goes on with those `under_way`.
-    pub fn new(under_way: Vec<Applied>, rows: Vec<RoundRow>, before: Option<HeldOut>) -> Self {
+    pub(crate) fn new(under_way: Vec<Applied>, rows: Vec<RoundRow>, before: Option<HeldOut>) -> Self {
         Self { under_way, rows, before }
     }
 
     /// Adapters that are being evaluated, by rounds applied.
-    pub fn under_way(&self) -> &[Applied] {
+    pub(crate) fn under_way(&self) -> &[Applied] {
         &self.under_way
     }
 
     /// The adapter before the first round, evaluated.
-    pub fn before(&self) -> Option<HeldOut> {
+    pub(crate) fn before(&self) -> Option<HeldOut> {
         self.before
     }
 
     /// Whether no more should be begun now, but for the last.
-    pub fn are_full(&self) -> bool {
+    pub(crate) fn are_full(&self) -> bool {
         self.under_way.len() >= MOST
     }
 
     /// Begins that of the adapter before the first round; whether it was not under way.
-    pub fn begin_before(&mut self) -> bool {
+    pub(crate) fn begin_before(&mut self) -> bool {
         let news = !self.under_way.contains(&Applied::NONE);
         if news {
             self.under_way.push(Applied::NONE);
@@ -46,14 +46,14 @@ impl Evaluations {
     }
 
     /// Begins that of the adapter after `row`'s round.
-    pub fn begin(&mut self, row: RoundRow) {
+    pub(crate) fn begin(&mut self, row: RoundRow) {
         self.under_way.push(row.round.applied_after());
         self.rows.push(row);
     }
 
     /// Ends one, of which `found` came. `None` if it was not under way; the round's row, now complete, if a round made
     /// the adapter.
-    pub fn end(&mut self, applied: Applied, found: Option<HeldOut>) -> Option<Option<RoundRow>> {
+    pub(crate) fn end(&mut self, applied: Applied, found: Option<HeldOut>) -> Option<Option<RoundRow>> {
         let at = self.under_way.iter().position(|&other| other == applied)?;
         self.under_way.remove(at);
         let row = self.rows.iter().position(|row| row.round.applied_after() == applied);
@@ -66,7 +66,7 @@ impl Evaluations {
     }
 
     /// What always holds: each is under way once, and each row belongs to one of them.
-    pub fn holds(&self) -> Result<(), String> {
+    pub(crate) fn holds(&self) -> Result<(), String> {
         let known = |row: &RoundRow| self.under_way.contains(&row.round.applied_after());
         if let Some(row) = self.rows.iter().find(|row| !known(row)) {
             return Err(format!("round {} waits for an evaluation that is not under way", row.round));

@@ -7,7 +7,7 @@ use sprig_transport::messages::{DeviceId, Digest, Presence, Report, RoundResult,
 
 /// Something that happened. Devices are named by the topic a message came on, never by its content.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The broker can be reached, for the first time or again.
     Connected,
     /// The broker cannot be reached.
@@ -93,7 +93,7 @@ pub enum Event {
 
 /// Why a message could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// Damaged on its way: its checksum does not match. It will be sent again.
     Damaged,
     /// Whole, but not a message of this protocol.
@@ -106,7 +106,7 @@ pub enum Unreadable {
 
 /// What applying a round's updates gave.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The round.
     pub round: RoundId,
     /// The adapter after it.

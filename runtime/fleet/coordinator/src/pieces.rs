@@ -16,33 +16,33 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     /// None so far of the `bytes` bytes that `digest` names.
-    pub fn new(digest: Digest, bytes: u32, frame: Vec<u8>) -> Self {
+    pub(crate) fn new(digest: Digest, bytes: u32, frame: Vec<u8>) -> Self {
         let chunks = chunk_count(bytes) as usize;
         Self { digest, bytes, frame, have: vec![false; chunks], missing: chunks }
     }
 
     /// Whose they are: SHA-256 of the whole.
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
 
     /// Bytes of the whole.
-    pub fn bytes(&self) -> u32 {
+    pub(crate) fn bytes(&self) -> u32 {
         self.bytes
     }
 
     /// Whether all are there.
-    pub fn are_whole(&self) -> bool {
+    pub(crate) fn are_whole(&self) -> bool {
         self.missing == 0
     }
 
     /// The update that announced them.
-    pub fn into_frame(self) -> Vec<u8> {
+    pub(crate) fn into_frame(self) -> Vec<u8> {
         self.frame
     }
 
     /// Takes piece `n` as it came; its weights, unless it is there already or damaged: then it comes again.
-    pub fn take(&mut self, n: u32, frame: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn take(&mut self, n: u32, frame: &[u8]) -> Option<Vec<u8>> {
         let data = unseal(frame, n, self.bytes).ok()?;
         let have = self.have.get_mut(n as usize).filter(|have| !**have)?;
         *have = true;

@@ -75,7 +75,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Devices of the ledger, which has checked their names.
-    pub fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64) -> Self {
+    pub(crate) fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64) -> Self {
         let mut registry = Registry {
             devices: Vec::new(),
             by_id: HashMap::new(),
@@ -98,7 +98,7 @@ impl Registry {
     }
 
     /// Notes that a device came or went. A will of an earlier session is stale: the device is back already.
-    pub fn presence(&mut self, id: &DeviceId, presence: Presence) -> Arrival {
+    pub(crate) fn presence(&mut self, id: &DeviceId, presence: Presence) -> Arrival {
         let known = self.by_id.get(id).copied();
         if !presence.online {
             let Some(number) = known else { return Arrival::Same };
@@ -150,12 +150,12 @@ impl Registry {
     }
 
     /// Devices that are here and can take part, ascending.
-    pub fn candidates(&self) -> Vec<DeviceNumber> {
+    pub(crate) fn candidates(&self) -> Vec<DeviceNumber> {
         self.iter().filter(|(_, d)| d.online && self.fits(d)).map(|(n, _)| n).collect()
     }
 
     /// Counts a refusal; whether it should also be answered.
-    pub fn refuse(&mut self, number: DeviceNumber, round: RoundId, reason: Reason) -> bool {
+    pub(crate) fn refuse(&mut self, number: DeviceNumber, round: RoundId, reason: Reason) -> bool {
         self.refusals = true;
         let Some(device) = self.get_mut(number) else { return false };
         device.refused = device.refused.saturating_add(1);
@@ -173,7 +173,7 @@ impl Registry {
     }
 
     /// Notes a device's figures; whether they are news.
-    pub fn report(&mut self, number: DeviceNumber, report: &Report) -> bool {
+    pub(crate) fn report(&mut self, number: DeviceNumber, report: &Report) -> bool {
         let Some(device) = self.get_mut(number) else { return false };
         if device.report.is_some_and(|old| old.round >= report.round) {
             return false;
@@ -189,7 +189,7 @@ impl Registry {
     }
 
     /// Counts an update of `round`; the device's name and row, which is then up to date.
-    pub fn accept(&mut self, number: DeviceNumber, round: RoundId) -> Option<(DeviceId, DeviceRow)> {
+    pub(crate) fn accept(&mut self, number: DeviceNumber, round: RoundId) -> Option<(DeviceId, DeviceRow)> {
         let device = self.get_mut(number)?;
         device.accepted += 1;
         device.last_accepted = Some(round);
@@ -198,7 +198,7 @@ impl Registry {
     }
 
     /// Whether a device that asks for what it misses is sent it now: not more often than once a second.
-    pub fn serve(&mut self, number: DeviceNumber, now: Millis) -> bool {
+    pub(crate) fn serve(&mut self, number: DeviceNumber, now: Millis) -> bool {
         let Some(device) = self.get_mut(number) else { return false };
         let due = device.served.is_none_or(|last| now >= last + WANTS);
         if due {
@@ -208,18 +208,18 @@ impl Registry {
     }
 
     /// Strength of a device when groups are dealt: tokens a second.
-    pub fn strength(&self, number: DeviceNumber) -> f32 {
+    pub(crate) fn strength(&self, number: DeviceNumber) -> f32 {
         let rate = self.get(number).and_then(|d| d.presence.as_ref()).map_or(0.0, |p| p.rate);
         if rate.is_finite() { rate.max(0.0) } else { 0.0 }
     }
 
     /// The number of the device of this name.
-    pub fn number(&self, id: &DeviceId) -> Option<DeviceNumber> {
+    pub(crate) fn number(&self, id: &DeviceId) -> Option<DeviceNumber> {
         self.by_id.get(id).copied()
     }
 
     /// The device of this number.
-    pub fn get(&self, number: DeviceNumber) -> Option<&Device> {
+    pub(crate) fn get(&self, number: DeviceNumber) -> Option<&Device> {
         self.devices.get(number.place()?)
     }
 
@@ -228,7 +228,7 @@ impl Registry {
     }
 
     /// A device's row for the ledger, which is then up to date.
-    pub fn row(&mut self, number: DeviceNumber) -> Option<DeviceRow> {
+    pub(crate) fn row(&mut self, number: DeviceNumber) -> Option<DeviceRow> {
         let device = self.get_mut(number)?;
         device.changed = false;
         Some(DeviceRow {
@@ -242,7 +242,7 @@ impl Registry {
 
     /// Rows of the devices whose refusals the ledger does not know of, which are then up to date; `None` if there was no
     /// refusal.
-    pub fn refusals(&mut self) -> Option<Vec<DeviceRow>> {
+    pub(crate) fn refusals(&mut self) -> Option<Vec<DeviceRow>> {
         if !std::mem::take(&mut self.refusals) {
             return None;
         }
@@ -252,27 +252,27 @@ impl Registry {
     }
 
     /// All devices by ascending number.
-    pub fn iter(&self) -> impl Iterator<Item = (DeviceNumber, &Device)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (DeviceNumber, &Device)> {
         (1..).map(DeviceNumber).zip(&self.devices)
     }
 
     /// All devices ever seen.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.devices.len() as u32
     }
 
     /// Devices here.
-    pub fn online(&self) -> u32 {
+    pub(crate) fn online(&self) -> u32 {
         self.online
     }
 
     /// Devices here that can take part.
-    pub fn fit(&self) -> u32 {
+    pub(crate) fn fit(&self) -> u32 {
         self.fit
     }
 
     /// What always holds.
-    pub fn holds(&self) -> Result<(), String> {
+    pub(crate) fn holds(&self) -> Result<(), String> {
         let here = || self.devices.iter().filter(|device| device.online);
         let (online, fit) = (here().count(), here().filter(|device| self.fits(device)).count());
         if (online, fit) != (self.online as usize, self.fit as usize) {
@@ -309,42 +309,42 @@ impl Registry {
 
 impl Device {
     /// Its name.
-    pub fn id(&self) -> &DeviceId {
+    pub(crate) fn id(&self) -> &DeviceId {
         &self.id
     }
 
     /// Whether it is here.
-    pub fn is_online(&self) -> bool {
+    pub(crate) fn is_online(&self) -> bool {
         self.online
     }
 
     /// Updates in the ledger.
-    pub fn accepted(&self) -> u32 {
+    pub(crate) fn accepted(&self) -> u32 {
         self.accepted
     }
 
     /// Messages refused.
-    pub fn refused(&self) -> u32 {
+    pub(crate) fn refused(&self) -> u32 {
         self.refused
     }
 
     /// Round of its last update in the ledger.
-    pub fn last_accepted(&self) -> Option<RoundId> {
+    pub(crate) fn last_accepted(&self) -> Option<RoundId> {
         self.last_accepted
     }
 
     /// Why its last message was refused, since the coordinator was started.
-    pub fn last_refusal(&self) -> Option<Reason> {
+    pub(crate) fn last_refusal(&self) -> Option<Reason> {
         self.last_refusal
     }
 
     /// What it last said of itself while here.
-    pub fn presence(&self) -> Option<&Presence> {
+    pub(crate) fn presence(&self) -> Option<&Presence> {
         self.presence.as_ref()
     }
 
     /// The figures of its last report.
-    pub fn report(&self) -> Option<ReportHead> {
+    pub(crate) fn report(&self) -> Option<ReportHead> {
         self.report
     }
 }

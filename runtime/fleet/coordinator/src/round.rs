@@ -47,7 +47,7 @@ struct Part {
 
 impl Round {
     /// Goes on with the round of a ledger; each attempt has the time `deadline`.
-    pub fn new(saved: &Saved, deadline: Duration) -> Self {
+    pub(crate) fn new(saved: &Saved, deadline: Duration) -> Self {
         let State { round, stage, attempt, base, refused, norms, .. } = saved.state.clone();
         let mut this = Self {
             id: round,
@@ -73,78 +73,78 @@ impl Round {
     }
 
     /// Which it is.
-    pub fn id(&self) -> RoundId {
+    pub(crate) fn id(&self) -> RoundId {
         self.id
     }
 
     /// Where it is.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         self.stage
     }
 
     /// Attempts that came before this one.
-    pub fn attempt(&self) -> u8 {
+    pub(crate) fn attempt(&self) -> u8 {
         self.attempt
     }
 
     /// The adapter before it.
-    pub fn base(&self) -> Digest {
+    pub(crate) fn base(&self) -> Digest {
         self.base
     }
 
     /// Messages refused in it.
-    pub fn refused(&self) -> u32 {
+    pub(crate) fn refused(&self) -> u32 {
         self.refused
     }
 
     /// Norms of the updates applied last.
-    pub fn norms(&self) -> &[f32] {
+    pub(crate) fn norms(&self) -> &[f32] {
         &self.norms
     }
 
     /// Largest norm of an update.
-    pub fn limit(&self) -> f32 {
+    pub(crate) fn limit(&self) -> f32 {
         self.limit
     }
 
     /// Who takes part, by ascending number.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.parts.iter().map(|part| &part.member)
     }
 
     /// Devices that take part.
-    pub fn selected(&self) -> u32 {
+    pub(crate) fn selected(&self) -> u32 {
         self.parts.len() as u32
     }
 
     /// Devices whose updates are in the ledger.
-    pub fn reported(&self) -> u32 {
+    pub(crate) fn reported(&self) -> u32 {
         self.reported
     }
 
     /// Shares that have an update, and all.
-    pub fn shares(&self) -> (usize, usize) {
+    pub(crate) fn shares(&self) -> (usize, usize) {
         (self.covered.len() - self.open, self.covered.len())
     }
 
     /// The part of this device, if it has one.
-    pub fn member(&self, number: DeviceNumber) -> Option<&Member> {
+    pub(crate) fn member(&self, number: DeviceNumber) -> Option<&Member> {
         self.place(number).map(|at| &self.parts[at].member)
     }
 
     /// Whether this device's update is in the ledger.
-    pub fn has_reported(&self, number: DeviceNumber) -> bool {
+    pub(crate) fn has_reported(&self, number: DeviceNumber) -> bool {
         self.place(number).is_some_and(|at| self.parts[at].norm.is_some())
     }
 
     /// Members that are still asked: neither they nor another of their slot have reported.
-    pub fn asked(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Member> {
         let open = |part: &&Part| part.norm.is_none() && !self.is_covered(part.member.slot);
         self.parts.iter().filter(open).map(|part| &part.member)
     }
 
     /// Opens it with these members.
-    pub fn open(&mut self, members: &[Member], now: Millis, deadline: Duration) {
+    pub(crate) fn open(&mut self, members: &[Member], now: Millis, deadline: Duration) {
         self.stage = Stage::Collecting;
         self.attempt = 0;
         self.take_part(members);
@@ -153,14 +153,19 @@ impl Round {
     }
 
     /// Slots without an update, each as the member that has had it longest.
-    pub fn absent(&self) -> Vec<Member> {
+    pub(crate) fn absent(&self) -> Vec<Member> {
         let open = (0..).map(Slot).zip(&self.covered).filter(|(_, covered)| !**covered);
         open.filter_map(|(slot, _)| self.members().find(|m| m.slot == slot).copied()).collect()
     }
 
     /// Begins another attempt with `others` beside those who were asked. Who was asked may still report: two updates of
     /// one share are averaged like any other.
-    pub fn try_again(&mut self, others: impl IntoIterator<Item = Member>, now: Millis, deadline: Duration) {
+    pub(crate) fn try_again(
+        &mut self,
+        others: impl IntoIterator<Item = Member>,
+        now: Millis,
+        deadline: Duration,
+    ) {
         self.attempt += 1;
         self.parts.extend(others.into_iter().map(|member| Part { member, norm: None }));
         self.parts.sort_unstable_by_key(|part| part.member.number);
@@ -168,23 +173,23 @@ impl Round {
     }
 
     /// Lets its time run, if it does not already.
-    pub fn run(&mut self, now: Millis) {
+    pub(crate) fn run(&mut self, now: Millis) {
         self.opened.get_or_insert(now);
         self.deadline.run(now);
     }
 
     /// Holds its time.
-    pub fn stop(&mut self, now: Millis) {
+    pub(crate) fn stop(&mut self, now: Millis) {
         self.deadline.stop(now);
     }
 
     /// Time left of this attempt.
-    pub fn left(&self, now: Millis) -> Millis {
+    pub(crate) fn left(&self, now: Millis) -> Millis {
         self.deadline.left(now)
     }
 
     /// Notes that a device's update is in the ledger.
-    pub fn cover(&mut self, number: DeviceNumber, norm: f32) {
+    pub(crate) fn cover(&mut self, number: DeviceNumber, norm: f32) {
         let Some(at) = self.place(number) else { return };
         if self.parts[at].norm.replace(norm).is_some() {
             return;
@@ -198,34 +203,34 @@ impl Round {
     }
 
     /// Counts a refused message.
-    pub fn refuse(&mut self) {
+    pub(crate) fn refuse(&mut self) {
         self.refused = self.refused.saturating_add(1);
     }
 
     /// The weights that this device is sending.
-    pub fn pieces(&mut self, number: DeviceNumber) -> Option<&mut Pieces> {
+    pub(crate) fn pieces(&mut self, number: DeviceNumber) -> Option<&mut Pieces> {
         self.pieces.get_mut(&number)
     }
 
     /// Expects weights of a device; whether it had begun to send others.
-    pub fn expect(&mut self, number: DeviceNumber, pieces: Pieces) -> bool {
+    pub(crate) fn expect(&mut self, number: DeviceNumber, pieces: Pieces) -> bool {
         self.pieces.insert(number, pieces).is_some()
     }
 
     /// Expects no more of them.
-    pub fn take_pieces(&mut self, number: DeviceNumber) -> Option<Pieces> {
+    pub(crate) fn take_pieces(&mut self, number: DeviceNumber) -> Option<Pieces> {
         self.pieces.remove(&number)
     }
 
     /// Takes no more updates.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.stage = Stage::Closing;
         self.pieces.clear();
     }
 
     /// Members whose updates are far from all others of this and the last rounds: before there is a median, nothing can
     /// be refused on arrival.
-    pub fn aside(&self) -> Vec<DeviceNumber> {
+    pub(crate) fn aside(&self) -> Vec<DeviceNumber> {
         let norms = self.parts.iter().filter_map(|part| part.norm);
         let mut pool: Vec<f32> = self.norms.iter().copied().chain(norms).collect();
         let limit = validate::limit(&mut pool);
@@ -234,7 +239,7 @@ impl Round {
     }
 
     /// Counts those set aside as refused, and remembers the norms of all others.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let aside = self.aside();
         self.refused += aside.len() as u32;
         let near = self.parts.iter().filter(|part| aside.binary_search(&part.member.number).is_err());
@@ -244,12 +249,12 @@ impl Round {
     }
 
     /// Seconds since it was opened, as far as this process saw it.
-    pub fn seconds(&self, now: Millis) -> f64 {
+    pub(crate) fn seconds(&self, now: Millis) -> f64 {
         self.opened.map_or(0.0, |opened| now.saturating_sub(opened) as f64 / 1000.0)
     }
 
     /// Goes to the next of `rounds`, which begins with the adapter `base`.
-    pub fn go_on(&mut self, base: Digest, rounds: u32) {
+    pub(crate) fn go_on(&mut self, base: Digest, rounds: u32) {
         self.id = self.id.next();
         self.stage = if self.id.0 < rounds { Stage::Gathering } else { Stage::Finished };
         self.attempt = 0;
@@ -260,7 +265,7 @@ impl Round {
     }
 
     /// What always holds.
-    pub fn holds(&self) -> Result<(), String> {
+    pub(crate) fn holds(&self) -> Result<(), String> {
         let ensure = |true_of_it: bool, what: &str| match true_of_it {
             true => Ok(()),
             false => Err(format!("round {}: {what}", self.id)),

@@ -18,7 +18,7 @@ pub struct Member {
 
 /// A device as the ledger knows it.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct DeviceRow {
+pub(crate) struct DeviceRow {
     /// Its number: from 1, never given to another.
     #[n(0)]
     pub number: DeviceNumber,

@@ -8,7 +8,7 @@ use sprig_transport::messages::{Digest, RoundResult};
 /// Where a round is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Waits for devices.
     #[n(0)]
     Gathering,
@@ -25,7 +25,7 @@ pub enum Stage {
 
 /// Where the coordinator is: written whenever it moves.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct State {
+pub(crate) struct State {
     /// Current round, from 0.
     #[n(0)]
     pub round: RoundId,
@@ -54,7 +54,7 @@ pub struct State {
 
 /// All that a restart begins with.
 #[derive(Clone, Debug)]
-pub struct Saved {
+pub(crate) struct Saved {
     /// Where the coordinator was.
     pub state: State,
     /// Who took part in the current round.
@@ -73,10 +73,10 @@ pub struct Saved {
 
 impl State {
     /// Norms kept for the running median.
-    pub const NORMS: usize = 255;
+    pub(crate) const NORMS: usize = 255;
 
     /// Before the first round.
-    pub fn fresh(base: Digest) -> Self {
+    pub(crate) fn fresh(base: Digest) -> Self {
         State {
             round: RoundId::FIRST,
             stage: Stage::Gathering,
@@ -92,7 +92,7 @@ impl State {
 
 impl Saved {
     /// Before the first round.
-    pub fn fresh(base: Digest) -> Self {
+    pub(crate) fn fresh(base: Digest) -> Self {
         Saved {
             state: State::fresh(base),
             members: Vec::new(),

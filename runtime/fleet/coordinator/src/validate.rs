@@ -14,7 +14,7 @@ pub(super) const NORM_CEILING: f32 = 1e6;
 
 /// Why something is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// In a word.
     pub reason: Reason,
     /// More exactly.

@@ -104,7 +104,7 @@ pub(super) struct Course<'f, 'm> {
 
 impl<'f, 'm> Course<'f, 'm> {
     /// Before the first round.
-    pub fn new(fleet: &'f mut Fleet<'m>, follow: &'f mut dyn Follower, personal: bool) -> Self {
+    pub(crate) fn new(fleet: &'f mut Fleet<'m>, follow: &'f mut dyn Follower, personal: bool) -> Self {
         Self {
             fleet,
             follow,
@@ -118,7 +118,7 @@ impl<'f, 'm> Course<'f, 'm> {
     }
 
     /// All rounds, or as many as there are until somebody says stop. `mode` and `budget` are for the record.
-    pub fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
+    pub(crate) fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
         let before = self.evaluate(None)?;
         let (mut after, mut stopped) = (None, before.is_none());
         let count = rounds.count.get();

@@ -27,7 +27,7 @@ const STREAM: u32 = u32::MAX - 1;
 ///
 /// # Errors
 /// [`LearnError::Settings`] if the skew asks for labels that the data do not have, or leaves a label without a device.
-pub fn deal(
+pub(crate) fn deal(
     data: &DataSet,
     devices: usize,
     skew: Option<Skew>,

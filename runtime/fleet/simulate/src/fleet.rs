@@ -20,7 +20,7 @@ use sprig_transport::messages::{Body, Digest, GroupSet, Update};
 const GUARD: usize = 1024;
 
 /// The fleet, between two rounds.
-pub struct Fleet<'m> {
+pub(crate) struct Fleet<'m> {
     pub(super) session: Session<'m>,
     pub(super) adapter: Adapter,
     pub(super) server: Server,
@@ -36,7 +36,7 @@ pub struct Fleet<'m> {
 
 /// How a coordinator chooses devices and deals groups.
 #[derive(Clone, Copy, Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Devices of a round.
     pub per_round: usize,
     /// How groups are dealt.
@@ -48,7 +48,7 @@ pub struct Choice {
 }
 
 /// One device: what it learns from, and the memory it keeps from round to round.
-pub struct Device<'m> {
+pub(crate) struct Device<'m> {
     examples: Examples<'m>,
     /// What it never learns from.
     pub(super) test: Option<Examples<'m>>,
@@ -57,7 +57,7 @@ pub struct Device<'m> {
 
 /// What a round came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// Devices that took part.
     pub chosen: Vec<u32>,
     /// Devices whose updates were applied.
@@ -72,17 +72,17 @@ pub struct Turn {
 
 impl<'m> Device<'m> {
     /// A device that has not trained yet.
-    pub fn new(examples: impl Into<Examples<'m>>) -> Self {
+    pub(crate) fn new(examples: impl Into<Examples<'m>>) -> Self {
         Self { examples: examples.into(), test: None, guard: Guard::default() }
     }
 
     /// The same with examples that it is only tested on.
-    pub fn tested(self, test: Option<Examples<'m>>) -> Self {
+    pub(crate) fn tested(self, test: Option<Examples<'m>>) -> Self {
         Self { test, ..self }
     }
 
     /// What `devices` devices with `examples` examples in all take beside the data themselves.
-    pub fn heap_bytes(devices: usize, examples: usize) -> Bytes {
+    pub(crate) fn heap_bytes(devices: usize, examples: usize) -> Bytes {
         let each = size_of::<Self>() + GUARD + size_of::<Vec<usize>>();
         // Lists grow by doubling.
         Bytes((devices * each + 2 * examples * size_of::<usize>()) as u64)
@@ -92,7 +92,7 @@ impl<'m> Device<'m> {
 impl Fleet<'_> {
     /// One round; with `test`, each device's own model is evaluated. `None` when `stop` says so in the middle of it: the
     /// server's state is then that before the round.
-    pub fn round(
+    pub(crate) fn round(
         &mut self,
         round: u32,
         test: bool,
@@ -150,7 +150,7 @@ impl Fleet<'_> {
     }
 
     /// What device `number` trains in `round`; its own model is then in the adapter. `None` when `stop` says so.
-    pub fn train(
+    pub(crate) fn train(
         &mut self,
         round: u32,
         number: u32,
@@ -174,7 +174,7 @@ impl Fleet<'_> {
 
     /// Evaluates the server's model on the held-out data. `progress` gets the number of examples done; `None` when it
     /// says stop.
-    pub fn evaluate(
+    pub(crate) fn evaluate(
         &mut self,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Evaluation>, FleetError> {

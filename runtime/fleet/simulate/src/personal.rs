@@ -45,7 +45,7 @@ pub(super) struct Shard {
 
 impl Shard {
     /// The test part of `set`, if there is one.
-    pub fn test<'m>(&'m self, set: &'m sprig_learn::data::DataSet) -> Option<Examples<'m>> {
+    pub(crate) fn test<'m>(&'m self, set: &'m sprig_learn::data::DataSet) -> Option<Examples<'m>> {
         (!self.test.is_empty()).then(|| Examples::some(set, &self.test))
     }
 }

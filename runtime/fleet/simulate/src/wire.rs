@@ -18,7 +18,7 @@ pub(super) const OURS: [&str; 3] = ["messages of a round", "devices", "window of
 
 /// Counts the PUBLISH packets of a fleet in which nothing is lost or sent twice: up a device's update and memory report,
 /// down its task, the announcement with the round's result, and its receipt.
-pub struct Wire {
+pub(crate) struct Wire {
     topics: Topics,
     device: DeviceId,
     run: RunId,
@@ -30,7 +30,7 @@ pub struct Wire {
 }
 
 /// One device's update, as it would have travelled.
-pub struct Sent {
+pub(crate) struct Sent {
     /// The message.
     pub update: Update,
     /// Bytes of the blob it names, if it does.
@@ -39,7 +39,7 @@ pub struct Sent {
 
 impl Wire {
     /// Nothing so far. `plan` is what a device would report of itself.
-    pub fn new(fleet: &str, sync: Downlink, plan: &Plan) -> Result<Self, FleetError> {
+    pub(crate) fn new(fleet: &str, sync: Downlink, plan: &Plan) -> Result<Self, FleetError> {
         let wrong = |e: sprig_transport::messages::NameError| FleetError::Bug(e.to_string());
         let (run, planned) = (RunId([0; 16]), plan.total().0);
         let region =
@@ -71,12 +71,12 @@ impl Wire {
     }
 
     /// The run's name in messages.
-    pub fn run(&self) -> RunId {
+    pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
     /// Counts a round that took `server` on from `base` by the updates `sent`, which ascend by number.
-    pub fn count(&mut self, round: u32, base: Digest, server: &Server, sent: &[Sent]) {
+    pub(crate) fn count(&mut self, round: u32, base: Digest, server: &Server, sent: &[Sent]) {
         for Sent { update, dense } in sent {
             self.up += packet_bytes(&self.topics.update(&self.device), &update.encode());
             let report = Report { round, ..self.report.clone() };
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     /// Mean bytes (up, down) of a device in a round.
-    pub fn per_device_round(&self) -> (f64, f64) {
+    pub(crate) fn per_device_round(&self) -> (f64, f64) {
         let n = self.updates.max(1) as f64;
         (self.up as f64 / n, self.down as f64 / n)
     }

@@ -46,7 +46,7 @@ impl Ask<'_> {
 
 impl Lists {
     /// Reserves for passes of up to `examples` examples and `positions` tokens that want `wants` each.
-    pub fn reserve(&mut self, positions: usize, examples: usize, wants: Wants) {
+    pub(crate) fn reserve(&mut self, positions: usize, examples: usize, wants: Wants) {
         self.sequences.reserve(positions, examples, wants.sequences);
         let rows = (wants.rows * examples).min(positions);
         self.rows.reserve_exact(rows);
@@ -58,7 +58,7 @@ impl Lists {
     }
 
     /// Its heap bytes, and what a prefix cache takes for further sequences.
-    pub fn bytes(positions: usize, examples: usize, wants: Wants) -> usize {
+    pub(crate) fn bytes(positions: usize, examples: usize, wants: Wants) -> usize {
         let rows = 12 * (wants.rows * examples).min(positions);
         let logits = if wants.logits > 0 { examples * (16 + 4 * wants.logits) } else { 0 };
         let sequences = if wants.sequences > 1 { 2 * 8 * (examples * wants.sequences + 1) } else { 0 };
@@ -70,7 +70,11 @@ impl Lists {
     ///
     /// # Errors
     /// What `objective` cannot learn from.
-    pub fn gather(&mut self, objective: &dyn Objective, batch: Minibatch<'_>) -> Result<(), LearnError> {
+    pub(crate) fn gather(
+        &mut self,
+        objective: &dyn Objective,
+        batch: Minibatch<'_>,
+    ) -> Result<(), LearnError> {
         self.sequences.clear();
         self.rows.clear();
         self.targets.clear();
@@ -87,7 +91,7 @@ impl Lists {
     ///
     /// # Errors
     /// [`BatchError`] for tokens the model does not have.
-    pub fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
+    pub(crate) fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
         self.sequences.batch(vocabulary)
     }
 
@@ -95,7 +99,7 @@ impl Lists {
     ///
     /// # Errors
     /// As [`Pass::read`].
-    pub fn read<'p>(&self, pass: &'p mut Pass<'_>) -> Result<Read<'p>, PassError> {
+    pub(crate) fn read<'p>(&self, pass: &'p mut Pass<'_>) -> Result<Read<'p>, PassError> {
         let list = |i: usize| {
             let from = i.checked_sub(1).map_or(0, |before| self.places[before].1);
             (self.places[i].0, &self.candidates[from..self.places[i].1])
@@ -104,7 +108,7 @@ impl Lists {
     }
 
     /// Rows and candidates of the example at place `e` of the batch.
-    pub fn of(&self, e: usize) -> (Range<usize>, Range<usize>) {
+    pub(crate) fn of(&self, e: usize) -> (Range<usize>, Range<usize>) {
         let rows = |at: usize| self.rows.partition_point(|&row| row < at);
         let candidates = |at: usize| {
             let lists = self.places.partition_point(|&(place, _)| place < at);

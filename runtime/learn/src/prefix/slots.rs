@@ -62,7 +62,7 @@ pub(super) struct Slots {
 impl Slots {
     /// Opens `path` for rows of `width`, examples of up to `length` tokens and at most `limit` bytes in all. A file of
     /// another key, or anything else, is started anew. What goes wrong ends up in [`error`](Self::error).
-    pub fn open(path: &Path, limit: Bytes, key: &[u8; 32], length: usize, width: usize) -> Self {
+    pub(super) fn open(path: &Path, limit: Bytes, key: &[u8; 32], length: usize, width: usize) -> Self {
         let mut seed = [0; 8];
         seed.copy_from_slice(&key[..8]);
         let mut slots = Self {
@@ -87,12 +87,12 @@ impl Slots {
     }
 
     /// Heap bytes of the window, whatever the number of examples.
-    pub fn heap_bytes(length: usize, width: usize) -> u64 {
+    pub(super) fn heap_bytes(length: usize, width: usize) -> u64 {
         (SUM + length * width * size_of::<f16>()) as u64
     }
 
     /// Fills `rows` for example `id`, which has `before` tokens before it in the data.
-    pub fn load(&mut self, id: usize, before: usize, rows: &mut [f32]) -> Found {
+    pub(super) fn load(&mut self, id: usize, before: usize, rows: &mut [f32]) -> Found {
         let (Some(at), Some(file)) = (self.place(id, before, rows.len()), &self.file) else {
             return Found::Missing;
         };
@@ -122,7 +122,7 @@ impl Slots {
     ///
     /// # Panics
     /// `rows` are more than the longest example's.
-    pub fn store(&mut self, id: usize, before: usize, rows: &mut [f32]) {
+    pub(super) fn store(&mut self, id: usize, before: usize, rows: &mut [f32]) {
         let at = self.place(id, before, rows.len());
         let window = &mut self.window[..SUM_PLACES + rows.len()];
         let (sum, halves) = window.split_at_mut(SUM_PLACES);
@@ -137,12 +137,12 @@ impl Slots {
     }
 
     /// What the disk, or another run, last refused.
-    pub fn error(&self) -> Option<&str> {
+    pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
     /// Gives all room on the disk back, for something that matters more; false if there is none to give.
-    pub fn give_up(&mut self) -> bool {
+    pub(super) fn give_up(&mut self) -> bool {
         let held = self.file.is_some();
         if held {
             self.error = Some("its room on the disk was needed".to_owned());
@@ -152,7 +152,7 @@ impl Slots {
     }
 
     /// Takes the file off the disk, unless it is another run's.
-    pub fn remove(&mut self) {
+    pub(super) fn remove(&mut self) {
         self.file = None;
         if self.ours {
             let _ = std::fs::remove_file(&self.path); // there may be none

@@ -16,7 +16,7 @@ pub(super) struct Path {
 
 impl Path {
     /// Its heap bytes for a part of up to `len` weights.
-    pub fn heap_bytes(rules: &Rules, len: usize) -> Bytes {
+    pub(super) fn heap_bytes(rules: &Rules, len: usize) -> Bytes {
         let vectors = match rules.exchange {
             Exchange::PerIteration => 1,
             Exchange::PerEpoch { .. } => 2 + rules.local.moments(),
@@ -25,7 +25,7 @@ impl Path {
     }
 
     /// Starts `part` from the round's base `all`, with fresh optimiser state.
-    pub fn begin(&mut self, rules: &Rules, part: &Part, all: &[f32]) {
+    pub(super) fn begin(&mut self, rules: &Rules, part: &Part, all: &[f32]) {
         reset(&mut self.weights, part.len);
         part.gather(all, &mut self.weights);
         reset(&mut self.moments, part.len * rules.local.moments());
@@ -33,13 +33,13 @@ impl Path {
     }
 
     /// The gradient that the `scalars` of one iteration estimate.
-    pub fn estimate(&mut self, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
+    pub(super) fn estimate(&mut self, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
         reset(&mut self.gradient, part.len);
         accumulate(directions, scalars, &part.tensors, &mut self.gradient);
     }
 
     /// One step of the local optimiser.
-    pub fn step(&mut self, rules: &Rules, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
+    pub(super) fn step(&mut self, rules: &Rules, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
         self.estimate(part, directions, scalars);
         self.steps += 1;
         rules.local.step(&mut self.weights, &self.gradient, &mut self.moments, rules.lr, self.steps);

@@ -10,17 +10,17 @@ use sprig_budget::{Bytes, Kind, Plan};
 const FAR: f64 = 4.0;
 
 /// Whether a line at the budget belongs into a picture of what was held.
-pub fn shows_budget(run: &RunRecord) -> bool {
+pub(super) fn shows_budget(run: &RunRecord) -> bool {
     run.plan.budget.as_mib() <= FAR * held(run).as_mib()
 }
 
 /// The larger of what was planned and what was seen.
-pub fn held(run: &RunRecord) -> Bytes {
+pub(super) fn held(run: &RunRecord) -> Bytes {
     run.plan.total().max(run.measured.peak_rss)
 }
 
 /// Two bars, planned total and measured peak, and the line they may not pass.
-pub fn against_budget(run: &RunRecord) -> Markup {
+pub(super) fn against_budget(run: &RunRecord) -> Markup {
     let (budget, planned, peak) = (run.plan.budget, run.plan.total(), run.measured.peak_rss);
     let drawn = shows_budget(run);
     let top = if drawn { held(run).max(budget) } else { held(run) };
@@ -68,7 +68,7 @@ struct Part<'a> {
 }
 
 /// The stacked bars, planned over measured.
-pub fn stacks(run: &RunRecord) -> Markup {
+pub(super) fn stacks(run: &RunRecord) -> Markup {
     let planned: Vec<Part<'_>> = run
         .plan
         .regions
@@ -155,7 +155,7 @@ fn list(parts: &[Part<'_>]) -> String {
 }
 
 /// The regions with planned and measured bytes.
-pub fn regions(run: &RunRecord) -> Markup {
+pub(super) fn regions(run: &RunRecord) -> Markup {
     let budget = run.plan.budget;
     let difference = |planned: Bytes, seen: Bytes| match 100.0 * (seen.share_of(planned) - 1.0) {
         _ if planned == Bytes::ZERO => "–".into(),

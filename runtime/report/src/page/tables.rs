@@ -5,7 +5,7 @@ use crate::words;
 use maud::{Markup, html};
 
 /// The rungs of the ladder that were taken.
-pub fn ladder(run: &RunRecord) -> Markup {
+pub(super) fn ladder(run: &RunRecord) -> Markup {
     let plan = &run.plan;
     html! {
         @if plan.ladder.is_empty() {
@@ -35,7 +35,7 @@ pub fn ladder(run: &RunRecord) -> Markup {
 }
 
 /// Settings as given, then what they made.
-pub fn settings(run: &RunRecord) -> Markup {
+pub(super) fn settings(run: &RunRecord) -> Markup {
     let adapter = &run.adapter;
     let (from, to) = adapter.layers;
     let scalars = &run.scalars;
@@ -75,7 +75,7 @@ fn cached(prefix: &Prefix) -> String {
 }
 
 /// The model and the data, each with its digest.
-pub fn sources(run: &RunRecord) -> Markup {
+pub(super) fn sources(run: &RunRecord) -> Markup {
     let model = &run.model;
     html! {
         dl {
@@ -93,7 +93,7 @@ pub fn sources(run: &RunRecord) -> Markup {
 }
 
 /// Who ran it, when and on what.
-pub fn provenance(run: &RunRecord) -> Markup {
+pub(super) fn provenance(run: &RunRecord) -> Markup {
     let machine = &run.machine;
     html! {
         dl {

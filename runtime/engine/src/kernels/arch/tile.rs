@@ -48,7 +48,7 @@ impl Tile {
     /// # Safety
     /// As [`Tile`], with `rows == M` and `cols` at most `N` vectors.
     #[inline(always)]
-    pub unsafe fn run<V: Vector, const M: usize, const N: usize>(self) {
+    pub(crate) unsafe fn run<V: Vector, const M: usize, const N: usize>(self) {
         // SAFETY: passed on to the caller.
         unsafe {
             if self.cols == N * V::LANES {
@@ -93,7 +93,7 @@ impl Tile {
     /// # Safety
     /// As [`Tile::run`].
     #[inline(always)]
-    pub unsafe fn write_rows<V: Vector, const M: usize, const N: usize, const FULL: bool>(
+    pub(crate) unsafe fn write_rows<V: Vector, const M: usize, const N: usize, const FULL: bool>(
         self,
         acc: [[V; N]; M],
     ) {

@@ -13,7 +13,7 @@ pub(in crate::kernels) struct Avx2(());
 
 impl Avx2 {
     #[inline]
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let found = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
@@ -21,7 +21,7 @@ impl Avx2 {
     }
 
     #[inline]
-    pub fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn compiled<K: Kernel>(arch: Avx2, kernel: K) -> K::Output {
             kernel.run(arch)

@@ -20,7 +20,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub fn new(listener: TcpListener, clients: usize, stall: Duration) -> Self {
+    pub(super) fn new(listener: TcpListener, clients: usize, stall: Duration) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(clients)), stall }
     }
 }

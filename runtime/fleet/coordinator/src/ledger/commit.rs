@@ -10,7 +10,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails or is full; what was durable before still is.
-    pub fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    pub(crate) fn commit(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
         if entries.is_empty() {
             return Ok(());
         }

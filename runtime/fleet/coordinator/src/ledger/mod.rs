@@ -20,7 +20,7 @@ mod reading;
 mod results;
 
 pub use error::LedgerError;
-pub use results::ResultRow;
+pub(crate) use results::ResultRow;
 
 use crate::ids::DeviceNumber;
 use redb::{
@@ -53,7 +53,7 @@ const FILE: &str = "ledger.redb";
 const ASIDE: &str = "ledger.new";
 
 /// The coordinator's durable state.
-pub struct Ledger {
+pub(crate) struct Ledger {
     db: Database,
     path: PathBuf,
     run: RunId,
@@ -71,7 +71,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] names the file and the remedy.
-    pub fn open(dir: &Path, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
+    pub(crate) fn open(dir: &Path, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(dir).map_err(PathError::at("make the folder", dir))?;
         let path = dir.join(FILE);
         if !path.exists() {
@@ -90,7 +90,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::None`] where there is none, [`LedgerError::InUse`] while its coordinator is running.
-    pub fn existing(dir: &Path) -> Result<Self, LedgerError> {
+    pub(crate) fn existing(dir: &Path) -> Result<Self, LedgerError> {
         let path = dir.join(FILE);
         if !path.exists() {
             return Err(LedgerError::None { path: dir.to_owned() });
@@ -106,7 +106,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     #[cfg(test)]
-    pub fn with_backend(
+    pub(crate) fn with_backend(
         backend: impl redb::StorageBackend,
         fresh: RunId,
         settings: &str,
@@ -166,7 +166,7 @@ impl Ledger {
     }
 
     /// The run it holds.
-    pub fn run(&self) -> RunId {
+    pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
@@ -174,7 +174,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn sweep(&mut self, accepted: &[(DeviceNumber, f32)]) -> Result<(), LedgerError> {
+    pub(crate) fn sweep(&mut self, accepted: &[(DeviceNumber, f32)]) -> Result<(), LedgerError> {
         self.write(|txn| {
             let mut chunks = txn.open_table(CHUNKS)?;
             chunks.retain(|(number, _), _| accepted.iter().any(|(n, _)| n.0 == number))?;

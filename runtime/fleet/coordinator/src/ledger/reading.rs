@@ -12,7 +12,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read or makes no sense.
-    pub fn load(&self, base: Digest) -> Result<Saved, LedgerError> {
+    pub(crate) fn load(&self, base: Digest) -> Result<Saved, LedgerError> {
         let mut saved = Saved::fresh(base);
         let txn = self.reader()?;
         let read = || -> Result<_, redb::Error> {
@@ -67,7 +67,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read, or what `each` returns.
-    pub fn updates<E: From<LedgerError>>(
+    pub(crate) fn updates<E: From<LedgerError>>(
         &self,
         round: RoundId,
         mut each: impl FnMut(DeviceNumber, f32, &[u8]) -> Result<(), E>,
@@ -90,7 +90,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read, or what `each` returns.
-    pub fn chunks(
+    pub(crate) fn chunks(
         &self,
         number: DeviceNumber,
         mut each: impl FnMut(&[u8]) -> Result<(), LedgerError>,
@@ -108,7 +108,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn history(&self, first: RoundId) -> Result<Vec<RoundRow>, LedgerError> {
+    pub(crate) fn history(&self, first: RoundId) -> Result<Vec<RoundRow>, LedgerError> {
         let txn = self.reader()?;
         let failed = |e: redb::Error| self.failed("read", e);
         let table = txn.open_table(HISTORY).map_err(|e| failed(e.into()))?;
@@ -124,7 +124,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn row(&self, round: RoundId) -> Result<Option<RoundRow>, LedgerError> {
+    pub(crate) fn row(&self, round: RoundId) -> Result<Option<RoundRow>, LedgerError> {
         self.get(HISTORY, round.0)?.map(|bytes| self.parse_row(round, &bytes)).transpose()
     }
 
@@ -136,7 +136,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn report(&self, number: DeviceNumber) -> Result<Option<Report>, LedgerError> {
+    pub(crate) fn report(&self, number: DeviceNumber) -> Result<Option<Report>, LedgerError> {
         let bytes = self.get(REPORTS, number.0)?;
         let report = bytes.map(|bytes| Report::decode(&bytes)).transpose();
         report.map_err(|e| self.damaged(format!("report of device {number}: {e}")))

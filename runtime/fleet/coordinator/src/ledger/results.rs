@@ -10,7 +10,7 @@ use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snaps
 
 /// What closing a round gave.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct ResultRow {
+pub(crate) struct ResultRow {
     /// The round.
     #[n(0)]
     pub round: RoundId,
@@ -36,7 +36,7 @@ pub struct ResultRow {
 
 /// An adapter with its moments.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct SnapshotRow {
+pub(crate) struct SnapshotRow {
     /// Rounds applied to it.
     #[n(0)]
     pub applied: Applied,
@@ -56,7 +56,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn result(&self, round: RoundId) -> Result<Option<ResultRow>, LedgerError> {
+    pub(crate) fn result(&self, round: RoundId) -> Result<Option<ResultRow>, LedgerError> {
         let row = self.get(RESULTS, round.0)?.map(|bytes| minicbor::decode(&bytes)).transpose();
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
@@ -65,7 +65,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn put_result(
+    pub(crate) fn put_result(
         &mut self,
         row: &ResultRow,
         record: Option<&[u8]>,
@@ -85,7 +85,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), LedgerError> {
+    pub(crate) fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), LedgerError> {
         let frame = snapshot.encode();
         self.write(|txn| put_snapshot(txn, snapshot, &frame))
     }
@@ -95,7 +95,12 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn prune(&mut self, records: u64, snapshots: u64, wanted: &[Applied]) -> Result<(), LedgerError> {
+    pub(crate) fn prune(
+        &mut self,
+        records: u64,
+        snapshots: u64,
+        wanted: &[Applied],
+    ) -> Result<(), LedgerError> {
         let mut rows = self.snapshots()?;
         let last = rows.pop().map(|row| row.applied);
         let mut total: u64 = rows.iter().map(|row| u64::from(row.bytes)).sum();
@@ -146,7 +151,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn record(&self, round: RoundId) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub(crate) fn record(&self, round: RoundId) -> Result<Option<Vec<u8>>, LedgerError> {
         self.get(RECORDS, round.0)
     }
 
@@ -154,7 +159,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn snapshots(&self) -> Result<Vec<SnapshotRow>, LedgerError> {
+    pub(crate) fn snapshots(&self) -> Result<Vec<SnapshotRow>, LedgerError> {
         let mut rows = Vec::new();
         self.each(SNAPSHOTS, |applied, bytes| {
             let row = minicbor::decode(bytes);
@@ -168,7 +173,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn last_snapshot(&self) -> Result<Option<SnapshotRow>, LedgerError> {
+    pub(crate) fn last_snapshot(&self) -> Result<Option<SnapshotRow>, LedgerError> {
         let txn = self.reader()?;
         let read = || -> Result<_, redb::Error> {
             Ok(txn.open_table(SNAPSHOTS)?.last()?.map(|(_, value)| value.value().to_vec()))
@@ -181,7 +186,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn snapshot_row(&self, applied: Applied) -> Result<Option<SnapshotRow>, LedgerError> {
+    pub(crate) fn snapshot_row(&self, applied: Applied) -> Result<Option<SnapshotRow>, LedgerError> {
         let row = self.get(SNAPSHOTS, applied.0)?.map(|bytes| minicbor::decode(&bytes)).transpose();
         row.map_err(|e| self.damaged(format!("snapshot {applied}: {e}")))
     }
@@ -190,7 +195,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read, or the adapter is not what its digest says.
-    pub fn snapshot(&self, row: &SnapshotRow) -> Result<Snapshot, LedgerError> {
+    pub(crate) fn snapshot(&self, row: &SnapshotRow) -> Result<Snapshot, LedgerError> {
         let mut frame = Vec::with_capacity(row.bytes as usize);
         for n in 0..chunk_count(row.bytes) {
             let slice = self.slice(row.applied, n)?;
@@ -209,7 +214,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Adapter`] when not exactly one digest begins so.
-    pub fn adapter(&self, prefix: Option<&str>) -> Result<Snapshot, LedgerError> {
+    pub(crate) fn adapter(&self, prefix: Option<&str>) -> Result<Snapshot, LedgerError> {
         let rows = self.snapshots()?;
         let last = rows.last().ok_or_else(|| self.damaged("it holds no adapter"))?;
         let Some(prefix) = prefix else { return self.snapshot(last) };
@@ -232,7 +237,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn slice(&self, applied: Applied, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub(crate) fn slice(&self, applied: Applied, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
         let txn = self.reader()?;
         let read = || -> Result<_, redb::Error> {
             Ok(txn.open_table(SLICES)?.get((applied.0, n))?.map(|value| value.value().to_vec()))
@@ -244,7 +249,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn announced(&self, row: &ResultRow) -> Result<RoundResult, LedgerError> {
+    pub(crate) fn announced(&self, row: &ResultRow) -> Result<RoundResult, LedgerError> {
         let digest = Digest(row.blob);
         match row.record {
             Some(bytes) if bytes as usize <= MAX_INLINE => {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// The coordinator's decisions.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     options: Arc<Options>,
     topics: Topics,
     layout: Arc<Layout>,
@@ -53,7 +53,7 @@ impl Machine {
     ///
     /// # Errors
     /// When the fleet's name cannot be part of a topic.
-    pub fn new(options: Arc<Options>, layout: Arc<Layout>, saved: Saved) -> Result<Self, NameError> {
+    pub(crate) fn new(options: Arc<Options>, layout: Arc<Layout>, saved: Saved) -> Result<Self, NameError> {
         Ok(Machine {
             topics: Topics::new(&options.fleet)?,
             layout,
@@ -71,7 +71,7 @@ impl Machine {
     }
 
     /// What is to be done first: what a crash may have interrupted.
-    pub fn start(&mut self) -> Decision {
+    pub(crate) fn start(&mut self) -> Decision {
         let mut out = Decision::default();
         let begun = self.round.id() > RoundId::FIRST || self.round.stage() != Stage::Gathering;
         if !begun && self.evaluations.before().is_none() {
@@ -90,7 +90,7 @@ impl Machine {
     }
 
     /// Takes in an event.
-    pub fn on(&mut self, event: Event, now: Millis) -> Decision {
+    pub(crate) fn on(&mut self, event: Event, now: Millis) -> Decision {
         let mut out = Decision::default();
         match event {
             Event::Connected => self.connect(now, &mut out),
@@ -118,12 +118,12 @@ impl Machine {
     }
 
     /// Whether all rounds are done and evaluated.
-    pub fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.round.stage() == Stage::Finished && self.evaluations.under_way().is_empty()
     }
 
     /// Where it is, as the ledger keeps it.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let round = &self.round;
         State {
             round: round.id(),
@@ -138,24 +138,24 @@ impl Machine {
     }
 
     /// The round under way.
-    pub fn round(&self) -> &Round {
+    pub(crate) fn round(&self) -> &Round {
         &self.round
     }
 
     /// Adapters that an evaluation still needs, by rounds applied.
-    pub fn evaluating(&self) -> &[Applied] {
+    pub(crate) fn evaluating(&self) -> &[Applied] {
         self.evaluations.under_way()
     }
 
     /// Refusals that were counted since this was asked for last. They go along with whatever else is committed: a
     /// transaction for each would be a way to wear out the disk.
-    pub fn refusals(&mut self) -> Vec<Entry> {
+    pub(crate) fn refusals(&mut self) -> Vec<Entry> {
         let Some(rows) = self.registry.refusals() else { return Vec::new() };
         rows.into_iter().map(Entry::Device).chain([Entry::State(self.state())]).collect()
     }
 
     /// What always holds, whatever happened; what does not, if something went wrong.
-    pub fn holds(&self) -> Result<(), String> {
+    pub(crate) fn holds(&self) -> Result<(), String> {
         self.round.holds()?;
         self.registry.holds()?;
         self.evaluations.holds()?;
@@ -167,12 +167,12 @@ impl Machine {
     }
 
     #[cfg(test)]
-    pub fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
     #[cfg(test)]
-    pub fn strangers(&self) -> u64 {
+    pub(crate) fn strangers(&self) -> u64 {
         self.strangers
     }
 }

@@ -8,7 +8,7 @@ use crate::view::{DeviceView, FleetView, LISTED};
 
 impl Machine {
     /// The fleet now, but for what only the ledger and the process know.
-    pub fn view(&self, now: Millis) -> FleetView {
+    pub(crate) fn view(&self, now: Millis) -> FleetView {
         let round = &self.round;
         let mut numbers: Vec<DeviceNumber> = self.registry.iter().map(|(number, _)| number).collect();
         if numbers.len() > LISTED {

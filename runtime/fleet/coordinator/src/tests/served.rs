@@ -28,7 +28,7 @@ fn sums() -> EvaluationThread {
     EvaluationThread::start(body).unwrap().unwrap().0
 }
 
-pub fn settings(devices: u32, rounds: u32, state: &Path) -> Options {
+pub(super) fn settings(devices: u32, rounds: u32, state: &Path) -> Options {
     let mut options = options(devices, rounds);
     options.state = state.to_owned();
     options.resend = RESEND;
@@ -40,12 +40,12 @@ pub fn settings(devices: u32, rounds: u32, state: &Path) -> Options {
 }
 
 /// A coordinator and what it told.
-pub fn coordinator<L: Link>(options: Options, link: L) -> (Coordinator<L>, Arc<Mutex<Vec<Notice>>>) {
+pub(super) fn coordinator<L: Link>(options: Options, link: L) -> (Coordinator<L>, Arc<Mutex<Vec<Notice>>>) {
     coordinator_of(layout(), options, link)
 }
 
 /// The same with another adapter.
-pub fn coordinator_of<L: Link>(
+pub(super) fn coordinator_of<L: Link>(
     layout: Layout,
     options: Options,
     link: L,
@@ -59,7 +59,7 @@ pub fn coordinator_of<L: Link>(
 }
 
 /// Runs a coordinator to its end beside a swarm.
-pub fn run<L: Link, M: Link>(coordinator: &mut Coordinator<L>, swarm: &mut Swarm<M>) {
+pub(super) fn run<L: Link, M: Link>(coordinator: &mut Coordinator<L>, swarm: &mut Swarm<M>) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let served = scope.spawn(|| coordinator.run(&stop));
@@ -74,7 +74,7 @@ pub fn run<L: Link, M: Link>(coordinator: &mut Coordinator<L>, swarm: &mut Swarm
     });
 }
 
-pub fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
+pub(super) fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
     Swarm::new(hub.link("swarm", None), "test", 0..devices, rules(2), RESEND, true).unwrap()
 }
 

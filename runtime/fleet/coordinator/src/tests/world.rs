@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub const RUN: RunId = RunId([7; 16]);
-pub const GROUPS: usize = 6;
-pub const WEIGHTS: usize = 16;
+pub(super) const RUN: RunId = RunId([7; 16]);
+pub(super) const GROUPS: usize = 6;
+pub(super) const WEIGHTS: usize = 16;
 
-pub fn options(devices: u32, rounds: u32) -> Options {
+pub(super) fn options(devices: u32, rounds: u32) -> Options {
     let rules = simulate::rules(2);
     let mut options =
         Options::new("test", RUN, "settings".into(), "unused".into(), &Rounds::default(), rules);
@@ -35,21 +35,21 @@ pub fn options(devices: u32, rounds: u32) -> Options {
 }
 
 /// Evaluations after every so many rounds.
-pub fn every(rounds: u32) -> Evaluate {
+pub(super) fn every(rounds: u32) -> Evaluate {
     Evaluate::every(rounds)
 }
 
-pub fn layout() -> Layout {
+pub(super) fn layout() -> Layout {
     Layout::synthetic(GROUPS, WEIGHTS)
 }
 
-pub fn core(disk: &Disk, options: &Arc<Options>) -> Core {
+pub(super) fn core(disk: &Disk, options: &Arc<Options>) -> Core {
     let ledger = Ledger::with_backend(disk.plug(), RUN, &options.settings).unwrap();
     Core::open(ledger, options, layout(), vec![0.5; GROUPS * WEIGHTS]).unwrap()
 }
 
 /// Devices that answer every task until they hold a receipt.
-pub struct World {
+pub(super) struct World {
     pub options: Arc<Options>,
     pub topics: Topics,
     pub devices: Vec<DeviceId>,
@@ -66,7 +66,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(options: Options, devices: usize) -> Self {
+    pub(super) fn new(options: Options, devices: usize) -> Self {
         World {
             topics: Topics::new(&options.fleet).unwrap(),
             options: Arc::new(options),
@@ -82,13 +82,13 @@ impl World {
     }
 
     /// What a device that comes, or comes back, says.
-    pub fn presences(&self) -> Vec<Event> {
+    pub(super) fn presences(&self) -> Vec<Event> {
         let presence = |d: &DeviceId| Event::Presence { device: d.clone(), presence: simulate::presence(1) };
         self.devices.iter().map(presence).collect()
     }
 
     /// Takes what the core sends.
-    pub fn receive(&mut self, ledger: &Ledger, outward: Outward) {
+    pub(super) fn receive(&mut self, ledger: &Ledger, outward: Outward) {
         match outward {
             Outward::Publish { topic, payload, .. } => match self.topics.parse(&topic) {
                 Some(Topic::Task(device)) => {
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// What the devices send now, one at a time, as bytes on a topic that the coordinator parses.
-    pub fn send(&mut self) -> Vec<Event> {
+    pub(super) fn send(&mut self) -> Vec<Event> {
         let update = |(device, frame): (&DeviceId, &Vec<u8>)| {
             incoming::event(&self.topics, &self.topics.update(device), frame.clone())
         };
@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Runs a core, a group of events at a time, until all is done.
-    pub fn run(&mut self, core: &mut Core) -> Result<(), CoordinatorError> {
+    pub(super) fn run(&mut self, core: &mut Core) -> Result<(), CoordinatorError> {
         self.evaluations.clear();
         let now = self.now;
         core.start(now, &mut |l, o| {
@@ -166,7 +166,7 @@ impl World {
 }
 
 /// Everything in a ledger that does not depend on when things happened.
-pub fn digest(core: &Core, rounds: u32) -> String {
+pub(super) fn digest(core: &Core, rounds: u32) -> String {
     let ledger = &core.ledger;
     let mut text = String::new();
     for mut row in ledger.history(RoundId::FIRST).unwrap() {

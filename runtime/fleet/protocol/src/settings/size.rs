@@ -6,26 +6,26 @@ use sprig_budget::Size;
 use std::fmt::{self, Formatter};
 
 /// Reads one.
-pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
     from.deserialize_str(SizeVisitor)
 }
 
 /// Writes one.
-pub fn serialize<S: Serializer>(size: &Size, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<S: Serializer>(size: &Size, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(size)
 }
 
 /// The same where there need not be one.
-pub mod option {
+pub(super) mod option {
     use super::{Deserializer, Serializer, Size};
 
     /// Reads one that is there.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::Error> {
         super::deserialize(from).map(Some)
     }
 
     /// Writes one, if there is one.
-    pub fn serialize<S: Serializer>(size: &Option<Size>, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(size: &Option<Size>, to: S) -> Result<S::Ok, S::Error> {
         match size {
             Some(size) => super::serialize(size, to),
             None => to.serialize_none(),
