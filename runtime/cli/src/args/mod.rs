@@ -4,6 +4,8 @@ mod choice;
 #[cfg(feature = "coordinator")]
 mod coordinator;
 mod device;
+#[cfg(all(test, feature = "coordinator"))]
+mod document;
 mod recipe;
 #[cfg(feature = "coordinator")]
 mod simulate;

@@ -99,7 +99,7 @@ fn data_errors_name_file_and_line() {
 fn a_wrong_command_line_is_refused_by_the_flag_that_is_wrong() {
     let scene = Scene::new();
     let cases: [(&str, &[&str]); 14] = [
-        ("--targets q,x", &["`x`", "q,k,v,o,gate,up,down"]),
+        ("--targets q,x", &["\"x\"", "q, k, v, o, gate, up or down", "--targets"]),
         ("--targets=", &["--targets"]),
         ("--layers 0..9", &["0..9", "0..3"]),
         ("--layers 2..2", &["2..2", "FROM..TO"]),
