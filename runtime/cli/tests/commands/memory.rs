@@ -5,6 +5,7 @@ use crate::group::Group;
 use crate::scene::{Scene, number};
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::process::{Child, Command};
 
 const TRAIN: &str = "train --model tiny.gguf --task lm --raw --data lm.jsonl --steps 8 --batch 2 --threads 2 \
@@ -30,8 +31,11 @@ fn a_heap_past_its_limit_ends_with_a_checkpoint_that_goes_on() {
 #[test]
 fn data_beyond_the_budget_are_not_held() {
     let scene = Scene::new();
-    let record = |i: usize| format!(r#"{{"text": "{i} {}"}}"#, "many words of it ".repeat(12));
-    scene.write("large.jsonl", &(0..12_000).map(record).collect::<Vec<_>>().join("\n"));
+    // Line by line: what this process holds, its children's peaks begin with.
+    let mut file = std::io::BufWriter::new(fs::File::create(scene.path("large.jsonl")).unwrap());
+    let words = "many words of it ".repeat(12);
+    (0..12_000).for_each(|i| writeln!(file, r#"{{"text": "{i} {words}"}}"#).unwrap());
+    file.flush().unwrap();
     for command in ["train --out a.gguf", "eval"] {
         let line = format!("{command} --model tiny.gguf --task lm --raw --data large.jsonl --threads 1");
         let small = child::run(&mut scene.command(&format!("{line} --budget 9MiB")));
