@@ -50,7 +50,7 @@ impl Fleet {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let request = Request {
-            fleet: "kitchen".to_owned(),
+            fleet: Some("kitchen".to_owned()),
             devices: Devices::Count(2),
             hosts: vec!["localhost".to_owned()],
             port: Some(port),

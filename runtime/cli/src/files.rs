@@ -4,6 +4,8 @@
 use crate::exit::{Exit, Failure};
 use serde::de::IgnoredAny;
 use sprig_engine::gguf::{Gguf, Mapped};
+#[cfg(feature = "coordinator")]
+use sprig_protocol::settings::FleetSettings;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,9 +18,9 @@ const HEAD: u64 = 1 << 20;
 
 /// The files of one command, as its flags name them.
 #[derive(Default)]
-pub struct Files<'a> {
-    reads: Vec<(&'a str, &'a Path)>,
-    writes: Vec<(&'a str, &'a Path, Option<Content>)>,
+pub struct Files {
+    reads: Vec<(&'static str, PathBuf)>,
+    writes: Vec<(&'static str, PathBuf, Option<Content>)>,
 }
 
 /// What is in a file.
@@ -36,27 +38,32 @@ pub enum Content {
     Data,
 }
 
-impl<'a> Files<'a> {
+impl Files {
     /// No file yet.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// A file that is read, if the flag was given.
-    pub fn reads(mut self, flag: &'a str, path: impl Into<Option<&'a Path>>) -> Self {
-        self.reads.extend(path.into().map(|path| (flag, path)));
+    pub fn reads<'a>(mut self, flag: &'static str, path: impl Into<Option<&'a Path>>) -> Self {
+        self.reads.extend(path.into().map(|path| (flag, path.to_owned())));
         self
     }
 
     /// A result that is written, if the flag was given. It may replace an earlier one of its kind.
-    pub fn writes(mut self, flag: &'a str, path: impl Into<Option<&'a Path>>, what: Content) -> Self {
-        self.writes.extend(path.into().map(|path| (flag, path, Some(what))));
+    pub fn writes<'a>(
+        mut self,
+        flag: &'static str,
+        path: impl Into<Option<&'a Path>>,
+        what: Content,
+    ) -> Self {
+        self.writes.extend(path.into().map(|path| (flag, path.to_owned(), Some(what))));
         self
     }
 
     /// A file that the command keeps for itself, under a name that it chose.
-    pub fn keeps(mut self, what: &'a str, path: impl Into<Option<&'a Path>>) -> Self {
-        self.writes.extend(path.into().map(|path| (what, path, None)));
+    pub fn keeps(mut self, what: &'static str, path: &Path) -> Self {
+        self.writes.push((what, path.to_owned(), None));
         self
     }
 
@@ -65,36 +72,44 @@ impl<'a> Files<'a> {
     /// # Errors
     /// [`Exit::Usage`], naming both flags and the file, or what lies there.
     pub fn check(&self) -> Result<(), Failure> {
-        let refuse = |message: String| Err(Failure::new(Exit::Usage, message));
-        let reads: Vec<_> = self.reads.iter().map(|(flag, path)| (*flag, *path, place(path))).collect();
+        let same = |path: &Path, at: &Place, others: &[(&str, &Path, Place)]| {
+            let (other, named, _) = others.iter().find(|(_, _, other)| at.is(other))?;
+            let named = if path == *named { String::new() } else { format!(" {}", named.display()) };
+            Some(format!("{other}{named}"))
+        };
+        let reads: Vec<_> =
+            self.reads.iter().map(|(flag, path)| (*flag, path.as_path(), place(path))).collect();
         let mut written = Vec::new();
         for (flag, path, what) in &self.writes {
             let (at, shown) = (place(path), path.display());
-            let same = |(_, _, other): &&(&str, &Path, Place)| at.is(other);
-            if let Some((other, read, _)) = reads.iter().find(same) {
-                let also = also(path, read);
-                return refuse(format!(
-                    "{flag} {shown} is the file that {other}{also} reads, which would be lost; name another file"
-                ));
-            }
-            if let Some((other, wrote, _)) = written.iter().find(same) {
-                let also = also(path, wrote);
-                return refuse(format!(
-                    "{flag} {shown} is the file that {other}{also} writes too; name two files"
-                ));
-            }
-            if let Some(what) = what {
-                vacant(flag, path, *what)?;
-            }
-            written.push((*flag, *path, at));
+            let problem = if let Some(other) = same(path, &at, &reads) {
+                format!("{flag} {shown} is the same file as {other}, which this command reads; name another")
+            } else if let Some(other) = same(path, &at, &written) {
+                format!(
+                    "{flag} {shown} is the same file as {other}, which this command writes too; name two files"
+                )
+            } else {
+                if let Some(what) = what {
+                    vacant(flag, path, *what)?;
+                }
+                written.push((*flag, path.as_path(), at));
+                continue;
+            };
+            return Err(Failure::new(Exit::Usage, problem));
         }
         Ok(())
     }
-}
 
-/// The other name of a file that goes by two.
-fn also(path: &Path, other: &Path) -> String {
-    if path == other { String::new() } else { format!(" {}", other.display()) }
+    /// What the settings of a fleet name, which are in the file `config`.
+    #[cfg(feature = "coordinator")]
+    pub fn of_fleet(config: &Path, settings: &FleetSettings) -> Self {
+        let FleetSettings { model, coordinator, .. } = settings;
+        Self::new()
+            .reads("--config", config)
+            .reads("the model", model.path.as_path())
+            .reads("eval_data", coordinator.eval_data.as_deref())
+            .reads("the ledger", coordinator.state.join("ledger.redb").as_path())
+    }
 }
 
 /// Where a path leads, whatever its spelling.
@@ -197,6 +212,23 @@ pub fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
         .and_then(|mut file| std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file))
         .map(drop)
         .map_err(|e| Failure::io("write in", &folder, e).about(path))
+}
+
+/// The place of data: `-` is standard input.
+///
+/// # Errors
+/// It can be read only once, and has to be read `twice`.
+pub fn data(flag: &str, path: &Path, twice: bool) -> Result<PathBuf, Failure> {
+    let path = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
+    if twice && fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let shown = path.display();
+        let problem = format!(
+            "{flag} {shown} can be read only once, and records with labels are read twice, first for their labels; name \
+             all labels with --labels, or write the records to a file"
+        );
+        return Err(Failure::new(Exit::Usage, problem));
+    }
+    Ok(path.to_owned())
 }
 
 /// `a.gguf.ckpt` for `a.gguf` and `ckpt`.

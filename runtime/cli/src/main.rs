@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)]
 
 mod args;
+mod asking;
 mod commands;
 mod exit;
 mod files;

@@ -1,7 +1,7 @@
 //! What commands take from the command line: the model file, the budget, the adapter to make or to read.
 
 use crate::args::ModelArgs;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::problem;
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::AdapterFile;
@@ -14,6 +14,10 @@ use std::path::Path;
 impl ModelArgs {
     /// Maps the model file.
     pub fn open(&self) -> Result<Mapped, Failure> {
+        if self.model.is_dir() {
+            let message = format!("--model {} is a folder; name the .gguf file in it", self.model.display());
+            return Err(Failure::new(Exit::Usage, message));
+        }
         Ok(Mapped::open(&self.model)?)
     }
 

@@ -7,6 +7,8 @@
 
 #[path = "commands/asked.rs"]
 mod asked;
+#[path = "commands/asking.rs"]
+mod asking;
 #[path = "commands/bad_input.rs"]
 mod bad_input;
 #[path = "commands/budget.rs"]

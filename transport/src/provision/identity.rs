@@ -15,7 +15,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(request: &Request) -> Self {
-        let none = Self { fleet: request.fleet.clone(), hosts: vec!["localhost".to_owned()], port: PORT };
+        let fleet = request.fleet.clone().unwrap_or_else(|| "fleet".to_owned());
+        let none = Self { fleet, hosts: vec!["localhost".to_owned()], port: PORT };
         none.updated(request)
     }
 

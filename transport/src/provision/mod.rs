@@ -34,8 +34,8 @@ pub const MAX_DEVICES: u32 = 100_000;
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Name of the fleet.
-    pub fleet: String,
+    /// Name of the fleet; `None` for that of an earlier run, or `fleet`.
+    pub fleet: Option<String>,
     /// The devices it has after this.
     pub devices: Devices,
     /// Names and addresses of the broker's machine; the settings name the first. Empty for those of an
@@ -97,7 +97,10 @@ pub enum ProvisionError {
     #[error("{} is not empty and holds no fleet; name a new folder", .0.display())]
     Occupied(PathBuf),
     /// The folder holds another fleet.
-    #[error("{} holds the fleet {has:?}, not {asked:?}; name another folder for a new fleet", dir.display())]
+    #[error(
+        "{} holds the fleet {has:?}, not {asked:?}; give its name or none to add to it, another folder for a new fleet",
+        dir.display()
+    )]
     OtherFleet {
         /// The folder.
         dir: PathBuf,
@@ -155,9 +158,8 @@ pub fn provision(out: &Path, request: &Request) -> Result<Provisioned, Provision
         return Err(ProvisionError::Occupied(out.to_owned()));
     }
     let identity = Identity::read(&ca.join("identity"))?;
-    if identity.fleet != request.fleet {
-        let (has, asked) = (identity.fleet, request.fleet.clone());
-        return Err(ProvisionError::OtherFleet { dir: out.to_owned(), has, asked });
+    if let Some(asked) = request.fleet.clone().filter(|asked| *asked != identity.fleet) {
+        return Err(ProvisionError::OtherFleet { dir: out.to_owned(), has: identity.fleet, asked });
     }
     let wanted = identity.updated(request);
     if wanted != identity {
@@ -251,7 +253,7 @@ fn check(request: &Request) -> Result<Vec<String>, ProvisionError> {
         true => Ok(()),
         false => Err(ProvisionError::Name { what, name: name.to_owned() }),
     };
-    named("fleet", &request.fleet)?;
+    request.fleet.iter().try_for_each(|name| named("fleet", name))?;
     if let Some(host) = request.hosts.iter().find(|host| !identity::is_host(host)) {
         return Err(ProvisionError::Host(host.clone()));
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 fn request(count: u32) -> Request {
     Request {
-        fleet: "kitchen".to_owned(),
+        fleet: Some("kitchen".to_owned()),
         devices: Devices::Count(count),
         hosts: vec!["broker.lan".to_owned(), "192.168.1.7".to_owned()],
         port: None,
@@ -119,8 +119,10 @@ fn what_is_not_a_fleet_is_left_alone() {
 
     let other = tempfile::tempdir().unwrap();
     provision(other.path(), &request(1)).unwrap();
-    let garden = Request { fleet: "garden".to_owned(), ..request(1) };
+    let garden = Request { fleet: Some("garden".to_owned()), ..request(1) };
     assert!(matches!(provision(other.path(), &garden), Err(ProvisionError::OtherFleet { .. })));
+    let porch = Request { fleet: None, devices: Devices::Names(vec!["porch".to_owned()]), ..request(1) };
+    assert_eq!(provision(other.path(), &porch).unwrap().devices, [other.path().join("devices/porch")]);
     fs::write(other.path().join("ca/identity"), "fleet ../x\n").unwrap();
     assert!(matches!(provision(other.path(), &request(1)), Err(ProvisionError::Damaged { .. })));
 }
@@ -143,7 +145,7 @@ fn wrong_requests_name_what_is_wrong() {
     let host = |host: &str| vec![host.to_owned()];
     let long = "a".repeat(49);
     for (wrong, expected) in [
-        (Request { fleet: "Kitchen".to_owned(), ..request(1) }, "fleet name \"Kitchen\""),
+        (Request { fleet: Some("Kitchen".to_owned()), ..request(1) }, "fleet name \"Kitchen\""),
         (Request { devices: names("a/b"), ..request(1) }, "device name \"a/b\""),
         (Request { devices: names(&long), ..request(1) }, "1 to 48"),
         (Request { devices: names("coordinator"), ..request(1) }, "not `coordinator`"),

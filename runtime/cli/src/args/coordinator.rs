@@ -60,10 +60,10 @@ pub struct ProvisionArgs {
     /// Folder to write; devices are added to an existing one
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Name of the fleet
-    #[arg(long, value_name = "NAME", default_value = "fleet")]
-    pub fleet: String,
-    /// Devices: a number (device-1, device-2, ...) or names, separated by commas
+    /// Name of the fleet [default: that of an existing folder, or fleet]
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Option<String>,
+    /// Devices: a number (device-001, device-002, ...) or names, separated by commas
     #[arg(long, value_name = "N|NAMES")]
     pub devices: String,
     /// Host name or address by which devices reach the broker; repeat for several [default: localhost]

@@ -150,9 +150,12 @@ pub struct RecordArgs {
     /// Words around a text to be labelled; {text} and {options} are filled in
     #[arg(long, value_name = "TEXT")]
     pub template: Option<String>,
-    /// What stands for a label in the answer
-    #[arg(long, value_parser = choice::<LabelStyle>(), default_value_t = defaults::LABEL_STYLE)]
-    pub label_style: LabelStyle,
+    /// What stands for a label in the answer [default: word]
+    #[arg(long, value_parser = choice::<LabelStyle>())]
+    pub label_style: Option<LabelStyle>,
+    /// All labels there are, of which data may lack some [default: those of the adapter or of the data]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub labels: Vec<String>,
     /// Words that stand for labels: name=word,name=word
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
     pub label_tokens: Vec<(String, String)>,
@@ -252,15 +255,18 @@ pub struct InferArgs {
     #[arg(long, value_name = "FILE")]
     pub adapter: Option<PathBuf>,
     /// Text to continue, or to answer
-    #[arg(long, value_name = "TEXT")]
-    pub prompt: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "label")]
+    pub prompt: Option<String>,
+    /// Text to label, by an adapter trained with --task label and asked as it was then
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompt", "choices", "raw", "max_tokens"])]
+    pub label: Option<String>,
     /// Most tokens to write
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=131_072))]
     pub max_tokens: u32,
     /// Continue the text as it is instead of answering it as a chat message
     #[arg(long)]
     pub raw: bool,
-    /// Answer with the likeliest of these words instead of writing freely: how a label or choice adapter is asked
+    /// Answer with the likeliest of these words instead of writing freely
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub choices: Vec<String>,
     /// Keep activations in f32 while decoding: slower, logits as in training

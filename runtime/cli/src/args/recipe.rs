@@ -2,7 +2,7 @@
 
 use super::{RecordArgs, ShapeArgs, TrainArgs};
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, SINGLE};
+use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE};
 use sprig_learn::recipe::{AdamW, AdapterRecipe, Len, NotNegative, Recipe, Records, Single};
 
 impl TrainArgs {
@@ -51,7 +51,8 @@ impl RecordArgs {
         Records {
             raw: self.raw,
             template: self.template.clone(),
-            label_style: self.label_style,
+            labels: self.labels.clone(),
+            label_style: self.label_style.unwrap_or(LABEL_STYLE),
             label_words: self.label_tokens.clone(),
             ..Records::new(self.task, len)
         }

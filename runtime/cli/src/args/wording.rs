@@ -33,8 +33,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// What only a fleet chooses.
-    const WITHOUT_FLAG: [Setting; 15] = [
-        Setting::Labels,
+    const WITHOUT_FLAG: [Setting; 14] = [
         Setting::Beta1,
         Setting::Beta2,
         Setting::Epsilon,

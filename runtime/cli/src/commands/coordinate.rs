@@ -3,6 +3,7 @@
 use super::{evaluator, export, nonce};
 use crate::args::CoordinateArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
@@ -23,6 +24,10 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Arc::new(Output::new(args.json));
     let settings = FleetSettings::read(&args.config)?;
+    Files::of_fleet(&args.config, &settings)
+        .writes("adapter", settings.coordinator.adapter.as_deref(), Content::Adapter)
+        .writes("page", settings.coordinator.page.as_deref(), Content::Page)
+        .check()?;
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
     let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());

@@ -20,7 +20,7 @@ pub fn run(args: &DeviceArgs) -> Result<Exit, Failure> {
         line(value)?;
         return Ok(Exit::Done);
     }
-    let features: Vec<_> = found.features.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
+    let features: Vec<_> = found.features.iter().map(ToString::to_string).collect();
     line(format_args!("board     {} ({}): {}", found.board.title, found.board.name, found.how))?;
     line(format_args!(
         "cores     {} x {}",

@@ -1,13 +1,15 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
 
 use crate::args::EvalArgs;
+use crate::asking;
 use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::interrupt::Interrupt;
 use crate::open;
-use crate::output::Output;
+use crate::output::{Output, line};
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
-use sprig_learn::data::DataSet;
+use sprig_learn::data::{DataSet, Labels};
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::objective;
@@ -19,14 +21,17 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let asking = args.adapter.as_deref().zip(file.as_ref().and_then(|file| file.meta().asking.as_ref()));
+    let options = asking::by_adapter(&args.records, args.len, asking)?;
+    let (path, own_labels) = (args.data.as_path(), asking::reads_labels(&options));
     let budget = args.model.budget()?;
-    let data = base.data(&args.data, None, args.records.records(args.len).load_options(), budget)?;
-    let work = Workload::evaluation(
-        objective::of_task(args.records.task),
-        open::adapted(file.as_ref(), &base.geometry),
-        args.batch.as_usize(),
-        args.model.means(),
-    );
+    let data = base.data(&files::data("--data", path, own_labels)?, None, options, budget)?;
+    if !args.model.json {
+        asking::told_of(path, &data.train, own_labels, args.len.get()).into_iter().try_for_each(line)?;
+    }
+    let (adapted, batch) = (open::adapted(file.as_ref(), &base.geometry), args.batch.as_usize());
+    let objective = objective::of_task(args.records.task);
+    let work = Workload::evaluation(objective, adapted, batch, args.model.means());
     let planned = base.plan(data.measure(work), budget, None)?;
     let engine = base.engine(&planned)?;
     let adapter = file.map(|file| file.load(&base.geometry)).transpose()?;
@@ -40,7 +45,8 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
             let Evaluation { n, loss, accuracy, interval } = found;
             let peak = process::status().peak_rss;
             let event = serde_json::json!({
-                "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "cut": data.cut(), "peak_rss_bytes": peak,
+                "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "cut": data.cut(),
+                "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "peak_rss_bytes": peak,
             });
             output.event(event, || Some(describe(&found)));
             Ok(Exit::Done)

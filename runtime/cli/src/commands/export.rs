@@ -4,6 +4,7 @@ use crate::exit::{Exit, Failure};
 use sprig_engine::adapter::{Adapter, AdapterMeta};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::kernels::Ctx;
+use sprig_learn::data::Asker;
 use sprig_learn::directions::initial_normals;
 use sprig_protocol::settings::FleetSettings;
 use sprig_run::Base;
@@ -29,5 +30,11 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
         return Err(Failure::new(Exit::BadFile, message));
     }
     adapter.values_mut().copy_from_slice(values);
-    Ok(adapter.write(out, &AdapterMeta::of(&base.geometry, &map.digest_hex()?))?)
+    let options = settings.train.recipe().records.load_options();
+    let labels = match options.label_names.is_empty() {
+        true => None,
+        false => Some(Asker::new(out, &options, &base.tokenizer()?)?.labels().clone()),
+    };
+    let asking = Some(options.asking(labels.as_ref()));
+    Ok(adapter.write(out, &AdapterMeta { asking, ..AdapterMeta::of(&base.geometry, &map.digest_hex()?) })?)
 }

@@ -3,6 +3,7 @@
 use super::export;
 use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery};
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
@@ -105,6 +106,8 @@ fn history(query: &FleetQuery) -> Result<(), Failure> {
 
 fn export(args: &ExportArgs) -> Result<(), Failure> {
     let settings = FleetSettings::read(&args.query.config)?;
+    let files = Files::of_fleet(&args.query.config, &settings);
+    files.writes("--out", args.out.as_path(), Content::Adapter).check()?;
     let found = control::adapter(&settings.coordinator.state, args.digest.as_deref())?;
     export::write(&settings, &found.values, &args.out)?;
     let (rounds, digest) = (found.round, found.after.to_string());

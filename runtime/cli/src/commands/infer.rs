@@ -1,14 +1,16 @@
 //! `sprig infer`: continue a prompt, greedily.
 
+use super::pick::Answers;
 use crate::args::InferArgs;
+use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::open;
-use crate::output::line;
+use crate::output::{line, problem};
 use sprig_budget::{alloc, process};
-use sprig_engine::dual::BatchError;
+use sprig_engine::adapter::AdapterFile;
 use sprig_engine::model::Generator;
-use sprig_engine::tokenizer::{Specials, TextStream, Tokenizer};
-use sprig_learn::data::{answer, prompt};
+use sprig_engine::tokenizer::{TextStream, Tokenizer};
+use sprig_learn::data::{Asker, prompt};
 use sprig_learn::workload::Workload;
 use sprig_run::Base;
 use std::io::Write;
@@ -17,24 +19,25 @@ use std::time::{Duration, Instant};
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let tokenizer = base.tokenizer()?;
-    let tokens = prompt(&tokenizer, args.raw, &args.prompt)?;
-    if tokens.is_empty() {
-        return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
-    }
-    let g = &base.geometry;
-    let capacity = capacity(args, tokens.len(), g.context)?;
     let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let tokenizer = base.tokenizer()?;
+    let (tokens, answers) = question(args, &base, file.as_ref(), &tokenizer)?;
+    let more = if answers.is_some() { 0 } else { args.max_tokens };
+    let g = &base.geometry;
+    let capacity = capacity(tokens.len(), more, g.context)?;
     let work = Workload::generation(open::adapted(file.as_ref(), g), capacity, args.model.means());
     let planned = base.plan(work, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
     let adapter = file.map(|file| file.load(g)).transpose()?;
-    let mut generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, capacity, !args.exact)?;
+    // What was trained and judged in f32 is answered so.
+    let exact = args.exact || args.label.is_some();
+    let mut generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, capacity, !exact)?;
     let start = Instant::now();
     let logits = generator.feed(&tokens)?;
     let prefill = start.elapsed();
-    if !args.choices.is_empty() {
-        return choose(args, &tokenizer, logits, rate(tokens.len(), prefill));
+    if let Some(answers) = answers {
+        answers.print(args, logits, tokens.len(), rate(tokens.len(), prefill))?;
+        return Ok(Exit::Done);
     }
     let top = top_logits(logits);
     let first = best(logits);
@@ -54,22 +57,53 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     } else {
         line(written.rest)?;
         let (prefill, decode) = (rate(tokens.len(), prefill), rate(steps, written.took));
-        eprintln!(
+        problem(format_args!(
             "{} prompt tokens at {prefill:.0} tokens/s, {steps} more at {decode:.1} tokens/s",
             tokens.len()
-        );
+        ));
     }
     Ok(Exit::Done)
 }
 
+/// What is asked, in tokens, and the answers to pick from if any were named: by the flags, or by the adapter.
+fn question(
+    args: &InferArgs,
+    base: &Base<'_>,
+    file: Option<&AdapterFile>,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<u32>, Option<Answers>), Failure> {
+    let (path, asking) = (args.adapter.as_deref(), file.and_then(|file| file.meta().asking.as_ref()));
+    if let Some(text) = &args.label {
+        let options = asking::labelling(path, asking, base.geometry.context)?;
+        let mut asker = Asker::new(base.map.path(), &options, tokenizer)?;
+        let asked = asker.ask(text)?;
+        let answers = Answers::labels(asker.labels(), asked.cut);
+        return Ok((asked.tokens, Some(answers)));
+    }
+    let text = args.prompt.as_deref().unwrap_or_default();
+    let tokens = prompt(tokenizer, args.raw, text)?;
+    if tokens.is_empty() {
+        return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
+    }
+    if args.choices.is_empty() {
+        return Ok((tokens, None));
+    }
+    let mut answers = Answers::new(&args.choices, args.raw, text, tokenizer)?;
+    answers.warning = path
+        .zip(asking)
+        .and_then(|(path, asking)| asking::warning(path, asking, text, args.raw, &args.choices));
+    if let Some(warning) = &answers.warning {
+        problem(format_args!("sprig: warning: {warning}"));
+    }
+    Ok((tokens, Some(answers)))
+}
+
 /// Tokens of prompt and answer in all, which have to fit the model's context.
-fn capacity(args: &InferArgs, have: usize, limit: usize) -> Result<usize, Failure> {
-    let capacity = have + args.max_tokens as usize;
+fn capacity(have: usize, more: u32, limit: usize) -> Result<usize, Failure> {
+    let capacity = have + more as usize;
     if capacity > limit {
-        let more = args.max_tokens;
-        let message = format!(
-            "a prompt of {have} tokens and --max-tokens {more} exceed the model's context of {limit}"
-        );
+        let and = if more > 0 { format!(" and --max-tokens {more}") } else { String::new() };
+        let message = format!("a prompt of {have} tokens{and} exceeds the model's context of {limit} tokens");
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(capacity)
@@ -114,49 +148,6 @@ fn write(
 
 fn rate(tokens: usize, took: Duration) -> f64 {
     tokens as f64 / took.as_secs_f64().max(1e-9)
-}
-
-/// Picks one of `--choices` by its first token, as a label or choice adapter was trained to.
-fn choose(args: &InferArgs, tokenizer: &Tokenizer, logits: &[f32], rate: f64) -> Result<Exit, Failure> {
-    let mut ids = Vec::with_capacity(args.choices.len());
-    for choice in &args.choices {
-        let text = answer(args.raw, &args.prompt, choice);
-        match tokenizer.encode(&text, Specials::Plain).first() {
-            Some(&token) if token as usize >= logits.len() => {
-                let vocabulary = logits.len();
-                return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
-            }
-            Some(&id) if !ids.contains(&id) => ids.push(id),
-            _ => {
-                let message = format!(
-                    "--choices: `{choice}` is empty or begins with the same token as another; use other words"
-                );
-                return Err(Failure::new(Exit::Usage, message));
-            }
-        }
-    }
-    let values: Vec<f64> = ids.iter().map(|&id| f64::from(logits[id as usize])).collect();
-    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = values.iter().map(|v| (v - top).exp()).sum();
-    let shares: Vec<f64> = values.iter().map(|v| (v - top).exp() / sum).collect();
-    let winner = values.iter().position(|v| *v == top).unwrap_or(0);
-    if args.model.json {
-        let choices: Vec<_> = args
-            .choices
-            .iter()
-            .zip(&shares)
-            .map(|(choice, share)| serde_json::json!({ "choice": choice, "probability": share }))
-            .collect();
-        let out = serde_json::json!({
-            "text": args.choices[winner], "tokens": 1, "choices": choices, "prefill_tokens_per_s": rate, "decode_tokens_per_s": 0.0,
-        });
-        line(out)?;
-    } else {
-        for (choice, share) in args.choices.iter().zip(&shares) {
-            line(format_args!("{:5.1} %  {choice}", 100.0 * share))?;
-        }
-    }
-    Ok(Exit::Done)
 }
 
 /// The ten largest logits as (token id, logit): what other programs can be compared by.

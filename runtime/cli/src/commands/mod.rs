@@ -18,6 +18,7 @@ mod export;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
 pub mod infer;
+mod pick;
 pub mod plan;
 #[cfg(feature = "coordinator")]
 pub mod provision;
@@ -28,6 +29,13 @@ pub mod simulate;
 mod steplog;
 pub mod train;
 mod training;
+
+/// The command line, quoted where a shell needs it.
+fn command_line() -> String {
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Only a zero byte cannot be quoted, and no argument has one.
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
 
 /// A number that no other start of a program has.
 fn nonce() -> Result<u64, crate::exit::Failure> {

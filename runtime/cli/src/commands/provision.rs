@@ -32,7 +32,10 @@ pub fn run(args: &ProvisionArgs) -> Result<Exit, Failure> {
     let authority = if made.new_authority { "made" } else { "there already" };
     line(format_args!("authority    {authority}: {}; keep its key here", args.out.join("ca").display()))?;
     line(format_args!("broker       {}: copy it to the broker's machine, then", made.broker.display()))?;
-    line("             mosquitto -c mosquitto.conf, in that folder")?;
+    line(
+        "             mosquitto -c mosquitto.conf, in that folder; as root, which mosquitto does not stay,",
+    )?;
+    line(format_args!("             chown -R mosquitto: {} before", made.broker.display()))?;
     line(format_args!("coordinator  {}: sprig coordinate --config fleet.toml", made.coordinator.display()))?;
     for folder in made.devices.iter().take(10) {
         line(format_args!("device       {}: sprig agent --config device.toml", folder.display()))?;

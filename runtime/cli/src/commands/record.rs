@@ -155,7 +155,7 @@ impl Recorder {
         RunRecord {
             version: record::VERSION,
             sprig_version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: super::command_line(),
             started: self.started,
             ended: now(),
             seed: args.seed,
@@ -295,7 +295,7 @@ fn settings(args: &TrainArgs) -> Vec<(String, String)> {
         ("learning rate", args.lr.to_string()),
         ("warm-up", args.warmup.to_string()),
         ("decay", args.decay.to_string()),
-        ("label style", args.records.label_style.to_string()),
+        ("label style", args.records.label_style.unwrap_or_default().to_string()),
         ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
     ]
     .map(|(k, v)| (k.to_owned(), v))

@@ -3,14 +3,17 @@
 use super::record::Recorder;
 use super::training::Training;
 use crate::args::TrainArgs;
+use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::files::{Content, Files, beside, check_writable};
+use crate::files::{self, Content, Files, beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_engine::adapter::AdapterSpec;
+use sprig_budget::Bytes;
+use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
 use sprig_learn::checkpoint::{self, Fingerprint};
+use sprig_learn::data::LoadOptions;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_run::{Base, Data, Running};
 use std::path::Path;
@@ -26,9 +29,11 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let spec = single.recipe.adapter.fit(&base.geometry)?;
     check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
     args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
-    let options = single.recipe.records.load_options();
+    let options = asking::by_flags(&args.records, args.shape.len)?;
     let budget = args.model.budget()?;
-    let data = base.data(&args.data, args.eval_data.as_deref(), options, budget)?;
+    let data = read(args, &base, &options, budget)?;
+    let asking = options.asking(data.train.labels());
+    asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
 
     let settings = single.settings();
     let work =
@@ -37,6 +42,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
     output.event(serde_json::json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+    tell_of_cut(&output, args, &data);
     let digest = map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let adapter = engine.adapter(&spec, settings.estimator.run_key)?;
@@ -66,7 +72,8 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     if !training.judge_before(held_out)? || !training.steps()? || !training.judge_after(held_out)? {
         return Ok(training.stopped());
     }
-    training.write(&args.out, &digest)?;
+    let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
+    training.write(&args.out, &meta)?;
     let Training { trainer, recorder, output, checkpoint, .. } = training;
     let record = recorder.finish(args, &base, &engine, &digest, &spec, &data, plan, &trainer);
     if let Some(path) = &args.run {
@@ -88,6 +95,26 @@ fn check_files(args: &TrainArgs) -> Result<(), Failure> {
         .keeps("the checkpoint of --out", beside(&args.out, "ckpt").as_path())
         .keeps("the activations kept for --out", beside(&args.out, "prefix").as_path())
         .check()
+}
+
+fn read(args: &TrainArgs, base: &Base<'_>, options: &LoadOptions, budget: Bytes) -> Result<Data, Failure> {
+    let train = files::data("--data", &args.data, asking::reads_labels(options))?;
+    let held_out = args.eval_data.as_deref();
+    let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
+    Ok(base.data(&train, held_out.as_deref(), options.clone(), budget)?)
+}
+
+/// Says what is lost of texts that are too long.
+fn tell_of_cut(output: &Output, args: &TrainArgs, data: &Data) {
+    let held_out = args.eval_data.as_deref().zip(data.held_out.as_ref());
+    for (path, set) in std::iter::once((args.data.as_path(), &data.train)).chain(held_out) {
+        let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
+        let event = serde_json::json!({
+            "event": "cut", "data": path, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
+            "len_for_95_percent": set.len_for(0.95),
+        });
+        output.event(event, || Some(format!("{}: {cut}", path.display())));
+    }
 }
 
 /// Everything the result depends on, under the names of the flags.

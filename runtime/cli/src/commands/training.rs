@@ -196,17 +196,16 @@ impl Training<'_, '_> {
     }
 
     /// Writes the adapter, after the prefix cache has made room for it.
-    pub fn write(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
-        apart(|| self.write_adapter(out, digest))
+    pub fn write(&mut self, out: &Path, meta: &AdapterMeta) -> Result<(), Failure> {
+        apart(|| self.write_adapter(out, meta))
     }
 
-    fn write_adapter(&mut self, out: &Path, digest: &str) -> Result<(), Failure> {
+    fn write_adapter(&mut self, out: &Path, meta: &AdapterMeta) -> Result<(), Failure> {
         match self.trainer.session().0.prefix_mut() {
             Some(cache) => cache.remove(),
             None => drop(std::fs::remove_file(beside(out, "prefix"))), // of a run that was given up
         }
-        let meta = AdapterMeta::of(self.trainer.session().0.model().geometry(), digest);
-        if let Err(failure) = self.trainer.adapter().write(out, &meta) {
+        if let Err(failure) = self.trainer.adapter().write(out, meta) {
             let _ = self.save(); // the steps since the last checkpoint need not be lost with it
             return Err(failure.into());
         }

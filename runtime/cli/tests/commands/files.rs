@@ -98,6 +98,38 @@ fn a_simulation_writes_over_none_of_its_own_files() {
 
 #[cfg(feature = "coordinator")]
 #[test]
+fn a_fleet_writes_over_none_of_its_own_files() {
+    let scene = Scene::new();
+    scene.done("provision --out fleet --devices 1");
+    let text = String::from_utf8(scene.bytes("fleet/coordinator/fleet.toml")).unwrap();
+    let text =
+        text.replace("model.gguf", "../../tiny.gguf").replace("# eval_data = \"", "eval_data = \"../../");
+    let text = text.replace("held_out.jsonl", "lm.jsonl");
+    let write = |adapter: &str, page: &str| {
+        let text = text
+            .replace("# adapter = \"adapter.gguf\"", &format!("adapter = \"{adapter}\"\npage = \"{page}\""));
+        assert!(text.contains("\npage = "), "{text}");
+        scene.write("fleet/coordinator/fleet.toml", &text);
+    };
+    let coordinate = "coordinate --config fleet/coordinator/fleet.toml";
+    for (adapter, page, words) in [
+        ("../../tiny.gguf", "page.html", ["adapter", "the model", "tiny.gguf"]),
+        ("a.gguf", "../../lm.jsonl", ["page", "eval_data", "lm.jsonl"]),
+        ("a.gguf", "./a.gguf", ["page", "adapter", "a.gguf"]),
+        ("a.gguf", "fleet.toml", ["page", "--config", "fleet.toml"]),
+        ("../../label.jsonl", "page.html", ["adapter", "label.jsonl", "JSON records"]),
+    ] {
+        write(adapter, page);
+        refused(&scene, coordinate, &words);
+    }
+    let export = "fleet export --config fleet/coordinator/fleet.toml --out";
+    refused(&scene, &format!("{export} tiny.gguf"), &["--out", "the model", "tiny.gguf"]);
+    refused(&scene, &format!("{export} fleet/coordinator/fleet.toml"), &["--out", "--config", "fleet.toml"]);
+    refused(&scene, &format!("{export} label.jsonl"), &["--out", "label.jsonl", "JSON records"]);
+}
+
+#[cfg(feature = "coordinator")]
+#[test]
 fn provisioning_writes_over_no_file() {
     let scene = Scene::new();
     let before = contents(&scene);

@@ -1,6 +1,9 @@
 //! What a command says of its settings and of how it ended, beside its result.
 
 use crate::scene::Scene;
+use serde_json::Value;
+use std::fs::File;
+use std::process::Stdio;
 
 const TRAIN: &str =
     "train --model tiny.gguf --task label --data label.jsonl --steps 3 --threads 1 --out a.gguf";
@@ -43,4 +46,66 @@ fn budgets_of_the_wrong_size_are_said() {
     let size = ran.err.split_once("such as ").unwrap().1.trim();
     assert!(size.ends_with("MiB"), "{}", ran.shown());
     scene.done(&format!("{plan} --budget {size}"));
+}
+
+#[test]
+fn a_folder_and_an_empty_field_are_named_as_what_they_are() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("models")).unwrap();
+    scene.fails(2, "plan --model models", &["--model models", "folder", ".gguf"]);
+    scene.write("null.jsonl", "{\"text\": \"a\", \"label\": null}\n");
+    let line = TRAIN.replace("label.jsonl", "null.jsonl");
+    scene.fails(3, &line, &["null.jsonl:1:", "\"label\" (null)", "{\"text\", \"label\"}"]);
+}
+
+#[test]
+fn data_from_a_pipe_are_read_where_once_is_enough() {
+    let scene = Scene::new();
+    let piped = |line: &str, file: &str| {
+        let cat = |bytes: File| std::process::Command::new("cat").stdin(bytes).stdout(Stdio::piped()).spawn();
+        let mut cat = cat(File::open(scene.path(file)).unwrap()).unwrap();
+        let output = scene.command(line).stdin(cat.stdout.take().unwrap()).output().unwrap();
+        cat.wait().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let eval = "eval --model tiny.gguf --threads 1 --json --task";
+    for data in ["-", "/dev/stdin"] {
+        let (code, out, err) = piped(&format!("{eval} lm --raw --data {data}"), "lm.jsonl");
+        assert_eq!(code, 0, "{err}");
+        let same = scene.done(&format!("{eval} lm --raw --data lm.jsonl")).last();
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["loss"], same["loss"]);
+        let (code, _, err) = piped(&format!("{eval} label --data {data}"), "label.jsonl");
+        assert!(code == 2 && err.contains("only once") && err.contains("--labels"), "{err}");
+        let (code, _, err) = piped(&format!("{eval} label --labels up,down --data {data}"), "label.jsonl");
+        assert_eq!(code, 0, "{err}");
+        let (code, _, err) = piped(&TRAIN.replace("label.jsonl", data), "label.jsonl");
+        assert!(code == 2 && err.contains("only once"), "{err}");
+    }
+}
+
+#[test]
+fn the_record_has_the_command_as_it_can_be_typed_again() {
+    let scene = Scene::new();
+    let ran = scene.run_with(&format!("{TRAIN} --run run.json --template"), &["{text}: it's \"$up\"?"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let record: Value = serde_json::from_slice(&scene.bytes("run.json")).unwrap();
+    let command = record["command"].as_str().unwrap();
+    let echo = format!("for word in {command}; do printf '%s\\n' \"$word\"; done");
+    let words = std::process::Command::new("sh").args(["-c", &echo]).output().unwrap().stdout;
+    let words = String::from_utf8(words).unwrap();
+    assert_eq!(words.lines().last(), Some("{text}: it's \"$up\"?"), "{command}");
+    assert!(command.contains(" train --model tiny.gguf --task label "), "{command}");
+}
+
+#[cfg(feature = "coordinator")]
+#[test]
+fn provisioning_adds_to_a_fleet_and_says_how_its_broker_starts() {
+    let scene = Scene::new();
+    let said = scene.done("provision --out fleet --fleet home --devices 1").out;
+    assert!(said.contains("chown -R mosquitto: fleet/broker"), "{said}");
+    let said = scene.done("provision --out fleet --devices attic --json").last();
+    assert_eq!(said["devices"][0], "fleet/devices/attic");
+    scene.fails(2, "provision --out fleet --fleet away --devices 1", &["\"home\", not \"away\"", "or none"]);
+    assert!(scene.done("provision --help").out.contains("device-001"));
 }

@@ -99,3 +99,22 @@ fn bad_configurations_are_named_with_place_and_remedy() {
     }
     scene.fails(6, &format!("agent --config {folder}/device.toml"), &["localhost"]);
 }
+
+#[test]
+fn a_terminal_that_goes_away_ends_coordinator_and_device_as_ctrl_c_does() {
+    let mut world = World::new("");
+    world.start("coordinator");
+    world.start(&device(1));
+    world.until("a device", |_, e| e["event"] == "joined");
+    for name in [device(1), "coordinator".to_owned()] {
+        world.send(&name, "-HUP");
+        world.until("the end", |who, e| who == name && e["event"] == "interrupted");
+        let ended = loop {
+            match world.ended(&name) {
+                Some((code, _)) => break code,
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        assert_eq!(ended, Some(7), "{name}");
+    }
+}

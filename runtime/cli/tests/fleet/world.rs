@@ -176,8 +176,12 @@ impl World {
 
     /// Stops a process as it stands, until it is to go on.
     pub fn freeze(&self, name: &str, frozen: bool) {
+        self.send(name, if frozen { "-STOP" } else { "-CONT" });
+    }
+
+    /// Sends a process a signal.
+    pub fn send(&self, name: &str, signal: &str) {
         let process = self.processes.iter().find(|p| p.name == name).unwrap();
-        let signal = if frozen { "-STOP" } else { "-CONT" };
         let sent = Command::new("kill").args([signal, &process.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }

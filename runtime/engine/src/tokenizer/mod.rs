@@ -189,6 +189,19 @@ impl Tokenizer {
         ids
     }
 
+    /// The number of tokens of [`encode`](Self::encode), of which few are ever held.
+    pub fn count(&self, text: &str, specials: Specials) -> usize {
+        let mut counted = 0;
+        let rest = self.encode_until(text, specials, |ids| {
+            if ids.len() > 1024 {
+                counted += ids.len();
+                ids.clear();
+            }
+            ControlFlow::Continue(())
+        });
+        counted + rest.len()
+    }
+
     /// Most heap bytes that encoding `text` takes beside the ids: for its longest word.
     pub fn encoding_bytes(text: &str) -> usize {
         let (mut longest, mut run, mut space) = (0, 0, false);

@@ -97,7 +97,8 @@ impl Study {
         let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;
         if let Some(out) = &self.out {
             fleet.adapter.values_mut().copy_from_slice(fleet.server.values());
-            let meta = AdapterMeta::of(&base.geometry, &digest);
+            let asking = Some(train.recipe().records.load_options().asking(data.train.labels()));
+            let meta = AdapterMeta { asking, ..AdapterMeta::of(&base.geometry, &digest) };
             fleet.adapter.write(out, &meta)?;
         }
         Ok(findings)

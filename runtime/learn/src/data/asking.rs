@@ -92,6 +92,6 @@ impl<'t> Asker<'t> {
     /// The words around the text leave no room for it.
     pub fn ask(&mut self, text: &str) -> Result<Asked, DataError> {
         let Encoded { tokens, cut } = self.encoder.ask(text).map_err(option_error)?;
-        Ok(Asked { tokens, cut })
+        Ok(Asked { tokens, cut: cut > 0 })
     }
 }

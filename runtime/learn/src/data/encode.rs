@@ -25,7 +25,8 @@ pub(super) enum Kind {
 pub(super) struct Encoded {
     pub(super) tokens: Vec<u32>,
     pub(super) kind: Kind,
-    pub(super) cut: bool,
+    /// Tokens that were cut off.
+    pub(super) cut: usize,
 }
 
 /// A record that cannot be encoded, or a tokenizer that fails.
@@ -156,7 +157,8 @@ impl<'t> Encoder<'t> {
     fn text(&self, text: &str) -> Result<Encoded, EncodeError> {
         let mut tokens: Vec<u32> = self.tokenizer.prefix().into_iter().collect();
         let room = self.len.saturating_sub(tokens.len());
-        let (found, cut) = self.tokenizer.encode_first(text, Specials::Parse, room);
+        let (found, more) = self.tokenizer.encode_first(text, Specials::Parse, room);
+        let cut = if more { self.tokenizer.count(text, Specials::Parse) - found.len() } else { 0 };
         tokens.extend(found);
         if tokens.len() < 2 {
             let found = format!("found {}, in which no token follows another", short(text));
@@ -180,8 +182,9 @@ impl<'t> Encoder<'t> {
         let around = self.prompt()?;
         fits(around, 1, len)?;
         let most = len - around.overhead().max(1);
-        let cut_targets = more || targets.len() > most;
+        let all = if more { tokenizer.count(completion, Specials::Parse) } else { targets.len() };
         targets.truncate(most);
+        let cut = all - targets.len();
         let asked = around.encode(tokenizer, prompt, Keep::Tail, len - targets.len())?;
         let mut tokens = asked.tokens;
         // The first token of all has none before it to be predicted from.
@@ -193,7 +196,7 @@ impl<'t> Encoder<'t> {
                 Problem::field("prompt", "found an empty prompt before a single token", remedy).into()
             );
         }
-        Ok(Encoded { tokens, kind: Kind::Lm { first }, cut: asked.cut || cut_targets })
+        Ok(Encoded { tokens, kind: Kind::Lm { first }, cut: asked.cut + cut })
     }
 
     /// The candidates are the letters; too long a question loses its beginning, since what is asked ends it.

@@ -30,10 +30,10 @@ pub(super) struct Prompt {
     after: Vec<u32>,
 }
 
-/// A prompt in tokens, and whether its text was cut.
+/// A prompt in tokens, and how many tokens of its text were cut off.
 pub(super) struct Encoded {
     pub(super) tokens: Vec<u32>,
-    pub(super) cut: bool,
+    pub(super) cut: usize,
 }
 
 impl Prompt {
@@ -112,7 +112,7 @@ impl Prompt {
         drop(whole);
         if !more {
             tokens.extend(found);
-            return Ok(Encoded { tokens, cut: false });
+            return Ok(Encoded { tokens, cut: 0 });
         }
         // Tokens that span the seams between template and text differ from the uncut prompt's; only cut ones do.
         let left = room.saturating_sub(self.overhead());
@@ -120,7 +120,9 @@ impl Prompt {
             Keep::Head => tokenizer.encode_first(text, Specials::Parse, left).0,
             Keep::Tail => tokenizer.encode_last(text, Specials::Parse, left),
         };
-        Ok(Encoded { tokens: [&self.before[..], &kept, &self.after].concat(), cut: true })
+        // Where the seams alone make it too long, one token is said to be missing.
+        let cut = tokenizer.count(text, Specials::Parse).saturating_sub(kept.len()).max(1);
+        Ok(Encoded { tokens: [&self.before[..], &kept, &self.after].concat(), cut })
     }
 
     /// `word` as it follows this prompt: after a raw prompt that does not end in white space, a space comes first.

@@ -156,7 +156,8 @@ impl<'de> Visitor<'de> for Collect {
         let mut fields = Fields::default();
         let mut seen = [false; NAMES.len()];
         while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if fields.found.len() < NAMES_SHOWN {
+            let shown = fields.found.len() < NAMES_SHOWN;
+            if shown {
                 fields.found.push(short(&name));
             }
             let Some(i) = NAMES.iter().position(|known| *known == name) else {
@@ -167,6 +168,9 @@ impl<'de> Visitor<'de> for Collect {
                 return Err(serde::de::Error::custom(format_args!("field \"{name}\" appears twice")));
             }
             fields.known[i] = map.next_value::<Option<&RawValue>>()?;
+            if let Some(last) = fields.found.last_mut().filter(|_| shown && fields.known[i].is_none()) {
+                last.push_str(" (null)");
+            }
         }
         Ok(fields)
     }

@@ -12,6 +12,7 @@ use super::room::{Room, under_way};
 use crate::setting::Setting;
 use sha2::{Digest, Sha256};
 use sprig_engine::tokenizer::Tokenizer;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One example, borrowed from its set.
@@ -50,6 +51,8 @@ pub struct DataSet {
     candidates: Vec<u32>,
     labels: Option<Labels>,
     cut: usize,
+    /// Examples by their whole length, rounded up, had none been cut.
+    lengths: BTreeMap<usize, usize>,
     longest: usize,
     reading: usize,
     digest: [u8; 32],
@@ -136,6 +139,17 @@ impl DataSet {
         self.cut
     }
 
+    /// A limit of tokens at which at least this share of the examples, from 0 to 1, would not be cut.
+    pub fn len_for(&self, share: f64) -> usize {
+        let wanted = (share * self.len() as f64).ceil() as usize;
+        let mut whole = 0;
+        let reached = self.lengths.iter().find(|(_, examples)| {
+            whole += **examples;
+            whole >= wanted
+        });
+        reached.or(self.lengths.last_key_value()).map_or(0, |(length, _)| *length)
+    }
+
     /// Tokens of the longest example.
     pub fn longest(&self) -> usize {
         self.longest
@@ -168,6 +182,7 @@ impl DataSet {
             candidates: Vec::new(),
             labels: None,
             cut: 0,
+            lengths: BTreeMap::new(),
             longest: 0,
             reading: 0,
             digest: [0; 32],
@@ -224,7 +239,8 @@ impl DataSet {
             Kind::Pick { candidates, answer } => (answer as u32, candidates as u32),
         };
         self.entries.push(Entry { end: self.tokens.len() as u64, target, candidates });
-        self.cut += usize::from(example.cut);
+        self.cut += usize::from(example.cut > 0);
+        *self.lengths.entry(rounded(example.tokens.len() + example.cut)).or_default() += 1;
         self.longest = self.longest.max(example.tokens.len());
     }
 
@@ -243,6 +259,11 @@ impl DataSet {
         }
         hash.finalize().into()
     }
+}
+
+/// A length as people give one, by an eighth larger at most or 8 tokens: of which there are few, however many examples.
+fn rounded(length: usize) -> usize {
+    length.next_multiple_of((length.next_power_of_two() / 16).max(8))
 }
 
 /// The encoder for texts with labels: the labels given, or those of a first pass over the file.

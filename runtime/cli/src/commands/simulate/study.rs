@@ -245,6 +245,6 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("adapter's digest", findings.adapter_digest.clone()),
     ];
     let ended = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let command = crate::commands::command_line();
     Curve { points, findings, settings, command, ended }
 }

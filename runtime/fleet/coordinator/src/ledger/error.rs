@@ -47,8 +47,8 @@ pub enum LedgerError {
     },
     /// No kept adapter, or more than one, has a digest that begins so.
     #[error(
-        "{} a digest that begins with `{wanted}`; the last is {last}, `sprig fleet history` lists all and the oldest are not kept",
-        if *found == 0 { "no kept adapter has".to_owned() } else { format!("{found} kept adapters have") }
+        "{} a digest that begins with `{wanted}`; the last begins with {:.8}, `sprig fleet history` lists all and the oldest are not kept",
+        if *found == 0 { "no kept adapter has".to_owned() } else { format!("{found} kept adapters have") }, last
     )]
     Adapter {
         /// The digits asked for.

@@ -1,0 +1,77 @@
+//! An answer that is one of a few: each by its first token, as label and choice adapters are trained to answer.
+
+use crate::args::InferArgs;
+use crate::exit::{Exit, Failure};
+use crate::output::line;
+use serde_json::json;
+use sprig_engine::dual::BatchError;
+use sprig_engine::tokenizer::{Specials, Tokenizer};
+use sprig_learn::data::{Labels, answer};
+
+/// Answers to pick from.
+pub struct Answers {
+    /// Name and token of each.
+    pub each: Vec<(String, u32)>,
+    /// What to say of the question beforehand.
+    pub warning: Option<String>,
+    /// Whether the text was too long, and lost its end.
+    pub cut: bool,
+}
+
+impl Answers {
+    /// `choices`, each by the token it begins with as an answer to `prompt`.
+    pub fn new(choices: &[String], raw: bool, prompt: &str, tokenizer: &Tokenizer) -> Result<Self, Failure> {
+        let mut each: Vec<(String, u32)> = Vec::with_capacity(choices.len());
+        for choice in choices {
+            let text = answer(raw, prompt, choice);
+            match tokenizer.encode(&text, Specials::Plain).first() {
+                Some(&id) if each.iter().all(|(_, other)| *other != id) => each.push((choice.clone(), id)),
+                _ => {
+                    let message = format!(
+                        "--choices: `{choice}` is empty or begins with the same token as another; use other words"
+                    );
+                    return Err(Failure::new(Exit::Usage, message));
+                }
+            }
+        }
+        Ok(Self { each, warning: None, cut: false })
+    }
+
+    /// Labels, by the tokens that stand for them.
+    pub fn labels(labels: &Labels, cut: bool) -> Self {
+        let each = labels.names().iter().cloned().zip(labels.tokens().iter().copied()).collect();
+        Self { each, warning: None, cut }
+    }
+
+    /// Each answer with its share of the probability of all, the likeliest first; of equals the first named.
+    fn shares(&self, logits: &[f32]) -> Vec<(&str, f64)> {
+        let values = || self.each.iter().map(|(_, id)| f64::from(logits[*id as usize]));
+        let top = values().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = values().map(|v| (v - top).exp()).sum();
+        let names = self.each.iter().map(|(name, _)| name.as_str());
+        let mut shares: Vec<_> = names.zip(values().map(|v| (v - top).exp() / sum)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
+
+    /// Prints the answers by their share, the winner marked. `tokens` of prompt came at `rate` a second.
+    pub fn print(&self, args: &InferArgs, logits: &[f32], tokens: usize, rate: f64) -> Result<(), Failure> {
+        let vocabulary = logits.len();
+        if let Some(&(_, token)) = self.each.iter().find(|(_, token)| *token as usize >= vocabulary) {
+            return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
+        }
+        let shares = self.shares(logits);
+        if !args.model.json {
+            return shares.iter().enumerate().try_for_each(|(i, (name, share))| {
+                let mark = if i == 0 { "*" } else { " " };
+                line(format_args!("{mark} {:5.1} %  {name}", 100.0 * share))
+            });
+        }
+        let each = shares.iter().map(|(name, share)| json!({ "choice": name, "probability": share }));
+        line(json!({
+            "text": shares.first().map(|(name, _)| name), "tokens": 1, "choices": each.collect::<Vec<_>>(),
+            "prompt_tokens": tokens, "cut": self.cut, "warning": self.warning,
+            "prefill_tokens_per_s": rate, "decode_tokens_per_s": 0.0,
+        }))
+    }
+}
