@@ -90,6 +90,7 @@ impl Adapter {
         })
     }
 
+    #[allow(clippy::too_many_arguments, reason = "shape, place and seed of what is built")]
     fn build(
         geometry: &Geometry,
         blocks: std::ops::Range<usize>,

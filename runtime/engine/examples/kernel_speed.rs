@@ -139,6 +139,7 @@ fn blocks(ty: TensorType, n: usize) -> Vec<u8> {
 }
 
 /// y = x · wᵀ.
+#[allow(clippy::too_many_arguments, reason = "shapes and operands of a product")]
 fn gemm_f32(threads: usize, rows: usize, cols: usize, outputs: usize, x: &[f32], w: &[f32], y: &mut [f32]) {
     let parallel = if threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(threads) };
     let (m, n, k) = (rows, outputs, cols);

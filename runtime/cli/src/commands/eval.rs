@@ -55,6 +55,7 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
 }
 
 /// Evaluates with a progress line; `None` when interrupted.
+#[allow(clippy::too_many_arguments, reason = "what is evaluated, and who follows it")]
 pub fn judge(
     session: &mut Session<'_>,
     adapter: Option<&Adapter>,

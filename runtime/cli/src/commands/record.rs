@@ -132,6 +132,7 @@ impl Recorder {
     }
 
     /// The whole record.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the record")]
     pub fn finish(
         &self,
         args: &TrainArgs,

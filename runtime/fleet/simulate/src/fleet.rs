@@ -98,7 +98,7 @@ impl Fleet<'_> {
         test: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FleetError> {
-        let Choice { per_round, dealing, seed, dense } = self.choice;
+        let Choice { per_round, dealing, seed, .. } = self.choice;
         let numbers = (0..self.devices.len()).map(DeviceNumber::at).collect();
         let chosen = select::choose(numbers, per_round, seed, RoundId(round), 0);
         let groups = self.server.layout().groups().len();
@@ -118,7 +118,7 @@ impl Fleet<'_> {
             let visited = f64::from(update.examples);
             turn.iterations = turn.iterations.max(self.server.rules().iterations(update.examples));
             (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
-            sent.push(self.message(round, base, member.number.0, member.groups, update, dense));
+            sent.push(self.message(round, base, member.number.0, member.groups, update));
         }
         turn.loss /= examples;
         let mut step = self.server.begin(round);
@@ -216,9 +216,8 @@ impl Fleet<'_> {
         number: u32,
         groups: GroupSet,
         mut update: LocalUpdate,
-        dense: bool,
     ) -> Sent {
-        let (body, dense) = dense::body(&mut update, dense);
+        let (body, dense) = dense::body(&mut update, self.choice.dense);
         let (examples, loss) = (update.examples, update.loss as f32);
         let run = self.wire.run();
         Sent { update: Update { run, round, number, groups, base, examples, loss, body }, dense }

@@ -92,7 +92,7 @@ impl Study {
         let set = &data.train;
         let devices = shards.iter().map(|s| Device::new(Examples::some(set, &s.train)).tested(s.test(set)));
         let devices = devices.collect();
-        let mut fleet = self.fleet(&base, &engine, &opened, &data, devices, &digest)?;
+        let mut fleet = self.fleet(&engine, &opened, &data, devices, &digest)?;
         let course = Course::new(&mut fleet, follow, self.personal);
         let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;
         if let Some(out) = &self.out {
@@ -138,7 +138,6 @@ impl Study {
     /// The fleet before its first round. `digest` is the model file's.
     pub(super) fn fleet<'m>(
         &self,
-        base: &Base<'_>,
         engine: &'m Engine<'m>,
         opened: &'m Opened,
         data: &'m Data,
@@ -154,7 +153,7 @@ impl Study {
             let path = self.cache.join(format!("{name}-{blocks}.prefix"));
             engine.prefix(&path, Size::Bytes(PREFIX), digest, data, planned)
         };
-        let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
+        let start = layout.initial(spec, engine.model.geometry(), rules.forward.run_key);
         let settings = &self.settings;
         Ok(Fleet {
             session: engine.session(planned, prefix("train", &data.train))?,

@@ -93,7 +93,7 @@ impl Scene {
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
         let devices =
             self.shards.iter().map(|ids| Device::new(Examples::some(&self.data.train, ids))).collect();
-        self.study.fleet(self.base, engine, opened, self.data, devices, &self.digest()).unwrap()
+        self.study.fleet(engine, opened, self.data, devices, &self.digest()).unwrap()
     }
 
     /// The learner of a real agent with device `i`'s lines in a file of their own.
