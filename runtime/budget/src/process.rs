@@ -80,7 +80,11 @@ pub fn set_data_limit(limit: Bytes) -> io::Result<()> {
 
 /// The limit that [`set_data_limit`] set; `None` without one.
 pub fn data_limit() -> Option<Bytes> {
-    let soft = |text: &str| value(text, "Max data size")?.split_whitespace().next()?.parse().ok();
+    // Columns without a colon, unlike the kernel's other texts.
+    let soft = |text: &str| {
+        let limits = text.lines().find_map(|line| line.strip_prefix("Max data size"))?;
+        limits.split_whitespace().next()?.parse().ok()
+    };
     read_small(Path::new("/proc/self/limits"), soft).map(Bytes)
 }
 
