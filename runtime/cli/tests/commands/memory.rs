@@ -40,7 +40,7 @@ fn data_beyond_the_budget_are_not_held() {
         let line = format!("{command} --model tiny.gguf --task lm --raw --data large.jsonl --threads 1");
         let small = child::run(&mut scene.command(&format!("{line} --budget 9MiB")));
         assert_eq!(small.status.code(), Some(4), "{}", small.err);
-        assert!(small.err.contains("large.jsonl:") && small.err.contains("larger budget"), "{}", small.err);
+        assert!(small.err.contains("large.jsonl:") && small.err.contains("larger --budget"), "{}", small.err);
         assert!(small.peak <= 9 << 20, "{command}: {} bytes", small.peak);
     }
 }

@@ -185,7 +185,8 @@ impl AdapterFile {
                         "pair `{name}` has a weight that is {weight}; the training that made it diverged"
                     ))
                 })?;
-                self.mapped.release(range.clone()).map_err(|e| at.file(e))?;
+                // Of all: a touched page brings its neighbours, on some kernels megabytes of them.
+                self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| at.file(e))?;
             }
         }
         self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| at.file(e))?;
