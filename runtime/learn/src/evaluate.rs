@@ -3,7 +3,8 @@
 use crate::data::{DataSet, Examples};
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
-use crate::session::{Outcome, Session};
+use crate::outcome::Outcome;
+use crate::session::Session;
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{Directions, Probe, TensorId};

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod minibatch;
 pub mod objective;
 pub mod optimiser;
+pub mod outcome;
 pub mod philox;
 pub mod planner;
 pub mod prefix;

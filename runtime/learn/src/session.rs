@@ -2,9 +2,10 @@
 
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
-use crate::objective::{Dual, Extent, Found, Lists, Objective};
+use crate::objective::{Dual, Found, Lists, Objective};
+use crate::outcome::Outcome;
 use crate::prefix::PrefixCache;
-use crate::workload::Tuning;
+use crate::workload::{Room, Tuning};
 use sprig_budget::{Arena, Bytes};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Probe, Rope};
@@ -30,28 +31,6 @@ struct Parts {
     /// \[examples × max(K, 1) × parts\]; a lone part is the loss itself and is not kept.
     values: Vec<Dual>,
     each: usize,
-}
-
-/// The most that a session can run.
-#[derive(Clone, Copy, Debug)]
-pub struct Room {
-    /// The largest pass.
-    pub layout: PassLayout,
-    /// The largest example.
-    pub extent: Extent,
-    /// Most examples of a batch.
-    pub examples: usize,
-}
-
-/// What one example gave.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// Mean loss over its target rows, nats.
-    pub loss: f64,
-    /// Target rows: tokens for a language model, 1 for a classification.
-    pub rows: u32,
-    /// Rows whose best choice was the target.
-    pub hits: u32,
 }
 
 impl<'m> Session<'m> {

@@ -4,7 +4,6 @@ use crate::data::Task;
 use crate::estimator::Needs;
 use crate::objective::{Choice, Extent, Objective};
 use crate::optimiser::Rule;
-use crate::session::Room;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::dual::HEAD_TILE;
@@ -107,6 +106,17 @@ pub struct Tuning {
     pub panel_rows: usize,
     /// Whether weights are streamed.
     pub streamed: bool,
+}
+
+/// The most that a session can run.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// The largest pass.
+    pub layout: PassLayout,
+    /// The largest example.
+    pub extent: Extent,
+    /// Most examples of a batch.
+    pub examples: usize,
 }
 
 impl Workload {

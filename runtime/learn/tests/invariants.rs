@@ -22,9 +22,10 @@ use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
+use sprig_learn::outcome::Outcome;
 use sprig_learn::planner::{Fitted, plan};
 use sprig_learn::prefix::{Counts, Origin, PrefixCache};
-use sprig_learn::session::{Outcome, Session};
+use sprig_learn::session::Session;
 use sprig_learn::trainer::{Settings, State, Trainer};
 use sprig_learn::workload::Tuning;
 use std::path::Path;

@@ -1,15 +1,15 @@
 //! A model file in the stages that every command goes through: the header, the data, the plan, and only then the weights.
 
-use crate::{Data, Engine, Guards, RunError};
-use sprig_budget::{Bytes, Machine, Plan, alloc, code, process};
+use crate::{Data, Engine, Guards, Planned, RunError};
+use sprig_budget::{Bytes, Machine, alloc, code, process};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, PassLayout, Stream, WeightBytes};
+use sprig_engine::model::{Geometry, Llama, Stream, WeightBytes};
 use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, RECORD_BYTES};
 use sprig_learn::planner::{Fitted, ModelSize, plan, reading_room};
 use sprig_learn::setting::Setting;
-use sprig_learn::workload::{Tuning, Workload};
+use sprig_learn::workload::Workload;
 use sprig_learn::{FileError, LearnError};
 use std::path::Path;
 
@@ -28,21 +28,6 @@ pub struct Base<'m> {
     pub machine: Machine,
     /// What the tokenizer takes. Found once, for it is read from all of the header, whose pages a run does without.
     tokenizer: TokenizerBytes,
-}
-
-/// What a run does, how it is cut to fit, what it holds, and the guards that see to it.
-#[derive(Debug)]
-pub struct Planned {
-    /// What is asked for.
-    pub work: Workload,
-    /// How it is cut.
-    pub tuning: Tuning,
-    /// Its largest pass.
-    pub layout: PassLayout,
-    /// What it holds.
-    pub plan: Plan,
-    /// Lifted when this value goes.
-    pub guards: Guards,
 }
 
 impl<'m> Base<'m> {

@@ -6,7 +6,8 @@ use super::{Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gr
 use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::guard::Guard;
-use crate::session::{Outcome, Session};
+use crate::outcome::Outcome;
+use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::dual::Probe;
 

@@ -5,19 +5,20 @@
 //! [`ScalarEstimator`] as well: those coefficients are all that a fleet has to send, and everybody replays the rest
 //! (spec 6.9).
 
+mod buffers;
 mod forward;
 mod scalars;
 
 pub use crate::workload::Cut;
+pub use buffers::{Needs, Scalars};
 pub use forward::Forward;
-pub use scalars::{Scalars, accumulate, gradient_of};
+pub use scalars::{accumulate, gradient_of};
 
 use crate::directions::Directions;
 use crate::error::LearnError;
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::session::Session;
-use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, Tensor};
 
 /// Estimates gradients of a minibatch's mean loss.
@@ -88,26 +89,5 @@ impl Iteration {
     /// Step `step` of a single device.
     pub fn of_step(step: u64) -> Self {
         Self { round: (step >> 32) as u32, number: step as u32, device: 0 }
-    }
-}
-
-/// What an estimator takes, by which runs are planned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Tangents that its passes carry, which may be shared out over several; 0 where they are plain.
-    pub tangents: usize,
-    /// Coefficients an example.
-    pub scalars: usize,
-    /// Vectors as long as all that trains, beside the gradient.
-    pub vectors: usize,
-}
-
-impl Needs {
-    /// Of what trains nothing.
-    pub const NOTHING: Self = Self { tangents: 0, scalars: 0, vectors: 0 };
-
-    /// Heap bytes of the [`Scalars`] for batches of `examples` examples and `weights` trainable numbers.
-    pub fn bytes(&self, examples: usize, weights: usize) -> Bytes {
-        Scalars::bytes(examples, self) + Bytes::of::<f32>(self.vectors * weights)
     }
 }

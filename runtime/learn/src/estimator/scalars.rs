@@ -1,49 +1,11 @@
 //! What passes over a batch gave, and how coefficients become a gradient.
 
-use super::{Needs, ScalarEstimator, StepInput};
+use super::{ScalarEstimator, Scalars, StepInput};
 use crate::directions::Directions;
 use crate::error::LearnError;
-use crate::session::{Outcome, Session};
-use sprig_budget::{Bytes, held_zeros};
+use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::dual::for_each;
-
-/// Buffers of an estimator for batches of one size.
-#[derive(Debug)]
-pub struct Scalars {
-    /// One an example.
-    pub outcomes: Vec<Outcome>,
-    /// Coefficients that were applied, in ascending (example, k): K an example, or K in all.
-    pub coefficients: Vec<f32>,
-    /// Derivatives of one pass, K an example.
-    pub pass: Vec<f32>,
-    /// [`Needs::vectors`] vectors, one after another.
-    pub vectors: Vec<f32>,
-}
-
-impl Scalars {
-    /// Buffers for `examples` examples and `weights` trainable numbers.
-    pub fn new(needs: &Needs, examples: usize, weights: usize) -> Self {
-        Self {
-            outcomes: vec![Outcome::default(); examples],
-            coefficients: vec![0.0; examples * needs.scalars],
-            pass: vec![0.0; examples * needs.tangents],
-            vectors: held_zeros(needs.vectors * weights),
-        }
-    }
-
-    /// Its heap bytes, vectors excepted.
-    pub(super) fn bytes(examples: usize, needs: &Needs) -> Bytes {
-        let numbers = needs.scalars + needs.tangents;
-        Bytes((examples * (size_of::<Outcome>() + size_of::<f32>() * numbers)) as u64)
-    }
-
-    /// Mean loss over all target rows of the batch, nats.
-    pub fn loss(&self) -> f64 {
-        let rows: f64 = self.outcomes.iter().map(|o| f64::from(o.rows)).sum();
-        self.outcomes.iter().map(|o| o.loss * f64::from(o.rows)).sum::<f64>() / rows
-    }
-}
 
 /// [`Estimator::gradient`](super::Estimator::gradient) of an estimator by scalars: measures, and sums the directions up.
 ///

@@ -90,6 +90,12 @@ pub const SERVER_BETA2: Fraction = Fraction::of(0.99);
 /// See [`SERVER_BETA1`].
 pub const SERVER_TAU: Positive = Positive::of(1e-3);
 
+impl Default for AdamW {
+    fn default() -> Self {
+        ADAMW
+    }
+}
+
 impl Defaults {
     /// r of an adapter of `kind`.
     pub fn rank(&self, kind: Kind) -> Rank {

@@ -50,9 +50,3 @@ impl AdamW {
         Rule::AdamW { beta1: beta1.get(), beta2: beta2.get(), epsilon: epsilon.get(), decay: decay.get() }
     }
 }
-
-impl Default for AdamW {
-    fn default() -> Self {
-        super::defaults::ADAMW
-    }
-}

@@ -10,7 +10,8 @@ use sprig_learn::directions::{Directions, Family, Sharing, initial_normals};
 use sprig_learn::estimator::{Cut, Estimator, Forward, Iteration, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::session::{Outcome, Session};
+use sprig_learn::outcome::Outcome;
+use sprig_learn::session::Session;
 use sprig_learn::workload::Tuning;
 use std::ops::Range;
 

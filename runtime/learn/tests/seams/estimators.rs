@@ -8,7 +8,8 @@ use sprig_learn::estimator::{
     Estimator, Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of,
 };
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::session::{Outcome, Session};
+use sprig_learn::outcome::Outcome;
+use sprig_learn::session::Session;
 
 pub struct CentralDifferences {
     /// Whose directions.

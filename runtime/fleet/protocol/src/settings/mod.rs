@@ -21,12 +21,11 @@ pub use error::SettingsError;
 pub use fleet::{CoordinatorSettings, FleetSettings};
 pub use job::JobSettings;
 pub use model::ModelSettings;
-pub use preset::Preset;
 pub use rounds::{Downlink, Evaluate, Rounds, RoundsTable};
 pub use seconds::Seconds;
 pub use server::Server;
 pub use sprig_learn::spry::Mode;
-pub use train::{Train, TrainTable, Upload};
+pub use train::{Preset, Train, TrainTable, Upload};
 
 use serde::Deserialize;
 use sprig_ground::PathError;

@@ -1,24 +1,13 @@
 //! What `[train]` leaves out: values that follow from others, or a whole algorithm by its name.
 
-use super::{Server, SettingsError, TrainTable, Upload};
+use super::{Preset, Server, SettingsError, TrainTable, Upload};
 use sprig_engine::adapter::Kind;
 use sprig_engine::model::Module;
-use sprig_ground::names;
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::optimiser::Optimiser;
 use sprig_learn::recipe::{AdamW, Batch, Fraction, NotNegative, Positive, Rank, Tangents, Targets, defaults};
 use sprig_learn::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use toml::{Table, Value};
-
-/// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// The paper's, with the constants of its authors' library where the paper gives none (spec 3 and 4). What an epoch
-    /// is depends on the data: `local_steps` says it.
-    Paper,
-}
-
-names!(Preset, "preset", [Paper = "paper"]);
 
 impl TrainTable {
     /// This table with what it leaves out. `given` is the same as the file has it: what is not in there follows from the

@@ -1,6 +1,6 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Preset, Server, SettingsError};
+use super::{Server, SettingsError};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
@@ -27,6 +27,16 @@ pub enum Upload {
 }
 
 names!(Upload, "way up", [Scalars = "scalars", Weights = "weights"]);
+
+/// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// The paper's, with the constants of its authors' library where the paper gives none (spec 3 and 4). What an epoch
+    /// is depends on the data: `local_steps` says it.
+    Paper,
+}
+
+names!(Preset, "preset", [Paper = "paper"]);
 
 /// What every device and the coordinator train: the settings they share, which agree with each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
