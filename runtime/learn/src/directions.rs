@@ -25,7 +25,7 @@ names!(Family, "family of directions", [Rademacher = "rademacher", Walsh = "wals
 pub enum Sharing {
     /// One direction a tangent for the whole batch.
     Shared,
-    /// Each example its own (spec 6.4).
+    /// Each example its own (algorithm.md 6.4).
     PerExample,
 }
 

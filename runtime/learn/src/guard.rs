@@ -1,5 +1,5 @@
 //! Keeps single directional derivatives from wrecking a run: non-finite ones are skipped and counted, huge ones are
-//! clipped at ten times the running median of their size (spec section 4). The applied value is the one that is sent.
+//! clipped at ten times the running median of their size (docs/algorithm.md, 4). The applied value is the one that is sent.
 
 use serde::{Deserialize, Serialize};
 

@@ -145,7 +145,7 @@ mod tests {
         assert!((s.at(10) - 0.1).abs() < 1e-6);
     }
 
-    /// A fleet replays scalars on other machines (spec 6.9): the whole way from scalars to weights has known bits, on
+    /// A fleet replays scalars on other machines (algorithm.md 6.9): the whole way from scalars to weights has known bits, on
     /// every CPU. The hash is that of x86-64.
     #[test]
     fn a_replay_has_fixed_bits() {

@@ -10,7 +10,6 @@ use crate::output::{Output, line};
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
 use sprig_learn::data::{DataSet, Labels};
-use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::objective;
 use sprig_learn::session::Session;
@@ -36,10 +35,11 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let engine = base.engine(&planned)?;
     let adapter = file.map(|file| file.load(&base.geometry)).transpose()?;
     let mut session = engine.session(&planned, None)?;
-    let (data, cut) = (&data.train, planned.tuning.cut);
+    let (data, examples) = (&data.train, planned.tuning.cut.examples);
     let mut output = Output::new(args.model.json);
     let interrupt = Interrupt::listen();
-    match judge(&mut session, adapter.as_ref(), data, cut, "evaluating", &mut output, &interrupt)? {
+    let shown = Shown { what: "evaluating", output: &mut output, interrupt: &interrupt };
+    match evaluate_shown(&mut session, adapter.as_ref(), data, examples, shown)? {
         None => Err(Failure::new(Exit::Interrupted, "interrupted; an evaluation keeps nothing")),
         Some(found) => {
             let Evaluation { n, loss, accuracy, interval } = found;
@@ -54,19 +54,27 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Evaluates with a progress line; `None` when interrupted.
-#[allow(clippy::too_many_arguments, reason = "what is evaluated, and who follows it")]
-pub fn judge(
+/// Who follows an evaluation, and under which name.
+pub struct Shown<'a> {
+    /// What the progress line says.
+    pub what: &'a str,
+    /// Where it stands.
+    pub output: &'a mut Output,
+    /// What ends it early.
+    pub interrupt: &'a Interrupt,
+}
+
+/// Evaluates `examples` at a time with a progress line; `None` when interrupted.
+pub fn evaluate_shown(
     session: &mut Session<'_>,
     adapter: Option<&Adapter>,
     data: &DataSet,
-    cut: Cut,
-    what: &str,
-    output: &mut Output,
-    interrupt: &Interrupt,
+    examples: usize,
+    shown: Shown<'_>,
 ) -> Result<Option<Evaluation>, Failure> {
+    let Shown { what, output, interrupt } = shown;
     output.begin(what, data.len() as u64, 0);
-    let found = evaluate(session, adapter, data, cut.examples, |done| {
+    let found = evaluate(session, adapter, data, examples, |done| {
         output.at(done as u64, || what.to_owned());
         !interrupt.raised()
     })?;

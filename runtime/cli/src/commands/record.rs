@@ -42,6 +42,25 @@ pub struct Recorder {
     pub eval_after: Option<Evaluation>,
 }
 
+/// What was run: what a record says besides the numbers that were kept.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The command line.
+    pub args: &'a TrainArgs,
+    /// The model's file.
+    pub base: &'a Base<'a>,
+    /// The model, ready to run.
+    pub engine: &'a Engine<'a>,
+    /// SHA-256 of the model's file, hexadecimal.
+    pub digest: &'a str,
+    /// The adapter.
+    pub spec: &'a AdapterSpec,
+    /// The examples.
+    pub data: &'a Data,
+    /// What was planned.
+    pub plan: &'a Plan,
+}
+
 /// What of it a checkpoint carries.
 #[derive(Serialize, Deserialize)]
 struct Notes {
@@ -49,6 +68,37 @@ struct Notes {
     steps: StepLog,
     tokens: u64,
     eval_before: Option<Evaluation>,
+}
+
+impl Run<'_> {
+    fn model(&self) -> record::Model {
+        let Base { map, gguf, geometry: g, .. } = self.base;
+        record::Model {
+            name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
+            sha256: self.digest.to_owned(),
+            bytes: Bytes(map.bytes().len() as u64),
+            architecture: g.architecture().to_owned(),
+            quantisation: gguf.tensor("blk.0.attn_q.weight").map_or_else(String::new, |t| t.ty.to_string()),
+            weights: gguf.tensors().map(|t| t.elements() as u64).sum(),
+            layers: g.blocks as u32,
+            width: g.width as u32,
+            heads: g.heads as u32,
+            kv_heads: g.kv_heads as u32,
+            vocabulary: g.vocabulary as u32,
+        }
+    }
+
+    fn adapter(&self, trainable: usize) -> record::Adapter {
+        let spec = self.spec;
+        record::Adapter {
+            kind: spec.kind.name().to_owned(),
+            rank: spec.rank as u32,
+            alpha: f64::from(spec.alpha),
+            targets: spec.targets.iter().map(|t| t.name().to_owned()).collect(),
+            layers: (spec.layers.start as u32, spec.layers.end as u32),
+            trainable: trainable as u64,
+        }
+    }
 }
 
 impl Recorder {
@@ -132,26 +182,9 @@ impl Recorder {
     }
 
     /// The whole record.
-    #[allow(clippy::too_many_arguments, reason = "each is a part of the record")]
-    pub fn finish(
-        &self,
-        args: &TrainArgs,
-        base: &Base<'_>,
-        engine: &Engine<'_>,
-        digest: &str,
-        spec: &AdapterSpec,
-        data: &Data,
-        plan: &Plan,
-        trainer: &Trainer<'_, '_>,
-    ) -> RunRecord {
-        let Base { map, gguf, geometry: g, .. } = base;
+    pub fn finish(&self, run: &Run<'_>, trainer: &Trainer<'_, '_>) -> RunRecord {
+        let Run { args, engine, data, plan, .. } = *run;
         let status = process::status();
-        let file = |path: &Path, set: &DataSet| record::DataSet {
-            name: name(path),
-            n: set.len() as u64,
-            sha256: hex::encode(&set.digest()),
-            cut: set.cut() as u64,
-        };
         let guard = &trainer.state().guard;
         RunRecord {
             version: record::VERSION,
@@ -161,35 +194,14 @@ impl Recorder {
             ended: now(),
             seed: args.seed,
             task: args.records.task.to_string(),
-            model: record::Model {
-                name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
-                sha256: digest.to_owned(),
-                bytes: Bytes(map.bytes().len() as u64),
-                architecture: g.architecture().to_owned(),
-                quantisation: gguf
-                    .tensor("blk.0.attn_q.weight")
-                    .map_or_else(String::new, |t| t.ty.to_string()),
-                weights: gguf.tensors().map(|t| t.elements() as u64).sum(),
-                layers: g.blocks as u32,
-                width: g.width as u32,
-                heads: g.heads as u32,
-                kv_heads: g.kv_heads as u32,
-                vocabulary: g.vocabulary as u32,
-            },
-            train_data: file(&args.data, &data.train),
+            model: run.model(),
+            train_data: data_set(&args.data, &data.train),
             eval_data: args
                 .eval_data
                 .as_deref()
                 .zip(data.held_out.as_ref())
-                .map(|(path, set)| file(path, set)),
-            adapter: record::Adapter {
-                kind: spec.kind.name().to_owned(),
-                rank: spec.rank as u32,
-                alpha: f64::from(spec.alpha),
-                targets: spec.targets.iter().map(|t| t.name().to_owned()).collect(),
-                layers: (spec.layers.start as u32, spec.layers.end as u32),
-                trainable: trainer.adapter().values().len() as u64,
-            },
+                .map(|(path, set)| data_set(path, set)),
+            adapter: run.adapter(trainer.adapter().values().len()),
             settings: settings(args),
             plan: plan.clone(),
             measured: self.measured(plan, &status),
@@ -325,4 +337,13 @@ fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
     values.get((last as f64 * q).round() as usize).copied().unwrap_or(0.0)
+}
+
+fn data_set(path: &Path, set: &DataSet) -> record::DataSet {
+    record::DataSet {
+        name: name(path),
+        n: set.len() as u64,
+        sha256: hex::encode(&set.digest()),
+        cut: set.cut() as u64,
+    }
 }

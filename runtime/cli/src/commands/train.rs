@@ -1,6 +1,6 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
-use super::record::Recorder;
+use super::record::{Recorder, Run};
 use super::training::Training;
 use crate::args::TrainArgs;
 use crate::asking;
@@ -69,13 +69,14 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         training.begin_anew();
     }
     let held_out = data.held_out.as_ref();
-    if !training.judge_before(held_out)? || !training.steps()? || !training.judge_after(held_out)? {
+    if !training.evaluate_before(held_out)? || !training.steps()? || !training.evaluate_after(held_out)? {
         return Ok(training.stopped());
     }
     let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
     training.write(&args.out, &meta)?;
     let Training { trainer, recorder, output, checkpoint, .. } = training;
-    let record = recorder.finish(args, &base, &engine, &digest, &spec, &data, plan, &trainer);
+    let run = Run { args, base: &base, engine: &engine, digest: &digest, spec: &spec, data: &data, plan };
+    let record = recorder.finish(&run, &trainer);
     if let Some(path) = &args.run {
         record.write(path)?;
     }

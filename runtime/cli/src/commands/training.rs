@@ -1,6 +1,6 @@
 //! The loop of `sprig train`: steps between two evaluations, with a checkpoint to go back to.
 
-use super::eval::{describe, judge};
+use super::eval::{Shown, describe, evaluate_shown};
 use super::record::Recorder;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
@@ -84,28 +84,34 @@ impl Training<'_, '_> {
 
     /// Evaluates the untouched model, unless the checkpoint says what that gave: an adapter that was just made
     /// changes nothing. False when interrupted.
-    pub fn judge_before(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
+    pub fn evaluate_before(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
         let Some(held_out) = held_out.filter(|_| self.recorder.eval_before.is_none()) else {
             return Ok(true);
         };
-        self.recorder.eval_before = apart(|| self.judge(held_out, "before", "before: "))?;
+        self.recorder.eval_before = apart(|| self.evaluate(held_out, "before", "before: "))?;
         Ok(self.recorder.eval_before.is_some())
     }
 
     /// Evaluates the trained model. False when interrupted, after a checkpoint.
-    pub fn judge_after(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
+    pub fn evaluate_after(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
         let Some(held_out) = held_out else { return Ok(true) };
-        self.recorder.eval_after = self.judge(held_out, "after", "after:  ")?;
+        self.recorder.eval_after = self.evaluate(held_out, "after", "after:  ")?;
         if self.recorder.eval_after.is_none() {
             self.save()?;
         }
         Ok(self.recorder.eval_after.is_some())
     }
 
-    fn judge(&mut self, held_out: &DataSet, when: &str, label: &str) -> Result<Option<Evaluation>, Failure> {
-        let cut = self.trainer.cut();
+    fn evaluate(
+        &mut self,
+        held_out: &DataSet,
+        when: &str,
+        label: &str,
+    ) -> Result<Option<Evaluation>, Failure> {
+        let examples = self.trainer.cut().examples;
         let (session, adapter) = self.trainer.session();
-        let found = judge(session, Some(adapter), held_out, cut, when, &mut self.output, &self.interrupt)?;
+        let shown = Shown { what: when, output: &mut self.output, interrupt: &self.interrupt };
+        let found = evaluate_shown(session, Some(adapter), held_out, examples, shown)?;
         if let Some(found) = &found {
             self.output.event(serde_json::json!({ "event": "eval", "when": when, "result": found }), || {
                 Some(format!("{label}{}", describe(found)))

@@ -14,9 +14,9 @@ use thiserror::Error;
 pub enum Kind {
     /// Both factors A and B of LoRA.
     Lora,
-    /// Only B; A is frozen as drawn (spec 6.8): no noise into A while B is 0, and averages of B are exact.
+    /// Only B; A is frozen as drawn (algorithm.md 6.8): no noise into A while B is 0, and averages of B are exact.
     BOnly,
-    /// LoRA-XS: a core R (r × r) between frozen factors P = U·Σ and Q = Vᵀ of the base weight (spec 6.8).
+    /// LoRA-XS: a core R (r × r) between frozen factors P = U·Σ and Q = Vᵀ of the base weight (algorithm.md 6.8).
     Xs,
 }
 

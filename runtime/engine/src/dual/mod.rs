@@ -10,7 +10,7 @@
 //! **Structural zeros.** Below the first perturbed linear there are no tangent rows at all: rows are *plain* (R rows)
 //! until then and *live* (R·(1+K) rows) afterwards. [`DualRows`] carry shape and liveness with them.
 //!
-//! The tangent rules are those of spec section 3.5.
+//! The tangent rules are those of docs/algorithm.md, 3.5.
 
 mod attention;
 mod batch;

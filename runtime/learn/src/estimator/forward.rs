@@ -1,6 +1,6 @@
 //! The forward estimator: K directional derivatives an example, sₖ = ⟨∇f, vₖ⟩, each from a tangent of the one pass over
 //! it, and g = mean over examples and directions of sₖ·vₖ. With E\[v vᵀ\] = I that is ∇f on average.
-//! Spec 3.2, 6.2 and 6.4; no backward pass anywhere.
+//! algorithm.md 3.2, 6.2 and 6.4; no backward pass anywhere.
 
 use super::{Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of};
 use crate::directions::{Directions, Family, Sharing};

@@ -3,7 +3,7 @@
 //!
 //! Where the estimate is a sum of a few coefficients times directions that are functions of a seed, it is a
 //! [`ScalarEstimator`] as well: those coefficients are all that a fleet has to send, and everybody replays the rest
-//! (spec 6.9).
+//! (algorithm.md 6.9).
 
 mod buffers;
 mod forward;

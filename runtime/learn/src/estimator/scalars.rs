@@ -39,7 +39,7 @@ pub fn gradient_of(
 }
 
 /// Adds the `coefficients` of an iteration (K an example, or K in all) times their directions to `gradient`, the slice of
-/// `tensors`, which follow one another. Ascending (example, k) for every element: the order of a replay (spec 6.9).
+/// `tensors`, which follow one another. Ascending (example, k) for every element: the order of a replay (algorithm.md 6.9).
 pub fn accumulate(
     directions: &Directions<'_>,
     coefficients: &[f32],

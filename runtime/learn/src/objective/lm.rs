@@ -1,4 +1,4 @@
-//! Causal language model (spec 3.5, CE): f = mean over target rows of −log p(target) = mean (lse − l_target);
+//! Causal language model (algorithm.md 3.5, CE): f = mean over target rows of −log p(target) = mean (lse − l_target);
 //! ḟ = mean (lṡe − l̇_target). Statistics: rows × (1+K).
 
 use super::{Ask, Dual, Extent, Found, Objective, Verdict, Wants};

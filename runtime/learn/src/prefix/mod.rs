@@ -3,7 +3,7 @@
 //! Below that block nothing changes while training, so a second visit to an example may start there; so may the first
 //! one after an interruption, since the file stays beside the output until the run is complete. Every training pass
 //! rounds the stream to f16 at that place, whether it comes from the cache or not: results are bit-identical with a
-//! full cache, a half-full one, a damaged one, a failing disk, or none at all (spec 6.6, T8).
+//! full cache, a half-full one, a damaged one, a failing disk, or none at all (algorithm.md 6.6, T8).
 
 mod slots;
 

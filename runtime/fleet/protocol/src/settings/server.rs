@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sprig_learn::recipe::{Fraction, Positive, defaults};
 use sprig_learn::spry::{ServerOptimiser, ServerRule};
 
-/// The server's optimiser (spec 3.3).
+/// The server's optimiser (algorithm.md 3.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {

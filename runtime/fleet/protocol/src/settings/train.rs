@@ -31,7 +31,7 @@ names!(Upload, "way up", [Scalars = "scalars", Weights = "weights"]);
 /// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// The paper's, with the constants of its authors' library where the paper gives none (spec 3 and 4). What an epoch
+    /// The paper's, with the constants of its authors' library where the paper gives none (algorithm.md 3 and 4). What an epoch
     /// is depends on the data: `local_steps` says it.
     Paper,
 }
