@@ -5,6 +5,7 @@ mod choice;
 mod coordinator;
 mod device;
 #[cfg(all(test, feature = "coordinator"))]
+#[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
 mod recipe;
 #[cfg(feature = "coordinator")]
