@@ -15,9 +15,9 @@ use crate::gguf::{Elements, Gguf, GgufError, Writer};
 use thiserror::Error;
 
 /// Most bytes of all texts together.
-pub const MAX_TEXT: usize = 128 << 10;
+const MAX_TEXT: usize = 128 << 10;
 /// Most labels.
-pub const MAX_LABELS: usize = 1024;
+const MAX_LABELS: usize = 1024;
 
 /// How an adapter was asked. The names of task and style belong to whoever trains: here they are texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod sites;
 mod spec;
 mod write;
 
-pub use asking::{Asking, AskingError, MAX_LABELS, MAX_TEXT};
+pub use asking::{Asking, AskingError};
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
 pub use sites::{Adapter, Pair};

@@ -1,6 +1,7 @@
 //! Why data cannot be used: the file, the line, what was found, and what to do about it.
 
 use crate::setting::Setting;
+use sprig_engine::adapter::AskingError;
 use sprig_engine::tokenizer::TokenizerError;
 use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,9 @@ pub enum DataError {
     /// An option is wrong, whatever the file holds.
     #[error("{0}")]
     Options(Problem),
+    /// Template and labels are more than an adapter's file can hold.
+    #[error(transparent)]
+    Asking(#[from] AskingError),
     /// The model's tokenizer or its chat template refuses.
     #[error("{}{}", .0, way_on(.0))]
     Tokenizer(#[from] TokenizerError),

@@ -289,6 +289,8 @@ pub(super) fn label_encoder<'t>(
     let prompt = prompt(&listed)?;
     let labels = Labels::resolve(names, words, options.label_style, &prompt, tokenizer, options.rows)?;
     let labels = labels.map_err(wrong)?;
+    // Now, not when a trained adapter is to be written.
+    options.asking(Some(&labels)).check()?;
     Ok(Encoder::label(tokenizer, options, prompt, labels))
 }
 

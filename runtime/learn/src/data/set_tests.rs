@@ -350,6 +350,11 @@ fn who_asks_later_asks_as_it_was_learnt() {
         }
         assert_eq!(asked.asking(Some(asker.labels())), asking);
     }
+    let long = LoadOptions {
+        template: Some(format!("{{text}}{}", "x".repeat(200_000))),
+        ..raw(Task::Label, 300_000)
+    };
+    fails(lines, &long, &["131072 bytes", "shorten them"]);
     let strange = Asking { task: "chess".into(), ..Asking::default() };
     assert!(LoadOptions::asked(&strange, 8).unwrap_err().to_string().contains("chess"));
     let plain = LoadOptions::new(Task::Lm, 64).asking(None);

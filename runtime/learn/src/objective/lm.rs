@@ -36,3 +36,28 @@ impl Objective for CausalLm {
         parts[0] = sum.over(found.rows().len() as f64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprig_engine::dual::RowStats;
+
+    /// A model that cannot tell the target from a rival has not found it.
+    #[test]
+    fn a_tie_is_no_hit() {
+        let (mut target, mut rival) = ([1.0, 2.0, 3.0], [1.5, 2.0, 2.5]);
+        let (mut lse, mut rival_id) = ([4.0; 3], [7.0; 3]);
+        let stats = RowStats {
+            lse: &mut lse,
+            target: &mut target,
+            rival: &mut rival,
+            rival_id: &mut rival_id,
+            d_lse: &mut [],
+            d_target: &mut [],
+            d_rival: &mut [],
+        };
+        let example = Example { tokens: &[1, 2, 3, 4], target: Target::Lm { first: 1 } };
+        let verdict = CausalLm.judge(0, &example, &Found::new(&stats, &[], 0));
+        assert_eq!(verdict, Verdict { rows: 3, hits: 1 });
+    }
+}
