@@ -1,0 +1,113 @@
+//! Labels of a data set: how they are found, told apart and refused.
+
+use super::*;
+
+#[test]
+fn labels_are_sorted_and_asked_for_by_their_first_token() {
+    let lines = "{\"text\": \"t\", \"label\": \"pos\"}\n\n{\"text\": \"u\", \"label\": \"neg\"}\n{\"text\": \"v\", \"label\": 1}";
+    let set = load(lines, &LoadOptions::new(Task::Label, 200)).unwrap();
+    let asked = |t| {
+        format!(
+            "<|im_start|>user\n{t}\n\nWhich label fits? Options: 1, neg, pos.<|im_end|>\n<|im_start|>assistant\n"
+        )
+    };
+    assert_eq!(set.labels().unwrap().names(), ["1", "neg", "pos"]);
+    assert_eq!(shown(&set, 0), (asked("t"), "1np".into(), 2));
+    assert_eq!(shown(&set, 1), (asked("u"), "1np".into(), 1));
+    assert_eq!(shown(&set, 2), (asked("v"), "1np".into(), 0));
+
+    let letters = LoadOptions { label_style: LabelStyle::Letter, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(lines, &letters).unwrap();
+    assert!(shown(&set, 0).0.contains("Options: A. 1, B. neg, C. pos."));
+    assert_eq!(shown(&set, 0).1, "ABC");
+
+    let words = vec![("neg".into(), "bad".into()), ("pos".into(), "good".into())];
+    let worded = LoadOptions { label_words: words, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(lines, &worded).unwrap();
+    assert!(shown(&set, 0).0.contains("Options: 1, bad, good."));
+    assert_eq!(shown(&set, 0).1, "1bg");
+}
+
+#[test]
+fn held_out_data_uses_the_training_labels() {
+    let options = LoadOptions { template: Some("{text}\n".into()), ..raw(Task::Label, 200) };
+    let train =
+        load("{\"text\": \"t\", \"label\": \"a\"}\n{\"text\": \"t\", \"label\": \"b\"}", &options).unwrap();
+    let options = LoadOptions { labels: train.labels().cloned(), ..options };
+    let held_out = load("{\"text\": \"t\", \"label\": \"b\"}", &options).unwrap();
+    assert!(matches!(held_out.example(0).target, Target::Label { answer: 1, candidates: [_, _], .. }));
+    fails(
+        "\n{\"text\": \"t\", \"label\": \"c\"}",
+        &options,
+        &["d.jsonl:2: field \"label\": found \"c\"", "use one of: a, b"],
+    );
+}
+
+#[test]
+fn labels_that_one_token_cannot_tell_apart_are_refused() {
+    let lines = |labels: &[&str]| -> String {
+        labels.iter().map(|l| format!("{{\"text\": \"t\", \"label\": \"{l}\"}}\n")).collect()
+    };
+    let options = LoadOptions::new(Task::Label, 200);
+    fails(
+        &lines(&["neutral", "pos", "negative"]),
+        &options,
+        &[
+            "\"negative\" and \"neutral\" begin with the same token \"n\"",
+            "`label_tokens`",
+            "`label_style = \"letter\"`",
+        ],
+    );
+    // Raw, the space before the word is the first token of all.
+    fails(&lines(&["x", "y"]), &raw(Task::Label, 200), &["same token \" \""]);
+    fails(&lines(&["x", "x"]), &options, &["every record has the label \"x\""]);
+    let many: Vec<String> = (0..65).map(|i| format!("{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    fails(&lines(&many), &options, &["d.jsonl:65:", "more than 64 different labels"]);
+    let letters = LoadOptions { label_style: LabelStyle::Letter, ..options.clone() };
+    fails(&lines(&many[..27]), &letters, &["27 labels are too many for letters"]);
+    let unknown = LoadOptions { label_words: vec![("z".into(), "w".into())], ..options.clone() };
+    fails(&lines(&["x", "y"]), &unknown, &["`label_tokens` names \"z\"", "\"x\", \"y\""]);
+    let blank = LoadOptions { label_words: vec![("x".into(), " ".into())], ..options };
+    fails(&lines(&["x", "y"]), &blank, &["label \"x\" has no token"]);
+}
+
+#[test]
+fn a_label_without_a_row_is_refused_by_name() {
+    let lines = "{\"text\": \"t\", \"label\": \"ab\"}\n{\"text\": \"t\", \"label\": \"zz\"}";
+    let token = tokenizer(None).encode("z", Specials::Plain)[0] as usize;
+    let options = |rows| LoadOptions { rows, ..LoadOptions::new(Task::Label, 200) };
+    assert!(load(lines, &options(token + 1)).is_ok());
+    let rows = format!("head has {token} rows");
+    fails(lines, &options(token), &["label \"zz\"", &format!("token {token}"), &rows]);
+    let question = r#"{"question": "Which?", "choices": ["one", "two"], "answer": 0}"#;
+    fails(question, &LoadOptions { rows: 9, ..LoadOptions::new(Task::Choice, 200) }, &["letter A"]);
+}
+
+#[test]
+fn labels_that_differ_only_in_case_or_white_space_are_refused() {
+    for (a, b) in [("food", "Food"), ("food", " food"), ("a  b", "A b")] {
+        let lines =
+            format!("{{\"text\": \"t\", \"label\": \"{a}\"}}\n{{\"text\": \"t\", \"label\": \"{b}\"}}");
+        let options = LoadOptions::new(Task::Label, 200);
+        fails(
+            &lines,
+            &options,
+            &["differ only in case or white space", &format!("{a:?}"), &format!("{b:?}")],
+        );
+        let words = vec![(a.to_owned(), "x".to_owned()), (b.to_owned(), "y".to_owned())];
+        let label_names = vec![a.to_owned(), b.to_owned()];
+        assert!(load(&lines, &LoadOptions { label_names, label_words: words, ..options }).is_ok());
+    }
+}
+
+#[test]
+fn a_file_may_lack_some_of_the_announced_labels() {
+    let line = r#"{"text": "t", "label": "pos"}"#;
+    fails(line, &LoadOptions::new(Task::Label, 200), &["use records of at least two labels"]);
+    let names = ["pos", "neg", "even"].map(str::to_owned).to_vec();
+    let options = LoadOptions { label_names: names, ..LoadOptions::new(Task::Label, 200) };
+    let set = load(line, &options).unwrap();
+    assert_eq!(set.labels().unwrap().names(), ["even", "neg", "pos"]);
+    fails(r#"{"text": "t", "label": "odd"}"#, &options, &["d.jsonl:1:", "odd"]);
+}
