@@ -54,6 +54,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 #[test]
 fn logits_of_the_reference() {
     let golden: Value = serde_json::from_str(include_str!("../golden/smollm2-logits.json")).unwrap();
+    let (mut largest, mut largest_loss) = (0f64, 0f64);
     for case in golden["cases"].as_array().unwrap() {
         let text = &case["text"];
         let ids: Vec<u32> = numbers(&case["ids"]).iter().map(|&x| x as u32).collect();
@@ -67,21 +68,20 @@ fn logits_of_the_reference() {
             for pair in case["last_top10"].as_array().unwrap() {
                 let pair = numbers(pair);
                 let found = f64::from(logits[pair[0] as usize]);
-                assert!(
-                    (found - pair[1]).abs() < 0.02,
-                    "{text}: logit {} is {found}, not {}",
-                    pair[0],
-                    pair[1]
-                );
+                largest = largest.max((found - pair[1]).abs());
+                assert!(largest < 0.0005, "{text}: logit {} is {found}, not {}", pair[0], pair[1]);
             }
             let wanted: Vec<usize> = (0..ids.len() - 1).collect();
             let stats = pass.row_statistics(&wanted, &ids[1..]).unwrap();
             let losses: f64 = wanted.iter().map(|&i| f64::from(stats.lse[i] - stats.target[i])).sum();
             let expected = numbers(&case["nll_per_token"]);
             let mean = expected.iter().sum::<f64>() / expected.len() as f64;
-            assert!((losses / wanted.len() as f64 - mean).abs() < 0.005, "{text}: mean loss");
+            let loss = (losses / wanted.len() as f64 - mean).abs();
+            largest_loss = largest_loss.max(loss);
+            assert!(loss < 0.0002, "{text}: the mean loss is off by {loss}");
         });
     }
+    println!("largest differences: logit {largest:.1e}, mean loss {largest_loss:.1e}");
 }
 
 #[test]
