@@ -245,7 +245,8 @@ impl Tokenizer {
         self.chat.as_ref().ok_or(TokenizerError::NoChatTemplate)?.render(messages, add_generation_prompt)
     }
 
-    /// Encodes `text` until `after`, which is called after each word and special token, breaks off.
+    /// Encodes `text` until `after`, which is called after each word (or part of a very long one) and special token, breaks
+    /// off.
     fn encode_until(
         &self,
         text: &str,
@@ -279,16 +280,17 @@ impl Tokenizer {
         let (mut scratch, mut chars) = (Scratch::default(), String::new());
         self.splitter.split(text, |word| {
             for part in word.as_bytes().chunks(MAX_WORD) {
-                if self.splitter.whole_words {
+                let whole = self.splitter.whole_words.then(|| {
                     bytes::encode(part, &mut chars);
-                    if let Some(id) = self.bpe.id_of(&chars) {
-                        ids.push(id);
-                        continue;
-                    }
+                    self.bpe.id_of(&chars)
+                });
+                match whole.flatten() {
+                    Some(id) => ids.push(id),
+                    None => self.bpe.encode(part, &mut scratch, ids),
                 }
-                self.bpe.encode(part, &mut scratch, ids);
+                after(ids)?;
             }
-            after(ids)
+            ControlFlow::Continue(())
         })
     }
 

@@ -257,7 +257,7 @@ fn who_asks_later_asks_as_it_was_learnt() {
         assert_eq!(asked.asking(Some(asker.labels())), asking);
     }
     let long = LoadOptions {
-        template: Some(format!("{{text}}{}", "x".repeat(200_000))),
+        template: Some(format!("{{text}}{}", "x".repeat(200_000) + "\n")),
         ..raw(Task::Label, 300_000)
     };
     fails(lines, &long, &["131072 bytes", "shorten them"]);

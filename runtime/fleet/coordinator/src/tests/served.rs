@@ -215,7 +215,7 @@ fn adapters_can_be_had_by_digest_from_a_running_and_a_stopped_coordinator() {
         let second = control::adapter(dir.path(), Some(digest(1))).unwrap();
         assert_eq!((second.round, second.values.len()), (2, GROUPS * WEIGHTS), "{from}");
         let none = control::adapter(dir.path(), Some("zz")).unwrap_err().to_string();
-        assert!(none.contains("no kept adapter has") && none.contains(digest(2)), "{from}: {none}");
+        assert!(none.contains("no kept adapter has") && none.contains(&digest(2)[..8]), "{from}: {none}");
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
