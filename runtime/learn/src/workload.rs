@@ -1,7 +1,7 @@
 //! What is asked of a model, in the numbers that decide its memory.
 
 use crate::data::Task;
-use crate::estimator::Needs;
+use crate::estimator::buffers::Needs;
 use crate::objective::{Choice, Extent, Objective};
 use crate::optimiser::Rule;
 use sprig_budget::Bytes;

@@ -5,7 +5,7 @@
 //! [`ScalarEstimator`] as well: those coefficients are all that a fleet has to send, and everybody replays the rest
 //! (algorithm.md 6.9).
 
-mod buffers;
+pub(crate) mod buffers;
 mod forward;
 mod scalars;
 
