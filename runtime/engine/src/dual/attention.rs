@@ -63,15 +63,15 @@ pub(super) struct KvTile<'a> {
 impl KvTile<'_> {
     /// e[j] = q·kⱼ, with the keys' row `at` elements after their value row. Four keys at a time read q once.
     #[inline(always)]
-    fn scores(&self, q: &[f32], at: usize, e: &mut [f32; TILE]) {
+    fn scores<A: Arch>(&self, arch: A, q: &[f32], at: usize, e: &mut [f32; TILE]) {
         let dh = q.len();
         let key = |j: usize| &self.keys[j * self.stride + at..][..dh];
         let fours = self.count - self.count % 4;
         for j in (0..fours).step_by(4) {
-            e[j..j + 4].copy_from_slice(&dot4(q, [key(j), key(j + 1), key(j + 2), key(j + 3)]));
+            e[j..j + 4].copy_from_slice(&dot4(arch, q, [key(j), key(j + 1), key(j + 2), key(j + 3)]));
         }
         for j in fours..self.count {
-            e[j] = dot(q, key(j));
+            e[j] = dot(arch, q, key(j));
         }
     }
 
@@ -149,7 +149,7 @@ impl Kernel for AttendRun<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arch>(self, _: A) {
+    fn run<A: Arch>(self, arch: A) {
         let Self { shape, qkv, first, from, q, out } = self;
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let (k, v) = (qkv.k.data(), qkv.v.data());
@@ -171,7 +171,7 @@ impl Kernel for AttendRun<'_> {
                     let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
                     for h in 0..share {
                         let (state, at) = (&mut states[r * share + h], place(r, h));
-                        state.absorb(tile, lanes, &q[at..], &mut out[at..]);
+                        state.absorb(arch, tile, lanes, &q[at..], &mut out[at..]);
                     }
                 }
             }
@@ -271,7 +271,7 @@ impl Kernel for CachedRows<'_> {
                 for h in 0..share {
                     let at = place(r, h);
                     let state = &mut states[r * share + h];
-                    state.absorb(tile, lanes, &q[at..], &mut out[at..]);
+                    state.absorb(arch, tile, lanes, &q[at..], &mut out[at..]);
                 }
             }
         }
@@ -295,10 +295,10 @@ impl Softmax {
 
     /// Takes in one tile. `q` and `out` start at the head's value.
     #[inline(always)]
-    fn absorb(&mut self, tile: KvTile<'_>, lanes: Lanes, q: &[f32], out: &mut [f32]) {
+    fn absorb<A: Arch>(&mut self, arch: A, tile: KvTile<'_>, lanes: Lanes, q: &[f32], out: &mut [f32]) {
         let Lanes { head_dim: dh, width, tangents, score_scale } = lanes;
         let mut e = [0.0f32; TILE];
-        tile.scores(&q[..dh], 0, &mut e);
+        tile.scores(arch, &q[..dh], 0, &mut e);
         let mut top = self.max;
         for e in &mut e[..tile.count] {
             *e *= score_scale;
@@ -324,8 +324,8 @@ impl Softmax {
         for k in 0..tangents {
             let (dq, at) = (&q[(k + 1) * width..][..dh], (k + 1) * tile.step);
             let (mut slope, mut moved) = ([0.0f32; TILE], [0.0f32; TILE]);
-            tile.scores(dq, 0, &mut slope);
-            tile.scores(&q[..dh], at, &mut moved);
+            tile.scores(arch, dq, 0, &mut slope);
+            tile.scores(arch, &q[..dh], at, &mut moved);
             // From here on the pull e·ṡ of each key.
             for j in 0..tile.count {
                 slope[j] = e[j] * ((slope[j] + moved[j]) * score_scale);

@@ -278,9 +278,9 @@ impl Kernel for Dots<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arch>(self, _: A) {
+    fn run<A: Arch>(self, arch: A) {
         for (row, out) in self.rows.chunks_exact(self.weight.len()).zip(self.out) {
-            *out = self.scale * dot(self.weight, row);
+            *out = self.scale * dot(arch, self.weight, row);
         }
     }
 }

@@ -28,18 +28,18 @@ impl Kernel for NormPositions<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arch>(self, _: A) {
+    fn run<A: Arch>(self, arch: A) {
         let Self { x, gain, epsilon, group, out } = self;
         let d = gain.len();
         for (x, out) in x.chunks_exact(group).zip(out.chunks_exact_mut(group)) {
             let (value, tangents) = x.split_at(d);
             let (y, dy) = out.split_at_mut(d);
-            let inverse = 1.0 / (dot(value, value) / d as f32 + epsilon).sqrt();
+            let inverse = 1.0 / (dot(arch, value, value) / d as f32 + epsilon).sqrt();
             for i in 0..d {
                 y[i] = gain[i] * (value[i] * inverse);
             }
             for (t, dy) in tangents.chunks_exact(d).zip(dy.chunks_exact_mut(d)) {
-                let pull = dot(value, t) / d as f32 * inverse * inverse * inverse;
+                let pull = dot(arch, value, t) / d as f32 * inverse * inverse * inverse;
                 for i in 0..d {
                     dy[i] = gain[i] * (t[i] * inverse - value[i] * pull);
                 }

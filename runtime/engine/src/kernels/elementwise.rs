@@ -6,6 +6,8 @@
 //! Everything here is `#[inline(always)]`: it takes on the vector instructions of the kernel that it is inlined
 //! into, and whoever calls it elsewhere gets what the build's baseline has.
 
+use super::Arch;
+
 /// Partial results of a reduction. Element i belongs to partial i mod LANES.
 pub(crate) const LANES: usize = 32;
 
@@ -13,56 +15,59 @@ pub(crate) const LANES: usize = 32;
 /// implementation and without SSE4.1; the low bits of the sum are that integer.
 const ROUND: f32 = 12_582_912.0;
 
-/// Σ aᵢ·bᵢ over the shorter length.
+/// Σ aᵢ·bᵢ; of the same length. By vectors of its own: left to the compiler, what [`dot4`] does was unrolled into single
+/// elements first, and attention took three times as long.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let n = a.len().min(b.len());
-    let (a, b) = (&a[..n], &b[..n]);
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
-    let mut acc = [0.0; LANES];
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for l in 0..LANES {
-            acc[l] += a[l] * b[l];
+pub(crate) fn dot<A: Arch>(arch: A, a: &[f32], b: &[f32]) -> f32 {
+    dots(arch, a, [b])[0]
+}
+
+/// Σ aᵢ·bᵢ for four b, with the bits of [`dot`]; a is read once. All of the same length.
+#[inline(always)]
+pub(crate) fn dot4<A: Arch>(arch: A, a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
+    dots(arch, a, b)
+}
+
+/// The products of each vector of eight partials are summed over the whole length before the next vector's: all partials
+/// of four b at once would not fit the registers.
+#[inline(always)]
+fn dots<A: Arch, const N: usize>(arch: A, a: &[f32], b: [&[f32]; N]) -> [f32; N] {
+    let whole = a.len() - a.len() % LANES;
+    let mut partials = [[[0.0f32; 8]; LANES / 8]; N];
+    for part in 0..LANES / 8 {
+        let mut sums = [arch.splat(0.0); N];
+        for at in (8 * part..whole).step_by(LANES) {
+            let x = load(arch, a, at);
+            for n in 0..N {
+                sums[n] = arch.add(sums[n], arch.mul(x, load(arch, b[n], at)));
+            }
+        }
+        for n in 0..N {
+            arch.store(sums[n], &mut partials[n][part]);
         }
     }
-    for (acc, (a, b)) in acc.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *acc += a * b;
+    let mut found = [0.0; N];
+    for n in 0..N {
+        let partials = partials[n].as_flattened_mut();
+        for (l, i) in (whole..a.len()).enumerate() {
+            partials[l] += a[i] * b[n][i];
+        }
+        let [p0, p1, p2, p3] = [
+            load(arch, partials, 0),
+            load(arch, partials, 8),
+            load(arch, partials, 16),
+            load(arch, partials, 24),
+        ];
+        // The tree of `join`, whose last three levels are those of `Arch::sum`.
+        found[n] = arch.sum(arch.add(arch.add(p0, p2), arch.add(p1, p3)));
     }
-    join(acc, |a, b| a + b)
-}
-
-/// Σ aᵢ·bᵢ for four b, with the bits of [`dot`]. All of the same length. No closures over arrays: one given to
-/// `array::map` would be compiled without this function's instructions.
-#[inline(always)]
-pub(crate) fn dot4(a: &[f32], b: [&[f32]; 4]) -> [f32; 4] {
-    let (chunks, rest) = a.as_chunks::<LANES>();
-    let (n, whole) = (chunks.len(), a.len() - rest.len());
-    let (b0, b1, b2, b3) = (&b[0][..a.len()], &b[1][..a.len()], &b[2][..a.len()], &b[3][..a.len()]);
-    let (c0, c1) = (&b0.as_chunks::<LANES>().0[..n], &b1.as_chunks::<LANES>().0[..n]);
-    let (c2, c3) = (&b2.as_chunks::<LANES>().0[..n], &b3.as_chunks::<LANES>().0[..n]);
-    let (mut s0, mut s1, mut s2, mut s3) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    for i in 0..n {
-        accumulate(&mut s0, &chunks[i], &c0[i]);
-        accumulate(&mut s1, &chunks[i], &c1[i]);
-        accumulate(&mut s2, &chunks[i], &c2[i]);
-        accumulate(&mut s3, &chunks[i], &c3[i]);
-    }
-    for (l, a) in rest.iter().enumerate() {
-        s0[l] += a * b0[whole + l];
-        s1[l] += a * b1[whole + l];
-        s2[l] += a * b2[whole + l];
-        s3[l] += a * b3[whole + l];
-    }
-    let add = |a, b| a + b;
-    [join(s0, add), join(s1, add), join(s2, add), join(s3, add)]
+    found
 }
 
 #[inline(always)]
-fn accumulate(sum: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
-    for l in 0..LANES {
-        sum[l] += a[l] * b[l];
-    }
+fn load<A: Arch>(arch: A, values: &[f32], at: usize) -> A::Floats {
+    let eight: &[f32; 8] = values[at..].first_chunk().expect("whole vectors");
+    arch.load_f32(bytemuck::cast_ref(eight))
 }
 
 /// y += Σ aⱼ·xⱼ in the order of j, with the bits of four [`axpy`]: y is read and written once. All of the same
@@ -178,6 +183,7 @@ fn join(mut acc: [f32; LANES], op: impl Fn(f32, f32) -> f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::arch::Scalar;
     use crate::kernels::{Arch, Isa, Kernel, dispatch};
 
     /// Every operation, in bits.
@@ -187,14 +193,14 @@ mod tests {
         type Output = Vec<u32>;
 
         #[inline(always)]
-        fn run<A: Arch>(self, _: A) -> Vec<u32> {
+        fn run<A: Arch>(self, arch: A) -> Vec<u32> {
             let Self(a, b) = self;
             let (mut c, mut d) = (b.to_vec(), b.to_vec());
             axpy(0.3, a, &mut c);
             scale(&mut c, 0.7);
             axpy4([0.3, 0.2, -0.7, 1.1], [a, b, b, a], &mut d);
             let curved = b.iter().flat_map(|&b| [exp(b), sigmoid(b)]);
-            let single = [dot(a, b), sum(a), max(a)].into_iter().chain(dot4(a, [a, b, b, a]));
+            let single = [dot(arch, a, b), sum(a), max(a)].into_iter().chain(dot4(arch, a, [a, b, b, a]));
             single.chain(curved).chain(c.iter().copied()).chain(d.iter().copied()).map(f32::to_bits).collect()
         }
     }
@@ -221,7 +227,7 @@ mod tests {
         let exact: f64 = a.iter().map(|&a| f64::from(a)).sum();
         assert!((f64::from(sum(&a)) - exact).abs() < 1e-4);
         let exact: f64 = a.iter().map(|&a| f64::from(a).powi(2)).sum();
-        assert!((f64::from(dot(&a, &a)) - exact).abs() < 1e-4 * exact);
+        assert!((f64::from(dot(Scalar, &a, &a)) - exact).abs() < 1e-4 * exact);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub(crate) trait Arch: Copy + Send + Sync + 'static {
     fn halves(self, low: f32, high: f32) -> Self::Floats;
     /// a · b + c, rounded once.
     fn fma(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// a · b
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// ((v0 + v4) + (v2 + v6)) + ((v1 + v5) + (v3 + v7))
     fn sum(self, v: Self::Floats) -> f32;

@@ -230,6 +230,12 @@ impl Arch for Neon {
     }
 
     #[inline(always)]
+    fn mul(self, a: float32x4x2_t, b: float32x4x2_t) -> float32x4x2_t {
+        // SAFETY: registers only.
+        unsafe { float32x4x2_t(vmulq_f32(a.0, b.0), vmulq_f32(a.1, b.1)) }
+    }
+
+    #[inline(always)]
     fn add(self, a: float32x4x2_t, b: float32x4x2_t) -> float32x4x2_t {
         // SAFETY: registers only.
         unsafe { float32x4x2_t(vaddq_f32(a.0, b.0), vaddq_f32(a.1, b.1)) }

@@ -211,6 +211,12 @@ impl Arch for Avx2 {
     }
 
     #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: registers only.
         unsafe { _mm256_add_ps(a, b) }
