@@ -306,6 +306,7 @@ impl Arch for NeonDotprod {
         splat(value: f32) -> float32x4x2_t;
         halves(low: f32, high: f32) -> float32x4x2_t;
         fma(a: float32x4x2_t, b: float32x4x2_t, c: float32x4x2_t) -> float32x4x2_t;
+        mul(a: float32x4x2_t, b: float32x4x2_t) -> float32x4x2_t;
         add(a: float32x4x2_t, b: float32x4x2_t) -> float32x4x2_t;
         sum(v: float32x4x2_t) -> f32;
     }
