@@ -18,7 +18,7 @@ pub(in crate::kernels) struct NeonDotprod(());
 
 impl NeonDotprod {
     #[inline]
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         std::arch::is_aarch64_feature_detected!("dotprod").then_some(Self(()))
     }
 
