@@ -73,6 +73,7 @@ settings! {
     Targets = "targets",
     Layers = "layers",
     // The estimator.
+    Estimator = "estimator",
     Tangents = "tangents",
     Directions = "directions",
     Family = "family",

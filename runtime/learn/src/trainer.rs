@@ -2,7 +2,7 @@
 
 use crate::data::{DataSet, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{Cut, Estimator, Forward, Iteration, Scalars, StepInput};
+use crate::estimator::{AnyEstimator, Cut, Estimator, Iteration, Scalars, StepInput};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::optimiser::{Rule, Schedule};
@@ -15,7 +15,7 @@ use sprig_engine::model::PassLayout;
 
 /// Settings of a run that decide its result.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings<E = Forward> {
+pub struct Settings<E = AnyEstimator> {
     /// Estimator.
     pub estimator: E,
     /// Optimiser.
@@ -29,7 +29,7 @@ pub struct Settings<E = Forward> {
 }
 
 /// A training under way.
-pub struct Trainer<'m, 'd, E = Forward> {
+pub struct Trainer<'m, 'd, E = AnyEstimator> {
     session: Session<'m>,
     adapter: Adapter,
     data: &'d DataSet,

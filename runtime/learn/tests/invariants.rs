@@ -18,7 +18,7 @@ use sprig_engine::model::{Llama, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
-use sprig_learn::estimator::{Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
+use sprig_learn::estimator::{AnyEstimator, Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
@@ -105,7 +105,7 @@ fn cuts_change_no_bit() {
 
 fn settings(rule: Rule) -> Settings {
     Settings {
-        estimator: forward(Family::Walsh, Sharing::PerExample, 4),
+        estimator: AnyEstimator::Forward(forward(Family::Walsh, Sharing::PerExample, 4)),
         rule,
         schedule: Schedule { peak: 0.02, warmup: 2, steps: 10, decay: Decay::Cosine },
         batch: 4,
@@ -292,6 +292,7 @@ fn the_plan_is_the_arena() {
                 let session = Session::new(&WORLD.model, ctx, room, objective(data), None).unwrap();
                 assert_eq!(session.arena_high_water(), (Bytes::ZERO, planned));
                 let estimator = forward(Family::Walsh, Sharing::PerExample, tangents);
+                let estimator = AnyEstimator::Forward(estimator);
                 let settings = Settings { estimator, batch, ..settings(ADAMW) };
                 let mut trainer =
                     Trainer::new(session, fresh_adapter(&spec), data, settings, tuning.cut).unwrap();

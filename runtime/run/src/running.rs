@@ -6,6 +6,7 @@ use sprig_budget::pressure::Reading;
 use sprig_budget::{Plan, alloc};
 use sprig_engine::model::PassLayout;
 use sprig_learn::LearnError;
+use sprig_learn::estimator::Estimator;
 use sprig_learn::session::Session;
 use sprig_learn::trainer::Trainer;
 use sprig_learn::workload::Tuning;
@@ -26,7 +27,7 @@ impl Retune for Session<'_> {
     }
 }
 
-impl Retune for Trainer<'_, '_> {
+impl<E: Estimator> Retune for Trainer<'_, '_, E> {
     fn retune(&mut self, tuning: &Tuning, layout: PassLayout) -> Result<(), LearnError> {
         Trainer::retune(self, tuning, layout)
     }

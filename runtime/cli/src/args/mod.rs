@@ -25,6 +25,7 @@ use sprig_budget::Size;
 use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::estimator::Method;
 use sprig_learn::optimiser::{Decay, Optimiser};
 use sprig_learn::recipe::defaults::{self, SINGLE};
 use sprig_learn::recipe::{Batch, Layers, Len, NotNegative, Positive, Rank, Steps, Tangents, Targets};
@@ -103,6 +104,9 @@ pub struct ShapeArgs {
     /// Most tokens of an example
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
+    /// How gradients are got: forward = from derivatives along directions, which travel with the values
+    #[arg(long, value_parser = choice::<Method>(), default_value_t = defaults::ESTIMATOR)]
+    pub estimator: Method,
     /// Directions (K) of each example, or of each batch with --directions shared
     #[arg(long, value_name = "K", default_value_t = SINGLE.tangents)]
     pub tangents: Tangents,
@@ -185,9 +189,9 @@ pub struct TrainArgs {
     /// Distribution of directions [default: rademacher for one tangent, walsh for more]
     #[arg(long, value_parser = choice::<Family>())]
     pub family: Option<Family>,
-    /// Highest learning rate
-    #[arg(long, value_name = "X", default_value_t = NotNegative::of(defaults::LR_ADAMW))]
-    pub lr: NotNegative,
+    /// Highest learning rate [default: 0.02]
+    #[arg(long, value_name = "X")]
+    pub lr: Option<NotNegative>,
     /// Steps of linear warm-up
     #[arg(long, value_name = "N", default_value_t = defaults::WARMUP)]
     pub warmup: u64,

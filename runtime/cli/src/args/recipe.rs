@@ -2,7 +2,7 @@
 
 use super::{RecordArgs, ShapeArgs, TrainArgs};
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE};
+use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, single_lr};
 use sprig_learn::recipe::{AdamW, AdapterRecipe, Len, NotNegative, Recipe, Records, Single};
 
 impl TrainArgs {
@@ -11,6 +11,7 @@ impl TrainArgs {
         let recipe = Recipe {
             records: self.records.records(self.shape.len),
             adapter: self.shape.adapter(),
+            estimator: self.shape.estimator,
             tangents: self.shape.tangents,
             family: self.family,
             directions: self.directions,
@@ -18,7 +19,7 @@ impl TrainArgs {
             seed: self.seed,
         };
         let schedule = Schedule {
-            peak: self.lr.get(),
+            peak: self.lr.unwrap_or(single_lr(self.shape.estimator)).get(),
             warmup: self.warmup,
             steps: self.steps.get().into(),
             decay: self.decay,

@@ -6,7 +6,6 @@ use crate::output::line;
 use sprig_budget::BudgetError;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_learn::data::Task;
-use sprig_learn::estimator::Forward;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::workload::{Means, Workload};
 use sprig_learn::{LearnError, objective};
@@ -41,7 +40,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        let (batch, needs) = (self.batch.as_usize(), Forward::needs_for(self.tangents.as_usize()));
+        let (batch, needs) = (self.batch.as_usize(), self.estimator.needs(self.tangents.as_usize()));
         Workload::training(objective::of_task(task), spec, batch, needs, Some(rule), means)
     }
 }

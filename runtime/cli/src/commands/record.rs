@@ -296,16 +296,17 @@ fn evaluation(e: Evaluation) -> record::Evaluation {
 }
 
 fn settings(args: &TrainArgs) -> Vec<(String, String)> {
-    let s = &args.shape;
+    let (s, training) = (&args.shape, args.single());
     [
         ("steps", args.steps.to_string()),
         ("batch", s.batch.to_string()),
         ("longest example", format!("{} tokens", s.len)),
+        ("estimator", s.estimator.to_string()),
         ("tangents", s.tangents.to_string()),
         ("directions", args.directions.to_string()),
         ("family", args.family.map_or("automatic", Family::name).to_owned()),
         ("optimizer", s.optimizer.to_string()),
-        ("learning rate", args.lr.to_string()),
+        ("learning rate", training.schedule.peak.to_string()),
         ("warm-up", args.warmup.to_string()),
         ("decay", args.decay.to_string()),
         ("label style", args.records.label_style.unwrap_or_default().to_string()),

@@ -45,7 +45,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     tell_of_cut(&output, args, &data);
     let digest = map.digest_hex()?;
     let engine = base.engine(&planned)?;
-    let adapter = engine.adapter(&spec, settings.estimator.run_key)?;
+    let adapter = engine.adapter(&spec, single.recipe.run_key())?;
     let prefix =
         engine.prefix(&beside(&args.out, "prefix"), args.prefix_cache, &digest, &data.train, &planned);
     let session = engine.session(&planned, prefix)?;
@@ -138,13 +138,11 @@ fn fingerprint(
         ("alpha", spec.alpha.to_string()),
         ("targets", targets.join(",")),
         ("layers", format!("{}..{}", spec.layers.start, spec.layers.end)),
-        ("tangents", settings.estimator.tangents.to_string()),
-        ("directions", args.directions.to_string()),
-        ("family", settings.estimator.family.to_string()),
+        ("estimator", args.shape.estimator.to_string()),
         ("optimizer", args.shape.optimizer.to_string()),
         ("momentum", args.momentum.to_string()),
         ("weight-decay", args.weight_decay.to_string()),
-        ("lr", args.lr.to_string()),
+        ("lr", settings.schedule.peak.to_string()),
         ("warmup", args.warmup.to_string()),
         ("steps", args.steps.to_string()),
         ("decay", args.decay.to_string()),
@@ -153,6 +151,7 @@ fn fingerprint(
         ("seed", settings.seed.to_string()),
     ]
     .into_iter()
+    .chain(settings.estimator.settings())
     .chain(held_out)
     .map(|(key, value)| (key.to_owned(), value))
     .collect()

@@ -7,11 +7,13 @@
 
 pub(crate) mod buffers;
 mod forward;
+mod method;
 mod scalars;
 
 pub use crate::workload::Cut;
 pub use buffers::{Needs, Scalars};
 pub use forward::Forward;
+pub use method::{AnyEstimator, Method};
 pub use scalars::{accumulate, gradient_of};
 
 use crate::directions::Directions;

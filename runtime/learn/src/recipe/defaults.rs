@@ -4,6 +4,7 @@
 use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Positive, Rank, Steps, Tangents};
 use crate::data::{LabelStyle, Task};
 use crate::directions::Sharing;
+use crate::estimator::Method;
 use crate::optimiser::{Decay, Optimiser};
 use crate::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use sprig_engine::adapter::Kind;
@@ -48,6 +49,8 @@ pub const LEN: Len = Len::of::<128>();
 pub const LABEL_STYLE: LabelStyle = LabelStyle::Word;
 /// What of the low-rank update trains.
 pub const ADAPTER: Kind = Kind::Xs;
+/// How gradients are got.
+pub const ESTIMATOR: Method = Method::Forward;
 /// Who shares a direction.
 pub const DIRECTIONS: Sharing = Sharing::PerExample;
 /// Examples of a step.
@@ -64,7 +67,7 @@ pub const ADAMW: AdamW = AdamW {
 };
 /// Learning rate of AdamW: small cores take steps of this size, whatever the gradient's. In rounds of five steps 0.015 and
 /// 0.03 learn alike, and 0.06 diverges. For one device it is that of plain gradient descent as well.
-pub const LR_ADAMW: f32 = 0.02;
+const LR_ADAMW: f32 = 0.02;
 
 /// Steps of one device.
 pub const STEPS: Steps = Steps::of::<300>();
@@ -103,6 +106,13 @@ impl Defaults {
             Kind::Xs => self.rank_xs,
             Kind::Lora | Kind::BOnly => self.rank,
         }
+    }
+}
+
+/// The learning rate of one device, by the estimator of its gradients.
+pub const fn single_lr(estimator: Method) -> NotNegative {
+    match estimator {
+        Method::Forward => NotNegative::of(LR_ADAMW),
     }
 }
 

@@ -13,7 +13,7 @@ pub use single::{AdamW, Single};
 
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
-use crate::estimator::Forward;
+use crate::estimator::{AnyEstimator, Forward, Method};
 use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
 use sprig_engine::dual::MAX_TANGENTS;
@@ -39,6 +39,8 @@ pub struct Recipe {
     pub records: Records,
     /// What trains.
     pub adapter: AdapterRecipe,
+    /// How gradients are got.
+    pub estimator: Method,
     /// K.
     pub tangents: Tangents,
     /// Distribution of the directions; if none is given Rademacher for one tangent, Walsh for more.
@@ -87,13 +89,25 @@ pub struct AdapterRecipe {
 
 impl Recipe {
     /// The estimator.
+    pub fn estimator(&self) -> AnyEstimator {
+        match self.estimator {
+            Method::Forward => AnyEstimator::Forward(self.forward()),
+        }
+    }
+
+    /// The key of directions and start values.
+    pub fn run_key(&self) -> [u32; 2] {
+        run_key(self.seed)
+    }
+
+    /// Derivatives along its directions.
     pub fn forward(&self) -> Forward {
         let usual = if self.tangents.get() > 1 { Family::Walsh } else { Family::Rademacher };
         Forward {
             family: self.family.unwrap_or(usual),
             sharing: self.directions,
             tangents: self.tangents.as_usize(),
-            run_key: run_key(self.seed),
+            run_key: self.run_key(),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Single {
     /// What decides the result, the adapter and the data excepted.
     pub fn settings(&self) -> Settings {
         Settings {
-            estimator: self.recipe.forward(),
+            estimator: self.recipe.estimator(),
             rule: self.rule,
             schedule: self.schedule,
             batch: self.recipe.batch.as_usize(),

@@ -7,6 +7,7 @@ use sprig_engine::model::Geometry;
 use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::estimator::Method;
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::recipe::defaults::{self, FLEET};
 use sprig_learn::recipe::{
@@ -163,6 +164,7 @@ impl TrainTable {
                 targets: self.targets.clone(),
                 layers: self.layers.clone(),
             },
+            estimator: Method::Forward,
             tangents: self.tangents,
             family: self.family,
             directions: self.directions,
