@@ -42,6 +42,8 @@ struct Case<'a> {
     threads: usize,
     tangents: usize,
     targets: [u32; 6],
+    /// Rows of the head that stand for tokens.
+    used: usize,
     /// Size of the adapter's numbers.
     size: f32,
 }
@@ -116,11 +118,11 @@ impl Case<'_> {
         self.pass(VOCABULARY, |pass| {
             let mut logits = vec![vec![0.0; VOCABULARY]; WANTED.len()];
             WANTED.iter().zip(&mut logits).for_each(|(&at, out)| pass.logits(at, out));
-            let all: Vec<u32> = (0..VOCABULARY as u32).collect();
+            let all: Vec<u32> = (0..self.used as u32).collect();
             let lists = WANTED.iter().map(|&at| (at, &all[..]));
             let duals = pass.read(&[], &[], lists).unwrap().logits;
             let group = 1 + self.tangents;
-            let tangents = duals.chunks_exact(VOCABULARY * group).map(|row| {
+            let tangents = duals.chunks_exact(self.used * group).map(|row| {
                 let of_one = row.chunks_exact(group).flat_map(|dual| &dual[1..]);
                 of_one.copied().collect()
             });
@@ -134,8 +136,8 @@ impl Case<'_> {
         rows.map(|((logits, tangents), target)| {
             let target = target as usize;
             let logit = |v: usize| f64::from(logits[v]);
-            let lse = logits.iter().map(|&l| f64::from(l).exp()).sum::<f64>().ln();
-            let others = (0..VOCABULARY).filter(|&v| v != target);
+            let lse = logits[..self.used].iter().map(|&l| f64::from(l).exp()).sum::<f64>().ln();
+            let others = (0..self.used).filter(|&v| v != target);
             let rival_id = others.fold(None, |best: Option<usize>, v| match best {
                 Some(b) if logit(b) >= logit(v) => best,
                 _ => Some(v),
@@ -143,7 +145,7 @@ impl Case<'_> {
             let rival_id = rival_id.unwrap();
             let tangent = |k: usize| {
                 let moved = |v: usize| f64::from(tangents[v * self.tangents + k]);
-                let d_lse = (0..VOCABULARY).map(|v| (logit(v) - lse).exp() * moved(v)).sum();
+                let d_lse = (0..self.used).map(|v| (logit(v) - lse).exp() * moved(v)).sum();
                 [d_lse, moved(target), moved(rival_id)]
             };
             let tangents = (0..self.tangents).map(tangent).collect();
@@ -177,7 +179,8 @@ fn every_tile_gives_what_dense_logits_give() {
     let bytes = Synthetic::tiny().bytes().unwrap();
     for tangents in [0, 2] {
         for threads in [1, 3] {
-            let case = Case { bytes: &bytes, threads, tangents, targets: TARGETS, size: 0.1 };
+            let case =
+                Case { bytes: &bytes, threads, tangents, targets: TARGETS, used: VOCABULARY, size: 0.1 };
             let want = case.reference();
             assert!(want.iter().flat_map(|r| &r.tangents).all(|t| t.iter().all(|d| d.abs() > 1e-6)));
             for tile in [1, 7, 64, VOCABULARY, 512] {
@@ -193,7 +196,7 @@ fn every_tile_gives_what_dense_logits_give() {
 }
 
 fn case(bytes: &[u8], targets: [u32; 6]) -> Case<'_> {
-    Case { bytes, threads: 2, tangents: 2, targets, size: 0.1 }
+    Case { bytes, threads: 2, tangents: 2, targets, used: VOCABULARY, size: 0.1 }
 }
 
 /// The best row of the head, copied to two other ids: in one tile and in several, the smallest id is the rival; when
@@ -234,6 +237,46 @@ fn of_equal_rivals_the_smallest_id_wins() {
             assert!(worst(&found, &want) < 1e-6, "tile {tile}");
         }
     }
+}
+
+/// A vocabulary that is padded: the last rows of the head stand for no token, and are as if they were not there.
+#[test]
+fn padded_rows_have_no_share_and_are_no_rivals() {
+    const USED: usize = 290;
+    // Each wanted row's rival is among the padding, or its probability would hardly show that it is left out.
+    let mut bytes = Synthetic { tied: false, ..Synthetic::tiny() }.bytes().unwrap();
+    let targets = TARGETS.map(|target| target.min(USED as u32 - 1));
+    let whole = case(&bytes, targets).reference();
+    let (row_bytes, head) = {
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let data = gguf.data(gguf.require_tensor("output.weight").unwrap()).unwrap();
+        (data.len() / VOCABULARY, data.as_ptr() as usize - bytes.as_ptr() as usize)
+    };
+    for (i, row) in whole.iter().enumerate() {
+        let from = head + row.rival_id * row_bytes;
+        bytes.copy_within(from..from + row_bytes, head + (USED + i) * row_bytes);
+        bytes[from..from + row_bytes].fill(0);
+    }
+    // Type 5, after the key, two types and a count.
+    let key = b"tokenizer.ggml.token_type";
+    let types = bytes.windows(key.len()).position(|text| text == key).unwrap() + key.len() + 16;
+    let padded = |token: usize| types + 4 * token..types + 4 * (token + 1);
+    (USED..VOCABULARY).for_each(|token| bytes[padded(token)].copy_from_slice(&5i32.to_le_bytes()));
+    let padded = Case { used: USED, ..case(&bytes, targets) };
+    let want = padded.reference();
+    for tile in [1, 7, 64, USED, 512] {
+        let found = padded.streamed(tile);
+        assert!(worst(&found, &want) < 1e-6, "tile {tile}: {found:?}\n{want:?}");
+        let ids = |rows: &[Row]| rows.iter().map(|r| r.rival_id).collect::<Vec<_>>();
+        assert!(ids(&found) == ids(&want) && ids(&found).iter().all(|&id| id < USED), "tile {tile}");
+    }
+    let (logits, _) = padded.dense();
+    assert!(logits.iter().all(|row| row[USED..].iter().all(|&l| l == f32::NEG_INFINITY)));
+    padded.pass(7, |pass| {
+        let refused = pass.row_statistics(&[0], &[USED as u32]).err();
+        let unknown = BatchError::Answer { token: USED as u32, vocabulary: USED };
+        assert!(matches!(refused, Some(PassError::Batch(e)) if e == unknown));
+    });
 }
 
 /// A pass that diverged: its statistics are not numbers, and its rivals are tokens of the model all the same.

@@ -1,5 +1,5 @@
 //! The byte-level BPE vocabulary of synthetic models: three special tokens, 256 bytes, a few merges, and
-//! unused tokens up to the wanted size.
+//! tokens up to the wanted size that no text has.
 
 use super::Writer;
 
@@ -49,7 +49,6 @@ const CHAT_TEMPLATE: &str = "{% for message in messages %}{{'<|im_start|>' + mes
 /// Token types of the format.
 const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
-const UNUSED: i32 = 5;
 
 pub(super) struct Vocabulary {
     tokens: Vec<String>,
@@ -64,10 +63,10 @@ impl Vocabulary {
         tokens.extend(byte_letters().map(String::from));
         let merged = &MERGES[..MERGES.len().min(size.saturating_sub(tokens.len()))];
         tokens.extend(merged.iter().map(|(a, b)| format!("{a}{b}")));
+        tokens.extend((tokens.len()..size).map(|i| format!("<|unused_{i}|>")));
+        // Not of ggml's type "unused", which would take them out of the output head.
         let mut types = vec![NORMAL; tokens.len()];
         types[..SPECIAL.len()].fill(CONTROL);
-        tokens.extend((tokens.len()..size).map(|i| format!("<|unused_{i}|>")));
-        types.resize(tokens.len(), UNUSED);
         Self { tokens, types, merges: merged.iter().map(|(a, b)| format!("{a} {b}")).collect() }
     }
 

@@ -64,6 +64,7 @@ impl<'m> Llama<'m> {
             Some(_) => matrix("output.weight", geometry.vocabulary, geometry.width)?,
             None => embedding,
         };
+        let head = head.row_slice(0..rows_of_tokens(gguf, geometry.vocabulary)?);
         let rope_factors = match gguf.tensor("rope_freqs.weight") {
             Some(_) => {
                 let mut factors = vector("rope_freqs.weight", geometry.rope_dims / 2)?;
@@ -102,7 +103,7 @@ impl<'m> Llama<'m> {
         &self.embedding
     }
 
-    /// Output head, vocabulary × width; the embedding itself when tied.
+    /// Output head, tokens × width; the embedding itself when tied, without the rows that it is padded with.
     pub fn head(&self) -> &Matrix<'m> {
         &self.head
     }
@@ -141,6 +142,16 @@ impl Keeper for Llama<'_> {
             stream.release(weights.bytes());
         }
     }
+}
+
+/// Rows of the output head that stand for tokens, of `rows`: a vocabulary may be padded to a round number, by rows without
+/// a token or with one of ggml's type "unused" at its end. Nobody trained these, and no text has them: they get no share of
+/// the probability, and are never the likeliest.
+fn rows_of_tokens(gguf: &Gguf<'_>, rows: usize) -> Result<usize, ModelError> {
+    const UNUSED: i32 = 5;
+    let Some(types) = gguf.array_i32("tokenizer.ggml.token_type")? else { return Ok(rows) };
+    let last = types.enumerate().filter(|(_, ty)| *ty != UNUSED).last();
+    Ok(last.map_or(rows, |(token, _)| (token + 1).min(rows)))
 }
 
 /// Refuses a tensor that is in the file and not computed with, such as a bias: the model would answer without it, and

@@ -49,13 +49,16 @@ impl<'a> Pass<'a> {
         Ok(self.read(rows, targets, std::iter::empty())?.stats)
     }
 
-    /// All logits after `position` into `out` (vocabulary long): for sampling and for tests.
+    /// All logits after `position` into `out` (vocabulary long), −∞ for rows that stand for no token: for sampling and for
+    /// tests.
     pub fn logits(&mut self, position: usize, out: &mut [f32]) {
         self.normalise(&[position]);
         let net = &self.net;
         let (head, streamed) = (net.model.head(), net.model.stream().is_some_and(Stream::is_on));
         let x = Rows::new(&self.buffers.normed[..head.cols()], 1, head.cols());
         let tile = if streamed { HEAD_TILE } else { head.rows() };
+        let (out, padding) = out.split_at_mut(head.rows());
+        padding.fill(f32::NEG_INFINITY);
         for (t, out) in out.chunks_mut(tile).enumerate() {
             let rows = head.row_slice(t * tile..t * tile + out.len());
             net.env.keeper.about_to_use(&rows, None);
