@@ -33,6 +33,8 @@ mod group;
 mod hangup;
 #[path = "commands/kill.rs"]
 mod kill;
+#[path = "commands/length.rs"]
+mod length;
 #[path = "commands/memory.rs"]
 mod memory;
 #[path = "commands/messages.rs"]

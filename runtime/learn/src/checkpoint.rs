@@ -2,10 +2,12 @@
 //!
 //! Metadata `sprig.checkpoint.version`, `.fingerprint` (what the run depends on, as JSON), `.state` (step, guard),
 //! `.notes` (opaque text of the caller) and `.sha256` of all these texts and tensors, each with its length before it;
-//! tensors `values` and `moments`, F32.
+//! tensors `values` and `moments`, F32. A run that keeps its best adapter has that in the tensor `best`, and how it stands in
+//! `.state`: version 3. Others are written as version 2, and both are read.
 
 use crate::error::LearnError;
 use crate::guard::Guard;
+use crate::judging::{Judged, Standing};
 use crate::trainer::State;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,7 +16,8 @@ use sprig_ground::{PathError, hex};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const VERSION: u32 = 2;
+/// Of a run that is not judged on its way; and of one that is.
+const VERSIONS: [u32; 2] = [2, 3];
 /// Largest checkpoint read: rank 256 on every linear of a 7B model, with Adam's moments, is 8 GiB; boards stop far
 /// below.
 const MAX_BYTES: u64 = 8 << 30;
@@ -38,6 +41,8 @@ pub struct Checkpoint {
     pub values: Vec<f32>,
     /// Optimiser state, step and guard.
     pub state: State,
+    /// The best adapter so far, where the run is judged on its way.
+    pub judged: Option<Judged>,
     /// The caller's text.
     pub notes: String,
 }
@@ -46,6 +51,8 @@ pub struct Checkpoint {
 struct Header {
     step: u64,
     guard: Guard,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
 }
 
 /// Writes a checkpoint: temporary file, fsync, rename, fsync of the directory.
@@ -54,16 +61,19 @@ pub fn save(
     fingerprint: &Fingerprint,
     values: &[f32],
     state: &State,
+    judged: Option<&Judged>,
     notes: &str,
 ) -> Result<(), LearnError> {
     let json = |problem: serde_json::Error| bad(path, problem.to_string());
-    let header = Header { step: state.step, guard: state.guard.clone() };
+    let standing = judged.and_then(|judged| judged.standing);
+    let header = Header { step: state.step, guard: state.guard.clone(), standing };
     let fingerprint = serde_json::to_string(fingerprint).map_err(json)?;
     let header = serde_json::to_string(&header).map_err(json)?;
-    let sha256 = digest([&fingerprint, &header, notes], [values, &state.moments]);
+    let best = judged.map(|judged| &*judged.values);
+    let sha256 = digest([&fingerprint, &header, notes], [values, &state.moments], best);
     let mut writer = Writer::new()
         .metadata("general.type", "sprig.checkpoint")
-        .metadata("sprig.checkpoint.version", VERSION)
+        .metadata("sprig.checkpoint.version", VERSIONS[usize::from(judged.is_some())])
         .metadata("sprig.checkpoint.fingerprint", fingerprint.as_str())
         .metadata("sprig.checkpoint.state", header.as_str())
         .metadata("sprig.checkpoint.notes", notes)
@@ -71,6 +81,9 @@ pub fn save(
         .tensor_f32("values", &[values.len() as u64], values);
     if !state.moments.is_empty() {
         writer = writer.tensor_f32("moments", &[state.moments.len() as u64], &state.moments);
+    }
+    if let Some(best) = best.filter(|best| !best.is_empty()) {
+        writer = writer.tensor_f32("best", &[best.len() as u64], best);
     }
     writer.write_atomic(path).map_err(|e| match e {
         GgufError::Io(e) => e.into(),
@@ -98,13 +111,10 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
     let gguf = Gguf::parse(file.bytes()).map_err(|e| damaged(&e))?;
     let text = |key: &str| gguf.require_str(&format!("sprig.checkpoint.{key}")).map_err(|e| damaged(&e));
     let version = gguf.require_u32("sprig.checkpoint.version").map_err(|e| damaged(&e))?;
-    if version != VERSION {
-        return Err(bad(
-            path,
-            format!(
-                "format version {version}, this program reads {VERSION}; finish the run with the program that began it"
-            ),
-        ));
+    if !VERSIONS.contains(&version) {
+        let [first, last] = VERSIONS;
+        let problem = format!("format version {version}, this program reads {first} and {last}");
+        return Err(bad(path, format!("{problem}; finish the run with the program that began it")));
     }
     let tensor = |name: &str| -> Result<Vec<f32>, LearnError> {
         let Some(tensor) = gguf.tensor(name) else { return Ok(Vec::new()) };
@@ -122,9 +132,10 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         }
         Ok(numbers)
     };
-    let (values, moments) = (tensor("values")?, tensor("moments")?);
+    let (values, moments, best) = (tensor("values")?, tensor("moments")?, tensor("best")?);
+    let judged = version == VERSIONS[1];
     let (theirs, state, notes) = (text("fingerprint")?, text("state")?, text("notes")?);
-    if digest([theirs, state, notes], [&values, &moments]) != text("sha256")? {
+    if digest([theirs, state, notes], [&values, &moments], judged.then_some(&*best)) != text("sha256")? {
         return Err(damaged(&"its content does not match its checksum"));
     }
     let theirs: Fingerprint = serde_json::from_str(theirs).map_err(|e| damaged(&e))?;
@@ -136,7 +147,8 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
     }
     let header: Header = serde_json::from_str(state).map_err(|e| damaged(&e))?;
     let state = State { step: header.step, moments, guard: header.guard };
-    Ok(Some(Checkpoint { values, state, notes: notes.to_owned() }))
+    let judged = judged.then_some(Judged { standing: header.standing, values: best });
+    Ok(Some(Checkpoint { values, state, judged, notes: notes.to_owned() }))
 }
 
 /// Everything that differs, for one who must find the setting or the file that was changed.
@@ -166,13 +178,13 @@ fn difference(key: &str, theirs: Option<&str>, ours: Option<&str>) -> String {
     }
 }
 
-fn digest(texts: [&str; 3], tensors: [&[f32]; 2]) -> String {
+fn digest(texts: [&str; 3], tensors: [&[f32]; 2], best: Option<&[f32]>) -> String {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    for tensor in tensors {
+    for tensor in tensors.into_iter().chain(best) {
         hash.update((tensor.len() as u64).to_le_bytes());
         tensor.iter().for_each(|v| hash.update(v.to_le_bytes()));
     }
@@ -193,15 +205,24 @@ mod tests {
 
     #[test]
     fn round_trip_and_refusals() {
+        let standing =
+            Standing { first: 2.0, last: 1.5, step: 7, best: 1.25, best_step: 4, since: 3, taken: 7 };
+        round_trip(None);
+        round_trip(Some(Judged { standing: Some(standing), values: vec![0.75] }));
+        round_trip(Some(Judged::default()));
+    }
+
+    fn round_trip(judged: Option<Judged>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.ckpt");
         let mut guard = Guard::default();
         guard.clipped = 3;
         let state = State { step: 7, moments: vec![1.5, -2.5], guard };
         assert!(load(&path, &fingerprint("1")).unwrap().is_none());
-        save(&path, &fingerprint("1"), &[0.25], &state, "note").unwrap();
+        save(&path, &fingerprint("1"), &[0.25], &state, judged.as_ref(), "note").unwrap();
         let back = load(&path, &fingerprint("1")).unwrap().unwrap();
         assert_eq!((back.values, back.state, back.notes), (vec![0.25], state.clone(), "note".to_owned()));
+        assert_eq!(back.judged, judged);
         let other = load(&path, &fingerprint("2")).err().unwrap().to_string();
         assert!(other.contains("seed = 1, this run has seed = 2"), "{other}");
         for (key, words) in
@@ -219,6 +240,7 @@ mod tests {
             // What is cut off may be padding; numbers that come back must be the numbers that were saved.
             if let Ok(Some(same)) = load(&path, &fingerprint("1")) {
                 assert_eq!((same.values, same.state.moments), (vec![0.25], vec![1.5, -2.5]), "cut at {end}");
+                assert_eq!(same.judged, judged, "cut at {end}");
                 assert!(whole.len() - end < 32, "cut at {end}");
             }
         }
@@ -228,6 +250,7 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             // A flip in the padding between tensors, or in a key that is not read, changes nothing.
             if let Ok(Some(same)) = load(&path, &fingerprint("1")) {
+                assert_eq!(same.judged, judged);
                 assert_eq!(
                     (same.values, same.state, same.notes),
                     (vec![0.25], state.clone(), "note".to_owned())

@@ -1,6 +1,6 @@
 //! Evaluation: mean loss and accuracy with a 95 % interval.
 
-use crate::data::{DataSet, Examples};
+use crate::data::Examples;
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
 use crate::outcome::Outcome;
@@ -14,20 +14,24 @@ use sprig_engine::dual::{Directions, Probe, TensorId};
 pub struct Evaluation {
     /// Items judged: examples of a classification, target tokens of a language model.
     pub n: u64,
-    /// Mean loss over them, nats.
+    /// Mean loss over them, nats; by the weights of their records, as in training. All else counts each alike.
     pub loss: f64,
     /// Share of items whose best choice was right.
     pub accuracy: f64,
     /// 95 % Wilson interval of the accuracy. For a language model the tokens of one text are not independent, so the
     /// interval is then narrower than it should be.
     pub interval: [f64; 2],
+    /// Share of examples to which the likeliest token of all is an answer, right or wrong: what a model says that is asked
+    /// greedily. `None` where there are no answers to choose among, or nobody asked.
+    #[serde(default)]
+    pub answered: Option<f64>,
 }
 
 /// Evaluates all of `data`, `examples` at a time. `progress` gets the number of examples done; `None` when it says stop.
-pub fn evaluate(
+pub fn evaluate<'d>(
     session: &mut Session<'_>,
     adapter: Option<&Adapter>,
-    data: &DataSet,
+    data: impl Into<Examples<'d>>,
     examples: usize,
     progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
@@ -66,7 +70,8 @@ fn tally(
     examples: usize,
     mut progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
-    let (mut loss, mut rows, mut hits) = (0.0, 0u64, 0u64);
+    let (mut loss, mut weight) = (0.0, 0.0);
+    let (mut rows, mut hits, mut answered) = (0u64, 0u64, Some(0u64));
     let (mut outcomes, mut slopes) = (vec![Outcome::default(); examples], vec![0.0; examples]);
     let mut ids = Vec::with_capacity(examples);
     for from in (0..data.len()).step_by(examples) {
@@ -76,16 +81,19 @@ fn tally(
         let batch = Minibatch::new(data.set(), &ids);
         session.run(adapter, probe, batch, outcomes, &mut slopes[..ids.len()])?;
         for o in outcomes.iter() {
-            loss += o.loss * f64::from(o.rows);
+            loss += o.loss * f64::from(o.weight());
+            weight += f64::from(o.weight());
             rows += u64::from(o.rows);
             hits += u64::from(o.hits);
+            answered = answered.zip(o.answered).map(|(sum, one)| sum + u64::from(one));
         }
         if !progress(from + ids.len()) {
             return Ok(None);
         }
     }
     let (accuracy, interval) = wilson(hits, rows);
-    Ok(Some(Evaluation { n: rows, loss: loss / rows as f64, accuracy, interval }))
+    let answered = answered.map(|n| n as f64 / data.len() as f64);
+    Ok(Some(Evaluation { n: rows, loss: loss / weight, accuracy, interval, answered }))
 }
 
 /// Share and its 95 % Wilson score interval.

@@ -8,6 +8,7 @@ pub mod error;
 pub mod estimator;
 pub mod evaluate;
 pub mod guard;
+pub mod judging;
 pub mod minibatch;
 pub mod objective;
 pub mod optimiser;
@@ -20,6 +21,7 @@ pub mod session;
 pub mod setting;
 pub mod spry;
 pub mod trainer;
+pub mod trend;
 pub mod workload;
 
 pub use error::{FileError, LearnError};

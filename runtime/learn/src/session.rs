@@ -2,7 +2,7 @@
 
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
-use crate::objective::{Dual, Found, Lists, Objective};
+use crate::objective::{Dual, Found, Lists, Objective, Verdict};
 use crate::outcome::Outcome;
 use crate::prefix::PrefixCache;
 use crate::workload::{Room, Tuning};
@@ -179,8 +179,10 @@ impl<'m> Session<'m> {
         for (e, ((id, example), outcome)) in batch.examples().zip(outcomes).enumerate() {
             let (rows, candidates) = lists.of(e);
             let found = all.within(rows, candidates);
-            let verdict = objective.judge(id, &example, &found);
-            *outcome = Outcome { loss: 0.0, rows: verdict.rows, hits: verdict.hits };
+            let (Verdict { rows, hits }, record) =
+                (objective.judge(id, &example, &found), batch.data.weight(id));
+            let answered = objective.answered(&example, &found);
+            *outcome = Outcome { loss: 0.0, rows, hits, answered, record };
             for k in 0..tangents.max(1) {
                 let parts = parts.next();
                 objective.loss(id, &example, &found.along(k), parts);

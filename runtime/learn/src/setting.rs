@@ -65,6 +65,7 @@ settings! {
     Labels = "labels",
     LabelStyle = "label_style",
     LabelTokens = "label_tokens",
+    LabelLoss = "label_loss",
     Len = "len",
     // The adapter.
     Adapter = "adapter",
@@ -81,6 +82,9 @@ settings! {
     // A step.
     Batch = "batch",
     Steps = "steps",
+    Epochs = "epochs",
+    HeldBack = "held_back",
+    Patience = "patience",
     Optimizer = "local_optimizer",
     Momentum = "momentum",
     Beta1 = "adamw.beta1",

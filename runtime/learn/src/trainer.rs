@@ -1,8 +1,9 @@
 //! The training loop's one step, and all state that must survive from one step to the next.
 
-use crate::data::{DataSet, Shuffle};
+use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
 use crate::estimator::{AnyEstimator, Cut, Estimator, Iteration, Scalars, StepInput};
+use crate::evaluate::{Evaluation, evaluate, evaluate_from_prefix};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::optimiser::{Rule, Schedule};
@@ -32,7 +33,7 @@ pub struct Settings<E = AnyEstimator> {
 pub struct Trainer<'m, 'd, E = AnyEstimator> {
     session: Session<'m>,
     adapter: Adapter,
-    data: &'d DataSet,
+    data: Examples<'d>,
     settings: Settings<E>,
     cut: Cut,
     order: Shuffle,
@@ -72,10 +73,11 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
     pub fn new(
         session: Session<'m>,
         adapter: Adapter,
-        data: &'d DataSet,
+        data: impl Into<Examples<'d>>,
         settings: Settings<E>,
         cut: Cut,
     ) -> Result<Self, LearnError> {
+        let data = data.into();
         let n = adapter.values().len();
         let order = Shuffle::new(settings.seed, data.len())
             .ok_or_else(|| LearnError::Settings("no training examples".to_owned()))?;
@@ -101,8 +103,9 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
     /// One optimiser step on the next batch. Batches run on from one epoch into the next, so that every batch is full.
     pub fn step(&mut self) -> Result<StepReport, LearnError> {
         self.ids.clear();
-        self.ids.extend(self.order.batch(self.state.step, self.settings.batch));
-        let batch = Minibatch::new(self.data, &self.ids);
+        let places = self.order.batch(self.state.step, self.settings.batch);
+        self.ids.extend(places.map(|place| self.data.id(place)));
+        let batch = Minibatch::new(self.data.set(), &self.ids);
         let step = StepInput {
             batch,
             cut: self.cut,
@@ -134,12 +137,37 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         for from in (0..self.settings.batch).step_by(self.cut.examples) {
             let n = self.cut.examples.min(self.settings.batch - from);
             self.ids.clear();
-            self.ids.extend((0..n as u64).map(|i| self.order.at(first + from as u64 + i)));
+            let places = (0..n as u64).map(|i| self.order.at(first + from as u64 + i));
+            self.ids.extend(places.map(|place| self.data.id(place)));
             let outcomes = &mut self.scalars.outcomes[..n];
-            let batch = Minibatch::new(self.data, &self.ids);
+            let batch = Minibatch::new(self.data.set(), &self.ids);
             self.session.run(Some(&self.adapter), None, batch, outcomes, &mut [])?;
         }
         Ok(())
+    }
+
+    /// Judges the adapter as it stands by `examples` of the set that it learns from, as a step sees them. `progress` gets the
+    /// number of examples done; `None` when it says stop.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn judge(
+        &mut self,
+        examples: Examples<'_>,
+        progress: impl FnMut(usize) -> bool,
+    ) -> Result<Option<Evaluation>, LearnError> {
+        let (session, adapter, n) = (&mut self.session, &mut self.adapter, self.cut.examples);
+        if self.cut.tangents == 0 {
+            return evaluate(session, Some(adapter), examples, n, progress);
+        }
+        let found = evaluate_from_prefix(session, adapter, examples, n, progress);
+        adapter.perturb(|_| true);
+        found
+    }
+
+    /// Goes back to the trainable numbers `values`.
+    pub fn go_back_to(&mut self, values: &[f32]) {
+        self.adapter.values_mut().copy_from_slice(values);
     }
 
     /// How batches are cut now.

@@ -6,6 +6,8 @@
 
 #[path = "invariants/derivatives.rs"]
 mod derivatives;
+#[path = "invariants/range.rs"]
+mod range;
 #[path = "invariants/world.rs"]
 mod world;
 
@@ -13,7 +15,7 @@ use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
-use sprig_engine::kernels::Ctx;
+use sprig_engine::kernels::{Ctx, Isa};
 use sprig_engine::model::{Llama, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
@@ -195,10 +197,10 @@ fn the_prefix_cache_changes_no_bit() {
     let path = dir.path().join("a.gguf.prefix");
     let width = WORLD.model.geometry().width;
     for data in both_objectives() {
-        // Header, and for each example a checksum and its rows in f16.
-        let size = |examples| 40 + 8 * examples + 2 * width * data.tokens_before(examples);
+        // Header, and for each example a checksum and its rows, each with its exponent.
+        let size = |examples| 40 + 8 * examples + 2 * (1 + width) * data.tokens_before(examples);
         let cache = |path: &Path, examples: usize| {
-            let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: "any" };
+            let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
             let limit = if examples == 0 { 0 } else { size(examples) };
             PrefixCache::open(path, Bytes(limit as u64), &origin, LENGTH)
         };
@@ -253,7 +255,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
             take(&mut straight, 10);
             let mut first = begin();
             take(&mut first, 5);
-            checkpoint::save(&path, &fingerprint, first.adapter().values(), first.state(), "").unwrap();
+            checkpoint::save(&path, &fingerprint, first.adapter().values(), first.state(), None, "").unwrap();
             let found = checkpoint::load(&path, &fingerprint).unwrap().unwrap();
             let mut second = begin();
             second.restore(found.values, found.state).unwrap();

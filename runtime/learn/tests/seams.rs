@@ -17,7 +17,7 @@ use objectives::{LabelAndMargin, Preference, Unknown};
 use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Directions as _, Probe};
-use sprig_engine::kernels::Ctx;
+use sprig_engine::kernels::{Ctx, Isa};
 use sprig_engine::model::PassLayout;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
@@ -25,7 +25,7 @@ use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::{Cut, Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::objective::{CausalLm, Objective};
+use sprig_learn::objective::{Answer, CausalLm, LabelLoss, Objective};
 use sprig_learn::optimiser::{Decay, Schedule};
 use sprig_learn::outcome::Outcome;
 use sprig_learn::planner::plan;
@@ -127,6 +127,14 @@ fn an_objective_of_rows_and_candidates_has_its_derivatives() {
     check_derivatives(LabelAndMargin { weights: [0.5, 2.0] }, &WORLD.label);
 }
 
+/// The answer among all tokens, and among the candidates, from one and the same pass.
+#[test]
+fn answers_have_their_derivatives_by_either_loss() {
+    for loss in [LabelLoss::Full, LabelLoss::Labels] {
+        check_derivatives(Answer { loss }, &WORLD.label);
+    }
+}
+
 /// A loss that is no sum over rows, of two sequences that do not see each other.
 #[test]
 fn an_objective_of_two_sequences_has_its_derivatives() {
@@ -165,7 +173,7 @@ fn sequences_come_from_the_prefix_cache_as_they_were() {
     let layout =
         PassLayout::new(WORLD.model.geometry(), Tuning::widest(&work).pass(WORLD.model.geometry(), &work));
     let run = |limit: Bytes, passes: &[&[usize]]| {
-        let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: "any" };
+        let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
         let cache = PrefixCache::open(&dir.path().join("a.prefix"), limit, &origin, LENGTH);
         let mut session =
             Session::new(&WORLD.model, ctx(2), work.room(layout), objective.clone(), Some(cache)).unwrap();
@@ -273,4 +281,29 @@ fn both_are_planned_and_train() {
     let after = (0..59).map(|_| trainer.step().unwrap().loss).last().unwrap();
     println!("{before} to {after}");
     assert!(after < 0.8 * before, "{before} to {after}");
+}
+
+/// Learnt over the whole vocabulary, a label is what the model says.
+#[test]
+fn answers_are_planned_and_said() {
+    let (spec, data, batch) = (spec(Kind::Lora, 0..3), &WORLD.label, 8);
+    let estimator = forward(Family::Walsh, Sharing::PerExample, 8);
+    let schedule = Schedule { peak: 0.02, warmup: 0, steps: 100, decay: Decay::Constant };
+    let objective: Arc<dyn Objective> = Arc::new(Answer { loss: LabelLoss::Full });
+    let work = work(objective.clone(), data, &spec, batch, estimator.needs());
+    let machine = Machine { limit: None, ..Machine::measure() };
+    let fitted = plan(&model_size(), &work, &machine, Bytes::mib(64)).unwrap();
+    let planned: Bytes =
+        fitted.plan.regions.iter().filter(|r| r.kind == Memory::Arena).map(|r| r.bytes).sum();
+    let settings = Settings { estimator, rule: ADAMW, schedule, batch, seed: 5 };
+    let session = Session::new(&WORLD.model, ctx(2), work.room(fitted.layout), objective, None).unwrap();
+    let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, fitted.tuning.cut).unwrap();
+    let before = trainer.judge(data.into(), |_| true).unwrap().unwrap();
+    let first = trainer.step().unwrap().loss;
+    assert_eq!(trainer.session().0.arena_high_water(), (planned, planned));
+    assert!((first - before.loss).abs() < 1e-5, "{first} and {}", before.loss);
+    (0..99).for_each(|_| assert!(trainer.step().is_ok()));
+    let after = trainer.judge(data.into(), |_| true).unwrap().unwrap();
+    println!("{before:?} to {after:?}");
+    assert!(before.answered == Some(0.0) && after.answered > Some(0.6) && after.loss < 0.5 * before.loss);
 }

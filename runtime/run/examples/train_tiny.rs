@@ -8,7 +8,7 @@ use sprig_engine::model::Module;
 use sprig_learn::data::{LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, run_key};
 use sprig_learn::estimator::{Estimator, Forward};
-use sprig_learn::objective;
+use sprig_learn::objective::{self, LabelLoss};
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::workload::{Means, Residency, Workload};
@@ -46,7 +46,7 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let means = Means { threads: 1, residency: Residency::Auto };
     let estimator =
         Forward { family: Family::Walsh, sharing: Sharing::PerExample, tangents, run_key: run_key(0) };
-    let (objective, needs) = (objective::of_task(Task::Label), estimator.needs());
+    let (objective, needs) = (objective::of_task(Task::Label, LabelLoss::Full), estimator.needs());
     let work = Workload::training(objective, spec.clone(), batch, needs, Some(rule), means);
     let planned = base.plan(data.measure(work), budget, None)?;
     println!("{}", planned.plan);

@@ -53,7 +53,7 @@ impl Engine<'_> {
     ) -> Option<PrefixCache> {
         let blocks = planned.work.adapter.lowest_block().filter(|&blocks| blocks > 0)?;
         let (data, width) = (data.digest(), self.model.geometry().width);
-        let origin = Origin { model: digest, data, blocks, width, isa: self.ctx.isa.name() };
+        let origin = Origin { model: digest, data, blocks, width, isa: self.ctx.isa };
         // A share makes no sense of a disk whose size we do not ask; a percentage is taken of the memory at hand.
         let limit = limit.resolve(process::memory_at_hand().unwrap_or_default());
         Some(PrefixCache::open(path, limit, &origin, planned.work.length))

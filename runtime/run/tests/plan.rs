@@ -10,7 +10,7 @@ use sprig_engine::model::Module;
 use sprig_learn::LearnError;
 use sprig_learn::data::Task;
 use sprig_learn::estimator::Forward;
-use sprig_learn::objective::of_task;
+use sprig_learn::objective::{LabelLoss, of_task};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::{Fitted, plan};
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
@@ -28,9 +28,10 @@ fn work() -> impl Strategy<Value = Workload> {
     let residency = prop_oneof![Just(Residency::Auto), Just(Residency::Resident), Just(Residency::Streamed)];
     let kind = prop_oneof![Just(Kind::Lora), Just(Kind::BOnly), Just(Kind::Xs)];
     let task = prop_oneof![Just(Task::Lm), Just(Task::Label), Just(Task::Choice)];
-    (residency, kind, task, 0..3, 1usize..9, 2usize..100, 1usize..5, 1usize..5).prop_map(
-        |(residency, kind, task, what, batch, length, tangents, threads)| {
-            let (means, objective) = (Means { threads, residency }, of_task(task));
+    let loss = prop_oneof![Just(LabelLoss::Full), Just(LabelLoss::Labels)];
+    (residency, kind, task, loss, 0..3, 1usize..9, 2usize..100, 1usize..5, 1usize..5).prop_map(
+        |(residency, kind, task, loss, what, batch, length, tangents, threads)| {
+            let (means, objective) = (Means { threads, residency }, of_task(task, loss));
             let spec =
                 AdapterSpec { kind, rank: tangents, alpha: 1.0, targets: vec![Module::Q], layers: 1..3 };
             let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64), loading: Bytes::ZERO };

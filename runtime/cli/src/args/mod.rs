@@ -26,9 +26,12 @@ use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::Method;
+use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Decay, Optimiser};
 use sprig_learn::recipe::defaults::{self, SINGLE};
-use sprig_learn::recipe::{Batch, Layers, Len, NotNegative, Positive, Rank, Steps, Tangents, Targets};
+use sprig_learn::recipe::{
+    Batch, Epochs, HeldBack, Layers, Len, NotNegative, Patience, Positive, Rank, Steps, Tangents, Targets,
+};
 use sprig_learn::workload::Residency;
 use std::path::PathBuf;
 
@@ -129,6 +132,10 @@ pub struct ShapeArgs {
     /// Optimiser
     #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = defaults::OPTIMISER)]
     pub optimizer: Optimiser,
+    /// What the loss of labels and choices counts: full = the answer among all tokens, so that the model answers with a
+    /// label by itself; labels = among the labels alone, which spares the walk through the vocabulary
+    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = SINGLE.label_loss)]
+    pub label_loss: LabelLoss,
 }
 
 #[derive(Debug, Args)]
@@ -180,9 +187,19 @@ pub struct TrainArgs {
     /// Held-out data, evaluated before and after
     #[arg(long, value_name = "FILE")]
     pub eval_data: Option<PathBuf>,
-    /// Optimiser steps
-    #[arg(long, value_name = "N", default_value_t = defaults::STEPS)]
-    pub steps: Steps,
+    /// Optimiser steps [default: as many as visit every example once, at least 300 and at most 3000]
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    pub steps: Option<Steps>,
+    /// Visits to every example, instead of a number of steps
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<Epochs>,
+    /// Examples of --data that are not learnt from but judge the run on its way, so many or a share; the adapter that is
+    /// best by them is written [default: 10%, at most 100; none of fewer than 50 examples, and none with --steps]
+    #[arg(long, value_name = "N|P%|none")]
+    pub held_back: Option<HeldBack>,
+    /// Judgements in a row that find nothing better until the run ends
+    #[arg(long, value_name = "N", default_value_t = defaults::PATIENCE)]
+    pub patience: Patience,
     /// Who shares a direction
     #[arg(long, value_parser = choice::<Sharing>(), default_value_t = defaults::DIRECTIONS)]
     pub directions: Sharing,
@@ -244,6 +261,9 @@ pub struct EvalArgs {
     /// Data (JSONL)
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
+    /// What the loss of labels and choices counts: full = the answer among all tokens, labels = among the labels alone
+    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = SINGLE.label_loss)]
+    pub label_loss: LabelLoss,
     /// Examples of one pass
     #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]
     pub batch: Batch,

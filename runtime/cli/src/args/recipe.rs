@@ -1,13 +1,31 @@
 //! The recipe that flags give: the same as a settings file's, with the defaults of one device.
 
 use super::{RecordArgs, ShapeArgs, TrainArgs};
+use sprig_learn::data::held_back;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
 use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, single_lr};
-use sprig_learn::recipe::{AdamW, AdapterRecipe, Len, NotNegative, Recipe, Records, Single};
+use sprig_learn::recipe::{
+    AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single,
+};
 
 impl TrainArgs {
-    /// The whole training.
-    pub fn single(&self) -> Single {
+    /// How long it is.
+    pub fn length(&self) -> Length {
+        match (self.steps, self.epochs) {
+            (Some(steps), _) => Length::Steps(steps),
+            (None, Some(epochs)) => Length::Epochs(epochs),
+            (None, None) => Length::Usual,
+        }
+    }
+
+    /// Places of the examples that are kept back of so many.
+    pub fn held_back(&self, examples: usize) -> Vec<usize> {
+        let asked = self.held_back.unwrap_or_else(|| HeldBack::usual(self.length(), examples));
+        held_back(examples, asked.of(examples), self.seed)
+    }
+
+    /// The whole training, of so many examples.
+    pub fn single(&self, examples: usize) -> Single {
         let recipe = Recipe {
             records: self.records.records(self.shape.len),
             adapter: self.shape.adapter(),
@@ -16,12 +34,13 @@ impl TrainArgs {
             family: self.family,
             directions: self.directions,
             batch: self.shape.batch,
+            label_loss: self.shape.label_loss,
             seed: self.seed,
         };
         let schedule = Schedule {
             peak: self.lr.unwrap_or(single_lr(self.shape.estimator)).get(),
             warmup: self.warmup,
-            steps: self.steps.get().into(),
+            steps: self.length().steps(examples, self.shape.batch),
             decay: self.decay,
         };
         Single { recipe, rule: rule(self.shape.optimizer, self.momentum, self.weight_decay), schedule }

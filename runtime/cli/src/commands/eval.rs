@@ -29,7 +29,7 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         asking::told_of(path, &data.train, own_labels, args.len.get()).into_iter().try_for_each(line)?;
     }
     let (adapted, batch) = (open::adapted(file.as_ref(), &base.geometry), args.batch.as_usize());
-    let objective = objective::of_task(args.records.task);
+    let objective = objective::to_judge(args.records.task, args.label_loss);
     let work = Workload::evaluation(objective, adapted, batch, args.model.means());
     let planned = base.plan(data.measure(work), budget, None)?;
     let engine = base.engine(&planned)?;
@@ -42,10 +42,10 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     match evaluate_shown(&mut session, adapter.as_ref(), data, examples, shown)? {
         None => Err(Failure::new(Exit::Interrupted, "interrupted; an evaluation keeps nothing")),
         Some(found) => {
-            let Evaluation { n, loss, accuracy, interval } = found;
+            let Evaluation { n, loss, accuracy, interval, answered } = found;
             let peak = process::status().peak_rss;
             let event = serde_json::json!({
-                "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "cut": data.cut(),
+                "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "answered": answered, "cut": data.cut(),
                 "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "peak_rss_bytes": peak,
             });
             output.event(event, || Some(describe(&found)));
@@ -85,8 +85,9 @@ pub fn evaluate_shown(
 /// One line for people.
 pub fn describe(e: &Evaluation) -> String {
     let [low, high] = e.interval;
+    let answered = e.answered.map_or_else(String::new, |share| format!(", {:.1} % answered", 100.0 * share));
     format!(
-        "accuracy {:.1} % (95 % interval {:.1} to {:.1}), loss {:.4}, {} judged",
+        "accuracy {:.1} % (95 % interval {:.1} to {:.1}){answered}, loss {:.4}, {} judged",
         100.0 * e.accuracy,
         100.0 * low,
         100.0 * high,

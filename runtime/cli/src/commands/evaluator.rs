@@ -5,7 +5,6 @@ use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::evaluate::Evaluation;
-use sprig_learn::objective;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Train};
@@ -45,7 +44,7 @@ impl Evaluator {
         let spec = self.train.adapter(&base.geometry)?;
         let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
-        let objective = objective::of_task(self.train.recipe().records.task);
+        let objective = self.train.recipe().objective();
         let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());
         let work = Workload::evaluation(objective, adapted, batch, means);
         let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };

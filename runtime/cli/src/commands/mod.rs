@@ -18,6 +18,7 @@ mod export;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
 pub mod infer;
+mod judging;
 mod pick;
 pub mod plan;
 #[cfg(feature = "coordinator")]

@@ -1,5 +1,6 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
+use super::train::best_so_far;
 use crate::args::{PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::line;
@@ -17,7 +18,10 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     base.check_length(args.shape.len.as_usize())?;
     let spec = args.shape.adapter().fit(&base.geometry)?;
     // Of the optimiser its moments are what counts.
-    let work = args.shape.workload(args.task, spec, args.shape.rule(), args.model.means());
+    let best = best_so_far(&spec, &base.geometry);
+    let mut work = args.shape.workload(args.task, spec, args.shape.rule(), args.model.means());
+    // As a training by default keeps it; one of a given number of steps does not.
+    work.held_elsewhere.push(best);
     let work = work.foreseen(args.task, args.shape.len.as_usize());
     let (plan, refusal) = match base.fit(&work, args.model.budget()?) {
         Ok(fitted) => (fitted.plan, None),
@@ -41,6 +45,6 @@ impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
         let (batch, needs) = (self.batch.as_usize(), self.estimator.needs(self.tangents.as_usize()));
-        Workload::training(objective::of_task(task), spec, batch, needs, Some(rule), means)
+        Workload::training(objective::of_task(task, self.label_loss), spec, batch, needs, Some(rule), means)
     }
 }

@@ -12,8 +12,10 @@ use sprig_ground::kernel::Machine;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::Family;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::optimiser::Schedule;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
+use sprig_learn::trend::Trend;
 use sprig_report::record::{self, RunRecord};
 use sprig_run::{Base, Data, Engine};
 use std::path::Path;
@@ -36,6 +38,7 @@ pub struct Recorder {
     forward_ms: Vec<f64>,
     mapped: Bytes,
     moves: Vec<record::Moved>,
+    trend: Option<Trend>,
     /// Evaluation before the first step.
     pub eval_before: Option<Evaluation>,
     /// Evaluation after the last.
@@ -59,6 +62,10 @@ pub struct Run<'a> {
     pub data: &'a Data,
     /// What was planned.
     pub plan: &'a Plan,
+    /// Steps and learning rate.
+    pub schedule: Schedule,
+    /// Examples that were kept back.
+    pub held_back: usize,
 }
 
 /// What of it a checkpoint carries.
@@ -68,6 +75,8 @@ struct Notes {
     steps: StepLog,
     tokens: u64,
     eval_before: Option<Evaluation>,
+    #[serde(default)]
+    trend: Option<Trend>,
 }
 
 impl Run<'_> {
@@ -114,24 +123,30 @@ impl Recorder {
             forward_ms: Vec::new(),
             mapped: Bytes::ZERO,
             moves: Vec::new(),
+            trend: None,
             eval_before: None,
             eval_after: None,
         }
     }
 
     /// Notes for a checkpoint.
-    pub fn notes(&self) -> String {
+    pub fn notes(&self, trend: Option<Trend>) -> String {
         let (started, steps, tokens) = (self.started, self.steps.clone(), self.tokens);
-        serde_json::to_string(&Notes { started, steps, tokens, eval_before: self.eval_before })
-            .unwrap_or_default()
+        let notes = Notes { started, steps, tokens, eval_before: self.eval_before, trend };
+        serde_json::to_string(&notes).unwrap_or_default()
     }
 
     /// Takes up the notes of a checkpoint; unreadable ones only cost the report its past.
     pub fn restore(&mut self, notes: &str) {
         if let Ok(notes) = serde_json::from_str::<Notes>(notes) {
             (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
-            self.eval_before = notes.eval_before;
+            (self.eval_before, self.trend) = (notes.eval_before, notes.trend);
         }
+    }
+
+    /// Losses of the run that the notes were of.
+    pub fn trend(&self) -> Option<Trend> {
+        self.trend
     }
 
     /// A timed plain forward pass.
@@ -202,7 +217,7 @@ impl Recorder {
                 .zip(data.held_out.as_ref())
                 .map(|(path, set)| data_set(path, set)),
             adapter: run.adapter(trainer.adapter().values().len()),
-            settings: settings(args),
+            settings: settings(args, run.schedule, run.held_back),
             plan: plan.clone(),
             measured: self.measured(plan, &status),
             timeline: self.timeline.iter().copied().collect(),
@@ -295,10 +310,11 @@ fn evaluation(e: Evaluation) -> record::Evaluation {
     }
 }
 
-fn settings(args: &TrainArgs) -> Vec<(String, String)> {
-    let (s, training) = (&args.shape, args.single());
+fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(String, String)> {
+    let s = &args.shape;
     [
-        ("steps", args.steps.to_string()),
+        ("steps", schedule.steps.to_string()),
+        ("held back", held_back.to_string()),
         ("batch", s.batch.to_string()),
         ("longest example", format!("{} tokens", s.len)),
         ("estimator", s.estimator.to_string()),
@@ -306,10 +322,11 @@ fn settings(args: &TrainArgs) -> Vec<(String, String)> {
         ("directions", args.directions.to_string()),
         ("family", args.family.map_or("automatic", Family::name).to_owned()),
         ("optimizer", s.optimizer.to_string()),
-        ("learning rate", training.schedule.peak.to_string()),
+        ("learning rate", schedule.peak.to_string()),
         ("warm-up", args.warmup.to_string()),
         ("decay", args.decay.to_string()),
         ("label style", args.records.label_style.unwrap_or_default().to_string()),
+        ("label loss", s.label_loss.to_string()),
         ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
     ]
     .map(|(k, v)| (k.to_owned(), v))

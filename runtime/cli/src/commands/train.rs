@@ -1,5 +1,6 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
+use super::judging::Judge;
 use super::record::{Recorder, Run};
 use super::training::Training;
 use crate::args::TrainArgs;
@@ -13,8 +14,11 @@ use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
 use sprig_learn::checkpoint::{self, Fingerprint};
-use sprig_learn::data::LoadOptions;
+use sprig_learn::data::{Examples, LoadOptions, Task};
+use sprig_learn::estimator::Estimator;
+use sprig_learn::judging::{Judged, Judging};
 use sprig_learn::trainer::{Settings, Trainer};
+use sprig_learn::trend::Trend;
 use sprig_run::{Base, Data, Running};
 use std::path::Path;
 use std::time::Instant;
@@ -25,19 +29,19 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     check_files(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let single = args.single();
-    let spec = single.recipe.adapter.fit(&base.geometry)?;
-    check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
-    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
+    let spec = args.shape.adapter().fit(&base.geometry)?;
+    check_room(args, &spec, &base.geometry)?;
     let options = asking::by_flags(&args.records, args.shape.len)?;
     let budget = args.model.budget()?;
     let data = read(args, &base, &options, budget)?;
     let asking = options.asking(data.train.labels());
     asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
 
+    let held_back = args.held_back(data.train.len());
+    let single = args.single(data.train.len() - held_back.len());
     let settings = single.settings();
-    let work =
-        args.shape.workload(single.recipe.records.task, spec.clone(), settings.rule, args.model.means());
+    let mut work = args.shape.workload(args.records.task, spec.clone(), settings.rule, args.model.means());
+    work.held_elsewhere.extend((!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry)));
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
@@ -49,12 +53,25 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let prefix =
         engine.prefix(&beside(&args.out, "prefix"), args.prefix_cache, &digest, &data.train, &planned);
     let session = engine.session(&planned, prefix)?;
-    let trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;
+    let examples = Examples::all_but(&data.train, &held_back);
+    let trainer = Trainer::new(session, adapter, examples, settings, planned.tuning.cut)?;
+    let run = Run {
+        args,
+        base: &base,
+        engine: &engine,
+        digest: &digest,
+        spec: &spec,
+        data: &data,
+        plan,
+        schedule: settings.schedule,
+        held_back: held_back.len(),
+    };
     let mut training = Training {
-        steps: args.steps.get().into(),
+        steps: settings.schedule.steps,
+        judge: judge(args, &settings, Examples::some(&data.train, &held_back)),
         checkpoint_every: args.checkpoint_every,
         checkpoint: beside(&args.out, "ckpt"),
-        fingerprint: fingerprint(args, &settings, &spec, &digest, &data, planned.work.length),
+        fingerprint: fingerprint(&run, &settings, planned.work.length),
         trainer,
         running: Running::new(&base, &planned, !args.ignore_pressure)?,
         began: Instant::now(),
@@ -74,15 +91,38 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     }
     let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
     training.write(&args.out, &meta)?;
+    finish(training, &run)
+}
+
+/// Writes the record of a training whose adapter is there, and says what there is to say of it.
+fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     let Training { trainer, recorder, output, checkpoint, .. } = training;
-    let run = Run { args, base: &base, engine: &engine, digest: &digest, spec: &spec, data: &data, plan };
-    let record = recorder.finish(&run, &trainer);
-    if let Some(path) = &args.run {
+    let record = recorder.finish(run, &trainer);
+    if let Some(path) = &run.args.run {
         record.write(path)?;
     }
     let _ = std::fs::remove_file(checkpoint);
-    output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &args.out)));
+    output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &run.args.out)));
     Ok(Exit::Done)
+}
+
+/// What judges a training on its way: the examples that were kept back, or its own losses where there are none.
+fn judge<'d>(args: &TrainArgs, settings: &Settings, held_back: Examples<'d>) -> Judge<'d> {
+    let (steps, n) = (settings.schedule.steps, held_back.len());
+    if n == 0 {
+        return Judge::Losses(Trend::new(steps));
+    }
+    let (tangents, patience) = (settings.estimator.needs().tangents, args.patience.get());
+    Judge::HeldBack {
+        examples: held_back,
+        judging: Judging::new(steps, settings.batch, tangents, n, patience),
+        judged: Judged::default(),
+    }
+}
+
+/// What the best adapter so far takes, for the plan.
+pub fn best_so_far(spec: &AdapterSpec, g: &Geometry) -> (&'static str, Bytes) {
+    ("best adapter so far", Bytes::of::<f32>(spec.sizes(g).0))
 }
 
 /// No result over what is read, nor over another.
@@ -119,15 +159,13 @@ fn tell_of_cut(output: &Output, args: &TrainArgs, data: &Data) {
 }
 
 /// Everything the result depends on, under the names of the flags.
-fn fingerprint(
-    args: &TrainArgs,
-    settings: &Settings,
-    spec: &AdapterSpec,
-    digest: &str,
-    data: &Data,
-    length: usize,
-) -> Fingerprint {
+fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize) -> Fingerprint {
+    let Run { args, spec, digest, data, held_back, .. } = *run;
     let held_out = data.held_out.as_ref().map(|set| (checkpoint::HELD_OUT, hex::encode(&set.digest())));
+    let judging = [("held-back", held_back.to_string()), ("patience", args.patience.to_string())];
+    let judging = judging.into_iter().filter(|_| held_back > 0);
+    let label_loss =
+        (args.records.task != Task::Lm).then(|| ("label-loss", args.shape.label_loss.to_string()));
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
     [
         (checkpoint::MODEL, digest.to_owned()),
@@ -144,7 +182,7 @@ fn fingerprint(
         ("weight-decay", args.weight_decay.to_string()),
         ("lr", settings.schedule.peak.to_string()),
         ("warmup", args.warmup.to_string()),
-        ("steps", args.steps.to_string()),
+        ("steps", settings.schedule.steps.to_string()),
         ("decay", args.decay.to_string()),
         ("batch", settings.batch.to_string()),
         ("len", length.to_string()),
@@ -152,16 +190,24 @@ fn fingerprint(
     ]
     .into_iter()
     .chain(settings.estimator.settings())
+    .chain(judging)
+    .chain(label_loss)
     .chain(held_out)
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }
 
+/// Refuses places that cannot be written, or lack room.
+fn check_room(args: &TrainArgs, spec: &AdapterSpec, g: &Geometry) -> Result<(), Failure> {
+    check_writable(&args.out, result_bytes(&args.out, spec, g))?;
+    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))
+}
+
 /// Bytes that writing takes at its worst beside what is on disk: a second checkpoint, or the adapter beside the last one.
 fn result_bytes(out: &Path, spec: &AdapterSpec, g: &Geometry) -> u64 {
     let (trainable, frozen) = spec.sizes(g);
-    // Values and two moments.
-    let (checkpoint, adapter) = (12 * trainable as u64, 4 * (trainable + frozen) as u64);
+    // Values, two moments and the best values so far.
+    let (checkpoint, adapter) = (16 * trainable as u64, 4 * (trainable + frozen) as u64);
     let there = std::fs::metadata(beside(out, "ckpt")).map_or(0, |m| m.len());
     // Names, settings and notes are some KiB.
     (checkpoint + checkpoint.max(adapter) + (8 << 10)).saturating_sub(there)

@@ -1,6 +1,7 @@
 //! The loop of `sprig train`: steps between two evaluations, with a checkpoint to go back to.
 
 use super::eval::{Shown, describe, evaluate_shown};
+use super::judging::{Going, Judge, diverged};
 use super::record::Recorder;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
@@ -23,8 +24,10 @@ const FORWARD_SAMPLES: usize = 3;
 
 /// A training under way, and what goes on beside it.
 pub struct Training<'m, 'd> {
-    /// Steps to take.
+    /// Most steps to take.
     pub steps: u64,
+    /// What judges it on its way.
+    pub judge: Judge<'d>,
     /// Steps between two checkpoints; 0 for none but when interrupted.
     pub checkpoint_every: u64,
     /// Where checkpoints are kept.
@@ -58,6 +61,11 @@ impl Training<'_, '_> {
             return Ok(());
         };
         self.recorder.restore(&found.notes);
+        match (&mut self.judge, found.judged) {
+            (Judge::HeldBack { judged, .. }, Some(found)) => *judged = found,
+            (Judge::Losses(trend), _) => *trend = self.recorder.trend().unwrap_or(*trend),
+            (Judge::HeldBack { .. }, None) => {}
+        }
         self.trainer.restore(found.values, found.state)?;
         let step = self.trainer.state().step;
         self.output.event(serde_json::json!({ "event": "resumed", "step": step }), || {
@@ -120,10 +128,19 @@ impl Training<'_, '_> {
         Ok(found)
     }
 
-    /// Takes the steps that are left. False when interrupted, after a checkpoint.
+    /// Takes the steps that are left, and goes back to the best adapter. False when interrupted, after a checkpoint.
     pub fn steps(&mut self) -> Result<bool, Failure> {
         self.output.begin("training", self.steps, self.trainer.state().step);
-        while self.trainer.state().step < self.steps {
+        loop {
+            match self.judge.look(&mut self.trainer, self.steps, &self.output, &self.interrupt)? {
+                Going::On => {}
+                Going::Over => break,
+                Going::Interrupted => {
+                    self.save()?;
+                    self.output.end();
+                    return Ok(false);
+                }
+            }
             if let Err(failure) = self.step_aside() {
                 self.save()?;
                 return Err(failure);
@@ -139,6 +156,7 @@ impl Training<'_, '_> {
             }
         }
         self.output.end();
+        self.judge.keep_the_best(&mut self.trainer, &self.output);
         Ok(true)
     }
 
@@ -163,14 +181,11 @@ impl Training<'_, '_> {
             self.recorder.forward(start.elapsed());
         }
         if !report.loss.is_finite() {
-            let message = format!(
-                "training diverged: the loss of step {} is not a number; lower --lr (a checkpoint, if any, is kept)",
-                report.step
-            );
-            return Err(Failure::new(Exit::Diverged, message));
+            return Err(diverged(report.step, "of its batch"));
         }
         self.output.at(report.step, || self.recorder.status_line(report.loss));
         self.output.event(self.recorder.step_event(&report, self.steps, self.trainer.prefix()), || None);
+        self.judge.follow(report.step, report.loss, self.steps, &self.output);
         Ok(report)
     }
 
@@ -179,10 +194,21 @@ impl Training<'_, '_> {
     }
 
     fn write_checkpoint(&mut self) -> Result<(), Failure> {
-        let Self { checkpoint, fingerprint, trainer, recorder, .. } = self;
+        let Self { checkpoint, fingerprint, trainer, recorder, judge, .. } = self;
+        let (judged, trend) = match judge {
+            Judge::HeldBack { judged, .. } => (Some(&*judged), None),
+            Judge::Losses(trend) => (None, Some(*trend)),
+        };
+        let notes = recorder.notes(trend);
         let write = |trainer: &Trainer<'_, '_>| {
-            let values = trainer.adapter().values();
-            checkpoint::save(checkpoint, fingerprint, values, trainer.state(), &recorder.notes())
+            checkpoint::save(
+                checkpoint,
+                fingerprint,
+                trainer.adapter().values(),
+                trainer.state(),
+                judged,
+                &notes,
+            )
         };
         // The prefix cache may have taken the disk's last room just before; it only saves time.
         write(trainer).or_else(|problem| {

@@ -35,7 +35,7 @@ fn a_text_is_labelled_as_an_evaluation_labels_it() {
         for (text, right) in [("the up side of street 7", "up"), ("the down side of street 20", "down")] {
             let answer = label(&scene, text);
             scene.write("one.jsonl", &format!("{{\"text\": {text:?}, \"label\": {right:?}}}"));
-            let judged = scene.done(&format!("{EVAL} --data one.jsonl")).last();
+            let judged = scene.done(&format!("{EVAL} --label-loss labels --data one.jsonl")).last();
             let choices = answer["choices"].as_array().unwrap();
             let right = choices.iter().find(|c| c["choice"] == right).unwrap();
             let apart = -number(right, "probability").ln() - number(&judged, "loss");

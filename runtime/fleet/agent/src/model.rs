@@ -7,7 +7,6 @@ use sprig_learn::data::DataSet;
 use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::objective;
 use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
@@ -51,7 +50,7 @@ impl Opened {
             ("link and outbox", FLEET),
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
-        let objective = objective::of_task(train.recipe().records.task);
+        let objective = train.recipe().objective();
         let (batch, needs) = (train.batch.as_usize(), rules.forward.needs());
         let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let work = Workload { held_elsewhere, ..work };

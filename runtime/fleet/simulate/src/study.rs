@@ -8,12 +8,12 @@ use super::wire::{OURS, Wire};
 use sprig_budget::{Bytes, Size};
 use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::gguf::Mapped;
+use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Examples};
 use sprig_learn::estimator::Estimator;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
-use sprig_learn::{LearnError, objective};
 use sprig_protocol::settings::{FleetSettings, Mode, Upload};
 use sprig_protocol::{FleetError, limits};
 use sprig_run::{Base, Data, Engine, Planned};
@@ -122,7 +122,7 @@ impl Study {
             (OURS[1], Device::heap_bytes(devices, data.train.len())),
         ];
         let means = Means { threads: model.threads(), residency: Residency::Auto };
-        let objective = objective::of_task(train.recipe().records.task);
+        let objective = train.recipe().objective();
         let (batch, needs) = (train.batch.as_usize(), rules.forward.needs());
         let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let mut work = data.measure(Workload { held_elsewhere, ..work });

@@ -7,19 +7,36 @@ use super::DataSet;
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'d> {
     set: &'d DataSet,
-    /// Places in `set`; all of it where there are none.
-    some: Option<&'d [usize]>,
+    which: Which<'d>,
+}
+
+/// Places in a set.
+#[derive(Clone, Copy, Debug)]
+enum Which<'d> {
+    All,
+    Some(&'d [usize]),
+    /// Ascending.
+    AllBut(&'d [usize]),
 }
 
 impl<'d> Examples<'d> {
     /// Examples `some` of `set`, in that order.
     pub fn some(set: &'d DataSet, some: &'d [usize]) -> Self {
-        Self { set, some: Some(some) }
+        Self { set, which: Which::Some(some) }
+    }
+
+    /// All of `set` but the few at the places `held_back`, which ascend.
+    pub fn all_but(set: &'d DataSet, held_back: &'d [usize]) -> Self {
+        Self { set, which: Which::AllBut(held_back) }
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.some.map_or(self.set.len(), <[usize]>::len)
+        match self.which {
+            Which::All => self.set.len(),
+            Which::Some(some) => some.len(),
+            Which::AllBut(held_back) => self.set.len() - held_back.len(),
+        }
     }
 
     /// Whether there is none.
@@ -37,12 +54,20 @@ impl<'d> Examples<'d> {
     /// # Panics
     /// `i` is not below [`len`](Self::len).
     pub fn id(&self, i: usize) -> usize {
-        self.some.map_or(i, |some| some[i])
+        assert!(i < self.len(), "example {i} of {}", self.len());
+        match self.which {
+            Which::All => i,
+            Which::Some(some) => some[i],
+            Which::AllBut(held_back) => {
+                // `place - j` examples are left before the j-th that is held back.
+                i + held_back.iter().enumerate().take_while(|(j, place)| **place - j <= i).count()
+            }
+        }
     }
 }
 
 impl<'d> From<&'d DataSet> for Examples<'d> {
     fn from(set: &'d DataSet) -> Self {
-        Self { set, some: None }
+        Self { set, which: Which::All }
     }
 }

@@ -31,6 +31,9 @@ impl Task {
     }
 }
 
+/// Least and most that a record counts: within them a mean over many keeps what each adds.
+const WEIGHTS: std::ops::RangeInclusive<f32> = 1e-6..=1e6;
+
 /// Fewest and most choices of a question: one letter each.
 pub const CHOICES: std::ops::RangeInclusive<usize> = 2..=26;
 
@@ -46,8 +49,18 @@ pub(super) enum Record {
 impl Record {
     /// Reads one line. Fields that `task` does not need are ignored, whatever they hold.
     pub(super) fn parse(line: &str, task: Task) -> Result<Self, Problem> {
+        Self::weighed(line, task).map(|(record, _)| record)
+    }
+
+    /// The same, and what it counts against others: 1 unless it says so.
+    pub(super) fn weighed(line: &str, task: Task) -> Result<(Self, f32), Problem> {
         let fields = Fields::parse(line)?;
-        let [prompt, completion, text, label, question, choices, answer] = fields.known;
+        let weight = fields.known[7].map_or(Ok(1.0), weight)?;
+        Self::of(&fields, task).map(|record| (record, weight))
+    }
+
+    fn of(fields: &Fields<'_>, task: Task) -> Result<Self, Problem> {
+        let [prompt, completion, text, label, question, choices, answer, _] = fields.known;
         match task {
             Task::Lm => {
                 if let (Some(prompt), Some(completion)) = (prompt, completion) {
@@ -90,7 +103,7 @@ impl Record {
 }
 
 /// The fields of any schema, in the order of [`Fields::known`].
-const NAMES: [&str; 7] = ["prompt", "completion", "text", "label", "question", "choices", "answer"];
+const NAMES: [&str; 8] = ["prompt", "completion", "text", "label", "question", "choices", "answer", "weight"];
 
 /// Names of fields kept for a message.
 const NAMES_SHOWN: usize = 8;
@@ -178,6 +191,15 @@ impl<'de> Visitor<'de> for Collect {
 
 fn string(field: &'static str, raw: &RawValue) -> Result<String, Problem> {
     serde_json::from_str(raw.get()).map_err(|_| Problem::field(field, found(raw), "write a string"))
+}
+
+fn weight(raw: &RawValue) -> Result<f32, Problem> {
+    let number = serde_json::from_str(raw.get()).ok().filter(|weight| WEIGHTS.contains(weight));
+    number.ok_or_else(|| {
+        let remedy =
+            format!("write a number from {} to {}, or leave it out for 1", WEIGHTS.start(), WEIGHTS.end());
+        Problem::field("weight", format!("found {}", short(raw.get())), remedy)
+    })
 }
 
 fn label_name(raw: &RawValue) -> Result<String, Problem> {

@@ -125,3 +125,22 @@ fn tasks_have_names() {
     }
     assert!("LM".parse::<Task>().unwrap_err().to_string().contains("use lm, choice or label"));
 }
+
+#[test]
+fn a_record_may_weigh_more_or_less() {
+    let weight = |value: &str| {
+        let line = format!(r#"{{"text": "a", "label": "b", "weight": {value}}}"#);
+        Record::weighed(&line, Task::Label).map(|(_, weight)| weight).map_err(|e| e.to_string())
+    };
+    for (text, want) in [("2", 2.0), ("0.5", 0.5), ("1e-6", 1e-6), ("1000000", 1e6), ("null", 1.0)] {
+        assert_eq!(weight(text), Ok(want), "{text}");
+    }
+    for text in ["0", "-1", "1e7", "1e-7", "1e999", "\"2\"", "[1]", "true"] {
+        let message = weight(text).unwrap_err();
+        assert!(
+            message.contains("field \"weight\": found") && message.contains("0.000001 to 1000000"),
+            "{message}"
+        );
+    }
+    assert_eq!(Record::weighed(r#"{"text": "a"}"#, Task::Lm).unwrap().1, 1.0);
+}

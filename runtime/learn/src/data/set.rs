@@ -43,12 +43,14 @@ pub enum Target<'a> {
     },
 }
 
-/// Encoded examples, packed: 4 bytes a token and 16 an example.
+/// Encoded examples, packed: 4 bytes a token and 16 an example, 20 where records have weights.
 #[derive(Debug)]
 pub struct DataSet {
     tokens: Vec<u32>,
     entries: Vec<Entry>,
     candidates: Vec<u32>,
+    /// Of each example; none while all are 1.
+    weights: Vec<f32>,
     labels: Option<Labels>,
     cut: usize,
     /// Examples by their whole length, rounded up, had none been cut.
@@ -128,6 +130,11 @@ impl DataSet {
         self.entries[i].candidates as usize
     }
 
+    /// What example `i` counts in a mean of losses, against 1 of others.
+    pub fn weight(&self, i: usize) -> f32 {
+        self.weights.get(i).copied().unwrap_or(1.0)
+    }
+
     /// The labels, where the task has any: their names are the classes' names.
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
@@ -162,7 +169,9 @@ impl DataSet {
 
     /// Bytes the examples take.
     pub fn bytes(&self) -> usize {
-        self.tokens.capacity() * size_of::<u32>() + self.entries.capacity() * size_of::<Entry>()
+        let entries =
+            self.entries.capacity() * size_of::<Entry>() + self.weights.capacity() * size_of::<f32>();
+        self.tokens.capacity() * size_of::<u32>() + entries
     }
 
     /// Most bytes that were held while they were read.
@@ -180,6 +189,7 @@ impl DataSet {
             tokens: Vec::new(),
             entries: Vec::new(),
             candidates: Vec::new(),
+            weights: Vec::new(),
             labels: None,
             cut: 0,
             lengths: BTreeMap::new(),
@@ -204,33 +214,43 @@ impl DataSet {
                 EncodeError::Tokenizer(e) => e.into(),
             };
             let length = text.len();
-            let record = Record::parse(text, options.task).map_err(|problem| at(problem.into()))?;
+            let (record, weight) =
+                Record::weighed(text, options.task).map_err(|problem| at(problem.into()))?;
             let need = self.bytes() + under_way(length, &record, encoder.words());
             room.check(line, need)?;
             self.reading = self.reading.max(need);
             let encoded = encoder.encode(&record).map_err(at)?;
-            let more = encoded.tokens.len() * size_of::<u32>() + size_of::<Entry>();
-            let used = self.tokens.len() * size_of::<u32>() + self.entries.len() * size_of::<Entry>();
-            room.check(line, used + more)?;
-            self.push(&encoded);
+            let (tokens, entries) = (self.tokens.len() + encoded.tokens.len(), self.entries.len() + 1);
+            let weights = if weight != 1.0 || !self.weights.is_empty() { entries } else { 0 };
+            room.check(line, (tokens + weights) * size_of::<u32>() + entries * size_of::<Entry>())?;
+            self.push(&encoded, weight);
         }
         if self.entries.is_empty() {
             return Err(DataError::Empty { path: path.to_owned() });
         }
         self.tokens.shrink_to_fit();
         self.entries.shrink_to_fit();
+        self.weights.shrink_to_fit();
         self.labels = encoder.into_labels();
         self.digest = self.hash();
         Ok(())
     }
 
-    fn push(&mut self, example: &Encoded) {
+    fn push(&mut self, example: &Encoded, weight: f32) {
         // An eighth more at a time, where doubling would hold up to twice the limit.
         if self.tokens.capacity() - self.tokens.len() < example.tokens.len() {
             self.tokens.reserve_exact(example.tokens.len().max(self.tokens.len() / 8));
         }
         if self.entries.capacity() == self.entries.len() {
             self.entries.reserve_exact((self.entries.len() / 8).max(64));
+        }
+        if weight != 1.0 || !self.weights.is_empty() {
+            if self.weights.capacity() <= self.entries.len() {
+                let more = self.entries.capacity() - self.weights.len();
+                self.weights.reserve_exact(more);
+            }
+            self.weights.resize(self.entries.len(), 1.0);
+            self.weights.push(weight);
         }
         self.tokens.extend_from_slice(&example.tokens);
         // Positions are below `len` and candidates below 64, so the narrowing is exact.
@@ -257,6 +277,8 @@ impl DataSet {
         for token in self.candidates.iter().chain(&self.tokens) {
             hash.update(token.to_le_bytes());
         }
+        // Nothing where all are 1: such sets have the digests they always had.
+        self.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
         hash.finalize().into()
     }
 }

@@ -3,7 +3,7 @@
 #[path = "label_tests.rs"]
 mod labels;
 
-use super::super::{Asker, CHOICES, LabelStyle, OPTIONS, RECORD_BYTES, answer, prompt};
+use super::super::{Asker, CHOICES, Examples, LabelStyle, OPTIONS, RECORD_BYTES, answer, prompt};
 use super::*;
 use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::{Specials, TokenizerSource};
@@ -301,4 +301,37 @@ fn a_prompt_of_its_own_is_that_of_a_training() {
     assert_eq!(answer(true, "Label:", "up"), " up");
     assert_eq!(answer(true, "Label: ", "up"), "up");
     assert_eq!(answer(false, "Label:", "up"), "up");
+}
+
+#[test]
+fn what_is_held_back_is_left_out_and_nothing_else() {
+    let set = load(&"{\"text\": \"some\"}\n".repeat(9), &LoadOptions::new(Task::Lm, 9)).unwrap();
+    for held_back in [&[][..], &[0], &[8], &[0, 1, 2], &[3, 4, 8], &[1, 3, 5, 7], &[0, 1, 2, 3, 4, 5, 6, 7]] {
+        let (left, apart) = (Examples::all_but(&set, held_back), Examples::some(&set, held_back));
+        let ids = |examples: Examples<'_>| (0..examples.len()).map(|i| examples.id(i)).collect::<Vec<_>>();
+        assert!(ids(left).is_sorted(), "{:?}", ids(left));
+        let mut all = [ids(left), ids(apart)].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..9), "{held_back:?}");
+    }
+}
+
+#[test]
+fn weights_are_kept_where_there_are_any_and_change_the_digest() {
+    let options = LoadOptions::new(Task::Lm, 9);
+    let lines = |weights: &[&str]| {
+        let line = |weight: &&str| format!("{{\"text\": \"some\"{weight}}}\n");
+        load(&weights.iter().map(line).collect::<String>(), &options).unwrap()
+    };
+    let plain = lines(&["", "", ""]);
+    let ones = lines(&["", ", \"weight\": 1", ""]);
+    assert!(ones.digest() == plain.digest() && ones.bytes() == plain.bytes());
+    let some = lines(&["", ", \"weight\": 2.5", ""]);
+    assert_eq!([0, 1, 2].map(|i| some.weight(i)), [1.0, 2.5, 1.0]);
+    assert!(some.digest() != plain.digest() && some.bytes() == plain.bytes() + 3 * size_of::<f32>());
+    fails(
+        "{\"text\": \"some\"}\n{\"text\": \"some\", \"weight\": -1}\n",
+        &options,
+        &["d.jsonl:2:", "weight"],
+    );
 }

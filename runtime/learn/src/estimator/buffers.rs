@@ -1,6 +1,6 @@
 //! What an estimator keeps, and what passes over a batch gave.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, mean_loss};
 use sprig_budget::{Bytes, held_zeros};
 
 /// What an estimator takes, by which runs are planned.
@@ -54,9 +54,8 @@ impl Scalars {
         Bytes((examples * (size_of::<Outcome>() + size_of::<f32>() * numbers)) as u64)
     }
 
-    /// Mean loss over all target rows of the batch, nats.
+    /// Mean loss of the batch, nats.
     pub fn loss(&self) -> f64 {
-        let rows: f64 = self.outcomes.iter().map(|o| f64::from(o.rows)).sum();
-        self.outcomes.iter().map(|o| o.loss * f64::from(o.rows)).sum::<f64>() / rows
+        mean_loss(&self.outcomes)
     }
 }

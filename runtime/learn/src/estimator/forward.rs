@@ -91,12 +91,12 @@ impl Forward {
         Needs { tangents, scalars: tangents, vectors: 0 }
     }
 
-    /// Turns derivatives into the coefficients of their directions: example weights (its share of the target rows),
+    /// Turns derivatives into the coefficients of their directions: example weights (shares of all weights),
     /// 1/K, and the guard. With shared directions one coefficient a tangent remains, in the first K places.
     fn weigh(&self, guard: &mut Guard, scalars: &mut Scalars) {
         let (k, n) = (self.tangents, scalars.outcomes.len());
-        let rows: f32 = scalars.outcomes.iter().map(|o| o.rows as f32).sum();
-        let weight = |e: usize| scalars.outcomes[e].rows as f32 / rows;
+        let all: f32 = scalars.outcomes.iter().map(Outcome::weight).sum();
+        let weight = |e: usize| scalars.outcomes[e].weight() / all;
         match self.sharing {
             Sharing::PerExample => {
                 for e in 0..n {
@@ -111,6 +111,36 @@ impl Forward {
                     scalars.coefficients[t] = guard.admit(s) / k as f32;
                 }
                 scalars.coefficients.truncate(k);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of weight 2 counts as if it stood there twice.
+    #[test]
+    fn records_and_rows_weigh_derivatives() {
+        let outcome = |rows, record| Outcome { rows, record, ..Outcome::default() };
+        for (outcomes, first, shared) in [
+            ([outcome(1, 1.0), outcome(1, 1.0)], [1.5, 3.0], 4.5),
+            ([outcome(1, 2.0), outcome(1, 1.0)], [2.0, 2.0], 4.0),
+            ([outcome(2, 1.0), outcome(1, 1.0)], [2.0, 2.0], 4.0),
+            ([outcome(2, 0.25), outcome(1, 1.0)], [1.0, 4.0], 5.0),
+        ] {
+            for (sharing, want) in [(Sharing::PerExample, &first[..]), (Sharing::Shared, &[shared])] {
+                let forward = Forward { family: Family::Walsh, sharing, tangents: 1, run_key: [0; 2] };
+                let mut scalars = Scalars::new(&forward.needs(), 2, 0);
+                scalars.outcomes.copy_from_slice(&outcomes);
+                scalars.coefficients.copy_from_slice(&[3.0, 6.0]);
+                forward.weigh(&mut Guard::default(), &mut scalars);
+                let apart = scalars.coefficients.iter().zip(want).map(|(c, w)| (c - w).abs());
+                assert!(
+                    scalars.coefficients.len() == want.len() && apart.fold(0.0, f32::max) < 1e-6,
+                    "{scalars:?}"
+                );
             }
         }
     }

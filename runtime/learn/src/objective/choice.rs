@@ -36,7 +36,8 @@ impl Objective for Choice {
     }
 }
 
-fn answer(example: &Example<'_>) -> Option<usize> {
+/// Place of the right answer among the candidates.
+pub(super) fn answer(example: &Example<'_>) -> Option<usize> {
     match example.target {
         Target::Label { answer, .. } => Some(answer),
         Target::Lm { .. } => None,

@@ -11,12 +11,14 @@
 //! several terms returns them as [parts](Objective::weights), of which the weighted sum is trained; a regulariser wraps
 //! another objective and adds its part.
 
+mod answer;
 mod choice;
 mod dual;
 mod found;
 mod lists;
 mod lm;
 
+pub use answer::{Answer, LabelLoss};
 pub use choice::Choice;
 pub use dual::Dual;
 pub use found::{Found, Row};
@@ -42,6 +44,12 @@ pub trait Objective: Debug + Send + Sync {
 
     /// How the example counts and what was right of it.
     fn judge(&self, id: usize, example: &Example<'_>, found: &Found<'_>) -> Verdict;
+
+    /// Whether the likeliest token of all is an answer to the example; `None` where there are none to choose among, or the
+    /// objective asks for too little to know.
+    fn answered(&self, _: &Example<'_>, _: &Found<'_>) -> Option<bool> {
+        None
+    }
 
     /// The example's loss, part by part, in nats, with the derivatives along the tangent that `found` shows. Called once a
     /// tangent.
@@ -82,10 +90,20 @@ pub struct Verdict {
     pub hits: u32,
 }
 
-/// The objective of records of `task`: cross-entropy over the vocabulary, or among the candidates.
-pub fn of_task(task: Task) -> Arc<dyn Objective> {
+/// What records of `task` are learnt by: cross-entropy of tokens over the vocabulary, or of answers by `loss`.
+pub fn of_task(task: Task, loss: LabelLoss) -> Arc<dyn Objective> {
+    match (task, loss) {
+        (Task::Lm, _) => Arc::new(CausalLm),
+        (Task::Label | Task::Choice, LabelLoss::Full) => Arc::new(Answer { loss }),
+        // Its candidates alone are looked up: no walk through the vocabulary.
+        (Task::Label | Task::Choice, LabelLoss::Labels) => Arc::new(Choice),
+    }
+}
+
+/// What records of `task` are judged by: the same, and whether the model would say an answer at all.
+pub fn to_judge(task: Task, loss: LabelLoss) -> Arc<dyn Objective> {
     match task {
         Task::Lm => Arc::new(CausalLm),
-        Task::Label | Task::Choice => Arc::new(Choice),
+        Task::Label | Task::Choice => Arc::new(Answer { loss }),
     }
 }

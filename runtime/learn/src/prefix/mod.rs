@@ -1,8 +1,8 @@
-//! Cache of the frozen prefix on flash: the residual stream at the lowest trainable block, per example, in f16.
+//! Cache of the frozen prefix on flash: the residual stream at the lowest trainable block, per example, at half size.
 //!
 //! Below that block nothing changes while training, so a second visit to an example may start there; so may the first
 //! one after an interruption, since the file stays beside the output until the run is complete. Every training pass
-//! rounds the stream to f16 at that place, whether it comes from the cache or not: results are bit-identical with a
+//! rounds the stream at that place, whether it comes from the cache or not: results are bit-identical with a
 //! full cache, a half-full one, a damaged one, a failing disk, or none at all (algorithm.md 6.6, T8).
 
 mod slots;
@@ -14,6 +14,7 @@ use slots::{Found, Slots};
 use sprig_budget::Bytes;
 use sprig_engine::ARITHMETIC;
 use sprig_engine::dual::Batch;
+use sprig_engine::kernels::Isa;
 use sprig_engine::model::{Geometry, Pass};
 use std::path::Path;
 
@@ -35,8 +36,8 @@ pub struct Origin<'a> {
     pub blocks: usize,
     /// Width of the residual stream.
     pub width: usize,
-    /// Name of the kernels' instruction set.
-    pub isa: &'a str,
+    /// The kernels' instruction set.
+    pub isa: Isa,
 }
 
 /// Visits to examples by the passes of this process.
@@ -63,7 +64,7 @@ impl PrefixCache {
     /// order of the data: what fits is its beginning. Never fails: without a usable file the cache only rounds.
     pub fn open(path: &Path, limit: Bytes, origin: &Origin<'_>, length: usize) -> Self {
         Self {
-            slots: Slots::open(path, limit, &origin.key(), length, origin.width),
+            slots: Slots::open(path, limit, &origin.key(), length, (origin.width, origin.isa)),
             missing: Missing::default(),
             counts: Counts::default(),
         }
@@ -169,7 +170,9 @@ impl Origin<'_> {
         let shape = [self.blocks as u64, self.width as u64, arithmetic.into()].map(u64::to_le_bytes);
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         let mut hash = Sha256::new();
-        for field in [version, self.isa.as_bytes(), self.model.as_bytes(), &self.data, shape.as_flattened()] {
+        for field in
+            [version, self.isa.name().as_bytes(), self.model.as_bytes(), &self.data, shape.as_flattened()]
+        {
             hash.update((field.len() as u64).to_le_bytes());
             hash.update(field);
         }
@@ -197,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_file_made_by_other_arithmetic_has_another_key() {
-        let origin = Origin { model: "m", data: [7; 32], blocks: 3, width: 64, isa: "scalar" };
+        let origin = Origin { model: "m", data: [7; 32], blocks: 3, width: 64, isa: Isa::Scalar };
         assert_eq!(origin.key(), origin.key_under(ARITHMETIC));
         assert_ne!(origin.key(), origin.key_under(ARITHMETIC + 1));
         assert_ne!(origin.key(), Origin { blocks: 4, ..origin }.key());

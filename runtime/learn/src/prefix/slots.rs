@@ -1,8 +1,8 @@
 //! The file behind the prefix cache: one checksummed slot an example.
 //!
 //! ```text
-//! 0   magic, 8 bytes     40  slot of example 0   …   40 + 8·i + 2·width·(tokens before example i)  slot of example i
-//! 8   key, 32 bytes          slot: checksum, 8 bytes; the example's rows in f16, 2·width bytes a token
+//! 0   magic, 8 bytes     40  slot of example 0   …   40 + 8·i + 2·(1 + width)·(tokens before example i)  slot of example i
+//! 8   key, 32 bytes          slot: checksum, 8 bytes; the example's rows as `keep_rows` keeps them, 2·(1 + width) bytes a token
 //! ```
 //!
 //! **Nothing on the disk is believed.** The checksum covers key, example and rows, so a slot counts only if it holds
@@ -16,8 +16,8 @@
 //! Where there are locks, the second run goes without a cache, since it would only be thrown out in turn.
 
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use sprig_budget::Bytes;
+use sprig_engine::kernels::{Isa, keep_rows, kept_len, read_rows};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Names the format; the last digit is its version.
-const MAGIC: [u8; 8] = *b"sprigpf1";
+const MAGIC: [u8; 8] = *b"sprigpf2";
 const HEADER: u64 = 40;
 /// The checksum before the rows, in bytes and in places of the window.
 const SUM: usize = size_of::<u64>();
@@ -54,6 +54,7 @@ pub(super) struct Slots {
     /// First half of the checksum's seed: the key's first 8 bytes.
     seed: u64,
     width: usize,
+    isa: Isa,
     /// One slot: checksum, rows.
     window: Vec<f16>,
     error: Option<String>,
@@ -62,7 +63,13 @@ pub(super) struct Slots {
 impl Slots {
     /// Opens `path` for rows of `width`, examples of up to `length` tokens and at most `limit` bytes in all. A file of
     /// another key, or anything else, is started anew. What goes wrong ends up in [`error`](Self::error).
-    pub(super) fn open(path: &Path, limit: Bytes, key: &[u8; 32], length: usize, width: usize) -> Self {
+    pub(super) fn open(
+        path: &Path,
+        limit: Bytes,
+        key: &[u8; 32],
+        length: usize,
+        (width, isa): (usize, Isa),
+    ) -> Self {
         let mut seed = [0; 8];
         seed.copy_from_slice(&key[..8]);
         let mut slots = Self {
@@ -72,7 +79,8 @@ impl Slots {
             limit: limit.0,
             seed: u64::from_le_bytes(seed),
             width,
-            window: vec![f16::ZERO; SUM_PLACES + length * width],
+            isa,
+            window: vec![f16::ZERO; SUM_PLACES + length * kept_len(width)],
             error: None,
         };
         if limit.0 <= HEADER + SUM as u64 {
@@ -88,15 +96,16 @@ impl Slots {
 
     /// Heap bytes of the window, whatever the number of examples.
     pub(super) fn heap_bytes(length: usize, width: usize) -> u64 {
-        (SUM + length * width * size_of::<f16>()) as u64
+        (SUM + length * kept_len(width) * size_of::<f16>()) as u64
     }
 
     /// Fills `rows` for example `id`, which has `before` tokens before it in the data.
     pub(super) fn load(&mut self, id: usize, before: usize, rows: &mut [f32]) -> Found {
-        let (Some(at), Some(file)) = (self.place(id, before, rows.len()), &self.file) else {
+        let kept = rows.len() / self.width * kept_len(self.width);
+        let (Some(at), Some(file)) = (self.place(id, before, kept), &self.file) else {
             return Found::Missing;
         };
-        let window = &mut self.window[..SUM_PLACES + rows.len()];
+        let window = &mut self.window[..SUM_PLACES + kept];
         match file.read_exact_at(bytemuck::cast_slice_mut(window), at) {
             Ok(()) => {}
             // Never written, or cut off by a power loss or a smaller limit.
@@ -114,20 +123,20 @@ impl Slots {
         if sum != checksum(self.seed, id, halves) {
             return Found::Corrupt;
         }
-        halves.convert_to_f32_slice(rows);
+        read_rows(self.isa, self.width, halves, rows);
         Found::Held
     }
 
-    /// Rounds `rows` to f16 and keeps them if there is room. A failing disk ends the keeping, never the rounding.
+    /// Rounds `rows` to what is kept of them and keeps that if there is room. A failing disk ends the keeping, never the rounding.
     ///
     /// # Panics
     /// `rows` are more than the longest example's.
     pub(super) fn store(&mut self, id: usize, before: usize, rows: &mut [f32]) {
-        let at = self.place(id, before, rows.len());
-        let window = &mut self.window[..SUM_PLACES + rows.len()];
+        let kept = rows.len() / self.width * kept_len(self.width);
+        let at = self.place(id, before, kept);
+        let window = &mut self.window[..SUM_PLACES + kept];
         let (sum, halves) = window.split_at_mut(SUM_PLACES);
-        halves.convert_from_f32_slice(rows);
-        halves.convert_to_f32_slice(rows);
+        keep_rows(self.isa, self.width, rows, halves);
         if let (Some(at), Some(file)) = (at, &self.file) {
             bytemuck::cast_slice_mut(sum).copy_from_slice(&checksum(self.seed, id, halves));
             if let Err(e) = file.write_all_at(bytemuck::cast_slice(window), at) {
@@ -187,7 +196,7 @@ impl Slots {
 
     /// Where the slot of example `id` begins, if it ends within the limit and fits the window.
     fn place(&self, id: usize, before: usize, values: usize) -> Option<u64> {
-        let row = (self.width * size_of::<f16>()) as u64;
+        let row = (kept_len(self.width) * size_of::<f16>()) as u64;
         let at = HEADER + (id * SUM) as u64 + before as u64 * row;
         let end = at + (SUM + values * size_of::<f16>()) as u64;
         (end <= self.limit && SUM_PLACES + values <= self.window.len()).then_some(at)

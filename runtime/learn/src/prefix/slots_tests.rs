@@ -4,10 +4,12 @@ use super::*;
 use tempfile::TempDir;
 
 const WIDTH: usize = 4;
+/// Bytes of a row of it.
+const ROW: usize = 2 * (1 + WIDTH);
 /// Tokens before each of three examples, and of all.
 const BEFORE: [usize; 4] = [0, 3, 7, 10];
 /// Bytes of a file that holds all three.
-const WHOLE: u64 = HEADER + (3 * SUM + BEFORE[3] * WIDTH * 2) as u64;
+const WHOLE: u64 = HEADER + (3 * SUM + BEFORE[3] * ROW) as u64;
 const KEY: [u8; 32] = [7; 32];
 
 fn place() -> (TempDir, PathBuf) {
@@ -17,7 +19,7 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 fn open(path: &Path, limit: u64, key: &[u8; 32]) -> Slots {
-    Slots::open(path, Bytes(limit), key, 4, WIDTH)
+    Slots::open(path, Bytes(limit), key, 4, (WIDTH, Isa::Scalar))
 }
 
 /// Values of example `id` that f16 does not have.
@@ -87,7 +89,7 @@ fn the_limit_holds_for_the_whole_file_and_for_an_older_longer_one() {
         assert!(length <= limit && slots.error().is_none(), "{length} bytes, {limit} allowed");
         assert_eq!(
             held,
-            (0..3).filter(|i| HEADER + ((i + 1) * SUM + BEFORE[i + 1] * 8) as u64 <= limit).count()
+            (0..3).filter(|i| HEADER + ((i + 1) * SUM + BEFORE[i + 1] * ROW) as u64 <= limit).count()
         );
     }
 }
@@ -103,7 +105,7 @@ fn no_flipped_bit_is_served() {
         let want = match (bit / 8) as u64 {
             ..HEADER => [Found::Missing; 3],
             at => [0, 1, 2].map(|id| {
-                let [from, to] = [id, id + 1].map(|i| HEADER + (i * SUM + BEFORE[i] * WIDTH * 2) as u64);
+                let [from, to] = [id, id + 1].map(|i| HEADER + (i * SUM + BEFORE[i] * ROW) as u64);
                 if (from..to).contains(&at) { Found::Corrupt } else { Found::Held }
             }),
         };
@@ -134,7 +136,7 @@ fn slots_of_another_example_or_another_run_are_not_served() {
     let (_dir, path, whole) = filled();
     let mut swapped = whole.clone();
     // Examples 0 and 2 are of one length.
-    let (first, third) = (HEADER as usize, whole.len() - 32);
+    let (first, third) = (HEADER as usize, whole.len() - (SUM + 3 * ROW));
     swapped.copy_within(third.., first);
     std::fs::write(&path, &swapped).unwrap();
     assert_eq!(found(&mut open(&path, WHOLE, &KEY)), [Found::Corrupt, Found::Held, Found::Held]);
@@ -190,7 +192,7 @@ fn a_failing_disk_ends_the_keeping_and_a_full_one_limits_it() {
 
     let mut slots = open(&path, 1 << 30, &KEY);
     assert_eq!(found(&mut slots), [Found::Held; 3]);
-    slots.fail(ErrorKind::FileTooLarge.into(), WHOLE - 32);
+    slots.fail(ErrorKind::FileTooLarge.into(), WHOLE - (SUM + 3 * ROW) as u64);
     fill(&mut slots);
     assert_eq!(found(&mut slots), [Found::Held, Found::Held, Found::Missing]);
     drop(slots);
@@ -209,4 +211,22 @@ fn a_failing_disk_ends_the_keeping_and_a_full_one_limits_it() {
     (0..8).for_each(|_| slots.fail(ErrorKind::StorageFull.into(), 0));
     fill(&mut slots);
     assert_eq!(found(&mut slots), [Found::Missing; 3]);
+}
+
+#[test]
+fn rows_beyond_half_floats_are_held() {
+    let (_dir, path) = place();
+    let mut slots = open(&path, WHOLE, &KEY);
+    // A row of each size: 65,504 is the largest half float.
+    let mut rows =
+        [[65_504.0, -65_536.0, 3.0, 0.5], [1e6, -2e30, 7.0, 0.0], [1e-12, 3e-12, -1e-13, 0.0]].concat();
+    let want = rows.clone();
+    slots.store(0, 0, &mut rows);
+    for (found, want) in rows.iter().zip(&want) {
+        assert!((found - want).abs() <= want.abs() / 2048.0 || want.abs() < 1e30 / 1e8, "{found} of {want}");
+    }
+    assert_eq!((rows[0], rows[4]), (65_504.0, 0.0), "a row has one scale");
+    let mut held = vec![f32::NAN; rows.len()];
+    assert_eq!(slots.load(0, 0, &mut held), Found::Held);
+    assert!(held == rows);
 }

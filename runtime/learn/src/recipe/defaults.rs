@@ -1,10 +1,11 @@
 //! What a setting is when nobody gives it: every default of a training, in one place. What one device and a fleet have
 //! otherwise stands in [`SINGLE`] and [`FLEET`]; the rest is the same for both.
 
-use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Positive, Rank, Steps, Tangents};
+use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Patience, Positive, Rank, Tangents};
 use crate::data::{LabelStyle, Task};
 use crate::directions::Sharing;
 use crate::estimator::Method;
+use crate::objective::LabelLoss;
 use crate::optimiser::{Decay, Optimiser};
 use crate::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use sprig_engine::adapter::Kind;
@@ -23,6 +24,8 @@ pub struct Defaults {
     pub targets: &'static [Module],
     /// Decay of the sum of gradients that plain gradient descent steps by.
     pub momentum: NotNegative,
+    /// What the loss of labels and choices counts.
+    pub label_loss: LabelLoss,
 }
 
 /// One device by itself.
@@ -32,6 +35,8 @@ pub const SINGLE: Defaults = Defaults {
     rank: Rank::of::<8>(),
     targets: &[Module::Q, Module::V],
     momentum: NotNegative::of(0.9),
+    // So that the model answers with a label when it is asked greedily, wherever the adapter is used.
+    label_loss: LabelLoss::Full,
 };
 
 /// A fleet.
@@ -41,6 +46,8 @@ pub const FLEET: Defaults = Defaults {
     rank: Rank::of::<8>(),
     targets: &[Module::Q, Module::V, Module::O],
     momentum: NotNegative::of(0.0),
+    // As published, and as jobs and ledgers that do not name it mean it.
+    label_loss: LabelLoss::Labels,
 };
 
 /// Most tokens of an example.
@@ -69,9 +76,20 @@ pub const ADAMW: AdamW = AdamW {
 /// 0.03 learn alike, and 0.06 diverges. For one device it is that of plain gradient descent as well.
 const LR_ADAMW: f32 = 0.02;
 
-/// Steps of one device.
-pub const STEPS: Steps = Steps::of::<300>();
-/// Of these with a learning rate that still rises.
+/// Fewest steps of one device: a forward gradient is mostly noise, and on fewer nothing shows.
+pub const FEWEST_STEPS: u64 = 300;
+/// Most of them: an epoch of more than 24,000 examples would take a board days.
+pub const MOST_STEPS: u64 = 3000;
+/// Share of the examples that is kept back to be judged by.
+pub const HELD_BACK_PERCENT: f32 = 10.0;
+/// Most examples kept back: one judgement is to cost no more than some steps. The same ones are judged each time, so that
+/// their differences tell more than their number does.
+pub const MOST_HELD_BACK: usize = 100;
+/// Fewest examples of which some are kept back.
+pub const FEWEST_TO_DIVIDE: usize = 50;
+/// Judgements in a row without a better one that end a run: a quarter of a long run's.
+pub const PATIENCE: Patience = Patience::of::<5>();
+/// Steps with a learning rate that still rises.
 pub const WARMUP: u64 = 10;
 /// How it falls afterwards.
 pub const DECAY: Decay = Decay::Linear;

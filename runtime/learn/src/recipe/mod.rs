@@ -3,10 +3,12 @@
 //! limits, so there is nothing left to check but whether the model is large enough.
 
 pub mod defaults;
+mod length;
 mod number;
 mod places;
 mod single;
 
+pub use length::{HeldBack, Length};
 pub use number::{Fraction, LimitError, NotNegative, Positive, Real, Whole};
 pub use places::{Layers, LayersError, Targets, TargetsError};
 pub use single::{AdamW, Single};
@@ -14,10 +16,12 @@ pub use single::{AdamW, Single};
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
 use crate::estimator::{AnyEstimator, Forward, Method};
+use crate::objective::{self, LabelLoss, Objective};
 use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
 use sprig_engine::dual::MAX_TANGENTS;
 use sprig_engine::model::Geometry;
+use std::sync::Arc;
 
 /// Most tokens of an example.
 pub type Len = Whole<2, 131_072>;
@@ -29,6 +33,10 @@ pub type Tangents = Whole<1, { MAX_TANGENTS as u32 }>;
 pub type Rank = Whole<1, 1024>;
 /// Optimiser steps of one device.
 pub type Steps = Whole<1, 100_000_000>;
+/// Visits to every example.
+pub type Epochs = Whole<1, 100_000>;
+/// Judgements in a row that may find nothing better.
+pub type Patience = Whole<1, 100_000>;
 /// Optimiser steps of a device within a round of its fleet.
 pub type LocalSteps = Whole<1, 100_000>;
 
@@ -49,6 +57,8 @@ pub struct Recipe {
     pub directions: Sharing,
     /// Examples of a step.
     pub batch: Batch,
+    /// What the loss of labels and choices counts.
+    pub label_loss: LabelLoss,
     /// Seed of directions, start values and data order.
     pub seed: u64,
 }
@@ -88,6 +98,11 @@ pub struct AdapterRecipe {
 }
 
 impl Recipe {
+    /// What is learnt from a record.
+    pub fn objective(&self) -> Arc<dyn Objective> {
+        objective::of_task(self.records.task, self.label_loss)
+    }
+
     /// The estimator.
     pub fn estimator(&self) -> AnyEstimator {
         match self.estimator {

@@ -27,6 +27,13 @@ pub type Fraction = Real<true, true>;
 #[error("use {0}")]
 pub struct LimitError(String);
 
+impl LimitError {
+    /// The limits, after "use".
+    pub(super) fn new(limits: &str) -> Self {
+        Self(limits.to_owned())
+    }
+}
+
 impl<const LOW: u32, const HIGH: u32> Whole<LOW, HIGH> {
     /// `N`; another than the limits allow does not compile.
     pub const fn of<const N: u32>() -> Self {

@@ -39,7 +39,7 @@ pub struct LocalRound<'d> {
     scalars: Scalars,
     sent: Vec<f32>,
     loss: f64,
-    rows: f64,
+    weight: f64,
     tokens: u64,
 }
 
@@ -110,7 +110,7 @@ impl<'d> LocalRound<'d> {
             scalars,
             sent: Vec::with_capacity(rules.scalar_count(examples)),
             loss: 0.0,
-            rows: 0.0,
+            weight: 0.0,
             tokens: 0,
             rules,
         })
@@ -167,9 +167,9 @@ impl<'d> LocalRound<'d> {
             self.path.step(rules, &self.part, &directions, applied);
             self.part.scatter(&self.path.weights, adapter.values_mut());
         }
-        let rows: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.rows)).sum();
-        self.loss += self.scalars.loss() * rows;
-        self.rows += rows;
+        let weight: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.weight())).sum();
+        self.loss += self.scalars.loss() * weight;
+        self.weight += weight;
         self.tokens += batch.tokens() as u64;
         self.iteration += 1;
         Ok(true)
@@ -180,7 +180,7 @@ impl<'d> LocalRound<'d> {
         LocalUpdate {
             examples: self.examples,
             tokens: self.tokens,
-            loss: self.loss / self.rows,
+            loss: self.loss / self.weight,
             scalars: self.sent,
             weights: self.path.weights,
         }

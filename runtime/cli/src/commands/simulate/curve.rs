@@ -141,7 +141,13 @@ mod tests {
     use sprig_protocol::settings::Mode;
 
     fn found(accuracy: f64) -> Evaluation {
-        Evaluation { n: 600, loss: 2.0 - accuracy, accuracy, interval: [accuracy - 0.04, accuracy + 0.04] }
+        Evaluation {
+            n: 600,
+            loss: 2.0 - accuracy,
+            accuracy,
+            interval: [accuracy - 0.04, accuracy + 0.04],
+            answered: None,
+        }
     }
 
     fn point(round: u32, found: Option<Evaluation>) -> Point {

@@ -8,6 +8,7 @@ use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::Method;
+use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::recipe::defaults::{self, FLEET};
 use sprig_learn::recipe::{
@@ -67,6 +68,10 @@ pub struct TrainTable {
     pub labels: Vec<String>,
     /// What stands for a label in the answer.
     pub label_style: LabelStyle,
+    /// What the loss of labels and choices counts: `labels` = the answer among the labels, `full` = among all tokens, so that the
+    /// model answers with a label by itself; `labels` if absent.
+    #[serde(skip_serializing_if = "is_default")]
+    pub label_loss: LabelLoss,
     /// Most tokens of an example.
     pub len: Len,
     /// Examples of a step.
@@ -169,6 +174,7 @@ impl TrainTable {
             family: self.family,
             directions: self.directions,
             batch: self.batch,
+            label_loss: self.label_loss,
             seed: self.seed,
         }
     }
@@ -202,6 +208,7 @@ impl Default for TrainTable {
             template: None,
             labels: Vec::new(),
             label_style: defaults::LABEL_STYLE,
+            label_loss: FLEET.label_loss,
             len: defaults::LEN,
             batch: defaults::BATCH,
             tangents: FLEET.tangents,
@@ -224,6 +231,11 @@ impl Default for TrainTable {
             up: Upload::Scalars,
         }
     }
+}
+
+/// What a job does not name: jobs and ledgers of before it could be chosen mean this one.
+fn is_default(loss: &LabelLoss) -> bool {
+    *loss == FLEET.label_loss
 }
 
 impl Deref for Train {
