@@ -1,5 +1,6 @@
 //! Runs batches through a model inside one arena: losses, hits and directional derivatives, example by example.
 
+use crate::data::Example;
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
 use crate::objective::{Dual, Found, Lists, Objective, Verdict};
@@ -8,9 +9,9 @@ use crate::prefix::PrefixCache;
 use crate::workload::{Room, Tuning};
 use sprig_budget::{Arena, Bytes};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{DualBatch, Probe, Rope};
+use sprig_engine::dual::{DualBatch, Gradient, Probe, Rope};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Pass, PassInput, PassLayout};
+use sprig_engine::model::{Llama, Pass, PassInput, PassLayout, Read};
 use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
@@ -158,13 +159,42 @@ impl<'m> Session<'m> {
         outcomes: &mut [Outcome],
         derivatives: &mut [f32],
     ) -> Result<(), LearnError> {
+        self.pass(adapter, batch, Way::Along(probe, derivatives), outcomes)
+    }
+
+    /// Runs the examples of `batch` and adds to `gradient` what each contributes, in their order: the gradient of its loss by
+    /// the factors of `adapter` that are perturbed, times its [weight](Outcome::weight). The session was laid out for passes
+    /// backwards; the frozen prefix is served as in [`run`](Self::run).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn differentiate(
+        &mut self,
+        adapter: &Adapter,
+        batch: Minibatch<'_>,
+        outcomes: &mut [Outcome],
+        gradient: &mut dyn Gradient,
+    ) -> Result<(), LearnError> {
+        self.pass(Some(adapter), batch, Way::Back(gradient), outcomes)
+    }
+
+    fn pass(
+        &mut self,
+        adapter: Option<&Adapter>,
+        batch: Minibatch<'_>,
+        way: Way<'_>,
+        outcomes: &mut [Outcome],
+    ) -> Result<(), LearnError> {
         let Self { objective, lists, parts, .. } = self;
         lists.gather(&**objective, batch)?;
-        let (g, tangents) = (self.model.geometry(), probe.map_or(0, |p| p.tangents));
+        let (g, probe) = (self.model.geometry(), way.probe());
         let rows = lists.batch(g.vocabulary)?;
         let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
-        let lowest = if tangents > 0 { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        let lowest = if way.trains() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        if matches!(way, Way::Back(_)) {
+            pass = pass.keeping(lowest)?;
+        }
         match &mut self.prefix {
             Some(cache) if lowest > 0 => cache.advance(&mut pass, g, rows, batch, lowest)?,
             _ => {
@@ -174,27 +204,103 @@ impl<'m> Session<'m> {
         }
         pass.blocks(lowest..g.blocks)?;
         let read = lists.read(&mut pass)?;
-        let all = Found::new(&read.stats, read.logits, tangents);
         parts.clear();
-        for (e, ((id, example), outcome)) in batch.examples().zip(outcomes).enumerate() {
-            let (rows, candidates) = lists.of(e);
+        let mut losses = Losses { objective: &**objective, lists, parts, batch, outcomes };
+        match way {
+            Way::Along(probe, derivatives) => {
+                losses.along(&read, probe.map_or(0, |p| p.tangents), derivatives)
+            }
+            Way::Back(gradient) => {
+                losses.slopes(read);
+                lists.backward(&mut pass, gradient)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a pass is run for.
+enum Way<'a> {
+    /// Losses, and derivatives along directions if there are any.
+    Along(Option<Probe<'a>>, &'a mut [f32]),
+    /// Losses and their gradient.
+    Back(&'a mut dyn Gradient),
+}
+
+/// The losses of a pass's examples.
+struct Losses<'a> {
+    objective: &'a dyn Objective,
+    lists: &'a Lists,
+    parts: &'a mut Parts,
+    batch: Minibatch<'a>,
+    outcomes: &'a mut [Outcome],
+}
+
+impl<'a> Way<'a> {
+    fn probe(&self) -> Option<Probe<'a>> {
+        if let Self::Along(probe, _) = self { *probe } else { None }
+    }
+
+    fn trains(&self) -> bool {
+        matches!(self, Self::Back(_) | Self::Along(Some(_), _))
+    }
+}
+
+impl Losses<'_> {
+    /// Outcomes, and derivatives along `tangents` tangents.
+    fn along(&mut self, read: &Read<'_>, tangents: usize, derivatives: &mut [f32]) {
+        let all = Found::new(&read.stats, read.logits, tangents);
+        for (e, ((id, example), outcome)) in self.batch.examples().zip(&mut *self.outcomes).enumerate() {
+            let (rows, candidates) = self.lists.of(e);
             let found = all.within(rows, candidates);
-            let (Verdict { rows, hits }, record) =
-                (objective.judge(id, &example, &found), batch.data.weight(id));
-            let answered = objective.answered(&example, &found);
-            *outcome = Outcome { loss: 0.0, rows, hits, answered, record };
+            *outcome = judged(self.objective, self.batch, id, &example, &found);
             for k in 0..tangents.max(1) {
-                let parts = parts.next();
-                objective.loss(id, &example, &found.along(k), parts);
-                let loss = mix(objective.weights(), parts);
+                let parts = self.parts.next();
+                self.objective.loss(id, &example, &found.along(k), parts);
+                let loss = mix(self.objective.weights(), parts);
                 outcome.loss = loss.v;
                 if tangents > 0 {
                     derivatives[e * tangents + k] = loss.d as f32;
                 }
             }
         }
-        Ok(())
     }
+
+    /// Outcomes, and in the slopes of `read` the derivatives of each loss times its weight, by each number that it was made of:
+    /// a loss over dual numbers gives one at a time, exactly.
+    fn slopes(&mut self, read: Read<'_>) {
+        let Read { stats, logits, slopes } = read;
+        let all = Found::new(&stats, logits, 0);
+        let (of_rows, of_candidates) = slopes.split_at_mut(3 * stats.lse.len());
+        for (e, ((id, example), outcome)) in self.batch.examples().zip(&mut *self.outcomes).enumerate() {
+            let (rows, candidates) = self.lists.of(e);
+            let found = all.within(rows.clone(), candidates.clone());
+            *outcome = judged(self.objective, self.batch, id, &example, &found);
+            let parts = self.parts.next();
+            let mut loss = |found: &Found<'_>| {
+                self.objective.loss(id, &example, found, parts);
+                mix(self.objective.weights(), parts)
+            };
+            outcome.loss = loss(&found).v;
+            let weight = f64::from(outcome.weight());
+            let mine = of_rows[3 * rows.start..3 * rows.end].iter_mut().chain(&mut of_candidates[candidates]);
+            for (i, slope) in mine.enumerate() {
+                *slope = (loss(&found.by(i)).d * weight) as f32;
+            }
+        }
+    }
+}
+
+/// What the objective says of an example, its loss excepted.
+fn judged(
+    objective: &dyn Objective,
+    batch: Minibatch<'_>,
+    id: usize,
+    example: &Example<'_>,
+    found: &Found<'_>,
+) -> Outcome {
+    let (Verdict { rows, hits }, record) = (objective.judge(id, example, found), batch.data.weight(id));
+    Outcome { loss: 0.0, rows, hits, answered: objective.answered(example, found), record }
 }
 
 impl Parts {

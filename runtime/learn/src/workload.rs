@@ -168,6 +168,12 @@ impl Workload {
         Self { length, candidates, data: DATA_ALLOWANCE, ..self }
     }
 
+    /// Blocks whose inputs its passes keep.
+    fn kept(&self, geometry: &Geometry) -> usize {
+        let below = self.adapter.lowest_block().unwrap_or(0).min(geometry.blocks);
+        if self.needs.backward { geometry.blocks - below } else { 0 }
+    }
+
     /// How large its examples are.
     pub fn extent(&self) -> Extent {
         Extent { tokens: self.length, candidates: self.candidates }
@@ -247,6 +253,7 @@ impl Tuning {
             candidates: wants.logits * self.cut.examples,
             rank: workload.adapter.rank(),
             largest_tensor: workload.adapter.largest_tensor(geometry),
+            kept: workload.kept(geometry),
             threads: workload.means.threads,
             panel_rows: self.panel_rows,
             head_tile: HEAD_TILE,

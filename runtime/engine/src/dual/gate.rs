@@ -1,4 +1,5 @@
-//! SwiGLU: h = silu(a)·u; ḣ = σ(a)(1 + a(1 − σ(a)))·ȧ·u + silu(a)·u̇, with σ the logistic function.
+//! SwiGLU: h = silu(a)·u; ḣ = σ(a)(1 + a(1 − σ(a)))·ȧ·u + silu(a)·u̇, with σ the logistic function;
+//! ā = σ(a)(1 + a(1 − σ(a)))·u·h̄, ū = silu(a)·h̄.
 
 use super::parallel::{for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
@@ -13,6 +14,47 @@ pub fn swiglu(ctx: &Ctx, mut a: DualRowsMut<'_>, u: DualRows<'_>) {
     for_each(&ctx.pool, a.data().chunks_mut(piece).zip(u.data().chunks(piece)), |(a, u)| {
         dispatch(ctx.isa, GatePositions { width, group, a, u });
     });
+}
+
+/// From gate `a`, `u` and h̄, all without tangents and in place: ā, ū and h.
+pub fn swiglu_adjoint(ctx: &Ctx, mut a: DualRowsMut<'_>, mut u: DualRowsMut<'_>, mut h: DualRowsMut<'_>) {
+    let shape = (a.stack(), a.width());
+    assert_eq!(
+        [(u.stack(), u.width()), (h.stack(), h.width())],
+        [shape; 2],
+        "shapes of gate, up and adjoint"
+    );
+    assert_eq!(shape.0.tangents, 0, "adjoints go with values alone");
+    let piece = piece_len(&ctx.pool, shape.0.positions) * shape.1;
+    let pieces = a.data().chunks_mut(piece).zip(u.data().chunks_mut(piece));
+    for_each(&ctx.pool, pieces.zip(h.data().chunks_mut(piece)), |((a, u), h)| {
+        dispatch(ctx.isa, GateAdjoint { a, u, h });
+    });
+}
+
+/// Some positions.
+struct GateAdjoint<'a> {
+    a: &'a mut [f32],
+    u: &'a mut [f32],
+    h: &'a mut [f32],
+}
+
+impl Kernel for GateAdjoint<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self, _: A) {
+        let Self { a, u, h } = self;
+        let n = a.len();
+        let (u, h) = (&mut u[..n], &mut h[..n]);
+        for i in 0..n {
+            let (v, up, pull) = (a[i], u[i], h[i]);
+            let s = sigmoid(v);
+            a[i] = s * (1.0 + v * (1.0 - s)) * up * pull;
+            u[i] = v * s * pull;
+            h[i] = v * s * up;
+        }
+    }
 }
 
 /// Columns handled at a time: σ of one strip stays in registers or first-level cache for all tangents.

@@ -3,12 +3,13 @@
 //! Per wanted row the head keeps row statistics: log-sum-exp, target logit, best rival of the target. Their tangents
 //! need no logits at all: with p the softmax of the row, d lse = Σ p_v (W_v·ḣ) = (Σ p_v W_v)·ḣ, so the tiled walk also
 //! accumulates O = Σ e_v W_v online (attention with keys = values = W), and every tangent then costs one dot product of
-//! length d: two head products in all, whatever K is.
+//! length d: two head products in all, whatever K is. The adjoint of the row follows from the same sum, with āₗ, āₜ and āᵣ the
+//! adjoints of the three statistics: h̄ = āₗ·O/Z + āₜ·W_target + āᵣ·W_rival; of candidates h̄ = Σ l̄_c·W_c.
 
 use super::keeper::Keeper;
 use super::parallel::{for_each, piece_len};
 use super::rows::DualRows;
-use crate::kernels::elementwise::{dot, exp, max, scale, sum};
+use crate::kernels::elementwise::{axpy, dot, exp, max, scale, sum};
 use crate::kernels::{
     Arch, Ctx, Kernel, Matrix, Rows, RowsMut, Write, dequantize, dispatch, matmul, matmul_nn,
 };
@@ -52,9 +53,9 @@ pub struct RowStats<'a> {
 pub struct HeadScratch<'a> {
     /// n × tile logits; the tile's width is this length over n.
     pub logits: &'a mut [f32],
-    /// tile × d dequantised head rows; empty when K = 0.
+    /// tile × d dequantised head rows; empty when K = 0 and no adjoint is wanted.
     pub weights: &'a mut [f32],
-    /// n × d sums O; empty when K = 0.
+    /// n × d sums O; empty when K = 0 and no adjoint is wanted. Without tangents O/Z remains in them.
     pub pull: &'a mut [f32],
     /// n running sums Z.
     pub z: &'a mut [f32],
@@ -74,7 +75,7 @@ impl Head<'_> {
         scratch: &mut HeadScratch<'_>,
     ) {
         let Self { ctx, weight: head, keeper } = *self;
-        let (n, d, trains) = (targets.len(), head.cols(), hidden.stack().tangents > 0);
+        let (n, d, trains) = (targets.len(), head.cols(), !scratch.pull.is_empty());
         let tile = scratch.logits.len() / n;
         stats.lse[..n].fill(f32::NEG_INFINITY);
         stats.rival[..n].fill(f32::NEG_INFINITY);
@@ -102,8 +103,60 @@ impl Head<'_> {
         for i in 0..n {
             stats.lse[i] += libm::logf(scratch.z[i]);
         }
-        if trains {
+        if hidden.stack().tangents > 0 {
             self.row_tangents(hidden, targets, stats, scratch);
+        } else if trains {
+            for (pull, z) in scratch.pull.chunks_exact_mut(d).zip(&scratch.z[..n]) {
+                scale(pull, 1.0 / z);
+            }
+        }
+    }
+
+    /// Makes of `pull`, \[n\] × d, the rows O/Z that [`statistics`](Self::statistics) left, the adjoints of the hidden rows.
+    /// slopes: adjoints of each row's log-sum-exp, target and rival, \[n × 3\]. rows: at least 4·threads × d of scratch.
+    pub fn statistics_adjoint(
+        &self,
+        targets: &[u32],
+        rival_ids: &[f32],
+        slopes: &[f32],
+        pull: &mut [f32],
+        rows: &mut [f32],
+    ) {
+        let d = self.weight.cols();
+        let piece = piece_len(&self.ctx.pool, targets.len());
+        let ids = targets.chunks(piece).zip(rival_ids.chunks(piece));
+        let pieces =
+            ids.zip(slopes.chunks(3 * piece).zip(pull.chunks_mut(piece * d))).zip(rows.chunks_mut(d));
+        for_each(&self.ctx.pool, pieces, |(((targets, rivals), (slopes, pull)), row)| {
+            let each = targets.iter().zip(rivals).zip(slopes.chunks_exact(3).zip(pull.chunks_exact_mut(d)));
+            for ((&target, &rival), (slopes, pull)) in each {
+                scale(pull, slopes[0]);
+                for (id, slope) in [(target, slopes[1]), (rival as u32, slopes[2])] {
+                    self.add_row(id, slope, row, pull);
+                }
+            }
+        });
+    }
+
+    /// Adds to `hidden`, d long, the adjoint of one position of whose logits `candidates` have the adjoints `slopes`. `row`: d
+    /// of scratch.
+    pub fn candidates_adjoint(
+        &self,
+        candidates: &[u32],
+        slopes: &[f32],
+        hidden: &mut [f32],
+        row: &mut [f32],
+    ) {
+        for (&candidate, &slope) in candidates.iter().zip(slopes) {
+            self.add_row(candidate, slope, row, hidden);
+        }
+    }
+
+    /// to += slope · W_id.
+    fn add_row(&self, id: u32, slope: f32, row: &mut [f32], to: &mut [f32]) {
+        if slope != 0.0 {
+            self.row(id, row);
+            axpy(slope, row, to);
         }
     }
 

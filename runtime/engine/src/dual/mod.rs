@@ -10,8 +10,13 @@
 //! **Structural zeros.** Below the first perturbed linear there are no tangent rows at all: rows are *plain* (R rows)
 //! until then and *live* (R·(1+K) rows) afterwards. [`DualRows`] carry shape and liveness with them.
 //!
-//! The tangent rules are those of docs/algorithm.md, 3.5.
+//! **Adjoints.** Beside its tangent rule each operation has the transpose of it, over plain rows: from the adjoint of what
+//! it gives, that of what it takes. `_adjoint` functions add to adjoints, or replace them, as each says.
+//!
+//! The rules are those of docs/algorithm.md, 3.5.
 
+#[cfg(test)]
+mod adjoint_tests;
 mod attention;
 mod batch;
 mod gate;
@@ -24,14 +29,14 @@ mod rope;
 mod rows;
 mod site;
 
-pub use attention::{Attention, Cached, MAX_HEAD, Qkv, attend_batch, attend_cache};
+pub use attention::{Attended, Attention, Cached, MAX_HEAD, Qkv, attend_adjoint, attend_batch, attend_cache};
 pub use batch::{Batch, BatchError, DualBatch, MAX_TANGENTS, Probe};
-pub use gate::swiglu;
+pub use gate::{swiglu, swiglu_adjoint};
 pub use head::{HEAD_TILE, Head, HeadScratch, RowStats, unpack};
 pub use keeper::Keeper;
-pub use linear::{FEW, Layer, LinearEnv, LinearScratch, linear};
-pub use norm::rms_norm;
+pub use linear::{FEW, Layer, LinearEnv, LinearScratch, linear, linear_adjoint, linear_gradient};
+pub use norm::{rms_norm, rms_norm_adjoint};
 pub use parallel::{MAX_PIECES, for_each};
 pub use rope::Rope;
 pub use rows::{DualRows, DualRowsMut, Stack};
-pub use site::{Directions, Factor, Site, TensorId};
+pub use site::{Directions, Factor, Gradient, Site, TensorId};

@@ -1,6 +1,6 @@
 //! Rotary position embedding on consecutive pairs (2i, 2i+1), as GGUF stores Llama's q and k. Rotating halves
 //! instead still prints words, but the loss on ordinary text rises from 3.4 to 5.6. The map is linear, so tangents
-//! rotate like values.
+//! rotate like values; it is orthogonal, so adjoints rotate back: x̄ = R(−θ)·ȳ.
 
 use super::parallel::{for_each, piece_len};
 use super::rows::DualRowsMut;
@@ -42,6 +42,27 @@ impl Rope {
         &self,
         ctx: &Ctx,
         head: usize,
+        x: DualRowsMut<'_>,
+        position: impl Fn(usize) -> usize + Sync,
+    ) {
+        self.rotate::<false>(ctx, head, x, position);
+    }
+
+    /// From the adjoints of rotated rows, in place, those of the rows before; otherwise as [`apply`](Self::apply).
+    pub fn apply_adjoint(
+        &self,
+        ctx: &Ctx,
+        head: usize,
+        x: DualRowsMut<'_>,
+        position: impl Fn(usize) -> usize + Sync,
+    ) {
+        self.rotate::<true>(ctx, head, x, position);
+    }
+
+    fn rotate<const BACK: bool>(
+        &self,
+        ctx: &Ctx,
+        head: usize,
         mut x: DualRowsMut<'_>,
         position: impl Fn(usize) -> usize + Sync,
     ) {
@@ -50,20 +71,20 @@ impl Rope {
             for (i, x) in x.chunks_exact_mut(group).enumerate() {
                 let at = position(c * piece + i) * 2 * self.pairs;
                 let table = &self.table[at..at + 2 * self.pairs];
-                dispatch(ctx.isa, Rotate { table, head, x });
+                dispatch(ctx.isa, Rotate::<BACK> { table, head, x });
             }
         });
     }
 }
 
-/// The heads of one row.
-struct Rotate<'a> {
+/// The heads of one row; `BACK` turns them the other way.
+struct Rotate<'a, const BACK: bool> {
     table: &'a [f32],
     head: usize,
     x: &'a mut [f32],
 }
 
-impl Kernel for Rotate<'_> {
+impl<const BACK: bool> Kernel for Rotate<'_, BACK> {
     type Output = ();
 
     #[inline(always)]
@@ -72,8 +93,9 @@ impl Kernel for Rotate<'_> {
         for x in self.x.chunks_exact_mut(self.head) {
             for (pair, cs) in x.chunks_exact_mut(2).zip(self.table.chunks_exact(2)) {
                 let (a, b) = (pair[0], pair[1]);
-                pair[0] = a * cs[0] - b * cs[1];
-                pair[1] = a * cs[1] + b * cs[0];
+                let sin = if BACK { -cs[1] } else { cs[1] };
+                pair[0] = a * cs[0] - b * sin;
+                pair[1] = a * sin + b * cs[0];
             }
         }
     }

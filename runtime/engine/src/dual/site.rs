@@ -10,6 +10,12 @@ pub trait Directions: Sync {
     fn fill(&self, tangent: usize, example: usize, tensor: TensorId, out: &mut [f32]);
 }
 
+/// Where gradients of trainable tensors are summed up.
+pub trait Gradient {
+    /// The sums of `tensor`, row-major; `None` where they are not wanted.
+    fn of(&mut self, tensor: TensorId) -> Option<&mut [f32]>;
+}
+
 /// One low-rank factor; frozen when `tensor` is `None`.
 #[derive(Clone, Copy)]
 pub struct Factor<'a> {

@@ -1,7 +1,7 @@
 //! The product of many f32 rows with a quantised matrix, and with a plain one.
 //!
-//! Every output element is **one chain of fused multiply-adds over ascending k that starts at 0**, for
-//! every instruction set, panel size, number of rows and number of threads: results are equal bit for bit.
+//! Every output element is **one chain of fused multiply-adds over ascending k that starts at 0**, or where the output
+//! stands if that is continued, for every instruction set, panel size, number of rows and number of threads: results are equal bit for bit.
 #![allow(unsafe_code)]
 
 use super::arch::{Arch, Kernel, Tile, dispatch};

@@ -211,6 +211,8 @@ pub enum Write {
         /// Factor of the product.
         scale: f32,
     },
+    /// The chain of the product starts at y instead of 0: a sum that is cut in parts has the bits of the whole.
+    Continue,
 }
 
 fn check_extent(len: usize, rows: usize, cols: usize, stride: usize) {

@@ -37,6 +37,7 @@ impl Out {
         *y = match write {
             Write::Set => value,
             Write::Add { scale } => *y + scale * value,
+            Write::Continue => *y + value,
         };
     }
 }

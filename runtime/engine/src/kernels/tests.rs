@@ -156,10 +156,11 @@ fn reference(x: Rows<'_>, w: &[f32], y: &mut RowsMut<'_>, write: Write) {
     for i in 0..x.rows() {
         for o in 0..y.cols() {
             let w = &w[o * x.cols()..][..x.cols()];
-            let acc = x.row(i).iter().zip(w).fold(0.0f32, |acc, (x, w)| x.mul_add(*w, acc));
             let y = &mut y.row_mut(i)[o];
+            let start = if write == Write::Continue { *y } else { 0.0 };
+            let acc = x.row(i).iter().zip(w).fold(start, |acc, (x, w)| x.mul_add(*w, acc));
             *y = match write {
-                Write::Set => acc,
+                Write::Set | Write::Continue => acc,
                 Write::Add { scale } => *y + scale * acc,
             };
         }
@@ -167,7 +168,11 @@ fn reference(x: Rows<'_>, w: &[f32], y: &mut RowsMut<'_>, write: Write) {
 }
 
 fn any_write() -> impl Strategy<Value = Write> {
-    prop_oneof![Just(Write::Set), (-2.0f32..2.0).prop_map(|scale| Write::Add { scale })]
+    prop_oneof![
+        Just(Write::Set),
+        Just(Write::Continue),
+        (-2.0f32..2.0).prop_map(|scale| Write::Add { scale })
+    ]
 }
 
 proptest! {
@@ -259,7 +264,7 @@ proptest! {
         }
         let mut expected = before.clone();
         reference(x, &plain, &mut RowsMut::new(&mut expected, rows, outputs), write);
-        let factor = match write { Write::Set => 1.0, Write::Add { scale } => scale.abs() };
+        let factor = match write { Write::Set | Write::Continue => 1.0, Write::Add { scale } => scale.abs() };
         for i in 0..rows {
             for o in 0..outputs {
                 let w = &plain[o * cols..][..cols];

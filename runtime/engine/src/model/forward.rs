@@ -7,7 +7,7 @@ use super::{Llama, Module, PassError};
 use crate::adapter::Adapter;
 use crate::dual::{
     Batch, Cached, DualBatch, DualRows, DualRowsMut, Head, Keeper, Layer, LinearEnv, LinearScratch, Qkv,
-    Rope, attend_batch, attend_cache, linear, rms_norm, swiglu,
+    Rope, attend_batch, attend_cache, linear, rms_norm, rms_norm_adjoint, swiglu,
 };
 use crate::kernels::{Ctx, Write, dequantize};
 use sprig_budget::BudgetError;
@@ -28,6 +28,8 @@ pub struct Pass<'a> {
     pub(super) layout: PassLayout,
     pub(super) buffers: Buffers<'a>,
     pub(super) shared: sprig_budget::Stack<'a>,
+    /// The lowest block whose input is kept for a pass backwards.
+    pub(super) kept_from: Option<usize>,
     cache: Option<&'a mut KvCache>,
 }
 
@@ -35,8 +37,8 @@ pub struct Pass<'a> {
 pub(super) struct Net<'a> {
     pub model: &'a Llama<'a>,
     pub env: LinearEnv<'a>,
-    rope: &'a Rope,
-    adapter: Option<&'a Adapter>,
+    pub rope: &'a Rope,
+    pub adapter: Option<&'a Adapter>,
 }
 
 /// Adds a branch's output to the residual stream.
@@ -60,7 +62,8 @@ impl<'a> Pass<'a> {
         batch.check()?;
         let buffers = layout.cut(&mut stack, batch.rows.positions(), model.geometry().width)?;
         let env = LinearEnv { ctx, batch, keeper: model, integer };
-        Ok(Self { net: Net { model, env, rope, adapter }, layout, buffers, shared: stack, cache: None })
+        let net = Net { model, env, rope, adapter };
+        Ok(Self { net, layout, buffers, shared: stack, kept_from: None, cache: None })
     }
 
     /// Continues the text held in `cache` instead of starting one: the batch is one example, without tangents.
@@ -87,8 +90,13 @@ impl<'a> Pass<'a> {
     }
 
     /// The residual stream while it is plain, and as much room behind it, which nothing uses until the stream gets its
-    /// tangents: for rows that are already known while others are computed. There is room only if K > 0.
+    /// tangents or its first block's input is kept: for rows that are already known while others are computed. There is room
+    /// only if K > 0, or for a pass that will go backwards.
     pub fn hidden_and_spare(&mut self) -> (&mut [f32], &mut [f32]) {
+        if self.kept_from.is_some() {
+            let n = self.buffers.residual.data().len();
+            return (self.buffers.residual.data(), &mut self.buffers.kept.inputs[..n]);
+        }
         let (hidden, rest) = self.buffers.residual.data_and_room();
         let n = hidden.len();
         (hidden, &mut rest[..n])
@@ -107,7 +115,8 @@ impl<'a> Pass<'a> {
     /// [`BudgetError`] where they need more than was laid out.
     pub fn blocks(&mut self, range: std::ops::Range<usize>) -> Result<(), BudgetError> {
         for b in range {
-            self.net.model.enter(b);
+            self.net.model.foresee(Some(b + 1));
+            self.keep_input(b);
             self.attention(b)?;
             self.feed_forward(b)?;
         }
@@ -115,7 +124,7 @@ impl<'a> Pass<'a> {
     }
 
     fn attention(&mut self, b: usize) -> Result<(), BudgetError> {
-        let Self { net, layout, buffers, shared, cache } = self;
+        let Self { net, layout, buffers, shared, cache, .. } = self;
         let Buffers { residual, normed, scratch, .. } = buffers;
         let (g, ctx, batch) = (net.model.geometry(), net.env.ctx, net.env.batch.rows);
         let mut shared = shared.scope();
@@ -124,7 +133,7 @@ impl<'a> Pass<'a> {
         let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module));
         let [mut q, mut k, v] = net.project(layers, x, projections, scratch);
         let past = cache.as_ref().map_or(0, |c| c.len());
-        let position = |i: usize| past + i - batch.sequence_at(i).start;
+        let position = |i: usize| past + net.place(i);
         net.rope.apply(ctx, g.head_dim, q.reborrow(), position);
         net.rope.apply(ctx, g.head_dim, k.reborrow(), position);
         let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
@@ -137,7 +146,7 @@ impl<'a> Pass<'a> {
                 let (keys, values) = cache.block(b, past + batch.positions());
                 attend_cache(ctx, g.attention(), Cached { past, keys, values }, qkv.q.data(), out.data());
             }
-            _ => attend_batch(ctx, g.attention(), &batch, qkv, out.reborrow()),
+            _ => attend_batch(ctx, g.attention(), &batch, qkv, out.reborrow(), None),
         }
         net.join(net.layer(b, Module::O), out.rows(), residual, scratch);
         Ok(())
@@ -159,8 +168,16 @@ impl<'a> Pass<'a> {
 
 impl<'a> Net<'a> {
     /// A linear layer with its adapter, whose trainable factors are named where there are tangents.
-    fn layer(&self, block: usize, module: Module) -> Layer<'a> {
-        let train = self.env.batch.tangents() > 0;
+    pub(super) fn layer(&self, block: usize, module: Module) -> Layer<'a> {
+        self.layer_as(block, module, self.env.batch.tangents() > 0)
+    }
+
+    /// The same with its trainable factors named.
+    pub(super) fn trained_layer(&self, block: usize, module: Module) -> Layer<'a> {
+        self.layer_as(block, module, true)
+    }
+
+    fn layer_as(&self, block: usize, module: Module, train: bool) -> Layer<'a> {
         let site = self.adapter.and_then(|adapter| adapter.site(block, module, train));
         Layer { weight: self.model.block(block).linear(module), site }
     }
@@ -177,8 +194,30 @@ impl<'a> Net<'a> {
         out.into_rows()
     }
 
+    /// Whether a layer has a factor that trains.
+    pub(super) fn trains(&self, block: usize, module: Module) -> bool {
+        self.trained_layer(block, module).site.is_some_and(|site| site.trains())
+    }
+
+    /// Place of a position in its text.
+    pub(super) fn place(&self, position: usize) -> usize {
+        position - self.env.batch.rows.sequence_at(position).start
+    }
+
+    /// Adds to `x_adjoint` what follows from `y_adjoint`, which is used up, of an RMSNorm of `x`.
+    pub(super) fn norm_adjoint(
+        &self,
+        gain: &[f32],
+        x: DualRows<'_>,
+        y_adjoint: DualRowsMut<'_>,
+        x_adjoint: DualRowsMut<'_>,
+    ) {
+        let epsilon = self.model.geometry().norm_epsilon;
+        rms_norm_adjoint(self.env.ctx, x, gain, epsilon, y_adjoint, x_adjoint);
+    }
+
     /// What `layers` make of `x`, one after another in `out`; all live if one of them trains.
-    fn project<'o, const N: usize>(
+    pub(super) fn project<'o, const N: usize>(
         &self,
         layers: [Layer<'_>; N],
         x: DualRows<'_>,
@@ -194,7 +233,7 @@ impl<'a> Net<'a> {
     }
 
     /// Adds what `layer` makes of `x` to the residual stream, which comes to life if that is live.
-    fn join(
+    pub(super) fn join(
         &self,
         layer: Layer<'_>,
         x: DualRows<'_>,

@@ -38,6 +38,7 @@ fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         candidates: 0,
         rank: spec.rank,
         largest_tensor: spec.largest_tensor(g),
+        kept: 0,
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: 64,

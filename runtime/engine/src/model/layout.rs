@@ -21,6 +21,8 @@ pub struct PassSize {
     pub rank: usize,
     /// Elements of the largest trainable tensor; 0 when nothing trains.
     pub largest_tensor: usize,
+    /// Blocks whose inputs are kept for a pass backwards; 0 where there is none.
+    pub kept: usize,
     /// Threads of the pool.
     pub threads: usize,
     /// Weight rows dequantised at a time by each thread.
@@ -41,9 +43,20 @@ pub struct PassLayout {
     projections: usize,
     low: usize,
     directions: usize,
+    low_adjoints: usize,
     panels: usize,
     stats: usize,
     head: HeadLayout,
+    back: BackLayout,
+}
+
+/// The regions of a pass backwards, as [`Kept`] names them.
+#[derive(Clone, Copy, Debug, Default)]
+struct BackLayout {
+    inputs: usize,
+    adjoint: usize,
+    work: usize,
+    attended: [usize; 3],
 }
 
 /// The head's regions, as [`HeadScratch`] names them.
@@ -62,7 +75,7 @@ impl PassLayout {
         let rows = size.positions * (1 + size.tangents);
         let widest = Module::ALL.iter().map(|m| m.shape(geometry).1).max().unwrap_or(0);
         let attention = geometry.q_width() + 2 * geometry.kv_width();
-        let trains = size.tangents > 0;
+        let (trains, back) = (size.tangents > 0, size.kept > 0);
         let tile = size.head_tile.min(geometry.vocabulary);
         // Rows that want their statistics walk the whole vocabulary; candidates look up their own rows alone.
         let walks_vocabulary = size.wanted > 0;
@@ -72,6 +85,7 @@ impl PassLayout {
             normed: rows * geometry.width.max(geometry.q_width()),
             projections: rows * attention.max(2 * geometry.ffn),
             low: rows * size.rank,
+            low_adjoints: if back { 2 * rows * size.rank } else { 0 },
             directions: if trains {
                 size.threads * (size.largest_tensor + matmul_scratch_len(1, SERIAL_PANEL, widest))
             } else {
@@ -79,14 +93,18 @@ impl PassLayout {
             },
             panels: matmul_scratch_len(size.threads, size.panel_rows, widest)
                 .max(matvec_scratch_len(FEW, widest)),
-            stats: 4 * size.wanted + 3 * size.wanted * size.tangents + size.candidates * (1 + size.tangents),
+            stats: 4 * size.wanted
+                + 3 * size.wanted * size.tangents
+                + size.candidates * (1 + size.tangents)
+                + if back { 3 * size.wanted + size.candidates } else { 0 },
             head: HeadLayout {
                 logits: size.wanted * tile,
-                weights: if trains && walks_vocabulary { tile * geometry.width } else { 0 },
+                weights: if (trains || back) && walks_vocabulary { tile * geometry.width } else { 0 },
                 pull: if trains { size.wanted * geometry.width } else { 0 },
                 z: size.wanted,
                 rows: 4 * size.threads * geometry.width,
             },
+            back: if back { BackLayout::new(geometry, &size) } else { BackLayout::default() },
         }
     }
 
@@ -100,15 +118,24 @@ impl PassLayout {
         let b = bytes_for::<f32>;
         let HeadLayout { logits, weights, pull, z, rows } = self.head;
         let head: Bytes = [logits, weights, pull, z, rows].map(b).into_iter().sum();
-        vec![
+        let mut regions = vec![
             ("residual stream", b(self.residual)),
             ("normed rows, attention output", b(self.normed)),
             ("projections or head tiles", b(self.projections).max(head)),
-            ("adapter rows", Bytes(2 * b(self.low).0)),
+            ("adapter rows", Bytes(2 * b(self.low).0) + b(self.low_adjoints)),
             ("directions scratch", b(self.directions)),
             ("weight panels", b(self.panels)),
             ("row statistics", b(self.stats)),
-        ]
+        ];
+        if self.size.kept > 0 {
+            let BackLayout { inputs, adjoint, work, attended } = self.back;
+            regions.extend([
+                ("block inputs", b(inputs)),
+                ("adjoints", b(adjoint) + b(work)),
+                ("attention of a block, kept", attended.map(b).into_iter().sum()),
+            ]);
+        }
+        regions
     }
 
     /// Bytes of an arena that holds the pass.
@@ -133,6 +160,15 @@ impl PassLayout {
                 low: stack.take(self.low)?,
                 core: stack.take(self.low)?,
                 directions: stack.take(self.directions)?,
+                adjoints: stack.take(self.low_adjoints)?,
+            },
+            kept: Kept {
+                inputs: stack.take(self.back.inputs)?,
+                adjoint: stack.take(self.back.adjoint)?,
+                work: stack.take(self.back.work)?,
+                projected: stack.take(self.back.attended[0])?,
+                attended: stack.take(self.back.attended[1])?,
+                lse: stack.take(self.back.attended[2])?,
             },
         })
     }
@@ -142,22 +178,30 @@ impl PassLayout {
         stack.take(self.projections)
     }
 
-    /// The head's share of the shared region, for `wanted` rows and K tangents of a model of width `d`.
+    /// Room for 4·threads rows of the head, in the shared region.
+    pub(super) fn head_rows<'a>(&self, stack: &mut Stack<'a>) -> Result<&'a mut [f32], BudgetError> {
+        stack.take(self.head.rows)
+    }
+
+    /// The head's share of the shared region, for `wanted` rows of a model of width `d`, whose sums O are wanted if the rows
+    /// are `pulled`.
     pub(super) fn head<'a>(
         &self,
         stack: &mut Stack<'a>,
         panels: &'a mut [f32],
         wanted: usize,
         d: usize,
-        tangents: usize,
+        pulled: bool,
     ) -> Result<HeadScratch<'a>, BudgetError> {
         let HeadLayout { logits, weights, pull, z, rows } = self.head;
         let tile = logits.checked_div(self.size.wanted).unwrap_or(0);
-        let trained = |len: usize| if tangents > 0 { len } else { 0 };
+        let trained = |len: usize| if pulled { len } else { 0 };
+        // A pass that goes backwards has them elsewhere.
+        let pulls = trained(wanted * d).min(pull);
         Ok(HeadScratch {
             logits: &mut stack.take(logits)?[..wanted * tile],
             weights: &mut stack.take(weights)?[..trained(tile * d)],
-            pull: &mut stack.take(pull)?[..trained(wanted * d)],
+            pull: &mut stack.take(pull)?[..pulls],
             z: &mut stack.take(z)?[..wanted],
             rows: stack.take(rows)?,
             panels,
@@ -171,6 +215,35 @@ pub(super) struct Buffers<'a> {
     pub normed: &'a mut [f32],
     pub stats: &'a mut [f32],
     pub scratch: LinearScratch<'a>,
+    pub kept: Kept<'a>,
+}
+
+/// What a pass backwards works with; R positions of width d.
+pub(super) struct Kept<'a> {
+    /// The input of each block from the lowest adapted one on, R × d each.
+    pub inputs: &'a mut [f32],
+    /// R × d: the adjoint of the residual stream.
+    pub adjoint: &'a mut [f32],
+    /// The adjoint of one more stack of rows at a time: R × the widest of them, or the head's n × d.
+    pub work: &'a mut [f32],
+    /// Queries, keys and values of one block.
+    pub projected: &'a mut [f32],
+    /// What its attention gave.
+    pub attended: &'a mut [f32],
+    /// Log-sum-exp of each position and head.
+    pub lse: &'a mut [f32],
+}
+
+impl BackLayout {
+    fn new(g: &Geometry, size: &PassSize) -> Self {
+        let (rows, widest) = (size.positions, g.ffn.max(g.width).max(g.q_width()));
+        Self {
+            inputs: size.kept * rows * g.width,
+            adjoint: rows * g.width,
+            work: (rows * widest).max(size.wanted * g.width),
+            attended: [rows * (g.q_width() + 2 * g.kv_width()), rows * g.q_width(), rows * g.heads],
+        }
+    }
 }
 
 /// Cuts `stats` into row statistics for `n` rows with K tangents.

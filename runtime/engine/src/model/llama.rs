@@ -86,9 +86,9 @@ impl<'m> Llama<'m> {
         self.stream.as_ref()
     }
 
-    /// Tells that block `b` is about to be used: the next one is read meanwhile.
-    pub(crate) fn enter(&self, b: usize) {
-        if let (Some(stream), Some(next)) = (&self.stream, self.blocks.get(b + 1)) {
+    /// Tells that the block before or behind `next` is about to be used: `next` is read meanwhile, if there is one.
+    pub(crate) fn foresee(&self, next: Option<usize>) {
+        if let (Some(stream), Some(next)) = (&self.stream, next.and_then(|next| self.blocks.get(next))) {
             stream.soon(&next.linears);
         }
     }

@@ -1,5 +1,6 @@
 //! Models, written once over the dual operations.
 
+mod backward;
 mod cache;
 mod decode;
 mod error;

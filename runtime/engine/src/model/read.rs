@@ -12,6 +12,9 @@ pub struct Read<'a> {
     pub stats: RowStats<'a>,
     /// Logits of the candidates, list after list: (1+K) numbers each, value first.
     pub logits: &'a [f32],
+    /// Room for what [`Pass::backward`] starts from: the loss's derivatives by each row's log-sum-exp, target and rival, one row
+    /// after another, then by each candidate's logit. Empty unless the pass will go backwards.
+    pub slopes: &'a mut [f32],
 }
 
 impl<'a> Pass<'a> {
@@ -30,7 +33,8 @@ impl<'a> Pass<'a> {
         let k = self.net.env.batch.tangents();
         let candidates: usize = lists.clone().map(|(_, list)| list.len()).sum();
         let (first, second) = ((4 + 3 * k) * rows.len(), candidates * (1 + k));
-        self.check(first + second, targets.iter().chain(lists.clone().flat_map(|(_, list)| list)))?;
+        let slopes = if self.kept_from.is_some() { 3 * rows.len() + candidates } else { 0 };
+        self.check(first + second + slopes, targets.iter().chain(lists.clone().flat_map(|(_, list)| list)))?;
         if !rows.is_empty() {
             self.statistics(rows, targets)?;
         }
@@ -38,7 +42,8 @@ impl<'a> Pass<'a> {
             self.candidate_logits(first, lists)?;
         }
         let (stats, rest) = self.buffers.stats.split_at_mut(first);
-        Ok(Read { stats: row_stats(stats, rows.len(), k), logits: &rest[..second] })
+        let (logits, rest) = rest.split_at_mut(second);
+        Ok(Read { stats: row_stats(stats, rows.len(), k), logits, slopes: &mut rest[..slopes] })
     }
 
     /// Row statistics alone, of [`read`](Self::read).
@@ -91,7 +96,11 @@ impl<'a> Pass<'a> {
         self.normalise(rows);
         let (n, k, d) = (rows.len(), self.net.env.batch.tangents(), self.net.model.geometry().width);
         let mut shared = self.shared.scope();
-        let mut scratch = self.layout.head(&mut shared, self.buffers.scratch.panels, n, d, k)?;
+        let pulled = k > 0 || self.kept_from.is_some();
+        let mut scratch = self.layout.head(&mut shared, self.buffers.scratch.panels, n, d, pulled)?;
+        if self.kept_from.is_some() {
+            scratch.pull = &mut self.buffers.kept.work[..n * d];
+        }
         let mut stats = row_stats(self.buffers.stats, n, k);
         let hidden = DualRows::new(self.buffers.normed, d, Stack { positions: n, tangents: k });
         self.net.head().statistics(hidden, targets, &mut stats, &mut scratch);

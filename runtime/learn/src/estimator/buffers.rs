@@ -12,6 +12,8 @@ pub struct Needs {
     pub scalars: usize,
     /// Vectors as long as all that trains, beside the gradient.
     pub vectors: usize,
+    /// Whether its passes go backwards, for which they keep the inputs of the adapted blocks.
+    pub backward: bool,
 }
 
 /// Buffers of an estimator for batches of one size.
@@ -29,7 +31,7 @@ pub struct Scalars {
 
 impl Needs {
     /// Of what trains nothing.
-    pub const NOTHING: Self = Self { tangents: 0, scalars: 0, vectors: 0 };
+    pub const NOTHING: Self = Self { tangents: 0, scalars: 0, vectors: 0, backward: false };
 
     /// Heap bytes of the [`Scalars`] for batches of `examples` examples and `weights` trainable numbers.
     pub fn bytes(&self, examples: usize, weights: usize) -> Bytes {

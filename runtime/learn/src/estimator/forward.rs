@@ -88,7 +88,7 @@ impl ScalarEstimator for Forward {
 impl Forward {
     /// What it takes with `tangents` directions an example.
     pub fn needs_for(tangents: usize) -> Needs {
-        Needs { tangents, scalars: tangents, vectors: 0 }
+        Needs { tangents, scalars: tangents, ..Needs::NOTHING }
     }
 
     /// Turns derivatives into the coefficients of their directions: example weights (shares of all weights),

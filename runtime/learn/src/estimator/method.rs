@@ -1,7 +1,7 @@
 //! Estimators by name, and whichever of them was chosen as one value: what a recipe asks for, and what trainers hold
 //! unless they are told otherwise. Another estimator is a name, a variant, and a line in each match.
 
-use super::{Estimator, Forward, Needs, Scalars, StepInput};
+use super::{Estimator, Forward, Needs, Reverse, Scalars, StepInput};
 use crate::error::LearnError;
 use crate::session::Session;
 use sprig_engine::adapter::Adapter;
@@ -12,15 +12,19 @@ use sprig_ground::names;
 pub enum Method {
     /// [`Forward`].
     Forward,
+    /// [`Reverse`].
+    Reverse,
 }
 
-names!(Method, "estimator", [Forward = "forward"]);
+names!(Method, "estimator", [Forward = "forward", Reverse = "reverse"]);
 
 /// An estimator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AnyEstimator {
     /// Derivatives along directions.
     Forward(Forward),
+    /// A pass backwards.
+    Reverse(Reverse),
 }
 
 impl Method {
@@ -28,6 +32,7 @@ impl Method {
     pub fn needs(self, tangents: usize) -> Needs {
         match self {
             Self::Forward => Forward::needs_for(tangents),
+            Self::Reverse => Reverse.needs(),
         }
     }
 }
@@ -41,6 +46,7 @@ impl AnyEstimator {
                 ("directions", forward.sharing.to_string()),
                 ("family", forward.family.to_string()),
             ],
+            Self::Reverse(Reverse) => Vec::new(),
         }
     }
 }
@@ -49,6 +55,7 @@ impl Estimator for AnyEstimator {
     fn needs(&self) -> Needs {
         match self {
             Self::Forward(forward) => forward.needs(),
+            Self::Reverse(reverse) => reverse.needs(),
         }
     }
 
@@ -62,6 +69,7 @@ impl Estimator for AnyEstimator {
     ) -> Result<(), LearnError> {
         match self {
             Self::Forward(forward) => forward.gradient(session, adapter, step, scalars, gradient),
+            Self::Reverse(reverse) => reverse.gradient(session, adapter, step, scalars, gradient),
         }
     }
 }

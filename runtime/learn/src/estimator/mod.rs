@@ -8,12 +8,14 @@
 pub(crate) mod buffers;
 mod forward;
 mod method;
+mod reverse;
 mod scalars;
 
 pub use crate::workload::Cut;
 pub use buffers::{Needs, Scalars};
 pub use forward::Forward;
 pub use method::{AnyEstimator, Method};
+pub use reverse::Reverse;
 pub use scalars::{accumulate, gradient_of};
 
 use crate::directions::Directions;

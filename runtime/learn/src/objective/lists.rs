@@ -3,7 +3,7 @@
 use super::{Objective, Wants};
 use crate::error::LearnError;
 use crate::minibatch::{Minibatch, Sequences};
-use sprig_engine::dual::{Batch, BatchError};
+use sprig_engine::dual::{Batch, BatchError, Gradient};
 use sprig_engine::model::{Pass, PassError, Read};
 use std::ops::Range;
 
@@ -100,11 +100,23 @@ impl Lists {
     /// # Errors
     /// As [`Pass::read`].
     pub(crate) fn read<'p>(&self, pass: &'p mut Pass<'_>) -> Result<Read<'p>, PassError> {
-        let list = |i: usize| {
+        pass.read(&self.rows, &self.targets, self.asked())
+    }
+
+    /// Has `pass` go backwards from what was read off it.
+    ///
+    /// # Errors
+    /// As [`Pass::backward`].
+    pub(crate) fn backward(&self, pass: &mut Pass<'_>, gradient: &mut dyn Gradient) -> Result<(), PassError> {
+        pass.backward(&self.rows, &self.targets, self.asked(), gradient)
+    }
+
+    /// Positions after which logits are wanted, each with its candidates.
+    fn asked(&self) -> impl Iterator<Item = (usize, &[u32])> + Clone {
+        (0..self.places.len()).map(|i| {
             let from = i.checked_sub(1).map_or(0, |before| self.places[before].1);
             (self.places[i].0, &self.candidates[from..self.places[i].1])
-        };
-        pass.read(&self.rows, &self.targets, (0..self.places.len()).map(list))
+        })
     }
 
     /// Rows and candidates of the example at place `e` of the batch.

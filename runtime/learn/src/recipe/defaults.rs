@@ -131,6 +131,7 @@ impl Defaults {
 pub const fn single_lr(estimator: Method) -> NotNegative {
     match estimator {
         Method::Forward => NotNegative::of(LR_ADAMW),
+        Method::Reverse => NotNegative::of(LR_ADAMW),
     }
 }
 

@@ -15,7 +15,7 @@ pub use single::{AdamW, Single};
 
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
-use crate::estimator::{AnyEstimator, Forward, Method};
+use crate::estimator::{AnyEstimator, Forward, Method, Reverse};
 use crate::objective::{self, LabelLoss, Objective};
 use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
@@ -107,6 +107,7 @@ impl Recipe {
     pub fn estimator(&self) -> AnyEstimator {
         match self.estimator {
             Method::Forward => AnyEstimator::Forward(self.forward()),
+            Method::Reverse => AnyEstimator::Reverse(Reverse),
         }
     }
 

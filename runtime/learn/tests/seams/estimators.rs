@@ -20,7 +20,7 @@ pub struct CentralDifferences {
 impl Estimator for CentralDifferences {
     fn needs(&self) -> Needs {
         // A copy of the weights, to put back.
-        Needs { tangents: 0, scalars: self.along.tangents, vectors: 1 }
+        Needs { scalars: self.along.tangents, vectors: 1, ..Needs::NOTHING }
     }
 
     fn gradient(

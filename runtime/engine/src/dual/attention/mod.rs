@@ -2,18 +2,22 @@
 //!
 //! Per query, with m the running maximum and eⱼ = exp(sⱼ − m):
 //! Z = Σe, O = Σe·v, U = Σe·ṡ, N = Σe(ṡ·v + v̇); o = O/Z, ȯ = N/Z − (U/Z)(O/Z). All four are rescaled when m grows.
-//! O and N accumulate in the output rows themselves.
+//! O and N accumulate in the output rows themselves. What the adjoint needs of it is lse = m + ln Z.
+
+mod adjoint;
+mod cached;
+
+pub use adjoint::{Attended, attend_adjoint};
+pub use cached::{Cached, attend_cache};
 
 use super::batch::{Batch, MAX_TANGENTS};
 use super::parallel::{for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
-use crate::kernels::half_floats::Widen;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
-use half::f16;
 
 /// Keys a tile: the scores of a tile live on the stack.
-pub(super) const TILE: usize = 64;
+const TILE: usize = 64;
 /// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128).
 pub const MAX_HEAD: usize = 256;
 
@@ -52,7 +56,7 @@ impl Attention {
 
 /// Keys and values of one head: key j's value row starts at `j·stride`, its tangent k at `j·stride + (k+1)·step`.
 #[derive(Clone, Copy)]
-pub(super) struct KvTile<'a> {
+struct KvTile<'a> {
     keys: &'a [f32],
     values: &'a [f32],
     count: usize,
@@ -112,22 +116,38 @@ struct Lanes {
     score_scale: f32,
 }
 
-/// Attention of every position of `batch` over its own sequence. out: as `qkv.q`.
-pub fn attend_batch(ctx: &Ctx, shape: Attention, batch: &Batch<'_>, qkv: Qkv<'_>, mut out: DualRowsMut<'_>) {
+/// Attention of every position of `batch` over its own sequence. out: as `qkv.q`; lse, where it is wanted: positions ×
+/// heads, the log of the sum of exponentials of each row's scores.
+pub fn attend_batch(
+    ctx: &Ctx,
+    shape: Attention,
+    batch: &Batch<'_>,
+    qkv: Qkv<'_>,
+    mut out: DualRowsMut<'_>,
+    lse: Option<&mut [f32]>,
+) {
     let (stack, group) = (qkv.q.stack(), qkv.q.group());
     assert!(stack == out.stack() && stack == qkv.k.stack() && stack == qkv.v.stack(), "shapes of attention");
     // Late positions of a sequence see more keys than early ones: short pieces let the pool even that out.
     let piece = piece_len(&ctx.pool, stack.positions);
     let together = (STATES / shape.share()).max(1);
     let pieces = qkv.q.data().chunks(piece * group).zip(out.data().chunks_mut(piece * group));
-    for_each(&ctx.pool, pieces.enumerate(), |(c, (q, out))| {
+    let mut rest = lse.unwrap_or_default();
+    let pieces = pieces.map(|(q, out)| {
+        let n = rest.len().min(q.len() / group * shape.heads);
+        let (lse, tail) = std::mem::take(&mut rest).split_at_mut(n);
+        rest = tail;
+        (q, out, lse)
+    });
+    for_each(&ctx.pool, pieces.enumerate(), |(c, (q, out, lse))| {
         let (mut from, end) = (c * piece, c * piece + q.len() / group);
         while from < end {
             let sequence = batch.sequence_at(from);
             let to = end.min(sequence.end).min(from + together);
             let rows = (from - c * piece) * group..(to - c * piece) * group;
             let (q, out) = (&q[rows.clone()], &mut out[rows]);
-            dispatch(ctx.isa, AttendRun { shape, qkv, first: sequence.start, from, q, out });
+            let lse = lse.get_mut((from - c * piece) * shape.heads..).unwrap_or_default();
+            dispatch(ctx.isa, AttendRun { shape, qkv, first: sequence.start, from, q, out, lse });
             from = to;
         }
     });
@@ -143,6 +163,8 @@ struct AttendRun<'a> {
     from: usize,
     q: &'a [f32],
     out: &'a mut [f32],
+    /// Of its rows and more; empty where it is not wanted.
+    lse: &'a mut [f32],
 }
 
 impl Kernel for AttendRun<'_> {
@@ -150,7 +172,7 @@ impl Kernel for AttendRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, qkv, first, from, q, out } = self;
+        let Self { shape, qkv, first, from, q, out, lse } = self;
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let (k, v) = (qkv.k.data(), qkv.v.data());
         let (stride, group, tangents) = (qkv.k.group(), qkv.q.group(), qkv.q.stack().tangents);
@@ -177,106 +199,13 @@ impl Kernel for AttendRun<'_> {
             }
             for r in 0..rows {
                 for h in 0..share {
-                    states[r * share + h].finish(lanes, &mut out[place(r, h)..]);
+                    let state = &states[r * share + h];
+                    state.finish(lanes, &mut out[place(r, h)..]);
+                    if let Some(lse) = lse.get_mut(r * shape.heads + kv_head * share + h) {
+                        *lse = state.max + libm::logf(state.z);
+                    }
                 }
             }
-        }
-    }
-}
-
-/// Keys and values in f16 of a text under way, the newest rows being those of the queries.
-#[derive(Clone, Copy)]
-pub struct Cached<'a> {
-    /// Positions before the queries'.
-    pub past: usize,
-    /// \[past + positions\] × kv_heads·head_dim.
-    pub keys: &'a [f16],
-    /// As `keys`.
-    pub values: &'a [f16],
-}
-
-/// Attention without tangents over a cache. q, out: positions × heads·head_dim.
-pub fn attend_cache(ctx: &Ctx, shape: Attention, cached: Cached<'_>, q: &[f32], out: &mut [f32]) {
-    let (dh, qw) = (shape.head_dim, shape.q_width());
-    let share = shape.share();
-    if q.len() == qw {
-        let pieces = q.chunks_exact(share * dh).zip(out.chunks_exact_mut(share * dh)).enumerate();
-        for_each(&ctx.pool, pieces, |(kv_head, (q, out))| {
-            let seen = cached.past + 1;
-            dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: 0, seen, cached, out });
-        });
-        return;
-    }
-    // Rows that share a head's keys and values widen them once.
-    let together = (STATES / share).max(1);
-    let piece = piece_len(&ctx.pool, q.len() / qw);
-    let pieces = q.chunks(piece * qw).zip(out.chunks_mut(piece * qw)).enumerate();
-    for_each(&ctx.pool, pieces, |(p, (q, out))| {
-        let rows = q.chunks(together * qw).zip(out.chunks_mut(together * qw)).enumerate();
-        for (r, (q, out)) in rows {
-            let seen = cached.past + p * piece + r * together + 1;
-            for kv_head in 0..shape.kv_heads {
-                let at = kv_head * share * dh;
-                let (q, out) = (&q[at..], &mut out[at..]);
-                dispatch(ctx.isa, CachedRows { shape, kv_head, q, width: qw, seen, cached, out });
-            }
-        }
-    });
-}
-
-/// Queries of one key-value head in rows `width` apart (0: a single row); the first row sees `seen` positions, each
-/// further row one more.
-struct CachedRows<'a> {
-    shape: Attention,
-    kv_head: usize,
-    q: &'a [f32],
-    width: usize,
-    seen: usize,
-    cached: Cached<'a>,
-    out: &'a mut [f32],
-}
-
-impl Kernel for CachedRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<A: Arch>(self, arch: A) {
-        let Self { shape, kv_head, q, width, seen, cached: Cached { keys, values, .. }, out } = self;
-        // Half a tile, so that both copies stay within 2 × 32 × 256 × 4 = 64 KiB of stack for the largest head.
-        const ROWS: usize = TILE / 2;
-        let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
-        let rows = q.len().div_ceil(width.max(share * dh));
-        let lanes = Lanes { head_dim: dh, width: 0, tangents: 0, score_scale: shape.score_scale() };
-        let mut k = [0.0f32; ROWS * MAX_HEAD];
-        let mut v = [0.0f32; ROWS * MAX_HEAD];
-        let mut states = [const { Softmax::new() }; STATES];
-        let place = |r: usize, h: usize| r * width + h * dh;
-        for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
-            out[place(r, h)..][..dh].fill(0.0);
-        }
-        let last = seen + rows - 1;
-        for from in (0..last).step_by(ROWS) {
-            let count = ROWS.min(last - from);
-            for j in 0..count {
-                let at = (from + j) * kw + kv_head * dh;
-                Widen { from: &keys[at..at + dh], to: &mut k[j * dh..(j + 1) * dh] }.run(arch);
-                Widen { from: &values[at..at + dh], to: &mut v[j * dh..(j + 1) * dh] }.run(arch);
-            }
-            for r in 0..rows {
-                let count = count.min((seen + r).saturating_sub(from));
-                if count == 0 {
-                    continue;
-                }
-                let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
-                for h in 0..share {
-                    let at = place(r, h);
-                    let state = &mut states[r * share + h];
-                    state.absorb(arch, tile, lanes, &q[at..], &mut out[at..]);
-                }
-            }
-        }
-        for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
-            states[r * share + h].finish(lanes, &mut out[place(r, h)..]);
         }
     }
 }

@@ -13,7 +13,7 @@ pub(super) unsafe fn by_fours<const M: usize>(tile: Tile) {
         if tile.cols < 8 {
             return tile.run::<float32x4_t, M, 2>();
         }
-        let mut acc = [[vdupq_n_f32(0.0); 2]; M];
+        let mut acc = tile.start::<float32x4_t, M, 2, true>();
         let w_at = |k: usize| {
             let at = tile.w.add(k * tile.w_stride);
             [vld1q_f32(at), vld1q_f32(at.add(4))]

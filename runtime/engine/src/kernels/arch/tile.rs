@@ -3,7 +3,7 @@
 use crate::kernels::Write;
 
 /// y[i, j] (+)= Σ_k x[i, k] · w[k, j] for `rows` × `cols` outputs, each one chain of fused multiply-adds
-/// over ascending k that starts at 0.
+/// over ascending k that starts at 0, or at y where it continues.
 ///
 /// # Safety
 /// To run one, `x` must be readable at `i * x_stride + k`, `y` writable at `i * y_stride + j` by nobody
@@ -66,7 +66,7 @@ impl Tile {
     unsafe fn run_cols<V: Vector, const M: usize, const N: usize, const FULL: bool>(self) {
         // SAFETY: every address is one of those that `Tile` promises; lanes past `cols` are never touched.
         unsafe {
-            let mut acc = [[V::zero(); N]; M];
+            let mut acc = self.start::<V, M, N, FULL>();
             for k in 0..self.depth {
                 let mut w = [V::zero(); N];
                 for j in 0..N {
@@ -85,6 +85,33 @@ impl Tile {
                 }
             }
             self.write_rows::<V, M, N, FULL>(acc);
+        }
+    }
+
+    /// What the chains start from; `FULL` says that `cols` is exactly `N` vectors.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[inline(always)]
+    pub(crate) unsafe fn start<V: Vector, const M: usize, const N: usize, const FULL: bool>(
+        self,
+    ) -> [[V; N]; M] {
+        // SAFETY: registers only; addresses within the rows and columns of y that `Tile` promises.
+        unsafe {
+            let mut acc = [[V::zero(); N]; M];
+            if self.write == Write::Continue {
+                for i in 0..M {
+                    for j in 0..N {
+                        let (y, n) = (self.y.add(i * self.y_stride + j * V::LANES), self.lanes::<V, FULL>(j));
+                        if FULL {
+                            acc[i][j] = V::load(y);
+                        } else if n > 0 {
+                            acc[i][j] = V::load_part(y, n);
+                        }
+                    }
+                }
+            }
+            acc
         }
     }
 
@@ -107,7 +134,7 @@ impl Tile {
                 unsafe {
                     let y = self.y.add(i * self.y_stride + j * V::LANES);
                     let value = match self.write {
-                        Write::Set => acc[i][j],
+                        Write::Set | Write::Continue => acc[i][j],
                         Write::Add { scale } => {
                             let old = if FULL { V::load(y) } else { V::load_part(y, n) };
                             old.add(V::splat(scale).mul(acc[i][j]))

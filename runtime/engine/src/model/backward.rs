@@ -1,0 +1,291 @@
+//! A pass backwards, by checkpoints: on the way forward the input of each block from the lowest adapted one on is kept; then,
+//! from the top, each block is computed anew and its adjoint rules run, last operation first. At no time is more than one
+//! block's working held, no weight is held in another form, and nothing is computed below the lowest layer that trains.
+//!
+//! Weights are needed twice more per block, going down: a streamed model reads block b − 1 ahead.
+
+use super::forward::{Net, Pass};
+use super::layout::Kept;
+use super::{Module, PassError};
+use crate::dual::{
+    Attended, DualRows, DualRowsMut, Gradient, LinearScratch, Qkv, Stack, attend_adjoint, attend_batch,
+    linear_adjoint, linear_gradient, swiglu_adjoint,
+};
+use sprig_budget::{BudgetError, Bytes};
+
+/// How far down a block's adjoints are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// Down to the inputs of its gate and up layers.
+    FeedForward,
+    /// Down to the output of its attention.
+    Output,
+    /// Down to the inputs of its query, key and value layers.
+    Projections,
+    /// Down to its own input.
+    Below,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that will go [`backward`](Self::backward): it keeps the inputs of the blocks from `lowest` on.
+    ///
+    /// # Errors
+    /// [`BudgetError`] where fewer blocks were laid out.
+    pub fn keeping(mut self, lowest: usize) -> Result<Self, BudgetError> {
+        let (g, planned) = (self.net.model.geometry(), self.layout.size().kept);
+        let asked = g.blocks - lowest.min(g.blocks);
+        if asked > planned {
+            let of = |blocks: usize| Bytes::of::<f32>(blocks * self.layout.size().positions * g.width);
+            return Err(BudgetError::ArenaExhausted {
+                planned: of(planned),
+                used: Bytes::ZERO,
+                asked: of(asked),
+            });
+        }
+        self.kept_from = Some(lowest);
+        Ok(self)
+    }
+
+    /// Keeps the residual stream as the input of block `b`, if it is one of those to be kept.
+    pub(super) fn keep_input(&mut self, b: usize) {
+        let Some(slot) = self.kept_from.and_then(|lowest| b.checked_sub(lowest)) else { return };
+        let x = self.buffers.residual.rows().data();
+        self.buffers.kept.inputs[slot * x.len()..][..x.len()].copy_from_slice(x);
+    }
+
+    /// Adds to `gradient` the gradient of a loss with the derivatives that were left in the
+    /// [`slopes`](super::Read::slopes) of [`read`](Self::read), with the same `rows`, `targets` and `lists`. Positions
+    /// contribute in their order. The pass is used up: its residual stream is no longer that of its end.
+    ///
+    /// # Errors
+    /// [`PassError::Budget`] unless the pass is [`keeping`](Self::keeping) what it needs.
+    pub fn backward<'c>(
+        &mut self,
+        rows: &[usize],
+        targets: &[u32],
+        lists: impl Iterator<Item = (usize, &'c [u32])> + Clone,
+        gradient: &mut dyn Gradient,
+    ) -> Result<(), PassError> {
+        let first = self.kept_from.unwrap_or(usize::MAX);
+        self.head_adjoint(rows, targets, lists)?;
+        let blocks = self.net.model.geometry().blocks;
+        let trained = |b: usize| Module::ALL.into_iter().find(|&m| self.net.trains(b, m));
+        let Some((lowest, module)) = (first..blocks).find_map(|b| Some((b, trained(b)?))) else {
+            return Ok(());
+        };
+        for b in (lowest..blocks).rev() {
+            self.net.model.foresee((b > lowest).then(|| b - 1));
+            let reach = if b > lowest { Reach::Below } else { Reach::of(module) };
+            self.block_adjoint(b, b - first, reach, gradient)?;
+        }
+        Ok(())
+    }
+
+    /// The adjoint of the residual stream at the end of the pass.
+    fn head_adjoint<'c>(
+        &mut self,
+        rows: &[usize],
+        targets: &[u32],
+        lists: impl Iterator<Item = (usize, &'c [u32])> + Clone,
+    ) -> Result<(), BudgetError> {
+        let (net, kept, d) = (&self.net, &mut self.buffers.kept, self.net.model.geometry().width);
+        let (x, n) = (self.buffers.residual.rows(), rows.len());
+        let candidates: usize = lists.clone().map(|(_, list)| list.len()).sum();
+        let (stats, rest) = self.buffers.stats.split_at(4 * n + candidates);
+        let (of_rows, mut of_candidates) = rest[..3 * n + candidates].split_at(3 * n);
+        kept.adjoint[..x.data().len()].fill(0.0);
+        let mut add = |position: usize, y: &mut [f32]| {
+            let at = position * d..position * d + y.len();
+            let stack = Stack::plain(y.len() / d);
+            let x = DualRows::new(&x.data()[at.clone()], d, stack);
+            let y = DualRowsMut::new(y, d, stack);
+            let out = DualRowsMut::new(&mut kept.adjoint[at], d, stack);
+            net.norm_adjoint(net.model.final_norm(), x, y, out);
+        };
+        let mut shared = self.shared.scope();
+        let scratch = self.layout.head_rows(&mut shared)?;
+        if n > 0 {
+            let pull = &mut kept.work[..n * d];
+            net.head().statistics_adjoint(targets, &stats[3 * n..4 * n], of_rows, pull, scratch);
+            // Neighbours in the text go through the norm together.
+            let mut from = 0;
+            for to in 1..=n {
+                if to == n || rows[to] != rows[to - 1] + 1 {
+                    add(rows[from], &mut pull[from * d..to * d]);
+                    from = to;
+                }
+            }
+        }
+        let (hidden, row) = scratch.split_at_mut(d);
+        for (position, list) in lists {
+            let (slopes, rest) = of_candidates.split_at(list.len());
+            of_candidates = rest;
+            hidden.fill(0.0);
+            net.head().candidates_adjoint(list, slopes, hidden, &mut row[..d]);
+            add(position, hidden);
+        }
+        Ok(())
+    }
+
+    /// From the adjoint of block `b`'s output, in place, that of its input, and its share of the gradient. Its input is the
+    /// one in place `slot` of those kept.
+    fn block_adjoint(
+        &mut self,
+        b: usize,
+        slot: usize,
+        reach: Reach,
+        gradient: &mut dyn Gradient,
+    ) -> Result<(), BudgetError> {
+        let Self { net, layout, buffers, shared, .. } = self;
+        let n = buffers.residual.rows().data().len();
+        let Kept { inputs, adjoint, work, projected, attended, lse } = &mut buffers.kept;
+        let mut block = BlockAdjoint {
+            net,
+            b,
+            input: &inputs[slot * n..(slot + 1) * n],
+            residual: buffers.residual.reborrow(),
+            normed: &mut *buffers.normed,
+            adjoint: &mut adjoint[..n],
+            work: &mut **work,
+            projected: &mut **projected,
+            attended: &mut **attended,
+            lse: &mut **lse,
+            scratch: &mut buffers.scratch,
+            gradient,
+        };
+        block.attention();
+        let mut shared = shared.scope();
+        let projections = layout.projections(&mut shared)?;
+        block.feed_forward_adjoint(projections, reach);
+        block.attention_adjoint(projections, reach);
+        Ok(())
+    }
+}
+
+impl Reach {
+    /// Where the lowest layer that trains is `module`.
+    fn of(module: Module) -> Self {
+        match module {
+            Module::Down | Module::Gate | Module::Up => Self::FeedForward,
+            Module::O => Self::Output,
+            Module::Q | Module::K | Module::V => Self::Projections,
+        }
+    }
+}
+
+/// One block on the way back. Rows of R positions.
+struct BlockAdjoint<'p, 'a> {
+    net: &'p Net<'a>,
+    b: usize,
+    /// The block's input, R × d.
+    input: &'p [f32],
+    /// What its attention makes of that, R × d.
+    residual: DualRowsMut<'p>,
+    normed: &'p mut [f32],
+    /// The adjoint of its output, then of the middle, then of its input; R × d.
+    adjoint: &'p mut [f32],
+    work: &'p mut [f32],
+    projected: &'p mut [f32],
+    attended: &'p mut [f32],
+    lse: &'p mut [f32],
+    scratch: &'p mut LinearScratch<'a>,
+    gradient: &'p mut dyn Gradient,
+}
+
+impl BlockAdjoint<'_, '_> {
+    /// The attention anew: queries, keys, values, its output and log-sum-exp are kept, the residual stream is what enters the
+    /// feed-forward part.
+    fn attention(&mut self) {
+        let (net, b, stack) = (self.net, self.b, self.residual.stack());
+        let g = net.model.geometry();
+        self.residual.data().copy_from_slice(self.input);
+        let x = net.norm(&net.model.block(b).attention_norm, self.residual.rows(), self.normed);
+        let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module));
+        let [mut q, mut k, v] = net.project(layers, x, self.projected, self.scratch);
+        for rows in [q.reborrow(), k.reborrow()] {
+            net.rope.apply(net.env.ctx, g.head_dim, rows, |i| net.place(i));
+        }
+        let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
+        let mut out = DualRowsMut::new(self.attended, g.q_width(), stack);
+        let lse = &mut self.lse[..stack.positions * g.heads];
+        attend_batch(net.env.ctx, g.attention(), &net.env.batch.rows, qkv, out.reborrow(), Some(lse));
+        net.join(net.layer(b, Module::O), out.rows(), &mut self.residual, self.scratch);
+    }
+
+    /// ȳ of the block to that of the middle: h̄ = ȳ·Down, then gate and up, then the norm. `projections` holds gate and up.
+    fn feed_forward_adjoint(&mut self, projections: &mut [f32], reach: Reach) {
+        let (net, b, stack) = (self.net, self.b, self.residual.stack());
+        let (g, gain) = (net.model.geometry(), &net.model.block(b).ffn_norm);
+        let y = DualRows::new(self.adjoint, g.width, stack);
+        let x = net.norm(gain, self.residual.rows(), self.normed);
+        let [gate, up, down] =
+            [Module::Gate, Module::Up, Module::Down].map(|module| net.trained_layer(b, module));
+        let [mut a, mut u] = net.project([gate, up], x, projections, self.scratch);
+        let mut h = zeros(self.work, g.ffn, stack);
+        linear_adjoint(&net.env, down, y, h.reborrow(), self.scratch);
+        swiglu_adjoint(net.env.ctx, a.reborrow(), u.reborrow(), h.reborrow());
+        linear_gradient(&net.env, down, h.rows(), y, self.gradient, self.scratch);
+        for (layer, y) in [(gate, a.rows()), (up, u.rows())] {
+            linear_gradient(&net.env, layer, x, y, self.gradient, self.scratch);
+        }
+        if reach == Reach::FeedForward {
+            return;
+        }
+        let mut x = zeros(self.work, g.width, stack);
+        for (layer, y) in [(gate, a.rows()), (up, u.rows())] {
+            linear_adjoint(&net.env, layer, y, x.reborrow(), self.scratch);
+        }
+        let middle = DualRowsMut::new(self.adjoint, g.width, stack);
+        net.norm_adjoint(gain, self.residual.rows(), x, middle);
+    }
+
+    /// The adjoint of the middle to that of the block's input: ō, then those of q, k and v, then the norm.
+    fn attention_adjoint(&mut self, projections: &mut [f32], reach: Reach) {
+        if reach < Reach::Output {
+            return;
+        }
+        let (net, b, stack) = (self.net, self.b, self.residual.stack());
+        let (g, env, gain) = (net.model.geometry(), &net.env, &net.model.block(b).attention_norm);
+        let y = DualRows::new(self.adjoint, g.width, stack);
+        let out = DualRows::new(self.attended, g.q_width(), stack);
+        let layer = net.trained_layer(b, Module::O);
+        linear_gradient(env, layer, out, y, self.gradient, self.scratch);
+        if reach < Reach::Projections {
+            return;
+        }
+        let mut out_adjoint = zeros(self.work, g.q_width(), stack);
+        linear_adjoint(env, layer, y, out_adjoint.reborrow(), self.scratch);
+        let widths = [g.q_width(), g.kv_width(), g.kv_width()];
+        let [q, k, v] = DualRowsMut::split(self.projected, stack, widths);
+        let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
+        let attended = Attended { qkv, out, lse: self.lse, out_adjoint: out_adjoint.rows() };
+        let [mut q, mut k, mut v] = DualRowsMut::split(projections, stack, widths);
+        let adjoints = [q.reborrow(), k.reborrow(), v.reborrow()];
+        attend_adjoint(env.ctx, g.attention(), &env.batch.rows, attended, adjoints);
+        for rows in [q.reborrow(), k.reborrow()] {
+            net.rope.apply_adjoint(env.ctx, g.head_dim, rows, |i| net.place(i));
+        }
+        let input = DualRows::new(self.input, g.width, stack);
+        let x = net.norm(gain, input, self.normed);
+        let layers = [(Module::Q, q.rows()), (Module::K, k.rows()), (Module::V, v.rows())];
+        let layers = layers.map(|(module, y)| (net.trained_layer(b, module), y));
+        for (layer, y) in layers {
+            linear_gradient(env, layer, x, y, self.gradient, self.scratch);
+        }
+        if reach < Reach::Below {
+            return;
+        }
+        let mut x = zeros(self.work, g.width, stack);
+        for (layer, y) in layers {
+            linear_adjoint(env, layer, y, x.reborrow(), self.scratch);
+        }
+        net.norm_adjoint(gain, input, x, DualRowsMut::new(self.adjoint, g.width, stack));
+    }
+}
+
+/// Rows to add adjoints to.
+fn zeros(data: &mut [f32], width: usize, stack: Stack) -> DualRowsMut<'_> {
+    let mut rows = DualRowsMut::new(data, width, stack);
+    rows.data().fill(0.0);
+    rows
+}
