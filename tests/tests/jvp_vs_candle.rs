@@ -1,5 +1,6 @@
-//! The tangent is true: the engine's directional derivatives against ⟨gradient, direction⟩ with candle's autograd, on the
-//! real model. The oracle computes in f64, so what is seen is the engine's own rounding.
+//! The tangent is true, and so is the adjoint: the engine's directional derivatives against ⟨gradient, direction⟩, and its
+//! gradient against the whole of that, with candle's autograd, on the real model. The oracle computes in f64, so what is seen
+//! is the engine's own rounding.
 //!
 //! Errors are measured against the typical derivative, its root mean square over the directions (which is |gradient| for
 //! normal directions): a direction nearly orthogonal to the gradient has a derivative near zero, where no f32
@@ -8,8 +9,8 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use sprig_budget::Arena;
-use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
-use sprig_engine::dual::{Batch, Directions, Probe, TensorId};
+use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
+use sprig_engine::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
@@ -104,20 +105,33 @@ fn cross_entropy(logits: &[f32], target: usize) -> Vec<f64> {
     std::iter::once(loss).chain((1..group).map(slope)).collect()
 }
 
-/// Mean over the examples of each example's mean loss, and its derivatives, by the engine.
-fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals, language: bool) -> Vec<f64> {
+/// The rows of the examples that have a successor, and what that is.
+fn wanted(starts: &[usize], tokens: &[u32]) -> (Vec<usize>, Vec<u32>) {
+    let wanted: Vec<usize> = (0..tokens.len()).filter(|i| !starts.contains(&(i + 1))).collect();
+    let targets = wanted.iter().map(|i| tokens[i + 1]).collect();
+    (wanted, targets)
+}
+
+/// The pass over all examples, at its end, with `tangents` tangents along `directions` or about to go backwards.
+fn pass<T>(
+    model: &Llama<'_>,
+    ctx: &Ctx,
+    adapter: &Adapter,
+    directions: Option<&Normals>,
+    read: impl FnOnce(Pass<'_>, &[usize], &[u32]) -> T,
+) -> T {
     let tokens = EXAMPLES.concat();
     let starts: Vec<usize> =
         (0..=EXAMPLES.len()).map(|e| EXAMPLES[..e].iter().map(|x| x.len()).sum()).collect();
     let geometry = model.geometry();
     let size = PassSize {
         positions: tokens.len(),
-        tangents: TANGENTS,
+        tangents: if directions.is_some() { TANGENTS } else { 0 },
         wanted: tokens.len(),
         candidates: CANDIDATES.concat().len(),
         rank: adapter.rank(),
         largest_tensor: adapter.tensors().map(|t| t.range.len()).max().unwrap(),
-        kept: 0,
+        kept: if directions.is_some() { 0 } else { geometry.blocks },
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 512,
@@ -125,19 +139,29 @@ fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals,
     let layout = PassLayout::new(geometry, size);
     let mut arena = Arena::new(layout.bytes()).unwrap();
     let rope = model.rope(tokens.len());
-    let probe = Probe { directions, tangents: TANGENTS, first_example: 0 };
-    let batch = Batch::new(&tokens, &starts, geometry.vocabulary).unwrap().along(probe);
+    let batch = Batch::new(&tokens, &starts, geometry.vocabulary).unwrap();
+    let batch = match directions {
+        Some(directions) => batch.along(Probe { directions, tangents: TANGENTS, first_example: 0 }),
+        None => batch.plain(),
+    };
     let input = PassInput { batch, adapter: Some(adapter), integer: false };
     let mut pass = Pass::new(model, &rope, ctx, layout, arena.stack(), input).unwrap();
+    if directions.is_none() {
+        pass = pass.keeping(adapter.lowest_block()).unwrap();
+    }
     pass.embed();
     pass.blocks(0..geometry.blocks).unwrap();
+    read(pass, &starts, &tokens)
+}
+
+/// Mean over the examples of each example's mean loss, and its derivatives, by the engine.
+fn engine(mut pass: Pass<'_>, starts: &[usize], tokens: &[u32], language: bool) -> Vec<f64> {
     let mut sum = vec![0.0; 1 + TANGENTS];
     let mut add = |numbers: &[f64], weight: f64| {
         sum.iter_mut().zip(numbers).for_each(|(s, n)| *s += n * weight / EXAMPLES.len() as f64);
     };
     if language {
-        let wanted: Vec<usize> = (0..tokens.len()).filter(|i| !starts.contains(&(i + 1))).collect();
-        let targets: Vec<u32> = wanted.iter().map(|i| tokens[i + 1]).collect();
+        let (wanted, targets) = wanted(starts, tokens);
         let stats = pass.row_statistics(&wanted, &targets).unwrap();
         for (row, position) in wanted.iter().enumerate() {
             let example = starts.partition_point(|start| start <= position) - 1;
@@ -158,6 +182,77 @@ fn engine(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, directions: &Normals,
         }
     }
     sum
+}
+
+/// The sums of each tensor, by its place in the adapter.
+struct Sums(Vec<Tensor>, Vec<f32>);
+
+impl Gradient for Sums {
+    fn of(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let found = self.0.iter().find(|t| t.id == tensor)?;
+        Some(&mut self.1[found.range.clone()])
+    }
+}
+
+/// The gradient of the same mean, by the engine, going backwards.
+fn backwards(
+    mut pass: Pass<'_>,
+    (starts, tokens): (&[usize], &[u32]),
+    adapter: &Adapter,
+    language: bool,
+) -> Vec<f32> {
+    let n = EXAMPLES.len() as f32;
+    let mut sums = Sums(adapter.tensors().cloned().collect(), vec![0.0; adapter.values().len()]);
+    if language {
+        let (wanted, targets) = wanted(starts, tokens);
+        let read = pass.read(&wanted, &targets, std::iter::empty()).unwrap();
+        for (position, slopes) in wanted.iter().zip(read.slopes.chunks_exact_mut(3)) {
+            let example = starts.partition_point(|start| start <= position) - 1;
+            let weight = 1.0 / n / (EXAMPLES[example].len() - 1) as f32;
+            slopes.copy_from_slice(&[weight, -weight, 0.0]);
+        }
+        pass.backward(&wanted, &targets, std::iter::empty(), &mut sums).unwrap();
+    } else {
+        let lists = || starts[1..].iter().map(|end| end - 1).zip(CANDIDATES);
+        let read = pass.read(&[], &[], lists()).unwrap();
+        let mut at = 0;
+        for candidates in CANDIDATES {
+            let range = at..at + candidates.len();
+            at = range.end;
+            let z: f32 = read.logits[range.clone()].iter().map(|l| l.exp()).sum();
+            for (i, place) in range.enumerate() {
+                let right = if i == 1 { 1.0 } else { 0.0 };
+                read.slopes[place] = (read.logits[place].exp() / z - right) / n;
+            }
+        }
+        pass.backward(&[], &[], lists(), &mut sums).unwrap();
+    }
+    sums.1
+}
+
+/// What of the oracle's gradient the adapter trains, in the adapter's order.
+fn trained_part(gradient: &sprig_tests::Adapter, adapter: &Adapter) -> Vec<f64> {
+    let of = |tensor: &Tensor| {
+        let (site, slot) = (tensor.id.0 as usize / 2, tensor.id.0 as usize % 2);
+        let factors = &gradient.factors[&(site / 7, MODULES[site % 7])];
+        factors.trainable()[slot].iter().map(|g| f64::from(*g)).collect::<Vec<_>>()
+    };
+    adapter.tensors().flat_map(of).collect()
+}
+
+/// Holds the engine's gradient to 1e-4 of the oracle's.
+fn check_gradient(what: &str, found: &[f32], gradients: &[(f64, sprig_tests::Adapter)], adapter: &Adapter) {
+    let mut expected = vec![0.0; found.len()];
+    for (_, gradient) in gradients {
+        let part = trained_part(gradient, adapter);
+        assert_eq!(part.len(), expected.len());
+        expected.iter_mut().zip(part).for_each(|(sum, g)| *sum += g / gradients.len() as f64);
+    }
+    let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+    let error = square(&mut found.iter().zip(&expected).map(|(f, e)| f64::from(*f) - e));
+    let error = (error / square(&mut expected.iter().copied())).sqrt();
+    println!("{what}: error of the whole gradient {error:.1e}");
+    assert!(error < 1e-4, "{what}: error {error:e} of the whole gradient");
 }
 
 fn spec(kind: Kind, rank: usize, targets: &[Module], layers: std::ops::Range<usize>) -> AdapterSpec {
@@ -185,9 +280,10 @@ fn check(spec: AdapterSpec, per_example: bool) {
         let n = EXAMPLES.len() as f64;
         let expected_loss: f64 = gradients.iter().map(|(loss, _)| loss / n).sum();
         let mut pairs = Vec::with_capacity(PASSES * TANGENTS);
-        for pass in 0..PASSES {
-            let directions = Normals { first_tangent: pass * TANGENTS, per_example };
-            let found = engine(&model, &ctx, &adapter, &directions, language);
+        for number in 0..PASSES {
+            let directions = Normals { first_tangent: number * TANGENTS, per_example };
+            let read = |pass: Pass<'_>, starts: &[usize], tokens: &[u32]| engine(pass, starts, tokens, language);
+            let found = pass(&model, &ctx, &adapter, Some(&directions), read);
             assert!((found[0] - expected_loss).abs() < 1e-4, "loss {} is not {expected_loss}", found[0]);
             for (k, found) in found[1..].iter().enumerate() {
                 let slope = |(e, (_, gradient)): (usize, &(f64, sprig_tests::Adapter))| {
@@ -210,6 +306,10 @@ fn check(spec: AdapterSpec, per_example: bool) {
         let (largest, relative) = (worst(&|_| typical), worst(&f64::abs));
         let what =
             format!("{} {:?} {:?}", if language { "language" } else { "label" }, spec.kind, spec.targets);
+        let read = |pass: Pass<'_>, starts: &[usize], tokens: &[u32]| {
+            backwards(pass, (starts, tokens), &adapter, language)
+        };
+        check_gradient(&what, &pass(&model, &ctx, &adapter, None, read), &gradients, &adapter);
         println!(
             "{what}: error over all {overall:.1e}, largest {largest:.1e}, relative to its own {relative:.1e}"
         );

@@ -1,4 +1,4 @@
-//! Learning without a backward pass: directions, estimators, objectives and optimisers over the dual engine.
+//! Learning: directions, estimators, objectives and optimisers over the dual engine.
 //! Pure: no process, no clock and no network, so that a run is a function of its inputs.
 
 pub mod checkpoint;

@@ -86,7 +86,7 @@ fn attempt(random: &mut Random) -> (Case, f64) {
         _ => Draw::Between(random.fraction()),
     };
     let resumed = steps == 2 && random.chance(0.25);
-    let evaluated = random.chance(0.1);
+    let (evaluated, reverse) = (random.chance(0.1), random.chance(0.3));
     let mut arguments = format!(
         "--task {task} --raw --data {data}-{task}.jsonl --batch {batch} --len {length} --tangents {tangents} \
          --steps {steps} --adapter-kind {kind} --rank {rank} --targets {targets} --threads {}",
@@ -115,9 +115,14 @@ fn attempt(random: &mut Random) -> (Case, f64) {
     if resumed {
         option("--checkpoint-every 1".to_owned());
     }
+    if reverse {
+        option("--estimator reverse".to_owned());
+    }
     option(format!("--weights {}", random.pick(&WEIGHTS)));
 
-    // A pass reads all weights (0.2 s) whatever its length, and takes 4 ms a row of values or tangents.
+    // A pass reads all weights (0.2 s) whatever its length, and takes 4 ms a row of values or tangents; one that goes
+    // backwards is as long as one with two tangents.
+    let tangents = if reverse { 2 } else { tangents };
     let tight = matches!(budget, Draw::Smallest | Draw::Between(_));
     let passes = if tight { batch * tangents } else { 1 };
     let forwards = (if tight { batch } else { 1 }) * steps;

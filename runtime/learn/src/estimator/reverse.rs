@@ -54,9 +54,7 @@ struct Sums<'a> {
 impl Gradient for Sums<'_> {
     fn of(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
         let place = self.tensors.binary_search_by_key(&tensor, |t| t.id).ok()?;
-        // Of part of an adapter, ranges need not begin at 0.
-        let (first, range) = (self.tensors[0].range.start, &self.tensors[place].range);
-        Some(&mut self.values[range.start - first..range.end - first])
+        Some(&mut self.values[self.tensors[place].range.clone()])
     }
 }
 
