@@ -282,7 +282,8 @@ fn check(spec: AdapterSpec, per_example: bool) {
         let mut pairs = Vec::with_capacity(PASSES * TANGENTS);
         for number in 0..PASSES {
             let directions = Normals { first_tangent: number * TANGENTS, per_example };
-            let read = |pass: Pass<'_>, starts: &[usize], tokens: &[u32]| engine(pass, starts, tokens, language);
+            let read =
+                |pass: Pass<'_>, starts: &[usize], tokens: &[u32]| engine(pass, starts, tokens, language);
             let found = pass(&model, &ctx, &adapter, Some(&directions), read);
             assert!((found[0] - expected_loss).abs() < 1e-4, "loss {} is not {expected_loss}", found[0]);
             for (k, found) in found[1..].iter().enumerate() {

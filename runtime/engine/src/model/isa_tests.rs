@@ -2,8 +2,8 @@
 //! arithmetic's revision.
 
 use super::{Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
-use crate::adapter::{Adapter, AdapterSpec, Kind};
-use crate::dual::{Batch, Directions, Probe, TensorId};
+use crate::adapter::{Adapter, AdapterSpec, Kind, Tensor};
+use crate::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use crate::gguf::{Gguf, Synthetic};
 use crate::kernels::{Ctx, DISPATCHED, Isa};
 use sha2::{Digest, Sha256};
@@ -23,21 +23,25 @@ impl Directions for Waves {
     }
 }
 
+fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
+    let spec =
+        AdapterSpec { kind: Kind::Xs, rank: 4, alpha: 4.0, targets: Module::ALL.to_vec(), layers: 1..3 };
+    let mut adapter = Adapter::new(&spec, model, ctx, |id, out| Waves.fill(9, 9, id, out)).unwrap();
+    adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
+    adapter
+}
+
 /// Every number that a training pass, and a text continued over the cache, give.
 fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
     let ctx = Ctx::new(1).unwrap().with_isa(isa);
-    let spec =
-        AdapterSpec { kind: Kind::Xs, rank: 4, alpha: 4.0, targets: Module::ALL.to_vec(), layers: 1..3 };
-    let mut adapter = Adapter::new(&spec, model, &ctx, |id, out| Waves.fill(9, 9, id, out)).unwrap();
-    adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
-    let g = model.geometry();
+    let (adapter, g) = (adapter(model, &ctx), model.geometry());
     let size = PassSize {
         positions: TOKENS.len(),
         tangents: 2,
         wanted: TOKENS.len(),
         candidates: 0,
-        rank: spec.rank,
-        largest_tensor: spec.largest_tensor(g),
+        rank: adapter.rank(),
+        largest_tensor: 16,
         kept: 0,
         threads: 1,
         panel_rows: ctx.panel_rows(),
@@ -63,6 +67,61 @@ fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         }
     }
     found.into_iter().map(f32::to_bits).collect()
+}
+
+/// The sums of a pass backwards, tensor after tensor.
+struct Sums(Vec<Tensor>, Vec<f32>);
+
+impl Gradient for Sums {
+    fn of(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
+        let found = self.0.iter().find(|t| t.id == tensor)?;
+        Some(&mut self.1[found.range.clone()])
+    }
+}
+
+/// The gradient that a pass backwards gives.
+fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
+    let ctx = Ctx::new(1).unwrap().with_isa(isa);
+    let (adapter, g) = (adapter(model, &ctx), model.geometry());
+    let size = PassSize {
+        positions: TOKENS.len(),
+        tangents: 0,
+        wanted: TOKENS.len(),
+        candidates: 3,
+        rank: adapter.rank(),
+        largest_tensor: 16,
+        kept: 2,
+        threads: 1,
+        panel_rows: ctx.panel_rows(),
+        head_tile: 64,
+    };
+    let (layout, rope) = (PassLayout::new(g, size), model.rope(TOKENS.len()));
+    let mut arena = Arena::new(layout.bytes()).unwrap();
+    let batch = Batch::new(&TOKENS, &[0, 5, 9], g.vocabulary).unwrap().plain();
+    let input = PassInput { batch, adapter: Some(&adapter), integer: false };
+    let pass = Pass::new(model, &rope, &ctx, layout, arena.stack(), input).unwrap();
+    let mut pass = pass.keeping(1).unwrap();
+    pass.embed();
+    pass.blocks(0..g.blocks).unwrap();
+    let (rows, lists) = ([0, 1, 2, 3, 4, 5, 6, 7], [(8, &[5, 70, 299][..])]);
+    let read = pass.read(&rows, &TOKENS[1..], lists.into_iter()).unwrap();
+    read.slopes.iter_mut().enumerate().for_each(|(i, s)| *s = (i as f32).cos());
+    let mut sums = Sums(adapter.tensors().cloned().collect(), vec![0.0; adapter.values().len()]);
+    pass.backward(&rows, &TOKENS[1..], lists.into_iter(), &mut sums).unwrap();
+    sums.1.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn a_gradient_has_the_same_bits_with_any_instructions() {
+    let bytes = Synthetic::tiny().bytes().unwrap();
+    let model = Llama::load(&Gguf::parse(&bytes).unwrap()).unwrap();
+    let scalar = go_back(&model, Isa::Scalar);
+    assert!(scalar.iter().all(|g| f32::from_bits(*g) != 0.0));
+    for isa in Isa::available() {
+        DISPATCHED.take();
+        assert!(go_back(&model, isa) == scalar, "{isa}");
+        assert_eq!(DISPATCHED.take().into_iter().collect::<Vec<_>>(), [isa]);
+    }
 }
 
 #[test]
