@@ -6,7 +6,7 @@ use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
-use sprig_engine::kernels::Ctx;
+use sprig_engine::kernels::{Ctx, Isa};
 use sprig_engine::model::{Llama, Module, PassLayout, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
@@ -230,7 +230,8 @@ fn residency_retuning_and_resuming_change_no_bit_of_a_reverse_run() {
         for _ in 0..STEPS / 2 {
             first.step().unwrap();
         }
-        checkpoint::save(&checkpoint, &fingerprint, first.adapter().values(), first.state(), "").unwrap();
+        checkpoint::save(&checkpoint, &fingerprint, first.adapter().values(), first.state(), None, "")
+            .unwrap();
         let found = checkpoint::load(&checkpoint, &fingerprint).unwrap().unwrap();
         let mut second = trainer(ctx, data, &spec, 4, None);
         second.restore(found.values, found.state).unwrap();
@@ -245,7 +246,7 @@ fn the_prefix_cache_changes_no_bit_of_a_reverse_run() {
     let width = WORLD.model.geometry().width;
     for data in both_objectives() {
         let cache = |limit: u64| {
-            let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: "any" };
+            let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
             Some(PrefixCache::open(&path, Bytes(limit), &origin, LENGTH))
         };
         let run = |examples: usize, prefix| {
