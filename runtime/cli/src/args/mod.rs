@@ -107,7 +107,8 @@ pub struct ShapeArgs {
     /// Most tokens of an example
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
-    /// How gradients are got: forward = from derivatives along directions, which travel with the values
+    /// How gradients are got: forward = estimated from derivatives along directions, which travel with the values;
+    /// reverse = exactly, by a pass backwards that keeps the inputs of the adapted blocks
     #[arg(long, value_parser = choice::<Method>(), default_value_t = defaults::ESTIMATOR)]
     pub estimator: Method,
     /// Directions (K) of each example, or of each batch with --directions shared
@@ -206,7 +207,7 @@ pub struct TrainArgs {
     /// Distribution of directions [default: rademacher for one tangent, walsh for more]
     #[arg(long, value_parser = choice::<Family>())]
     pub family: Option<Family>,
-    /// Highest learning rate [default: 0.02]
+    /// Highest learning rate [default: 0.02; 0.002 for exact gradients of lora and b-only]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,
     /// Steps of linear warm-up

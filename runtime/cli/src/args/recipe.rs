@@ -38,7 +38,7 @@ impl TrainArgs {
             seed: self.seed,
         };
         let schedule = Schedule {
-            peak: self.lr.unwrap_or(single_lr(self.shape.estimator)).get(),
+            peak: self.lr.unwrap_or(single_lr(self.shape.estimator, self.shape.adapter_kind)).get(),
             warmup: self.warmup,
             steps: self.length().steps(examples, self.shape.batch),
             decay: self.decay,

@@ -75,6 +75,9 @@ pub const ADAMW: AdamW = AdamW {
 /// Learning rate of AdamW: small cores take steps of this size, whatever the gradient's. In rounds of five steps 0.015 and
 /// 0.03 learn alike, and 0.06 diverges. For one device it is that of plain gradient descent as well.
 const LR_ADAMW: f32 = 0.02;
+/// Learning rate of exact gradients of whole factors: thousands of numbers, each of which takes a step of this size, whereas
+/// the noise of forward gradients cancels over several.
+const LR_EXACT: f32 = 0.002;
 
 /// Fewest steps of one device: a forward gradient is mostly noise, and on fewer nothing shows.
 pub const FEWEST_STEPS: u64 = 300;
@@ -127,11 +130,11 @@ impl Defaults {
     }
 }
 
-/// The learning rate of one device, by the estimator of its gradients.
-pub const fn single_lr(estimator: Method) -> NotNegative {
-    match estimator {
-        Method::Forward => NotNegative::of(LR_ADAMW),
-        Method::Reverse => NotNegative::of(LR_ADAMW),
+/// The learning rate of one device, by the estimator of its gradients and what trains.
+pub const fn single_lr(estimator: Method, kind: Kind) -> NotNegative {
+    match (estimator, kind) {
+        (Method::Reverse, Kind::Lora | Kind::BOnly) => NotNegative::of(LR_EXACT),
+        (Method::Reverse, Kind::Xs) | (Method::Forward, _) => NotNegative::of(LR_ADAMW),
     }
 }
 
