@@ -87,7 +87,7 @@ fn ctrl_c_leaves_a_checkpoint_that_other_settings_and_damage_do_not_get_past() {
 
 #[test]
 fn a_run_that_is_killed_goes_on_bit_for_bit() {
-    for kind in ["lora-xs", "lora"] {
+    for kind in ["lora-xs", "lora", "lora --estimator reverse"] {
         let scene = Scene::new();
         // Long enough steps (tens of milliseconds) that the kill comes before the end.
         let text = "a text that goes on and on ".repeat(4);

@@ -161,15 +161,21 @@ fn a_seed_fixes_the_adapter_for_any_number_of_threads() {
 fn the_budget_changes_the_time_and_not_the_adapter() {
     let scene = Scene::new();
     // A step of some size: of a small one, reading the data takes most, which no rung makes less.
-    let line = "train --model tiny.gguf --task lm --raw --data lm.jsonl --tangents 8 --batch 256 --steps 3 --threads 2 --json --seed 1";
-    let roomy = scene.done(&format!("{line} --budget 1GiB --out a.gguf")).events();
-    let smallest = roomy[0]["plan"]["smallest_budget_bytes"].as_u64().unwrap();
-    let tight = scene.done(&format!("{line} --budget {smallest} --out b.gguf")).events();
-    assert!(roomy[0]["plan"]["ladder"] == serde_json::json!([]) && tight[0]["plan"]["ladder"][0].is_object());
-    assert!(
-        scene.bytes("a.gguf") == scene.bytes("b.gguf"),
-        "a resume under another budget would not be the same run"
-    );
+    for estimator in ["forward --tangents 8", "reverse"] {
+        let line = format!(
+            "train --model tiny.gguf --task lm --raw --data lm.jsonl --estimator {estimator} --batch 256 --steps 3 \
+             --threads 2 --json --seed 1"
+        );
+        let roomy = scene.done(&format!("{line} --budget 1GiB --out a.gguf")).events();
+        let smallest = roomy[0]["plan"]["smallest_budget_bytes"].as_u64().unwrap();
+        let tight = scene.done(&format!("{line} --budget {smallest} --out b.gguf")).events();
+        let ladder = |events: &[serde_json::Value]| events[0]["plan"]["ladder"].clone();
+        assert!(ladder(&roomy) == serde_json::json!([]) && ladder(&tight)[0].is_object(), "{estimator}");
+        assert!(
+            scene.bytes("a.gguf") == scene.bytes("b.gguf"),
+            "{estimator}: a resume under another budget would not be the same run"
+        );
+    }
 }
 
 #[test]
