@@ -146,6 +146,9 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
         regions.push(beyond.note("while the data is read, before training"));
     }
     regions.push(Region::new("program", Kind::Fixed, machine.program()));
+    if w.needs.backward {
+        regions.push(Region::new("program, going backwards", Kind::Fixed, machine.backwards()));
+    }
     if let Some(bytes) = machine.group() {
         let region = Region::new("kernel tables, page cache", Kind::Fixed, bytes);
         regions.push(region.note("counted by this process's control group"));
