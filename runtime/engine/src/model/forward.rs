@@ -41,6 +41,14 @@ pub(super) struct Net<'a> {
     pub adapter: Option<&'a Adapter>,
 }
 
+/// What the down projection of a block multiplies, copied out on the way.
+pub struct Tap<'t> {
+    /// The positions it is wanted of.
+    pub positions: &'t [usize],
+    /// Where it goes, positions × the block's inner width; the values alone, without tangents.
+    pub rows: &'t mut [f32],
+}
+
 /// Adds a branch's output to the residual stream.
 const ADD: Write = Write::Add { scale: 1.0 };
 
@@ -114,13 +122,22 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// [`BudgetError`] where they need more than was laid out.
     pub fn blocks(&mut self, range: std::ops::Range<usize>) -> Result<(), BudgetError> {
-        for b in range {
-            self.net.model.foresee(Some(b + 1));
-            self.keep_input(b);
-            self.attention(b)?;
-            self.feed_forward(b)?;
-        }
-        Ok(())
+        range.into_iter().try_for_each(|b| self.block(b, None))
+    }
+
+    /// Runs block `b` and copies what its down projection multiplies.
+    ///
+    /// # Errors
+    /// As [`blocks`](Self::blocks).
+    pub fn tapped_block(&mut self, b: usize, tap: Tap<'_>) -> Result<(), BudgetError> {
+        self.block(b, Some(tap))
+    }
+
+    fn block(&mut self, b: usize, tap: Option<Tap<'_>>) -> Result<(), BudgetError> {
+        self.net.model.foresee(Some(b + 1));
+        self.keep_input(b);
+        self.attention(b)?;
+        self.feed_forward(b, tap)
     }
 
     fn attention(&mut self, b: usize) -> Result<(), BudgetError> {
@@ -152,7 +169,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn feed_forward(&mut self, b: usize) -> Result<(), BudgetError> {
+    fn feed_forward(&mut self, b: usize, tap: Option<Tap<'_>>) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, .. } = self;
         let Buffers { residual, normed, scratch, .. } = buffers;
         let mut shared = shared.scope();
@@ -161,6 +178,12 @@ impl<'a> Pass<'a> {
         let layers = [Module::Gate, Module::Up].map(|module| net.layer(b, module));
         let [mut gate, up] = net.project(layers, x, projections, scratch);
         swiglu(net.env.ctx, gate.reborrow(), up.rows());
+        if let Some(Tap { positions, rows }) = tap {
+            let (gated, width) = (gate.rows(), gate.width());
+            for (&position, row) in positions.iter().zip(rows.chunks_exact_mut(width)) {
+                row.copy_from_slice(&gated.from(position).data()[..width]);
+            }
+        }
         net.join(net.layer(b, Module::Down), gate.rows(), residual, scratch);
         Ok(())
     }

@@ -18,7 +18,7 @@ mod stream;
 pub use cache::KvCache;
 pub use decode::{GenerateError, Generator, PREFILL};
 pub use error::{ModelError, PassError};
-pub use forward::{Pass, PassInput};
+pub use forward::{Pass, PassInput, Tap};
 pub use geometry::Geometry;
 pub use layout::{PassLayout, PassSize};
 pub use llama::{Block, Llama};
