@@ -43,6 +43,14 @@ pub enum LearnError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A read-out's sums that cannot be used.
+    #[error("sums {}: {problem}", path.display())]
+    Sums {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// The machine.
     #[error(transparent)]
     Io(#[from] PathError),

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod philox;
 pub mod planner;
 pub mod prefix;
+pub mod readout;
 pub mod recipe;
 pub mod session;
 pub mod setting;

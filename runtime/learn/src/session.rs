@@ -7,11 +7,11 @@ use crate::objective::{Dual, Found, Lists, Objective, Verdict};
 use crate::outcome::Outcome;
 use crate::prefix::PrefixCache;
 use crate::workload::{Room, Tuning};
-use sprig_budget::{Arena, Bytes};
+use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Gradient, Probe, Rope};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Pass, PassInput, PassLayout, Read};
+use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Read, Tap};
 use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
@@ -25,6 +25,16 @@ pub struct Session<'m> {
     objective: Arc<dyn Objective>,
     lists: Lists,
     parts: Parts,
+}
+
+/// What the last block makes of the last row of each example of a batch, on the model as it is.
+#[derive(Debug)]
+pub struct LastRows {
+    /// What its down projection multiplies, examples × its inputs.
+    pub gated: Vec<f32>,
+    /// The stream that the final norm sees, examples × width.
+    pub stream: Vec<f32>,
+    positions: Vec<usize>,
 }
 
 /// Parts of the losses of the last pass.
@@ -216,6 +226,45 @@ impl<'m> Session<'m> {
             }
         }
         Ok(())
+    }
+
+    /// Runs the examples of `batch` without an adapter as far as the final norm, and leaves in `rows` what stands there
+    /// after the last token of each.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn last_rows(&mut self, batch: Minibatch<'_>, rows: &mut LastRows) -> Result<(), LearnError> {
+        let Self { objective, lists, model, .. } = self;
+        lists.gather(&**objective, batch)?;
+        let g = model.geometry();
+        let input = PassInput { batch: lists.batch(g.vocabulary)?.plain(), adapter: None, integer: false };
+        let mut pass = Pass::new(model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
+        rows.positions.clear();
+        rows.positions.extend((0..batch.len()).map(|e| lists.last(e)));
+        pass.embed();
+        pass.blocks(0..g.blocks - 1)?;
+        let gated = &mut rows.gated[..batch.len() * g.ffn];
+        pass.tapped_block(g.blocks - 1, Tap { positions: &rows.positions, rows: gated })?;
+        for (&position, row) in rows.positions.iter().zip(rows.stream.chunks_exact_mut(g.width)) {
+            row.copy_from_slice(&pass.hidden()[position * g.width..][..g.width]);
+        }
+        Ok(())
+    }
+}
+
+impl LastRows {
+    /// Room for the rows of `examples` examples on a model of shape `geometry`.
+    pub fn new(geometry: &Geometry, examples: usize) -> Self {
+        Self {
+            gated: held_zeros(examples * geometry.ffn),
+            stream: held_zeros(examples * geometry.width),
+            positions: Vec::with_capacity(examples),
+        }
+    }
+
+    /// Its heap bytes.
+    pub fn bytes(geometry: &Geometry, examples: usize) -> Bytes {
+        Bytes((examples * (4 * (geometry.ffn + geometry.width) + size_of::<usize>())) as u64)
     }
 }
 

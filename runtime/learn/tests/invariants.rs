@@ -8,6 +8,8 @@
 mod derivatives;
 #[path = "invariants/range.rs"]
 mod range;
+#[path = "invariants/readout.rs"]
+mod readout;
 #[path = "invariants/reverse.rs"]
 mod reverse;
 #[path = "invariants/world.rs"]

@@ -119,6 +119,11 @@ impl Lists {
         })
     }
 
+    /// The last position of the example at place `e` of the batch.
+    pub(crate) fn last(&self, e: usize) -> usize {
+        self.sequences.examples()[e + 1] - 1
+    }
+
     /// Rows and candidates of the example at place `e` of the batch.
     pub(crate) fn of(&self, e: usize) -> (Range<usize>, Range<usize>) {
         let rows = |at: usize| self.rows.partition_point(|&row| row < at);

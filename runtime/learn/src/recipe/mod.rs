@@ -7,11 +7,13 @@ mod length;
 mod number;
 mod places;
 mod single;
+mod way;
 
 pub use length::{HeldBack, Length};
 pub use number::{Fraction, LimitError, NotNegative, Positive, Real, Whole};
 pub use places::{Layers, LayersError, Targets, TargetsError};
 pub use single::{AdamW, Single};
+pub use way::Way;
 
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};

@@ -1,0 +1,61 @@
+//! How an adapter is learnt: step by step along a gradient, or in closed form.
+
+use super::defaults::ESTIMATOR;
+use crate::estimator::Method;
+use sprig_ground::names::{NameError, Named};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+/// How an adapter is learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In closed form, from one plain pass: [`readout`](crate::readout).
+    ReadOut,
+    /// By steps along gradients.
+    Steps(Method),
+}
+
+const READ_OUT: &str = "readout";
+
+/// [`READ_OUT`], and the methods' names.
+const ALL: [&str; Method::ALL.len() + 1] = {
+    let mut names = [READ_OUT; Method::ALL.len() + 1];
+    let mut i = 0;
+    while i < Method::ALL.len() {
+        names[i] = Method::ALL[i].name();
+        i += 1;
+    }
+    names
+};
+
+impl Way {
+    /// How gradients are got, where there are any; otherwise as they would be by default.
+    pub fn method(self) -> Method {
+        match self {
+            Self::ReadOut => ESTIMATOR,
+            Self::Steps(method) => method,
+        }
+    }
+}
+
+impl Named for Way {
+    const WHAT: &'static str = <Method as Named>::WHAT;
+    const NAMES: &'static [&'static str] = &ALL;
+}
+
+impl FromStr for Way {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        if name == READ_OUT { Ok(Self::ReadOut) } else { name.parse().map(Self::Steps) }
+    }
+}
+
+impl Display for Way {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadOut => f.pad(READ_OUT),
+            Self::Steps(method) => method.fmt(f),
+        }
+    }
+}
