@@ -174,7 +174,10 @@ impl From<LearnError> for Failure {
             LearnError::Data(e) => data(e),
             LearnError::Adapter(_) | LearnError::Setting(_) | LearnError::Settings(_) => Exit::Usage,
             LearnError::File { source, .. } => file_or_io(source.is_io()),
-            LearnError::Batch(_) | LearnError::Checkpoint { .. } | LearnError::Update { .. } => Exit::BadFile,
+            LearnError::Batch(_)
+            | LearnError::Checkpoint { .. }
+            | LearnError::Sums { .. }
+            | LearnError::Update { .. } => Exit::BadFile,
             LearnError::Io { .. } => Exit::Io,
         };
         if let LearnError::Budget(error) = error {

@@ -43,6 +43,8 @@ mod messages;
 mod plan;
 #[path = "commands/prefix.rs"]
 mod prefix;
+#[path = "commands/readout.rs"]
+mod readout;
 #[path = "commands/real_model.rs"]
 mod real_model;
 #[path = "commands/resume.rs"]

@@ -25,12 +25,12 @@ use sprig_budget::Size;
 use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::Method;
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Decay, Optimiser};
 use sprig_learn::recipe::defaults::{self, SINGLE};
 use sprig_learn::recipe::{
     Batch, Epochs, HeldBack, Layers, Len, NotNegative, Patience, Positive, Rank, Steps, Tangents, Targets,
+    Way,
 };
 use sprig_learn::workload::Residency;
 use std::path::PathBuf;
@@ -107,10 +107,11 @@ pub struct ShapeArgs {
     /// Most tokens of an example
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
-    /// How gradients are got: forward = estimated from derivatives along directions, which travel with the values;
-    /// reverse = exactly, by a pass backwards that keeps the inputs of the adapted blocks
-    #[arg(long, value_parser = choice::<Method>(), default_value_t = defaults::ESTIMATOR)]
-    pub estimator: Method,
+    /// How an adapter is learnt: forward = by gradients estimated from derivatives along directions, which travel with the
+    /// values; reverse = by exact ones, from a pass backwards that keeps the inputs of the adapted blocks; readout = label
+    /// and choice tasks in closed form, from one plain pass
+    #[arg(long, value_parser = choice::<Way>(), default_value_t = Way::Steps(defaults::ESTIMATOR))]
+    pub estimator: Way,
     /// Directions (K) of each example, or of each batch with --directions shared
     #[arg(long, value_name = "K", default_value_t = SINGLE.tangents)]
     pub tangents: Tangents,
@@ -228,6 +229,9 @@ pub struct TrainArgs {
     /// Adapter to write (GGUF LoRA); its checkpoint lies beside it
     #[arg(long, value_name = "FILE", default_value = "adapter.gguf")]
     pub out: PathBuf,
+    /// Sums of an earlier read-out, OUT.sums, to learn from its examples and those of --data together (readout)
+    #[arg(long, value_name = "FILE")]
+    pub add_to: Option<PathBuf>,
     /// Record of the run, for `sprig report`
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,

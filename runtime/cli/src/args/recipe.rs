@@ -29,7 +29,7 @@ impl TrainArgs {
         let recipe = Recipe {
             records: self.records.records(self.shape.len),
             adapter: self.shape.adapter(),
-            estimator: self.shape.estimator,
+            estimator: self.shape.estimator.method(),
             tangents: self.shape.tangents,
             family: self.family,
             directions: self.directions,
@@ -38,7 +38,7 @@ impl TrainArgs {
             seed: self.seed,
         };
         let schedule = Schedule {
-            peak: self.lr.unwrap_or(single_lr(self.shape.estimator, self.shape.adapter_kind)).get(),
+            peak: self.lr.unwrap_or(single_lr(self.shape.estimator.method(), self.shape.adapter_kind)).get(),
             warmup: self.warmup,
             steps: self.length().steps(examples, self.shape.batch),
             decay: self.decay,

@@ -23,6 +23,7 @@ mod pick;
 pub mod plan;
 #[cfg(feature = "coordinator")]
 pub mod provision;
+mod readout;
 pub mod record;
 pub mod report;
 #[cfg(feature = "coordinator")]

@@ -1,21 +1,29 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone.
 
+use super::readout;
 use super::train::best_so_far;
 use crate::args::{PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::line;
-use sprig_budget::BudgetError;
+use sprig_budget::{BudgetError, Plan};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_learn::data::Task;
+use sprig_learn::data::{MAX_LABELS, Task};
 use sprig_learn::optimiser::Rule;
+use sprig_learn::recipe::Way;
 use sprig_learn::workload::{Means, Workload};
 use sprig_learn::{LearnError, objective};
 use sprig_run::Base;
+
+/// Most choices of a question.
+const LETTERS: usize = 26;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     base.check_length(args.shape.len.as_usize())?;
+    if args.shape.estimator == Way::ReadOut {
+        return read_out(args, &base);
+    }
     let spec = args.shape.adapter().fit(&base.geometry)?;
     // Of the optimiser its moments are what counts.
     let best = best_so_far(&spec, &base.geometry);
@@ -23,8 +31,32 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     // As a training by default keeps it; one of a given number of steps does not.
     work.held_elsewhere.push(best);
     let work = work.foreseen(args.task, args.shape.len.as_usize());
-    let (plan, refusal) = match base.fit(&work, args.model.budget()?) {
-        Ok(fitted) => (fitted.plan, None),
+    show(args, base.fit(&work, args.model.budget()?).map(|fitted| fitted.plan))
+}
+
+/// The same of a read-out, of as many answers as there may be.
+fn read_out(args: &PlanArgs, base: &Base<'_>) -> Result<Exit, Failure> {
+    if args.task == Task::Lm {
+        return Err(readout::not_of_tokens());
+    }
+    let (budget, len) = (args.model.budget()?, args.shape.len.as_usize());
+    let foreseen = |kept| {
+        let classes = if args.task == Task::Choice { LETTERS } else { MAX_LABELS };
+        readout::workload(&args.shape, &args.model, args.task, base, classes, kept).foreseen(args.task, len)
+    };
+    let found = readout::room(base, budget, None, foreseen);
+    let kept = found.as_ref().map(|(kept, _)| *kept).ok();
+    let done = show(args, found.and_then(|(_, work)| base.fit(&work, budget)).map(|fitted| fitted.plan))?;
+    if let (Some(kept), false) = (kept, args.model.json) {
+        line(readout::directions(kept, base.geometry.ffn))?;
+    }
+    Ok(done)
+}
+
+/// Prints a plan, even one that does not fit.
+fn show(args: &PlanArgs, fitted: Result<Plan, LearnError>) -> Result<Exit, Failure> {
+    let (plan, refusal) = match fitted {
+        Ok(plan) => (plan, None),
         Err(LearnError::Budget(BudgetError::TooSmall { plan, budget, smallest })) => {
             ((*plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan }))
         }
@@ -44,7 +76,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        let (batch, needs) = (self.batch.as_usize(), self.estimator.needs(self.tangents.as_usize()));
+        let (batch, needs) = (self.batch.as_usize(), self.estimator.method().needs(self.tangents.as_usize()));
         Workload::training(objective::of_task(task, self.label_loss), spec, batch, needs, Some(rule), means)
     }
 }

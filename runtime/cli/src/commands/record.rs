@@ -12,6 +12,7 @@ use sprig_ground::kernel::Machine;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::Family;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::Schedule;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_learn::trainer::{StepReport, Trainer};
@@ -36,6 +37,8 @@ pub struct Recorder {
     steps: StepLog,
     tokens: u64,
     forward_ms: Vec<f64>,
+    /// Time of passes that were no part of a step.
+    passes_ms: f64,
     mapped: Bytes,
     moves: Vec<record::Moved>,
     trend: Option<Trend>,
@@ -66,6 +69,16 @@ pub struct Run<'a> {
     pub schedule: Schedule,
     /// Examples that were kept back.
     pub held_back: usize,
+}
+
+/// What was trained, for the record.
+pub struct Trained<'a> {
+    /// Trainable numbers.
+    pub weights: usize,
+    /// Judge of the scalars, where there were any.
+    pub guard: Option<&'a Guard>,
+    /// Activations that were kept, if any.
+    pub prefix: Option<&'a PrefixCache>,
 }
 
 /// What of it a checkpoint carries.
@@ -121,6 +134,7 @@ impl Recorder {
             steps: StepLog::new(),
             tokens: 0,
             forward_ms: Vec::new(),
+            passes_ms: 0.0,
             mapped: Bytes::ZERO,
             moves: Vec::new(),
             trend: None,
@@ -169,6 +183,14 @@ impl Recorder {
         self.mapped = self.mapped.max(file);
     }
 
+    /// A plain pass over `tokens` tokens that is no part of a step, after which `done` examples are.
+    pub fn pass(&mut self, done: u64, tokens: usize, took: Duration) {
+        self.passes_ms += took.as_secs_f64() * 1e3;
+        self.tokens += tokens as u64;
+        self.timeline.record(done);
+        self.mapped = self.mapped.max(process::status().file.unwrap_or_default());
+    }
+
     /// A move up or down the ladder before the step after `step`.
     pub fn moved(&mut self, step: u64, plan: &Plan) {
         if self.moves.len() < MOVES {
@@ -196,11 +218,19 @@ impl Recorder {
         format!("loss {loss:.4}  {:.0} tokens/s  {rss} of {}", self.tokens_per_s(), self.budget)
     }
 
-    /// The whole record.
+    /// The whole record of a training by steps.
     pub fn finish(&self, run: &Run<'_>, trainer: &Trainer<'_, '_>) -> RunRecord {
+        let weights = trainer.adapter().values().len();
+        self.record(run, &Trained { weights, guard: Some(&trainer.state().guard), prefix: trainer.prefix() })
+    }
+
+    /// The whole record.
+    pub fn record(&self, run: &Run<'_>, trained: &Trained<'_>) -> RunRecord {
         let Run { args, engine, data, plan, .. } = *run;
         let status = process::status();
-        let guard = &trainer.state().guard;
+        let scalars = trained.guard.map_or(record::Scalars { total: 0, skipped: 0, clipped: 0 }, |guard| {
+            record::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped }
+        });
         RunRecord {
             version: record::VERSION,
             sprig_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -216,7 +246,7 @@ impl Recorder {
                 .as_deref()
                 .zip(data.held_out.as_ref())
                 .map(|(path, set)| data_set(path, set)),
-            adapter: run.adapter(trainer.adapter().values().len()),
+            adapter: run.adapter(trained.weights),
             settings: settings(args, run.schedule, run.held_back),
             plan: plan.clone(),
             measured: self.measured(plan, &status),
@@ -231,8 +261,8 @@ impl Recorder {
                 step_ms_p95: quantile(self.steps.times(), 0.95),
                 forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
             },
-            scalars: record::Scalars { total: guard.seen, skipped: guard.skipped, clipped: guard.clipped },
-            prefix: trainer.prefix().map(prefix),
+            scalars,
+            prefix: trained.prefix.map(prefix),
             threads: engine.ctx.pool.threads() as u32,
             isa: engine.ctx.isa.to_string(),
             machine: machine(),
@@ -288,7 +318,7 @@ impl Recorder {
     }
 
     fn tokens_per_s(&self) -> f64 {
-        self.tokens as f64 / (self.steps.total_ms() / 1e3).max(1e-9)
+        self.tokens as f64 / ((self.steps.total_ms() + self.passes_ms) / 1e3).max(1e-9)
     }
 
     fn median_ms(&self) -> f64 {

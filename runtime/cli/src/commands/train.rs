@@ -1,6 +1,7 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
 use super::judging::Judge;
+use super::readout;
 use super::record::{Recorder, Run};
 use super::training::Training;
 use crate::args::TrainArgs;
@@ -17,6 +18,7 @@ use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::{Examples, LoadOptions, Task};
 use sprig_learn::estimator::Estimator;
 use sprig_learn::judging::{Judged, Judging};
+use sprig_learn::recipe::Way;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::trend::Trend;
 use sprig_run::{Base, Data, Running};
@@ -24,6 +26,13 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
+    match args.shape.estimator {
+        Way::ReadOut => readout::run(args),
+        Way::Steps(_) => by_steps(args),
+    }
+}
+
+fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Output::new(args.model.json);
     check_files(args)?;

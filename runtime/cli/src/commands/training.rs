@@ -246,7 +246,7 @@ impl Training<'_, '_> {
 }
 
 /// That a run steps aside for others, for scripts.
-fn event(moved: &Moved, step: u64) -> Value {
+pub fn event(moved: &Moved, step: u64) -> Value {
     let rungs: Vec<_> = moved.plan.ladder.iter().map(|r| r.why.as_str()).collect();
     json!({
         "event": "pressure", "step": step, "plan_bytes": moved.plan.total(), "ladder": rungs,

@@ -1,0 +1,225 @@
+//! `sprig train --estimator readout`: one plain pass over the examples, a fit in closed form, an adapter and its sums.
+
+mod reading;
+
+use super::record::Recorder;
+use crate::args::{ModelArgs, ShapeArgs, TrainArgs};
+use crate::asking;
+use crate::exit::{Exit, Failure};
+use crate::files::{self, Content, Files, beside, check_writable};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use reading::{Keep, Reading};
+use serde_json::json;
+use sprig_budget::{BudgetError, Bytes, Plan};
+use sprig_engine::adapter::{AdapterMeta, Asking};
+use sprig_ground::hex;
+use sprig_learn::data::{DataSet, LoadOptions, Target, Task};
+use sprig_learn::readout::file::{Origin, SumsFile};
+use sprig_learn::readout::{self, Classes, Directions, Sums};
+use sprig_learn::setting::Setting;
+use sprig_learn::workload::{Adapted, Workload};
+use sprig_learn::{LearnError, objective};
+use sprig_run::{Base, Data, Running};
+use std::time::Instant;
+
+pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen();
+    let output = Output::new(args.model.json);
+    check(args)?;
+    let map = args.model.open()?;
+    let base = Base::open(&map)?;
+    readout::check(&base.geometry)?;
+    let options = asking::by_flags(&args.records, args.shape.len)?;
+    let budget = args.model.budget()?;
+    let data = read(args, &base, &options, budget)?;
+    let asked = options.asking(data.train.labels());
+    asked.check().map_err(|e| Failure::new(Exit::Usage, e))?;
+    let classes = Classes::of(&data.train)?;
+    readout::spec(&base.geometry, classes.tokens.len()).check(&base.geometry).map_err(LearnError::from)?;
+    let digest = map.digest_hex()?;
+    let origin = Origin {
+        model: digest.clone(),
+        asking: words(&asked),
+        len: args.shape.len.as_usize(),
+        tokens: classes.tokens.clone(),
+    };
+    let earlier = earlier(args, &origin, &data.train)?;
+    let (kept, work) = room(&base, budget, earlier.as_ref().map(SumsFile::directions), |kept| {
+        data.measure(workload(&args.shape, &args.model, args.records.task, &base, classes.tokens.len(), kept))
+    })?;
+    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
+    check_writable(&args.out, result_bytes(&base, kept, classes.tokens.len()))?;
+    let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
+    let planned = base.plan(work, budget, heap_limit)?;
+    tell(&output, &planned.plan, kept, base.geometry.ffn);
+    let engine = base.engine(&planned)?;
+    let directions = Directions { inputs: base.geometry.ffn, kept };
+    let sums = match earlier {
+        Some(file) => file.load()?,
+        None => Sums::new(directions, classes.tokens.len()),
+    };
+    classes.check(&together(&sums, &data.train), data.train.labels().is_some())?;
+    let meta = AdapterMeta { asking: Some(asked), ..AdapterMeta::of(&base.geometry, &digest) };
+    let keep = Keep { path: beside(&args.out, "sums"), origin, seen: seen(args, &data.train)?, meta };
+    let mut reading = Reading {
+        args,
+        base: &base,
+        engine: &engine,
+        planned: &planned,
+        session: engine.session(&planned, None)?,
+        running: Running::new(&base, &planned, !args.ignore_pressure)?,
+        recorder: Recorder::new(&planned.plan, engine.before),
+        examples: planned.tuning.cut.examples,
+        output,
+        interrupt,
+        began: Instant::now(),
+    };
+    reading.learn(&data, sums, &classes, &keep)
+}
+
+/// Examples of each class, in the sums and in `data`.
+fn together(sums: &Sums, data: &DataSet) -> Vec<u64> {
+    let mut counts = sums.counts.clone();
+    for i in 0..data.len() {
+        if let Target::Label { answer, .. } = data.example(i).target {
+            counts[answer] += 1;
+        }
+    }
+    counts
+}
+
+/// Refuses what a read-out cannot do, before anything is read.
+fn check(args: &TrainArgs) -> Result<(), Failure> {
+    if args.records.task == Task::Lm {
+        return Err(not_of_tokens());
+    }
+    if args.resume {
+        let message = "--resume continues a training by steps; a read-out is one pass, and starts anew";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let sums = beside(&args.out, "sums");
+    // Sums may be added to in place: they are read whole before they are written.
+    let other = args.add_to.as_deref().filter(|path| *path != sums);
+    Files::new()
+        .reads("--model", args.model.model.as_path())
+        .reads("--data", args.data.as_path())
+        .reads("--eval-data", args.eval_data.as_deref())
+        .reads("--add-to", other)
+        .writes("--out", args.out.as_path(), Content::Adapter)
+        .writes("--run", args.run.as_deref(), Content::Record)
+        .keeps("the sums of --out", &sums)
+        .check()
+}
+
+/// That a language model is no read-out's task.
+pub fn not_of_tokens() -> Failure {
+    let message = format!(
+        "--estimator readout learns answers that are chosen among a few words, not {}; use {} or {}, or another estimator",
+        Setting::Task.to(Task::Lm),
+        Setting::Task.to(Task::Label),
+        Setting::Task.to(Task::Choice)
+    );
+    Failure::new(Exit::Usage, message)
+}
+
+fn read(args: &TrainArgs, base: &Base<'_>, options: &LoadOptions, budget: Bytes) -> Result<Data, Failure> {
+    let train = files::data("--data", &args.data, asking::reads_labels(options))?;
+    let held_out = args.eval_data.as_deref();
+    let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
+    Ok(base.data(&train, held_out.as_deref(), options.clone(), budget)?)
+}
+
+/// How examples are asked, as one text that two runs share exactly if they ask alike.
+fn words(asked: &Asking) -> String {
+    let Asking { task, raw, template, style, labels } = asked;
+    json!([task, raw, template, style, labels]).to_string()
+}
+
+/// The sums to add to, if they are of the same task and do not know these examples yet.
+fn earlier(args: &TrainArgs, origin: &Origin, data: &DataSet) -> Result<Option<SumsFile>, Failure> {
+    let Some(path) = &args.add_to else { return Ok(None) };
+    let file = SumsFile::open(path)?;
+    file.check(origin)?;
+    if file.data().contains(&hex::encode(&data.digest())) {
+        let message = format!(
+            "--add-to {}: the examples of {} are in these sums already, and would count twice",
+            path.display(),
+            args.data.display()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(Some(file))
+}
+
+/// Digests of all sets that are in the sums to be written.
+fn seen(args: &TrainArgs, data: &DataSet) -> Result<Vec<String>, Failure> {
+    let mut seen = match &args.add_to {
+        Some(path) => SumsFile::open(path)?.data().to_vec(),
+        None => Vec::new(),
+    };
+    seen.push(hex::encode(&data.digest()));
+    Ok(seen)
+}
+
+/// The workload of a read-out of `classes` answers over `kept` directions.
+pub fn workload(
+    shape: &ShapeArgs,
+    model: &ModelArgs,
+    task: Task,
+    base: &Base<'_>,
+    classes: usize,
+    kept: usize,
+) -> Workload {
+    let (g, batch, means) = (&base.geometry, shape.batch.as_usize(), model.means());
+    let adapted = Adapted::Made(readout::spec(g, classes));
+    let judged = objective::to_judge(task, shape.label_loss);
+    let held_elsewhere = readout::needs(g, kept, classes, batch, means.threads);
+    Workload { held_elsewhere, ..Workload::evaluation(judged, adapted, batch, means) }
+}
+
+/// The most directions that `budget` has room for, or those `given`, and the workload with them.
+///
+/// # Errors
+/// Not even the fewest fit; the smallest budget is theirs.
+pub fn room(
+    base: &Base<'_>,
+    budget: Bytes,
+    given: Option<Directions>,
+    work: impl Fn(usize) -> Workload,
+) -> Result<(usize, Workload), LearnError> {
+    let choices: Vec<usize> = match given {
+        Some(directions) => vec![directions.kept],
+        None => readout::kept(&base.geometry).collect(),
+    };
+    let fewest = choices.last().copied();
+    for kept in choices {
+        let work = work(kept);
+        match base.fit(&work, budget) {
+            Err(LearnError::Budget(BudgetError::TooSmall { .. })) if Some(kept) != fewest => {}
+            Err(other) => return Err(other),
+            Ok(_) => return Ok((kept, work)),
+        }
+    }
+    Err(LearnError::Settings("this model's last block is too narrow for a read-out".to_owned()))
+}
+
+/// Says what is planned.
+fn tell(output: &Output, plan: &Plan, kept: usize, inputs: usize) {
+    let event = json!({ "event": "plan", "plan": plan, "directions": kept, "directions_in_all": inputs });
+    output.event(event, || Some(format!("{plan}\n{}", directions(kept, inputs))));
+}
+
+/// How many directions there is room for, in words.
+pub fn directions(kept: usize, inputs: usize) -> String {
+    match kept == inputs {
+        true => format!("the read-out keeps all {inputs} directions of the last block"),
+        false => format!("the read-out keeps {kept} directions of the last block's {inputs}, folded"),
+    }
+}
+
+/// Bytes of the adapter and the sums, each written beside the last.
+fn result_bytes(base: &Base<'_>, kept: usize, classes: usize) -> u64 {
+    let (trainable, _) = readout::spec(&base.geometry, classes).sizes(&base.geometry);
+    Sums::bytes(kept, classes).0 + 4 * trainable as u64 + (8 << 10)
+}
