@@ -1,7 +1,7 @@
 //! Weights that are not kept: mapped, used and released, one linear layer at a time, in file order.
 //!
-//! Forward mode needs each weight once a pass, so a model larger than the budget (and than the machine's memory) runs
-//! at the cost of reading it anew. What is released stays in the page cache while the machine has room for it, and
+//! Forward mode needs each weight once a pass, and a pass backwards those of the blocks it goes through twice more, so a
+//! model larger than the budget (and than the machine's memory) runs at the cost of reading it anew. What is released stays in the page cache while the machine has room for it, and
 //! comes back without a read. The next block is read ahead by another thread into the page cache, not into this
 //! process: at most one linear layer or one tile of the head counts as its memory.
 

@@ -52,7 +52,7 @@ pub trait Objective: Debug + Send + Sync {
     }
 
     /// The example's loss, part by part, in nats, with the derivatives along the tangent that `found` shows. Called once a
-    /// tangent.
+    /// tangent; for an exact gradient once more for each number that the example asked for, that one moving alone.
     fn loss(&self, id: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]);
 
     /// Weights of the loss's parts; their sum, so weighted, is what is trained and reported as the loss.
