@@ -208,7 +208,7 @@ pub struct TrainArgs {
     /// Distribution of directions [default: rademacher for one tangent, walsh for more]
     #[arg(long, value_parser = choice::<Family>())]
     pub family: Option<Family>,
-    /// Highest learning rate [default: 0.02; 0.002 for exact gradients of lora and b-only]
+    /// Highest learning rate [default: 0.02; 0.003 for exact gradients of lora and b-only]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,
     /// Steps of linear warm-up
