@@ -30,7 +30,7 @@ fn each_row_of_a_cache_sees_what_it_sees_in_a_batch() {
             v: DualRows::new(&v, kw, plain),
         };
         let batch = Batch::new(&tokens, &starts, 1).unwrap();
-        attend_batch(&ctx, shape, &batch, qkv, DualRowsMut::new(&mut want, qw, plain));
+        attend_batch(&ctx, shape, &batch, qkv, DualRowsMut::new(&mut want, qw, plain), None);
         let half = |rows: &[f32]| rows.iter().map(|&v| f16::from_f32(v)).collect::<Vec<_>>();
         let (keys, values) = (half(&k), half(&v));
         for rows in [1, 2, 7, POSITIONS] {
