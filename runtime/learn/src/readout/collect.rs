@@ -88,7 +88,7 @@ pub fn needs(
         + Bytes((8 * classes * g.width + 4 * classes * (g.ffn + g.width)) as u64);
     vec![
         ("read-out's sums", Sums::bytes(kept, classes)),
-        ("read-out's sample", Sample::bytes(g, KEPT)),
+        ("read-out's sample", Sample::bytes(g)),
         ("read-out's rows, then its fit", rows.max(fitting)),
     ]
 }
@@ -143,10 +143,10 @@ impl Classes {
 }
 
 impl Collector {
-    /// Goes on from `sums`, with a sample of a set of `examples`, in batches of up to `batch`.
-    pub fn new(g: &Geometry, sums: Sums, examples: usize, batch: usize) -> Self {
+    /// Goes on from `sums` and `sample`, in batches of up to `batch`.
+    pub fn new(g: &Geometry, sums: Sums, sample: Sample, batch: usize) -> Self {
         Self {
-            sample: Sample::new(g, examples),
+            sample,
             rows: LastRows::new(g, batch),
             whole: vec![0; batch * sums.directions.kept],
             answers: Vec::with_capacity(batch),

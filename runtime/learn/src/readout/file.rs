@@ -5,13 +5,16 @@
 //! | 8 | `SPRGSUMS` |
 //! | 4 | version, 1, little-endian as all numbers here |
 //! | 4 | length of the header, up to 1 MiB |
-//! | | header, JSON: [`Origin`], `inputs`, `kept`, and `data`, the digests of the sets that were summed up |
+//! | | header, JSON: [`Origin`], `inputs`, `width`, `kept`, and `data`, the digests of the sets that were summed up |
 //! | 8 each | examples of each class; Σ φ of each class, classes × kept; Σ φφᵀ, the lower triangle by rows |
+//! | 8 | n, examples of the sample, up to 128 |
+//! | | n times: 8 the class, then 4 each what the down projection multiplies, inputs, and the stream, width |
 //! | 32 | SHA-256 of all before |
 //!
-//! Sums of few examples tell much about them: a file is as confidential as the data.
+//! A file tells much about the examples, of which some are in it as the model sees them: it is as confidential as the data.
 
 use super::features::{Directions, MOST_INPUTS};
+use super::sample::{KEPT, Sample};
 use super::sums::Sums;
 use crate::error::LearnError;
 use serde::{Deserialize, Serialize};
@@ -43,6 +46,7 @@ pub struct Origin {
 struct Header {
     origin: Origin,
     inputs: usize,
+    width: usize,
     kept: usize,
     data: Vec<String>,
 }
@@ -59,9 +63,15 @@ pub struct SumsFile {
 ///
 /// # Errors
 /// What the disk says.
-pub fn write(path: &Path, origin: &Origin, data: &[String], sums: &Sums) -> Result<(), LearnError> {
-    let Directions { inputs, kept } = sums.directions;
-    let header = Header { origin: origin.clone(), inputs, kept, data: data.to_vec() };
+pub fn write(
+    path: &Path,
+    origin: &Origin,
+    data: &[String],
+    sums: &Sums,
+    sample: &Sample,
+) -> Result<(), LearnError> {
+    let (Directions { inputs, kept }, (_, width)) = (sums.directions, sample.shape());
+    let header = Header { origin: origin.clone(), inputs, width, kept, data: data.to_vec() };
     let header = serde_json::to_vec(&header).map_err(|e| bad(path, e.to_string()))?;
     replace(path, |out| {
         let failed = PathError::at("write", path);
@@ -76,6 +86,11 @@ pub fn write(path: &Path, origin: &Origin, data: &[String], sums: &Sums) -> Resu
         put(&header)?;
         sums.counts.iter().try_for_each(|n| put(&n.to_le_bytes()))?;
         sums.classes.iter().chain(&sums.products).try_for_each(|n| put(&n.to_le_bytes()))?;
+        put(&(sample.len() as u64).to_le_bytes())?;
+        for (i, &answer) in sample.answers().iter().enumerate() {
+            put(&(answer as u64).to_le_bytes())?;
+            sample.gated(i).iter().chain(sample.stream(i)).try_for_each(|v| put(&v.to_le_bytes()))?;
+        }
         let digest = hash.finalize();
         out.write_all(&digest).map_err(&failed).map_err(LearnError::from)
     })
@@ -147,11 +162,12 @@ impl SumsFile {
         Err(bad(&self.path, format!("{differs}; add to sums that were made with the same settings")))
     }
 
-    /// Reads the sums.
+    /// Reads the sums, and into `sample` as many whole examples, evenly among those there are, as that has room for beside
+    /// its own.
     ///
     /// # Errors
-    /// The file cannot be read, or is damaged.
-    pub fn load(mut self) -> Result<Sums, LearnError> {
+    /// The file cannot be read, is damaged, or is of a model of another shape.
+    pub fn load(mut self, sample: &mut Sample) -> Result<Sums, LearnError> {
         let mut sums = Sums::new(self.directions(), self.header.origin.tokens.len());
         let mut word = [0u8; 8];
         for count in &mut sums.counts {
@@ -162,6 +178,7 @@ impl SumsFile {
             fill(&self.path, &mut self.reader, &mut word)?;
             *sum = i64::from_le_bytes(word);
         }
+        self.load_sample(sample)?;
         let Hashing { mut reader, hash } = self.reader;
         let mut digest = [0u8; 32];
         fill(&self.path, &mut reader, &mut digest)?;
@@ -170,6 +187,44 @@ impl SumsFile {
             return Err(bad(&self.path, "its content does not match its checksum"));
         }
         Ok(sums)
+    }
+}
+
+impl SumsFile {
+    fn load_sample(&mut self, sample: &mut Sample) -> Result<(), LearnError> {
+        let Self { path, header, reader } = self;
+        if (header.inputs, header.width) != sample.shape() {
+            return Err(bad(path, "it is of a model of another shape"));
+        }
+        let mut word = [0u8; 8];
+        fill(path, reader, &mut word)?;
+        let n = u64::from_le_bytes(word);
+        if n > KEPT as u64 {
+            return Err(bad(path, format!("a sample of {n} examples exceeds the limit of {KEPT}")));
+        }
+        let (n, room) = (n as usize, sample.room());
+        for i in 0..n {
+            fill(path, reader, &mut word)?;
+            let answer = u64::from_le_bytes(word);
+            if answer >= header.origin.tokens.len() as u64 {
+                return Err(bad(path, format!("an example of class {answer}, which there is not")));
+            }
+            let mut floats = |values: &mut [f32]| {
+                let mut word = [0u8; 4];
+                values.iter_mut().try_for_each(|value| {
+                    fill(path, reader, &mut word)?;
+                    *value = f32::from_le_bytes(word);
+                    Ok::<(), LearnError>(())
+                })
+            };
+            if room >= n || i * room / n < (i + 1) * room / n {
+                sample.take_other(answer as usize, floats)?;
+            } else {
+                let mut passed = vec![0.0; header.inputs + header.width];
+                floats(&mut passed)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) const KEPT: usize = 128;
 /// Examples that are kept whole.
 #[derive(Debug)]
 pub struct Sample {
-    /// Places in the data, ascending, every so many.
+    /// Examples of the set that it is taken from.
     of: usize,
     gated: Vec<f32>,
     stream: Vec<f32>,
@@ -23,20 +23,43 @@ pub struct Sample {
 impl Sample {
     /// Of the examples of a set of `of`.
     pub fn new(g: &Geometry, of: usize) -> Self {
-        let n = of.min(KEPT);
         Self {
             of,
-            gated: Vec::with_capacity(n * g.ffn),
-            stream: Vec::with_capacity(n * g.width),
-            answers: Vec::with_capacity(n),
+            gated: Vec::with_capacity(KEPT * g.ffn),
+            stream: Vec::with_capacity(KEPT * g.width),
+            answers: Vec::with_capacity(KEPT),
             inputs: g.ffn,
             width: g.width,
         }
     }
 
-    /// Heap bytes of the sample of a set of `of`.
-    pub fn bytes(g: &Geometry, of: usize) -> Bytes {
-        Bytes((of.min(KEPT) * (4 * (g.ffn + g.width) + size_of::<usize>())) as u64)
+    /// Heap bytes of a sample.
+    pub fn bytes(g: &Geometry) -> Bytes {
+        Bytes((KEPT * (4 * (g.ffn + g.width) + size_of::<usize>())) as u64)
+    }
+
+    /// Numbers of an example: what the down projection multiplies, and the stream.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.inputs, self.width)
+    }
+
+    /// How many examples of other sets it has room for beside its own.
+    pub(super) fn room(&self) -> usize {
+        KEPT - self.of.min(KEPT)
+    }
+
+    /// Takes an example of another set, whose numbers `read` fills in.
+    pub(super) fn take_other<E>(
+        &mut self,
+        answer: usize,
+        mut read: impl FnMut(&mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (gated, stream) = (self.gated.len(), self.stream.len());
+        self.gated.resize(gated + self.inputs, 0.0);
+        self.stream.resize(stream + self.width, 0.0);
+        self.answers.push(answer);
+        read(&mut self.gated[gated..])?;
+        read(&mut self.stream[stream..])
     }
 
     /// Whether the example at place `id` of the data belongs to it.

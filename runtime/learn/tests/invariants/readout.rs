@@ -18,7 +18,7 @@ fn collected(threads: usize, pass: usize, of: Range<usize>, kept: usize) -> (Sum
     let spec = readout::spec(g, data.candidates(0));
     let mut session = session(ctx(threads), data, &spec, Cut { tangents: 0, examples: pass }, None);
     let sums = Sums::new(Directions { inputs: g.ffn, kept }, data.candidates(0));
-    let mut collector = Collector::new(g, sums, data.len(), pass);
+    let mut collector = Collector::new(g, sums, Sample::new(g, data.len()), pass);
     let ids: Vec<usize> = of.collect();
     for ids in ids.chunks(pass) {
         collector.take(&mut session, Minibatch::new(data, ids)).unwrap();
@@ -114,14 +114,24 @@ fn labels_directions_move_their_own_logits_alone() {
 fn a_file_of_sums_is_read_as_it_was_written_or_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.sums");
-    let (sums, _) = collected(1, 4, 0..WORLD.label.len(), 5);
+    let (sums, sample) = collected(1, 4, 0..WORLD.label.len(), 5);
+    let (g, n) = (WORLD.model.geometry(), sample.len());
     let origin = Origin { model: "m".into(), asking: "a".into(), len: 12, tokens: vec![7, 8, 9] };
     let data = vec!["d".to_owned()];
-    write(&path, &origin, &data, &sums).unwrap();
+    write(&path, &origin, &data, &sums, &sample).unwrap();
     let file = SumsFile::open(&path).unwrap();
     file.check(&origin).unwrap();
     assert_eq!((file.data(), file.directions()), (&data[..], sums.directions));
-    assert_eq!(file.load().unwrap(), sums);
+    // Beside three examples of its own a sample has room for all of these, beside many for fewer, and for none.
+    for (own, room) in [(3, n), (125, 3), (500, 0)] {
+        let mut filled = Sample::new(g, own);
+        assert_eq!(SumsFile::open(&path).unwrap().load(&mut filled).unwrap(), sums);
+        assert_eq!(filled.len(), room, "beside {own}");
+        assert!((0..room).all(|i| (0..n).any(|j| filled.gated(i) == sample.gated(j)
+            && filled.stream(i) == sample.stream(j)
+            && filled.answers()[i] == sample.answers()[j])));
+    }
+    drop(file);
     type Change = fn(&mut Origin);
     let others: [(&str, Change); 4] = [
         ("another model", |o| o.model.push('x')),
@@ -138,12 +148,15 @@ fn a_file_of_sums_is_read_as_it_was_written_or_refused() {
     let whole = std::fs::read(&path).unwrap();
     let read = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        SumsFile::open(&path).and_then(|file| file.check(&origin).and_then(|()| file.load()))
+        SumsFile::open(&path)
+            .and_then(|file| file.check(&origin).and_then(|()| file.load(&mut Sample::new(g, 3))))
     };
-    for end in 0..whole.len() {
+    // Every byte of the header, and some of each part behind it.
+    let places = || (0..200).chain((200..whole.len()).step_by(211)).chain(whole.len() - 40..whole.len());
+    for end in places() {
         assert!(read(&whole[..end]).is_err(), "cut at {end}");
     }
-    for flip in 0..whole.len() {
+    for flip in places() {
         let mut bytes = whole.clone();
         bytes[flip] ^= 4;
         assert!(read(&bytes).is_err(), "flipped at {flip}");

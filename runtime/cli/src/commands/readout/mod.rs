@@ -16,7 +16,7 @@ use sprig_engine::adapter::{AdapterMeta, Asking};
 use sprig_ground::hex;
 use sprig_learn::data::{DataSet, LoadOptions, Target, Task};
 use sprig_learn::readout::file::{Origin, SumsFile};
-use sprig_learn::readout::{self, Classes, Directions, Sums};
+use sprig_learn::readout::{self, Classes, Directions, Sample, Sums};
 use sprig_learn::setting::Setting;
 use sprig_learn::workload::{Adapted, Workload};
 use sprig_learn::{LearnError, objective};
@@ -55,8 +55,9 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     tell(&output, &planned.plan, kept, base.geometry.ffn);
     let engine = base.engine(&planned)?;
     let directions = Directions { inputs: base.geometry.ffn, kept };
+    let mut sample = Sample::new(&base.geometry, data.train.len());
     let sums = match earlier {
-        Some(file) => file.load()?,
+        Some(file) => file.load(&mut sample)?,
         None => Sums::new(directions, classes.tokens.len()),
     };
     classes.check(&together(&sums, &data.train), data.train.labels().is_some())?;
@@ -75,7 +76,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         interrupt,
         began: Instant::now(),
     };
-    reading.learn(&data, sums, &classes, &keep)
+    reading.learn(&data, (sums, sample), &classes, &keep)
 }
 
 /// Examples of each class, in the sums and in `data`.
@@ -221,5 +222,5 @@ pub fn directions(kept: usize, inputs: usize) -> String {
 /// Bytes of the adapter and the sums, each written beside the last.
 fn result_bytes(base: &Base<'_>, kept: usize, classes: usize) -> u64 {
     let (trainable, _) = readout::spec(&base.geometry, classes).sizes(&base.geometry);
-    Sums::bytes(kept, classes).0 + 4 * trainable as u64 + (8 << 10)
+    Sums::bytes(kept, classes).0 + Sample::bytes(&base.geometry).0 + 4 * trainable as u64 + (8 << 10)
 }

@@ -14,7 +14,7 @@ use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::readout::file::{Origin, write};
-use sprig_learn::readout::{self, Chosen, Classes, Collector, Fit, Sums, Through};
+use sprig_learn::readout::{self, Chosen, Classes, Collector, Fit, Sample, Sums, Through};
 use sprig_learn::recipe::Way;
 use sprig_learn::session::Session;
 use sprig_run::{Base, Data, Engine, Planned, Running, apart};
@@ -64,7 +64,7 @@ impl Reading<'_> {
     pub fn learn(
         &mut self,
         data: &Data,
-        sums: Sums,
+        (sums, sample): (Sums, Sample),
         classes: &Classes,
         keep: &Keep,
     ) -> Result<Exit, Failure> {
@@ -76,7 +76,7 @@ impl Reading<'_> {
         }
         let (start, known) = (Instant::now(), sums.examples());
         let batch = self.planned.work.batch;
-        let collector = Collector::new(&self.base.geometry, sums, data.train.len(), batch);
+        let collector = Collector::new(&self.base.geometry, sums, sample, batch);
         let Some(collector) = self.pass(collector, &data.train)? else { return Err(stopped(nothing)) };
         let (chosen, adapter) = self.fit(collector, classes, keep)?;
         apart(|| adapter.write(&self.args.out, &keep.meta))?;
@@ -159,7 +159,7 @@ impl Reading<'_> {
     ) -> Result<(Chosen, Adapter), Failure> {
         let Engine { model, ctx, .. } = self.engine;
         let (sums, sample) = collector.finish();
-        apart(|| write(&keep.path, &keep.origin, &keep.seen, &sums))?;
+        apart(|| write(&keep.path, &keep.origin, &keep.seen, &sums, &sample))?;
         let outward = readout::outward(model, ctx, &classes.tokens)?;
         let through = Through { model, ctx, labels: &classes.tokens, outward: &outward };
         let m = sums.directions.kept as u64;
