@@ -7,7 +7,6 @@ use crate::outcome::Outcome;
 use crate::session::Session;
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{Directions, Probe, TensorId};
 
 /// Result over a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,51 +34,38 @@ pub fn evaluate<'d>(
     examples: usize,
     progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
-    tally(session, adapter, None, data.into(), examples, progress)
+    tally(data.into(), examples, progress, |batch, outcomes| {
+        session.run(adapter, None, batch, outcomes, &mut [])
+    })
 }
 
 /// The same from the activations that the session's prefix cache keeps below `adapter`, rounded as they are in training.
-/// The session has room for a tangent; no group of `adapter` is perturbed afterwards.
 pub fn evaluate_from_prefix(
     session: &mut Session<'_>,
-    adapter: &mut Adapter,
+    adapter: &Adapter,
     data: Examples<'_>,
     examples: usize,
     progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
-    // A tangent that nothing carries: it is what lets a pass start from the cache.
-    adapter.perturb(|_| false);
-    let probe = Probe { directions: &Nowhere, tangents: 1, first_example: 0 };
-    tally(session, Some(adapter), Some(probe), data, examples, progress)
-}
-
-/// Directions of length 0.
-struct Nowhere;
-
-impl Directions for Nowhere {
-    fn fill(&self, _: usize, _: usize, _: TensorId, out: &mut [f32]) {
-        out.fill(0.0);
-    }
+    tally(data, examples, progress, |batch, outcomes| session.judge(adapter, batch, outcomes))
 }
 
 fn tally(
-    session: &mut Session<'_>,
-    adapter: Option<&Adapter>,
-    probe: Option<Probe<'_>>,
     data: Examples<'_>,
     examples: usize,
     mut progress: impl FnMut(usize) -> bool,
+    mut run: impl FnMut(Minibatch<'_>, &mut [Outcome]) -> Result<(), LearnError>,
 ) -> Result<Option<Evaluation>, LearnError> {
     let (mut loss, mut weight) = (0.0, 0.0);
     let (mut rows, mut hits, mut answered) = (0u64, 0u64, Some(0u64));
-    let (mut outcomes, mut slopes) = (vec![Outcome::default(); examples], vec![0.0; examples]);
+    let mut outcomes = vec![Outcome::default(); examples];
     let mut ids = Vec::with_capacity(examples);
     for from in (0..data.len()).step_by(examples) {
         ids.clear();
         ids.extend((from..data.len().min(from + examples)).map(|i| data.id(i)));
         let outcomes = &mut outcomes[..ids.len()];
         let batch = Minibatch::new(data.set(), &ids);
-        session.run(adapter, probe, batch, outcomes, &mut slopes[..ids.len()])?;
+        run(batch, outcomes)?;
         for o in outcomes.iter() {
             loss += o.loss * f64::from(o.weight());
             weight += f64::from(o.weight());

@@ -172,6 +172,20 @@ impl<'m> Session<'m> {
         self.pass(adapter, batch, Way::Along(probe, derivatives), outcomes)
     }
 
+    /// Losses and hits of `batch` as a step of `adapter` sees them: the frozen prefix is rounded, and served from the cache if
+    /// there is one. Where the session has no room for what training takes, it is computed and not rounded.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn judge(
+        &mut self,
+        adapter: &Adapter,
+        batch: Minibatch<'_>,
+        outcomes: &mut [Outcome],
+    ) -> Result<(), LearnError> {
+        self.pass(Some(adapter), batch, Way::Judging, outcomes)
+    }
+
     /// Runs the examples of `batch` and adds to `gradient` what each contributes, in their order: the gradient of its loss by
     /// the factors of `adapter` that are perturbed, times its [weight](Outcome::weight). The session was laid out for passes
     /// backwards; the frozen prefix is served as in [`run`](Self::run).
@@ -201,8 +215,11 @@ impl<'m> Session<'m> {
         let rows = lists.batch(g.vocabulary)?;
         let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
-        let lowest = if way.trains() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
-        if matches!(way, Way::Back(_)) {
+        let size = self.layout.size();
+        let (backwards, room) = (size.kept > 0, size.kept + size.tangents > 0);
+        let from_prefix = way.trains() || matches!(way, Way::Judging) && room;
+        let lowest = if from_prefix { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        if matches!(way, Way::Back(_)) || matches!(way, Way::Judging) && backwards {
             pass = pass.keeping(lowest)?;
         }
         match &mut self.prefix {
@@ -220,6 +237,7 @@ impl<'m> Session<'m> {
             Way::Along(probe, derivatives) => {
                 losses.along(&read, probe.map_or(0, |p| p.tangents), derivatives)
             }
+            Way::Judging => losses.along(&read, 0, &mut []),
             Way::Back(gradient) => {
                 losses.slopes(read);
                 lists.backward(&mut pass, gradient)?;
@@ -272,6 +290,8 @@ impl LastRows {
 enum Way<'a> {
     /// Losses, and derivatives along directions if there are any.
     Along(Option<Probe<'a>>, &'a mut [f32]),
+    /// Losses as training sees them.
+    Judging,
     /// Losses and their gradient.
     Back(&'a mut dyn Gradient),
 }

@@ -3,7 +3,7 @@
 use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
 use crate::estimator::{AnyEstimator, Cut, Estimator, Iteration, Scalars, StepInput};
-use crate::evaluate::{Evaluation, evaluate, evaluate_from_prefix};
+use crate::evaluate::{Evaluation, evaluate_from_prefix};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::optimiser::{Rule, Schedule};
@@ -156,13 +156,7 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         examples: Examples<'_>,
         progress: impl FnMut(usize) -> bool,
     ) -> Result<Option<Evaluation>, LearnError> {
-        let (session, adapter, n) = (&mut self.session, &mut self.adapter, self.cut.examples);
-        if self.cut.tangents == 0 {
-            return evaluate(session, Some(adapter), examples, n, progress);
-        }
-        let found = evaluate_from_prefix(session, adapter, examples, n, progress);
-        adapter.perturb(|_| true);
-        found
+        evaluate_from_prefix(&mut self.session, &self.adapter, examples, self.cut.examples, progress)
     }
 
     /// Goes back to the trainable numbers `values`.

@@ -34,8 +34,7 @@ fn a_stream_beyond_half_floats_is_kept_in_the_prefix_cache() {
     let (model, ctx, spec) = (Box::leak(Box::new(large())), ctx(2), spec(Kind::BOnly, 2..3));
     let cut = Cut { tangents: 1, examples: 4 };
     for data in both_objectives() {
-        let mut adapter =
-            Adapter::new(&spec, model, ctx, |id, out| initial_normals([1, 2], id, out)).unwrap();
+        let adapter = Adapter::new(&spec, model, ctx, |id, out| initial_normals([1, 2], id, out)).unwrap();
         let origin = Origin { model: "large", data: data.digest(), blocks: 2, width: 64, isa: Isa::Scalar };
         let cache = PrefixCache::open(&dir.path().join("a.prefix"), Bytes::mib(1), &origin, LENGTH);
         let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
@@ -45,7 +44,7 @@ fn a_stream_beyond_half_floats_is_kept_in_the_prefix_cache() {
         // Computed and kept, then served.
         for hits in [0, 8] {
             let kept =
-                evaluate_from_prefix(&mut session, &mut adapter, data.into(), 4, |_| true).unwrap().unwrap();
+                evaluate_from_prefix(&mut session, &adapter, data.into(), 4, |_| true).unwrap().unwrap();
             println!("{} from a pass, {} from the cache", whole.loss, kept.loss);
             assert!(whole.loss.is_finite() && (kept.loss / whole.loss - 1.0).abs() < 1e-3);
             assert_eq!(session.prefix().unwrap().counts().hits, hits);
