@@ -2,8 +2,8 @@
 //!
 //! Metadata `sprig.checkpoint.version`, `.fingerprint` (what the run depends on, as JSON), `.state` (step, guard),
 //! `.notes` (opaque text of the caller) and `.sha256` of all these texts and tensors, each with its length before it;
-//! tensors `values` and `moments`, F32. A run that keeps its best adapter has that in the tensor `best`, and how it stands in
-//! `.state`: version 3. Others are written as version 2, and both are read.
+//! tensors `values` and `moments`, F32, and `last` of estimators that look at the last update. A run that keeps its best adapter
+//! has that in the tensor `best`, and how it stands in `.state`: version 3. Others are written as version 2, and both are read.
 
 use crate::error::LearnError;
 use crate::guard::Guard;
@@ -70,7 +70,7 @@ pub fn save(
     let fingerprint = serde_json::to_string(fingerprint).map_err(json)?;
     let header = serde_json::to_string(&header).map_err(json)?;
     let best = judged.map(|judged| &*judged.values);
-    let sha256 = digest([&fingerprint, &header, notes], [values, &state.moments], best);
+    let sha256 = digest([&fingerprint, &header, notes], [values, &state.moments], [best, found(&state.last)]);
     let mut writer = Writer::new()
         .metadata("general.type", "sprig.checkpoint")
         .metadata("sprig.checkpoint.version", VERSIONS[usize::from(judged.is_some())])
@@ -84,6 +84,9 @@ pub fn save(
     }
     if let Some(best) = best.filter(|best| !best.is_empty()) {
         writer = writer.tensor_f32("best", &[best.len() as u64], best);
+    }
+    if let Some(last) = found(&state.last) {
+        writer = writer.tensor_f32("last", &[last.len() as u64], last);
     }
     writer.write_atomic(path).map_err(|e| match e {
         GgufError::Io(e) => e.into(),
@@ -132,10 +135,12 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         }
         Ok(numbers)
     };
-    let (values, moments, best) = (tensor("values")?, tensor("moments")?, tensor("best")?);
+    let (values, moments) = (tensor("values")?, tensor("moments")?);
+    let (best, last) = (tensor("best")?, tensor("last")?);
     let judged = version == VERSIONS[1];
     let (theirs, state, notes) = (text("fingerprint")?, text("state")?, text("notes")?);
-    if digest([theirs, state, notes], [&values, &moments], judged.then_some(&*best)) != text("sha256")? {
+    let more = [judged.then_some(&*best), found(&last)];
+    if digest([theirs, state, notes], [&values, &moments], more) != text("sha256")? {
         return Err(damaged(&"its content does not match its checksum"));
     }
     let theirs: Fingerprint = serde_json::from_str(theirs).map_err(|e| damaged(&e))?;
@@ -146,7 +151,7 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
         ));
     }
     let header: Header = serde_json::from_str(state).map_err(|e| damaged(&e))?;
-    let state = State { step: header.step, moments, guard: header.guard };
+    let state = State { step: header.step, moments, last, guard: header.guard };
     let judged = judged.then_some(Judged { standing: header.standing, values: best });
     Ok(Some(Checkpoint { values, state, judged, notes: notes.to_owned() }))
 }
@@ -178,13 +183,18 @@ fn difference(key: &str, theirs: Option<&str>, ours: Option<&str>) -> String {
     }
 }
 
-fn digest(texts: [&str; 3], tensors: [&[f32]; 2], best: Option<&[f32]>) -> String {
+/// A tensor that files have only where there is something in it.
+fn found(tensor: &[f32]) -> Option<&[f32]> {
+    (!tensor.is_empty()).then_some(tensor)
+}
+
+fn digest(texts: [&str; 3], tensors: [&[f32]; 2], more: [Option<&[f32]>; 2]) -> String {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    for tensor in tensors.into_iter().chain(best) {
+    for tensor in tensors.into_iter().chain(more.into_iter().flatten()) {
         hash.update((tensor.len() as u64).to_le_bytes());
         tensor.iter().for_each(|v| hash.update(v.to_le_bytes()));
     }
@@ -217,7 +227,7 @@ mod tests {
         let path = dir.path().join("run.ckpt");
         let mut guard = Guard::default();
         guard.clipped = 3;
-        let state = State { step: 7, moments: vec![1.5, -2.5], guard };
+        let state = State { step: 7, moments: vec![1.5, -2.5], last: vec![-0.5], guard };
         assert!(load(&path, &fingerprint("1")).unwrap().is_none());
         save(&path, &fingerprint("1"), &[0.25], &state, judged.as_ref(), "note").unwrap();
         let back = load(&path, &fingerprint("1")).unwrap().unwrap();

@@ -172,8 +172,8 @@ impl<'m> Session<'m> {
         self.pass(adapter, batch, Way::Along(probe, derivatives), outcomes)
     }
 
-    /// Losses and hits of `batch` as a step of `adapter` sees them: the frozen prefix is rounded, and served from the cache if
-    /// there is one. Where the session has no room for what training takes, it is computed and not rounded.
+    /// Losses and hits of `batch` as a step of `adapter` sees them: the frozen prefix is rounded, and served from the cache, if
+    /// there is one.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -215,11 +215,8 @@ impl<'m> Session<'m> {
         let rows = lists.batch(g.vocabulary)?;
         let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
-        let size = self.layout.size();
-        let (backwards, room) = (size.kept > 0, size.kept + size.tangents > 0);
-        let from_prefix = way.trains() || matches!(way, Way::Judging) && room;
-        let lowest = if from_prefix { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
-        if matches!(way, Way::Back(_)) || matches!(way, Way::Judging) && backwards {
+        let lowest = if way.from_prefix() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        if matches!(way, Way::Back(_)) {
             pass = pass.keeping(lowest)?;
         }
         match &mut self.prefix {
@@ -310,8 +307,9 @@ impl<'a> Way<'a> {
         if let Self::Along(probe, _) = self { *probe } else { None }
     }
 
-    fn trains(&self) -> bool {
-        matches!(self, Self::Back(_) | Self::Along(Some(_), _))
+    /// Whether it starts from the frozen prefix.
+    fn from_prefix(&self) -> bool {
+        matches!(self, Self::Back(_) | Self::Judging | Self::Along(Some(_), _))
     }
 }
 

@@ -78,6 +78,8 @@ settings! {
     Tangents = "tangents",
     Directions = "directions",
     Family = "family",
+    DifferenceStep = "difference_step",
+    VarianceLimit = "variance_limit",
     Seed = "seed",
     // A step.
     Batch = "batch",

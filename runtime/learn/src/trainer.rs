@@ -51,6 +51,8 @@ pub struct State {
     pub step: u64,
     /// Optimiser state, `Rule::moments()` vectors one after another.
     pub moments: Vec<f32>,
+    /// The last estimate, for estimators that look at it; empty otherwise.
+    pub last: Vec<f32>,
     /// Judgement of scalars.
     pub guard: Guard,
 }
@@ -66,6 +68,8 @@ pub struct StepReport {
     pub lr: f32,
     /// Tokens of the batch.
     pub tokens: usize,
+    /// Plain forward passes of an example that the step was worth ([`Needs::passes`](crate::estimator::Needs::passes)).
+    pub passes: f64,
 }
 
 impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
@@ -78,18 +82,19 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         cut: Cut,
     ) -> Result<Self, LearnError> {
         let data = data.into();
-        let n = adapter.values().len();
+        let (n, needs) = (adapter.values().len(), settings.estimator.needs());
         let order = Shuffle::new(settings.seed, data.len())
             .ok_or_else(|| LearnError::Settings("no training examples".to_owned()))?;
         Ok(Self {
             order,
             tensors: adapter.tensors().cloned().collect(),
             gradient: held_zeros(n),
-            scalars: Scalars::new(&settings.estimator.needs(), settings.batch, n),
+            scalars: Scalars::new(&needs, settings.batch, n),
             ids: Vec::with_capacity(settings.batch),
             state: State {
                 step: 0,
                 moments: held_zeros(n * settings.rule.moments()),
+                last: needs.no_update(n),
                 guard: Guard::default(),
             },
             session,
@@ -111,14 +116,20 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
             cut: self.cut,
             tensors: &self.tensors,
             at: Iteration::of_step(self.state.step),
+            last: &self.state.last,
             guard: &mut self.state.guard,
         };
         let (estimator, gradient) = (&self.settings.estimator, &mut self.gradient);
         estimator.gradient(&mut self.session, &mut self.adapter, step, &mut self.scalars, gradient)?;
+        if !self.state.last.is_empty() {
+            self.state.last.copy_from_slice(gradient);
+        }
         self.state.step += 1;
         let (step, lr) = (self.state.step, self.settings.schedule.at(self.state.step));
         self.settings.rule.step(self.adapter.values_mut(), &self.gradient, &mut self.state.moments, lr, step);
-        Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens: batch.tokens() })
+        let passes =
+            batch.len() as f64 * self.settings.estimator.needs().passes(self.cut.tangents, self.upper());
+        Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens: batch.tokens(), passes })
     }
 
     /// As [`Session::retune`].
@@ -164,6 +175,12 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         self.adapter.values_mut().copy_from_slice(values);
     }
 
+    /// Share of the model's blocks from the lowest adapted one on.
+    fn upper(&self) -> f64 {
+        let blocks = self.session.model().geometry().blocks;
+        (blocks - self.adapter.lowest_block()) as f64 / blocks as f64
+    }
+
     /// How batches are cut now.
     pub fn cut(&self) -> Cut {
         self.cut
@@ -193,7 +210,7 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
     /// planned. [`restore`](Self::restore) or [`start_anew`](Self::start_anew) brings them back.
     pub fn make_room(&mut self) {
         self.gradient = Vec::new();
-        self.state.moments = Vec::new();
+        (self.state.moments, self.state.last) = (Vec::new(), Vec::new());
     }
 
     /// Gradient and optimiser state of a run that has not begun.
@@ -201,12 +218,15 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         let n = self.adapter.values().len();
         self.gradient = held_zeros(n);
         self.state.moments = held_zeros(n * self.settings.rule.moments());
+        self.state.last = self.settings.estimator.needs().no_update(n);
     }
 
     /// Continues from a checkpoint; lengths must fit this run's.
     pub fn restore(&mut self, values: Vec<f32>, state: State) -> Result<(), LearnError> {
         let n = self.adapter.values().len();
-        if values.len() != n || state.moments.len() != n * self.settings.rule.moments() {
+        let last = if self.settings.estimator.needs().last { n } else { 0 };
+        let wanted = [n, n * self.settings.rule.moments(), last];
+        if [values.len(), state.moments.len(), state.last.len()] != wanted {
             return Err(LearnError::Settings(format!(
                 "the checkpoint holds {} trainable numbers, this run has {n}; resume with the settings it was made with",
                 values.len(),

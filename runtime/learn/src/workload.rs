@@ -174,6 +174,13 @@ impl Workload {
         if self.needs.backward { geometry.blocks - below } else { 0 }
     }
 
+    /// Plain forward passes of an example that a step is worth with `cut`, by arithmetic ([`Needs::passes`]).
+    pub fn passes(&self, geometry: &Geometry, cut: Cut) -> f64 {
+        let lowest = self.adapter.lowest_block().unwrap_or(0);
+        let upper = (geometry.blocks - lowest) as f64 / geometry.blocks as f64;
+        self.batch as f64 * self.needs.passes(cut.tangents, upper)
+    }
+
     /// How large its examples are.
     pub fn extent(&self) -> Extent {
         Extent { tokens: self.length, candidates: self.candidates }

@@ -11,7 +11,7 @@ mod world;
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::Cut;
+use sprig_learn::estimator::{AnyEstimator, Cut, Differences, Forward, FwdLlm};
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
 use sprig_learn::spry::{
@@ -24,6 +24,22 @@ use world::*;
 const AVG: ServerRule = ServerRule::Avg { eta: 1.0 };
 const YOGI: ServerRule = ServerRule::Yogi { eta: 0.02, beta1: 0.9, beta2: 0.99, tau: 1e-3 };
 const EXCHANGES: [Exchange; 2] = [Exchange::PerIteration, Exchange::PerEpoch { steps: 2 }];
+const KEY: [u32; 2] = [42, 0];
+const FORWARD: AnyEstimator = AnyEstimator::Forward(Forward {
+    family: Family::Walsh,
+    sharing: Sharing::PerExample,
+    tangents: 4,
+    run_key: KEY,
+});
+const DIFFERENCES: AnyEstimator =
+    AnyEstimator::Differences(Differences { family: Family::Gaussian, pairs: 2, step: 1e-3, run_key: KEY });
+const FWDLLM: AnyEstimator = AnyEstimator::FwdLlm(FwdLlm {
+    family: Family::Gaussian,
+    pairs: 2,
+    step: 1e-2,
+    variance_limit: None,
+    run_key: KEY,
+});
 /// Arguments of a session and a cut for whole batches.
 const WHOLE: Cut = Cut { tangents: 4, examples: 4 };
 
@@ -31,7 +47,8 @@ fn terms(exchange: Exchange, server: ServerRule) -> Terms {
     Terms {
         exchange,
         batch: 3,
-        forward: forward(Family::Walsh, Sharing::PerExample, 4),
+        estimator: FORWARD,
+        run_key: KEY,
         seeds: Seeds::Own,
         local: ADAMW,
         lr: 0.02,
@@ -72,10 +89,18 @@ fn train(
 fn devices_and_coordinator_end_in_the_same_bits() {
     let spec = spec(Kind::Xs, 0..3);
     let members = [Member { number: 4, strength: 1.0 }, Member { number: 9, strength: 2.0 }];
-    for (exchange, rule, dealing) in EXCHANGES.into_iter().flat_map(|e| {
-        [(e, AVG, Dealing::Cyclic), (e, YOGI, Dealing::Contiguous), (e, YOGI, Dealing::DeviceAware)]
+    for (exchange, rule, dealing, estimator) in EXCHANGES.into_iter().flat_map(|e| {
+        [
+            (e, AVG, Dealing::Cyclic, FORWARD),
+            (e, YOGI, Dealing::Contiguous, FORWARD),
+            (e, YOGI, Dealing::DeviceAware, FORWARD),
+            (e, YOGI, Dealing::Unsplit, DIFFERENCES),
+            // After the first round there is a last update to choose by.
+            (e, AVG, Dealing::Unsplit, FWDLLM),
+            (e, AVG, Dealing::Cyclic, FWDLLM),
+        ]
     }) {
-        let rules = rules(exchange, rule);
+        let rules = Rules::new(Terms { estimator, ..terms(exchange, rule) }).unwrap();
         let mut parties = [(); 3].map(|()| server(&spec, rules));
         let before = parties[0].digest();
         for round in 0..3 {
@@ -138,7 +163,7 @@ fn cuts_change_no_bit_of_an_update() {
         for exchange in EXCHANGES {
             let spec = spec(Kind::Lora, 1..3);
             let mut terms = terms(exchange, YOGI);
-            terms.forward.sharing = sharing;
+            terms.estimator = AnyEstimator::Forward(forward(Family::Walsh, sharing, 4));
             let rules = Rules::new(terms).unwrap();
             let server = server(&spec, rules);
             let assignment = Assignment { round: 2, number: 6, share: Share { first: 9, step: 1, count: 4 } };
@@ -164,7 +189,7 @@ fn a_share_of_all_groups_is_the_single_devices_step() {
         let own = train(&server, &spec, data, assignment, &[WHOLE]).1;
         // The single device's step from the same weights over the same examples: one seed for both orders.
         let settings = Settings {
-            estimator: rules.forward,
+            estimator: rules.estimator,
             rule: ADAMW,
             schedule: Schedule { peak: 0.02, warmup: 0, steps: 1, decay: Decay::Constant },
             batch: 4,

@@ -4,7 +4,7 @@
 
 use sprig_engine::dual::Directions as _;
 use sprig_learn::directions::{Family, Sharing, run_key};
-use sprig_learn::estimator::Forward;
+use sprig_learn::estimator::{AnyEstimator, Forward};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::{
     Body, Dealing, Exchange, Layout, Member, Rules, Seeds, Server, ServerRule, Share, Terms, deal,
@@ -15,7 +15,13 @@ fn rules(family: Family, tangents: usize, seeds: Seeds, lr: f32) -> Rules {
     let terms = Terms {
         exchange: Exchange::PerIteration,
         batch: 1,
-        forward: Forward { family, sharing: Sharing::Shared, tangents, run_key: run_key(3) },
+        estimator: AnyEstimator::Forward(Forward {
+            family,
+            sharing: Sharing::Shared,
+            tangents,
+            run_key: run_key(3),
+        }),
+        run_key: run_key(3),
         seeds,
         local: Rule::Sgd { momentum: 0.0 },
         lr,
@@ -41,9 +47,9 @@ fn scalars(server: &Server, round: u32, number: u32, share: Share, gradient: &[f
             directions.fill(k, 0, tensor.id, &mut v);
             slope += gradient[place.clone()].iter().zip(&v).map(|(g, v)| g * f64::from(*v)).sum::<f64>();
         }
-        (slope / rules.forward.tangents as f64) as f32
+        (slope / rules.estimator.tangents() as f64) as f32
     };
-    (0..rules.forward.tangents).map(scalar).collect()
+    (0..rules.estimator.tangents()).map(scalar).collect()
 }
 
 /// One round: device i, whose share is `shares[i]`, finds the gradient `gradients(i)` at the server's weights.

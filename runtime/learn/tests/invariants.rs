@@ -88,6 +88,7 @@ fn cuts_change_no_bit() {
                     cut,
                     tensors: &tensors,
                     at: Iteration::of_step(11),
+                    last: &[],
                     guard: &mut Guard::default(),
                 };
                 forward

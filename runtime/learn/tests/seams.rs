@@ -1,18 +1,15 @@
-//! A new objective and a new estimator are a file each: those here know nothing of session, planner and trainer but their
-//! interfaces, and run through all three.
+//! A new objective is a file and an estimator another: the objectives here, which the product does not have, and its
+//! estimators by differences know nothing of session, planner and trainer but their interfaces, and run through all three.
 // Nobody imports a test: `pub` is between its modules.
 #![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-#[path = "seams/estimators.rs"]
-mod estimators;
 #[path = "seams/objectives.rs"]
 mod objectives;
 #[allow(dead_code)] // shared with the other tests
 #[path = "invariants/world.rs"]
 mod world;
 
-use estimators::CentralDifferences;
 use objectives::{LabelAndMargin, Preference, Unknown};
 use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
@@ -21,9 +18,8 @@ use sprig_engine::kernels::{Ctx, Isa};
 use sprig_engine::model::PassLayout;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
-use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::{Cut, Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput};
-use sprig_learn::guard::Guard;
+use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::estimator::{Cut, Differences, Estimator, Iteration, Needs, ScalarEstimator};
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{Answer, CausalLm, LabelLoss, Objective};
 use sprig_learn::optimiser::{Decay, Schedule};
@@ -223,50 +219,13 @@ fn records_of_another_task_are_refused() {
     assert!(matches!(&refused, LearnError::Settings(why) if why.contains("task lm")), "{refused:?}");
 }
 
-/// Central differences along the same directions give the same gradient, and leave the adapter as it was.
-#[test]
-fn another_estimator_finds_the_same_gradient() {
-    for (data, sharing) in both_objectives().into_iter().flat_map(|d| SHARINGS.map(|s| (d, s))) {
-        let spec = spec(Kind::Lora, 0..3);
-        let adapter = adapter(&spec);
-        let (tensors, weights) = (tensors(&adapter), adapter.values().len());
-        let forward = forward(Family::Rademacher, sharing, K);
-        let estimate = |estimator: &dyn Estimator| {
-            let needs = estimator.needs();
-            let cut = Cut { tangents: needs.tangents, ..CUT };
-            let mut session = session_of(objective(data), ctx(2), data, &spec, cut);
-            let (mut scalars, mut gradient) = (Scalars::new(&needs, IDS.len(), weights), vec![0.0; weights]);
-            let mut moved = adapter.clone();
-            let step = StepInput {
-                batch: Minibatch::new(data, &IDS),
-                cut,
-                tensors: &tensors,
-                at: Iteration::of_step(7),
-                guard: &mut Guard::default(),
-            };
-            estimator.gradient(&mut session, &mut moved, step, &mut scalars, &mut gradient).unwrap();
-            assert_eq!(bits(moved.values()), bits(adapter.values()), "the adapter was moved");
-            (scalars.loss(), gradient)
-        };
-        let (loss, exact) = estimate(&forward);
-        let (same, found) = estimate(&CentralDifferences { along: forward, h: 2e-4 });
-        assert_eq!(loss, same);
-        let square = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let error =
-            square(&mut exact.iter().zip(&found).map(|(a, b)| a - b)) / square(&mut exact.iter().copied());
-        println!("lm {}, {sharing:?}: {error:.1e}", data.is_lm());
-        assert!(error < 2e-3, "lm {}, {sharing:?}: {error}", data.is_lm());
-    }
-}
-
 /// A training by another estimator of another objective, planned as any other: nothing but the two names differs, and a
 /// step fills the arena that was planned for them.
 #[test]
 fn both_are_planned_and_train() {
     let (spec, data, batch) = (spec(Kind::BOnly, 1..3), &WORLD.label, 8);
-    let along = forward(Family::Rademacher, Sharing::PerExample, 2);
     let schedule = Schedule { peak: 0.02, warmup: 0, steps: 60, decay: Decay::Constant };
-    let estimator = CentralDifferences { along, h: 1e-3 };
+    let estimator = Differences { family: Family::Rademacher, pairs: 8, step: 1e-3, run_key: run_key(42) };
     let objective: Arc<dyn Objective> = Arc::new(LabelAndMargin { weights: [0.5, 1.0] });
     let work = work(objective.clone(), data, &spec, batch, estimator.needs());
     let machine = Machine { limit: None, ..Machine::measure() };

@@ -108,13 +108,14 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
     /// How an adapter is learnt: forward = by gradients estimated from derivatives along directions, which travel with the
-    /// values; reverse = by exact ones, from a pass backwards that keeps the inputs of the adapted blocks; readout = label
-    /// and choice tasks in closed form, from one plain pass
+    /// values; reverse = by exact ones, from a pass backwards that keeps the inputs of the adapted blocks; mezo, baffle,
+    /// fwdllm = from differences along directions as published, to compare with; readout = label and choice tasks in closed
+    /// form, from one plain pass
     #[arg(long, value_parser = choice::<Way>(), default_value_t = Way::Steps(defaults::ESTIMATOR))]
     pub estimator: Way,
-    /// Directions (K) of each example, or of each batch with --directions shared
-    #[arg(long, value_name = "K", default_value_t = SINGLE.tangents)]
-    pub tangents: Tangents,
+    /// Directions (K) of each example, or of each batch with --directions shared [default: 1; 10 for baffle and fwdllm]
+    #[arg(long, value_name = "K")]
+    pub tangents: Option<Tangents>,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
     /// lora = both factors, b-only = B alone
     #[arg(long, value_parser = choice::<Kind>(), default_value_t = defaults::ADAPTER)]
@@ -202,12 +203,19 @@ pub struct TrainArgs {
     /// Judgements in a row that find nothing better until the run ends
     #[arg(long, value_name = "N", default_value_t = defaults::PATIENCE)]
     pub patience: Patience,
-    /// Who shares a direction
-    #[arg(long, value_parser = choice::<Sharing>(), default_value_t = defaults::DIRECTIONS)]
-    pub directions: Sharing,
-    /// Distribution of directions [default: rademacher for one tangent, walsh for more]
+    /// Who shares a direction [default: per-example; shared for estimators by differences, which have no other]
+    #[arg(long, value_parser = choice::<Sharing>())]
+    pub directions: Option<Sharing>,
+    /// Distribution of directions [default: rademacher for one tangent, walsh for more; gaussian for estimators by
+    /// differences]
     #[arg(long, value_parser = choice::<Family>())]
     pub family: Option<Family>,
+    /// How far estimators by differences move the weights [default: mezo 0.001, baffle 0.0001, fwdllm 0.01]
+    #[arg(long, value_name = "H")]
+    pub difference_step: Option<Positive>,
+    /// Drop batches whose estimates vary more than that (fwdllm); its authors have 5 to 100, by data set [default: none]
+    #[arg(long, value_name = "X")]
+    pub variance_limit: Option<Positive>,
     /// Highest learning rate [default: 0.02; 0.003 for exact gradients of lora and b-only]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,

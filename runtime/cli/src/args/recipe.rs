@@ -3,9 +3,9 @@
 use super::{RecordArgs, ShapeArgs, TrainArgs};
 use sprig_learn::data::held_back;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, single_lr};
+use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, single_lr};
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single,
+    AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents,
 };
 
 impl TrainArgs {
@@ -30,9 +30,11 @@ impl TrainArgs {
             records: self.records.records(self.shape.len),
             adapter: self.shape.adapter(),
             estimator: self.shape.estimator.method(),
-            tangents: self.shape.tangents,
+            tangents: self.shape.tangents(),
             family: self.family,
-            directions: self.directions,
+            directions: self.directions.unwrap_or(directions(self.shape.estimator.method())),
+            difference_step: self.difference_step,
+            variance_limit: self.variance_limit,
             batch: self.shape.batch,
             label_loss: self.shape.label_loss,
             seed: self.seed,
@@ -57,6 +59,11 @@ impl ShapeArgs {
             targets: self.targets.clone(),
             layers: self.layers.clone(),
         }
+    }
+
+    /// K.
+    pub fn tangents(&self) -> Tangents {
+        self.tangents.unwrap_or(SINGLE.tangents(self.estimator.method()))
     }
 
     /// The optimiser with its usual constants.

@@ -43,7 +43,8 @@ pub struct StudyArgs {
     pub set: Vec<String>,
     /// Take a published algorithm instead of the one in --config, of which only what is about the data, the seed and
     /// local_steps stay; --set comes on top. paper = Spry as published: LoRA r = 1 on q and v, one Gaussian direction a
-    /// batch, the same everywhere, local AdamW, FedYogi
+    /// batch, the same everywhere, local AdamW, FedYogi; fedfgd = the same, every device with all groups; fedmezo, baffle,
+    /// fwdllm = all groups by differences and plain gradient descent
     #[arg(long, value_parser = choice::<Preset>(), requires = "learning")]
     pub preset: Option<Preset>,
     /// Data that are dealt to the devices (JSONL)

@@ -33,7 +33,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
     let layout = Layout::new(&spec, &base.geometry)?;
     limits::check(&settings.train, &layout)?;
-    let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
+    let start = layout.initial(&spec, &base.geometry, rules.run_key);
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
     limits::check_job(&job)?;
     let mut run = [0; 16];

@@ -50,7 +50,7 @@ impl Evaluator {
         let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };
         let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;
-        let mut adapter = engine.adapter(&spec, self.train.rules().forward.run_key)?;
+        let mut adapter = engine.adapter(&spec, self.train.rules().run_key)?;
         let mut session = engine.session(&planned, None)?;
         let Planned { plan, tuning, .. } = &planned;
         ready.say(plan.clone()).evaluate(|values| {

@@ -18,7 +18,7 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
     let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
     let ctx = Ctx::new(settings.model.threads()).map_err(|e| Failure::new(Exit::Usage, e))?;
     let model = base.model(true)?;
-    let key = rules.forward.run_key;
+    let key = rules.run_key;
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;
     if adapter.values().len() != values.len() {

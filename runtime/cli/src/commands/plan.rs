@@ -5,6 +5,7 @@ use super::train::best_so_far;
 use crate::args::{PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::line;
+use serde_json::json;
 use sprig_budget::{BudgetError, Plan};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_learn::data::{MAX_LABELS, Task};
@@ -31,7 +32,13 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     // As a training by default keeps it; one of a given number of steps does not.
     work.held_elsewhere.push(best);
     let work = work.foreseen(args.task, args.shape.len.as_usize());
-    show(args, base.fit(&work, args.model.budget()?).map(|fitted| fitted.plan))
+    show(
+        args,
+        base.fit(&work, args.model.budget()?).map(|fitted| {
+            let passes = work.passes(&base.geometry, fitted.tuning.cut);
+            (fitted.plan, Some(passes))
+        }),
+    )
 }
 
 /// The same of a read-out, of as many answers as there may be.
@@ -46,26 +53,32 @@ fn read_out(args: &PlanArgs, base: &Base<'_>) -> Result<Exit, Failure> {
     };
     let found = readout::room(base, budget, None, foreseen);
     let kept = found.as_ref().map(|(kept, _)| *kept).ok();
-    let done = show(args, found.and_then(|(_, work)| base.fit(&work, budget)).map(|fitted| fitted.plan))?;
+    let fitted = found.and_then(|(_, work)| base.fit(&work, budget));
+    let done = show(args, fitted.map(|fitted| (fitted.plan, None)))?;
     if let (Some(kept), false) = (kept, args.model.json) {
         line(readout::directions(kept, base.geometry.ffn))?;
     }
     Ok(done)
 }
 
-/// Prints a plan, even one that does not fit.
-fn show(args: &PlanArgs, fitted: Result<Plan, LearnError>) -> Result<Exit, Failure> {
-    let (plan, refusal) = match fitted {
-        Ok(plan) => (plan, None),
+/// Prints a plan, even one that does not fit, and what a step is worth.
+fn show(args: &PlanArgs, fitted: Result<(Plan, Option<f64>), LearnError>) -> Result<Exit, Failure> {
+    let (plan, passes, refusal) = match fitted {
+        Ok((plan, passes)) => (plan, passes, None),
         Err(LearnError::Budget(BudgetError::TooSmall { plan, budget, smallest })) => {
-            ((*plan).clone(), Some(BudgetError::TooSmall { budget, smallest, plan }))
+            ((*plan).clone(), None, Some(BudgetError::TooSmall { budget, smallest, plan }))
         }
         Err(other) => return Err(other.into()),
     };
     if args.model.json {
-        line(serde_json::to_string(&plan).map_err(|e| Failure::new(Exit::Bug, e))?)?;
+        let mut plan = serde_json::to_value(&plan).map_err(|e| Failure::new(Exit::Bug, e))?;
+        plan["passes_per_step"] = json!(passes);
+        line(plan)?;
     } else {
         line(plan)?;
+        if let Some(passes) = passes {
+            line(format!("a step is worth {passes:.1} plain forward passes of an example"))?;
+        }
     }
     match refusal {
         None => Ok(Exit::Done),
@@ -76,7 +89,8 @@ fn show(args: &PlanArgs, fitted: Result<Plan, LearnError>) -> Result<Exit, Failu
 impl ShapeArgs {
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        let (batch, needs) = (self.batch.as_usize(), self.estimator.method().needs(self.tangents.as_usize()));
+        let (batch, needs) =
+            (self.batch.as_usize(), self.estimator.method().needs(self.tangents().as_usize()));
         Workload::training(objective::of_task(task, self.label_loss), spec, batch, needs, Some(rule), means)
     }
 }

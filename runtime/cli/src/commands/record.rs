@@ -10,7 +10,7 @@ use sprig_engine::adapter::AdapterSpec;
 use sprig_ground::hex;
 use sprig_ground::kernel::Machine;
 use sprig_learn::data::DataSet;
-use sprig_learn::directions::Family;
+use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::Schedule;
@@ -36,6 +36,7 @@ pub struct Recorder {
     started: u64,
     steps: StepLog,
     tokens: u64,
+    passes: f64,
     forward_ms: Vec<f64>,
     /// Time of passes that were no part of a step.
     passes_ms: f64,
@@ -87,6 +88,8 @@ struct Notes {
     started: u64,
     steps: StepLog,
     tokens: u64,
+    #[serde(default)]
+    passes: f64,
     eval_before: Option<Evaluation>,
     #[serde(default)]
     trend: Option<Trend>,
@@ -133,6 +136,7 @@ impl Recorder {
             started: now(),
             steps: StepLog::new(),
             tokens: 0,
+            passes: 0.0,
             forward_ms: Vec::new(),
             passes_ms: 0.0,
             mapped: Bytes::ZERO,
@@ -145,8 +149,14 @@ impl Recorder {
 
     /// Notes for a checkpoint.
     pub fn notes(&self, trend: Option<Trend>) -> String {
-        let (started, steps, tokens) = (self.started, self.steps.clone(), self.tokens);
-        let notes = Notes { started, steps, tokens, eval_before: self.eval_before, trend };
+        let notes = Notes {
+            started: self.started,
+            steps: self.steps.clone(),
+            tokens: self.tokens,
+            passes: self.passes,
+            eval_before: self.eval_before,
+            trend,
+        };
         serde_json::to_string(&notes).unwrap_or_default()
     }
 
@@ -154,7 +164,7 @@ impl Recorder {
     pub fn restore(&mut self, notes: &str) {
         if let Ok(notes) = serde_json::from_str::<Notes>(notes) {
             (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
-            (self.eval_before, self.trend) = (notes.eval_before, notes.trend);
+            (self.passes, self.eval_before, self.trend) = (notes.passes, notes.eval_before, notes.trend);
         }
     }
 
@@ -178,6 +188,7 @@ impl Recorder {
         let ms = took.as_secs_f64() * 1e3;
         self.steps.push(record::Step { step: report.step, loss: report.loss, lr: f64::from(report.lr), ms });
         self.tokens += report.tokens as u64;
+        self.passes += report.passes;
         self.timeline.record(report.step);
         let file = process::status().file.unwrap_or_default();
         self.mapped = self.mapped.max(file);
@@ -275,7 +286,7 @@ impl Recorder {
         let prefix = record.prefix.clone().unwrap_or_default();
         json!({
             "event": "done", "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
-            "eval_before": self.eval_before, "eval_after": self.eval_after,
+            "eval_before": self.eval_before, "eval_after": self.eval_after, "passes": self.passes,
             "plan_bytes": record.plan.total(), "budget_bytes": self.budget,
             "peak_rss_bytes": record.measured.peak_rss, "peak_heap_bytes": record.measured.peak_heap,
             "mapped_bytes": record.measured.mapped, "step_ms_median": record.speed.step_ms_median,
@@ -288,9 +299,10 @@ impl Recorder {
     /// The last line for people.
     pub fn done_line(&self, record: &RunRecord, out: &Path) -> String {
         format!(
-            "wrote {}: {} steps, {:.0} tokens/s, peak {} of {} (planned {})",
+            "wrote {}: {} steps worth {:.0} plain passes of an example, {:.0} tokens/s, peak {} of {} (planned {})",
             out.display(),
             self.steps.count(),
+            self.passes,
             record.speed.tokens_per_s,
             record.measured.peak_rss,
             self.budget,
@@ -348,8 +360,8 @@ fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(Stri
         ("batch", s.batch.to_string()),
         ("longest example", format!("{} tokens", s.len)),
         ("estimator", s.estimator.to_string()),
-        ("tangents", s.tangents.to_string()),
-        ("directions", args.directions.to_string()),
+        ("tangents", s.tangents().to_string()),
+        ("directions", args.directions.map_or("automatic", Sharing::name).to_owned()),
         ("family", args.family.map_or("automatic", Family::name).to_owned()),
         ("optimizer", s.optimizer.to_string()),
         ("learning rate", schedule.peak.to_string()),

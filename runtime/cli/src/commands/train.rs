@@ -48,7 +48,7 @@ fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
 
     let held_back = args.held_back(data.train.len());
     let single = args.single(data.train.len() - held_back.len());
-    let settings = single.settings();
+    let settings = single.settings()?;
     let mut work = args.shape.workload(args.records.task, spec.clone(), settings.rule, args.model.means());
     work.held_elsewhere.extend((!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry)));
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));

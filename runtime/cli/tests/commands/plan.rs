@@ -19,12 +19,15 @@ fn a_large_budget_fits_and_the_json_has_the_keys_of_the_contract() {
         "smallest_budget_bytes",
         "regions",
         "ladder",
+        "passes_per_step",
     ];
     assert_eq!(keys(&plan), BTreeSet::from(wanted));
     assert_eq!(plan["fits"], true);
     assert_eq!(plan["budget_bytes"], 1 << 30);
     assert_eq!(plan["mapped_bytes"], scene.bytes("tiny.gguf").len());
     assert_eq!(plan["ladder"].as_array().unwrap().len(), 0);
+    // Tangents of LoRA-XS start in the last of three blocks: 8 examples of 1 + 2/3 plain passes.
+    assert!((plan["passes_per_step"].as_f64().unwrap() - 8.0 * (1.0 + 2.0 / 3.0)).abs() < 1e-9, "{plan}");
     let regions = plan["regions"].as_array().unwrap();
     assert!(regions.iter().all(|r| keys(r) == BTreeSet::from(["name", "kind", "bytes"])), "{plan}");
     let sum: u64 = regions.iter().map(|r| r["bytes"].as_u64().unwrap()).sum();

@@ -6,8 +6,9 @@ use sprig_engine::adapter::AdapterFile;
 use sprig_engine::gguf::Mapped;
 
 /// What the contract promises of the last event.
-const DONE: [&str; 13] = [
+const DONE: [&str; 14] = [
     "steps",
+    "passes",
     "loss_first",
     "loss_last",
     "eval_before",
@@ -189,4 +190,22 @@ fn a_budget_that_cannot_hold_the_run_is_refused_before_it_starts() {
     assert!(!ran.out.contains("\"step\"") && !scene.has("a.gguf"), "{}", ran.shown());
     scene.fails(4, "eval --model tiny.gguf --task label --data label.jsonl --budget 1MiB", &["smallest"]);
     scene.fails(4, "infer --model tiny.gguf --prompt a --budget 1MiB", &["smallest"]);
+}
+
+/// The baselines by differences, and what they have no form of.
+#[test]
+fn estimators_by_differences_train() {
+    let scene = Scene::new();
+    let line = "train --model tiny.gguf --data label.jsonl --eval-data label.jsonl --task label --steps 2 --batch 4 \
+                --len 96 --lr 0.05 --threads 2 --budget 100MiB --out a.gguf";
+    // Steps, examples, and two plain passes along each of K directions.
+    for (estimator, passes) in [("mezo", 2 * 4 * 2), ("baffle", 2 * 4 * 20), ("fwdllm", 2 * 4 * 20)] {
+        let done = scene.done(&format!("{line} --json --estimator {estimator}")).last();
+        assert_eq!(number(&done, "passes"), f64::from(passes), "{estimator}");
+        assert!(number(&done, "peak_rss_bytes") <= number(&done, "budget_bytes"), "{estimator}");
+        let [before, after] = ["eval_before", "eval_after"].map(|key| number(&done[key], "loss"));
+        assert!(before != after, "{estimator}: the adapter changes nothing");
+    }
+    let refused = format!("{line} --estimator mezo --directions per-example");
+    scene.fails(2, &refused, &["--directions per-example", "--directions shared"]);
 }

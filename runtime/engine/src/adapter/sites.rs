@@ -197,12 +197,18 @@ impl Adapter {
 
     /// Trainable tensors in canonical order; their ranges follow one another.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.entries.iter().flat_map(|e| [Some(&e.down), e.core.as_ref(), Some(&e.up)]).flatten().filter_map(
-            |p| match p {
-                Part::Trained(tensor) => Some(tensor),
-                Part::Frozen(_) => None,
-            },
-        )
+        trained(&self.entries)
+    }
+
+    /// Calls `with` for each of `tensors`, which are in canonical order, with the numbers it has here. Their own ranges may
+    /// be places in another vector.
+    pub fn each_mut(&mut self, tensors: &[Tensor], mut with: impl FnMut(&Tensor, &mut [f32])) {
+        let mut wanted = tensors.iter().peekable();
+        for own in trained(&self.entries) {
+            if let Some(tensor) = wanted.next_if(|tensor| tensor.id == own.id) {
+                with(tensor, &mut self.values[own.range.clone()]);
+            }
+        }
     }
 
     /// Factors of one layer; `train` names the trainable ones of a layer that [`perturb`](Self::perturb) chose, so that
@@ -256,6 +262,14 @@ impl Adapter {
             Part::Frozen(range) => &self.frozen[range.clone()],
         }
     }
+}
+
+fn trained(entries: &[Entry]) -> impl Iterator<Item = &Tensor> {
+    let parts = entries.iter().flat_map(|e| [Some(&e.down), e.core.as_ref(), Some(&e.up)]).flatten();
+    parts.filter_map(|part| match part {
+        Part::Trained(tensor) => Some(tensor),
+        Part::Frozen(_) => None,
+    })
 }
 
 /// Row i of A = R·Q, where `core` is R and `down` is Q.

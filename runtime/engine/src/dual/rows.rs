@@ -133,11 +133,6 @@ impl<'a> DualRowsMut<'a> {
         &mut self.data[..self.stack.rows() * self.width]
     }
 
-    /// All elements, and the room behind them.
-    pub fn data_and_room(&mut self) -> (&mut [f32], &mut [f32]) {
-        self.data.split_at_mut(self.stack.rows() * self.width)
-    }
-
     /// The same rows to read.
     pub fn rows(&self) -> DualRows<'_> {
         DualRows::new(self.data, self.width, self.stack)

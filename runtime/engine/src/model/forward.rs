@@ -97,19 +97,6 @@ impl<'a> Pass<'a> {
         self.buffers.residual.data()
     }
 
-    /// The residual stream while it is plain, and as much room behind it, which nothing uses until the stream gets its
-    /// tangents or its first block's input is kept: for rows that are already known while others are computed. There is room
-    /// only if K > 0, or for a pass that will go backwards.
-    pub fn hidden_and_spare(&mut self) -> (&mut [f32], &mut [f32]) {
-        if self.kept_from.is_some() {
-            let n = self.buffers.residual.data().len();
-            return (self.buffers.residual.data(), &mut self.buffers.kept.inputs[..n]);
-        }
-        let (hidden, rest) = self.buffers.residual.data_and_room();
-        let n = hidden.len();
-        (hidden, &mut rest[..n])
-    }
-
     /// Goes on with `batch`, which must fit the layout, while the residual stream is plain. Its rows stay as they are:
     /// they are the caller's to arrange.
     pub fn change_batch(&mut self, batch: Batch<'a>) {

@@ -51,7 +51,7 @@ impl Opened {
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
-        let (batch, needs) = (train.batch.as_usize(), rules.forward.needs());
+        let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
         let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
@@ -85,8 +85,8 @@ impl<'m> ModelWorker<'m> {
         digest: &str,
     ) -> Result<Self, FleetError> {
         let Opened { spec, rules, planned, layout, up } = opened;
-        let adapter = engine.adapter(spec, rules.forward.run_key)?;
-        let start = layout.initial(spec, &base.geometry, rules.forward.run_key);
+        let adapter = engine.adapter(spec, rules.run_key)?;
+        let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
         let (state, limit) = (&settings.agent.state, settings.agent.prefix_cache);
         let prefix = engine.prefix(&state.join("prefix"), limit, digest, data, planned);

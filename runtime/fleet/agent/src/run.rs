@@ -185,7 +185,8 @@ fn take_part(
             software: env!("CARGO_PKG_VERSION").to_owned(),
             budget: budget_bytes,
             rate,
-            tangents: opened.planned.tuning.cut.tangents.min(255) as u8,
+            // 0 says that it does not train; plain passes are such of one tangent here.
+            tangents: opened.planned.tuning.cut.tangents.clamp(1, 255) as u8,
             examples: data.train.len() as u32,
         },
         resend: settings.agent.resend_seconds.duration(),

@@ -69,7 +69,7 @@ impl World {
         options.linger = Duration::from_millis(100);
         options.resend = Duration::from_millis(100);
         let layout = Layout::new(&spec, &base.geometry).unwrap();
-        let start = layout.initial(&spec, &base.geometry, rules.forward.run_key);
+        let start = layout.initial(&spec, &base.geometry, rules.run_key);
         let link = self.hub.link("coordinator", None);
         Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap()
     }

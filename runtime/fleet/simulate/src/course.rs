@@ -15,8 +15,9 @@ use std::time::Instant;
 pub struct Point {
     /// Rounds done.
     pub round: u32,
-    /// Tangents an example has had carried for it on a device that took part in every round: iterations times K.
-    pub passes: u64,
+    /// Plain forward passes of a batch that the work of a device that took part in every round was worth, on average over
+    /// the devices of a round (algorithm.md 3.7).
+    pub passes: f64,
     /// The server's model on the held-out data; none at the end of a round that is not evaluated.
     #[serde(flatten)]
     pub found: Option<Evaluation>,
@@ -94,7 +95,7 @@ pub(super) struct Course<'f, 'm> {
     /// Whether devices' own models are evaluated too.
     personal: bool,
     round: u32,
-    passes: u64,
+    passes: f64,
     /// Loss of the last round.
     loss: Option<f64>,
     /// Sum and number of the rounds' losses since the last evaluation.
@@ -110,7 +111,7 @@ impl<'f, 'm> Course<'f, 'm> {
             follow,
             personal,
             round: 0,
-            passes: 0,
+            passes: 0.0,
             loss: None,
             losses: (0.0, 0),
             began: Instant::now(),
@@ -154,7 +155,7 @@ impl<'f, 'm> Course<'f, 'm> {
 
     fn add(&mut self, turn: &Turn) {
         self.round += 1;
-        self.passes += u64::from(turn.iterations) * self.fleet.server.rules().forward.tangents as u64;
+        self.passes += turn.passes;
         self.loss = Some(turn.loss);
         self.losses = (self.losses.0 + turn.loss, self.losses.1 + 1);
     }

@@ -7,7 +7,7 @@ use sprig_coordinator::{DeviceNumber, RoundId, select};
 use sprig_engine::adapter::Adapter;
 use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Examples};
-use sprig_learn::estimator::Cut;
+use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
 use sprig_learn::guard::Guard;
 use sprig_learn::prefix::PrefixCache;
@@ -62,8 +62,8 @@ pub(crate) struct Turn {
     pub chosen: Vec<u32>,
     /// Devices whose updates were applied.
     pub applied: u32,
-    /// Iterations of the device that had the most.
-    pub iterations: u32,
+    /// Plain forward passes of a batch that a device's work was worth, on average.
+    pub passes: f64,
     /// Mean loss over the examples visited, each before the step it led to; nats.
     pub loss: f64,
     /// How the devices' own models did, where that was asked for.
@@ -106,7 +106,7 @@ impl Fleet<'_> {
         let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, RoundId(round));
         let chosen = chosen.into_iter().map(|number| number.0).collect();
         let base = Digest(self.server.digest());
-        let mut turn = Turn { chosen, applied: 0, iterations: 0, loss: 0.0, acc_p: None };
+        let mut turn = Turn { chosen, applied: 0, passes: 0.0, loss: 0.0, acc_p: None };
         let mut own = Vec::new();
         let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
         for member in &members {
@@ -116,7 +116,7 @@ impl Fleet<'_> {
                 own.extend(self.test(member.number.0)?);
             }
             let visited = f64::from(update.examples);
-            turn.iterations = turn.iterations.max(self.server.rules().iterations(update.examples));
+            turn.passes += self.passes(share, update.examples) / members.len() as f64;
             (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
             sent.push(self.message(round, base, member.number.0, member.groups, update));
         }
@@ -147,6 +147,16 @@ impl Fleet<'_> {
         turn.acc_p = together(&own).map(AccP);
         self.wire.count(round, base, &self.server, &sent);
         Ok(Some(turn))
+    }
+
+    /// Plain forward passes of a batch that an update of `share` over `examples` examples is worth: tangents start at the
+    /// lowest block that the share has.
+    fn passes(&self, share: Share, examples: u32) -> f64 {
+        let (rules, groups) = (self.server.rules(), self.server.layout().groups());
+        let (blocks, lowest) =
+            (self.session.model().geometry().blocks, groups[usize::from(share.first)].block);
+        let upper = (blocks - lowest) as f64 / blocks as f64;
+        f64::from(rules.iterations(examples)) * rules.estimator.needs().passes(self.cut.tangents, upper)
     }
 
     /// What device `number` trains in `round`; its own model is then in the adapter. `None` when `stop` says so.

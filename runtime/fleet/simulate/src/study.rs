@@ -123,7 +123,7 @@ impl Study {
         ];
         let means = Means { threads: model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
-        let (batch, needs) = (train.batch.as_usize(), rules.forward.needs());
+        let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
         let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let mut work = data.measure(Workload { held_elsewhere, ..work });
         if work.prefix {
@@ -153,11 +153,11 @@ impl Study {
             let path = self.cache.join(format!("{name}-{blocks}.prefix"));
             engine.prefix(&path, Size::Bytes(PREFIX), digest, data, planned)
         };
-        let start = layout.initial(spec, engine.model.geometry(), rules.forward.run_key);
+        let start = layout.initial(spec, engine.model.geometry(), rules.run_key);
         let settings = &self.settings;
         Ok(Fleet {
             session: engine.session(planned, prefix("train", &data.train))?,
-            adapter: engine.adapter(spec, rules.forward.run_key)?,
+            adapter: engine.adapter(spec, rules.run_key)?,
             server: Server::new(layout.clone(), *rules, start)?,
             cut: planned.tuning.cut,
             devices,

@@ -1,22 +1,25 @@
 //! A device that trains nothing: it takes part in the protocol and makes up its scalars. A few tens of bytes each.
 
 use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::Forward;
+use sprig_learn::estimator::{AnyEstimator, Forward};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::{Exchange, Rules, Seeds, ServerRule, Terms};
 use sprig_transport::messages::{Body, Presence, Task, Update};
+
+const RUN_KEY: [u32; 2] = [0x5EED, 0x0F1E];
 
 /// Rules of a fleet that trains nothing: one batch of `batch` examples a round, each with its own direction.
 pub fn rules(batch: usize) -> Rules {
     let terms = Terms {
         exchange: Exchange::PerIteration,
         batch,
-        forward: Forward {
+        estimator: AnyEstimator::Forward(Forward {
             family: Family::Rademacher,
             sharing: Sharing::PerExample,
             tangents: 1,
-            run_key: [0x5EED, 0x0F1E],
-        },
+            run_key: RUN_KEY,
+        }),
+        run_key: RUN_KEY,
         seeds: Seeds::Own,
         local: Rule::Sgd { momentum: 0.0 },
         lr: 0.01,

@@ -206,7 +206,7 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     options.linger = Duration::from_millis(100);
     let spec = study.settings.train.adapter(&scene.base.geometry).unwrap();
     let layout = Layout::new(&spec, &scene.base.geometry).unwrap();
-    let start = layout.initial(&spec, &scene.base.geometry, options.rules.forward.run_key);
+    let start = layout.initial(&spec, &scene.base.geometry, options.rules.run_key);
     let link = hub.link("coordinator", None);
     let mut coordinator = Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap();
     let began = Instant::now();

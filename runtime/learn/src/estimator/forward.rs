@@ -56,6 +56,13 @@ impl ScalarEstimator for Forward {
         }
     }
 
+    fn scalars(&self, examples: usize) -> usize {
+        match self.sharing {
+            Sharing::PerExample => examples * self.tangents,
+            Sharing::Shared => self.tangents,
+        }
+    }
+
     fn measure(
         &self,
         session: &mut Session<'_>,
@@ -63,7 +70,7 @@ impl ScalarEstimator for Forward {
         step: StepInput<'_>,
         scalars: &mut Scalars,
     ) -> Result<(), LearnError> {
-        let StepInput { batch, cut, tensors, at, guard } = step;
+        let StepInput { batch, cut, tensors, at, guard, .. } = step;
         let (k, all) = (self.tangents, self.directions(tensors, at));
         scalars.outcomes.resize(batch.len(), Outcome::default());
         scalars.coefficients.resize(batch.len() * k, 0.0);

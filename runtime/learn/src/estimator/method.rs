@@ -1,7 +1,7 @@
 //! Estimators by name, and whichever of them was chosen as one value: what a recipe asks for, and what trainers hold
 //! unless they are told otherwise. Another estimator is a name, a variant, and a line in each match.
 
-use super::{Estimator, Forward, Needs, Reverse, Scalars, StepInput};
+use super::{Differences, Estimator, Forward, FwdLlm, Needs, Reverse, ScalarEstimator, Scalars, StepInput};
 use crate::error::LearnError;
 use crate::session::Session;
 use sprig_engine::adapter::Adapter;
@@ -14,9 +14,19 @@ pub enum Method {
     Forward,
     /// [`Reverse`].
     Reverse,
+    /// [`Differences`] as MeZO has them.
+    Mezo,
+    /// [`Differences`] as BAFFLE+ has them.
+    Baffle,
+    /// [`FwdLlm`].
+    FwdLlm,
 }
 
-names!(Method, "estimator", [Forward = "forward", Reverse = "reverse"]);
+names!(
+    Method,
+    "estimator",
+    [Forward = "forward", Reverse = "reverse", Mezo = "mezo", Baffle = "baffle", FwdLlm = "fwdllm"]
+);
 
 /// An estimator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +35,10 @@ pub enum AnyEstimator {
     Forward(Forward),
     /// A pass backwards.
     Reverse(Reverse),
+    /// Differences along directions.
+    Differences(Differences),
+    /// Differences along chosen directions.
+    FwdLlm(FwdLlm),
 }
 
 impl Method {
@@ -33,6 +47,16 @@ impl Method {
         match self {
             Self::Forward => Forward::needs_for(tangents),
             Self::Reverse => Reverse.needs(),
+            Self::Mezo | Self::Baffle => Differences::needs_for(tangents),
+            Self::FwdLlm => FwdLlm::needs_for(tangents),
+        }
+    }
+
+    /// Whether it measures by differences, and so has the directions of a batch shared by its examples.
+    pub const fn is_by_differences(self) -> bool {
+        match self {
+            Self::Forward | Self::Reverse => false,
+            Self::Mezo | Self::Baffle | Self::FwdLlm => true,
         }
     }
 }
@@ -47,16 +71,53 @@ impl AnyEstimator {
                 ("family", forward.family.to_string()),
             ],
             Self::Reverse(Reverse) => Vec::new(),
+            Self::Differences(differences) => vec![
+                ("tangents", differences.pairs.to_string()),
+                ("family", differences.family.to_string()),
+                ("difference-step", differences.step.to_string()),
+            ],
+            Self::FwdLlm(fwdllm) => vec![
+                ("tangents", fwdllm.pairs.to_string()),
+                ("family", fwdllm.family.to_string()),
+                ("difference-step", fwdllm.step.to_string()),
+                ("variance-limit", fwdllm.variance_limit.unwrap_or(f32::INFINITY).to_string()),
+            ],
+        }
+    }
+
+    /// K, of those that take directions.
+    pub fn tangents(&self) -> usize {
+        match self {
+            Self::Forward(forward) => forward.tangents,
+            Self::Differences(differences) => differences.pairs,
+            Self::FwdLlm(fwdllm) => fwdllm.pairs,
+            Self::Reverse(Reverse) => 0,
+        }
+    }
+
+    /// The estimator as one of scalars; none of exact gradients.
+    pub fn scalars(&self) -> Option<&dyn ScalarEstimator> {
+        match self {
+            Self::Forward(forward) => Some(forward),
+            Self::Differences(differences) => Some(differences),
+            Self::FwdLlm(fwdllm) => Some(fwdllm),
+            Self::Reverse(_) => None,
+        }
+    }
+
+    fn chosen(&self) -> &dyn Estimator {
+        match self {
+            Self::Forward(forward) => forward,
+            Self::Differences(differences) => differences,
+            Self::FwdLlm(fwdllm) => fwdllm,
+            Self::Reverse(reverse) => reverse,
         }
     }
 }
 
 impl Estimator for AnyEstimator {
     fn needs(&self) -> Needs {
-        match self {
-            Self::Forward(forward) => forward.needs(),
-            Self::Reverse(reverse) => reverse.needs(),
-        }
+        self.chosen().needs()
     }
 
     fn gradient(
@@ -67,9 +128,6 @@ impl Estimator for AnyEstimator {
         scalars: &mut Scalars,
         gradient: &mut [f32],
     ) -> Result<(), LearnError> {
-        match self {
-            Self::Forward(forward) => forward.gradient(session, adapter, step, scalars, gradient),
-            Self::Reverse(reverse) => reverse.gradient(session, adapter, step, scalars, gradient),
-        }
+        self.chosen().gradient(session, adapter, step, scalars, gradient)
     }
 }

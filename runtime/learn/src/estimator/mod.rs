@@ -5,15 +5,20 @@
 //! [`ScalarEstimator`] as well: those coefficients are all that a fleet has to send, and everybody replays the rest
 //! (algorithm.md 6.9).
 
+mod beside;
 pub(crate) mod buffers;
+mod differences;
 mod forward;
+mod fwdllm;
 mod method;
 mod reverse;
 mod scalars;
 
 pub use crate::workload::Cut;
 pub use buffers::{Needs, Scalars};
+pub use differences::Differences;
 pub use forward::Forward;
+pub use fwdllm::FwdLlm;
 pub use method::{AnyEstimator, Method};
 pub use reverse::Reverse;
 pub use scalars::{accumulate, gradient_of};
@@ -51,7 +56,10 @@ pub trait ScalarEstimator: Estimator {
     /// The directions of iteration `at` over `tensors`, whose ranges follow one another.
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a>;
 
-    /// Leaves in `scalars` the losses and the coefficients: K an example, or K in all.
+    /// Coefficients of an iteration over `examples` examples.
+    fn scalars(&self, examples: usize) -> usize;
+
+    /// Leaves in `scalars` the losses and the coefficients.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -74,6 +82,9 @@ pub struct StepInput<'a> {
     pub tensors: &'a [Tensor],
     /// Which iteration this is.
     pub at: Iteration,
+    /// The last update of what trains, or the estimate it was made from, up to a factor; all 0 before the first, and empty
+    /// where the estimator does not look at it ([`Needs::last`]).
+    pub last: &'a [f32],
     /// Judge of the scalars.
     pub guard: &'a mut Guard,
 }

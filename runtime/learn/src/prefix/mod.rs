@@ -102,9 +102,9 @@ impl PrefixCache {
         self.missing.sequences.reserve(positions, examples, sequences);
     }
 
-    /// Brings `pass`, which is at its beginning and has tangents to carry, to the input of block `lowest` of a model of
-    /// shape `geometry`. `rows` is its batch: those of `batch`. Only those not held go through the blocks, as
-    /// a batch of their own; a row's bits do not depend on the rows beside it.
+    /// Brings `pass`, which is at its beginning, to the input of block `lowest` of a model of shape `geometry`. `rows` is its
+    /// batch: those of `batch`. Only those not held go through the blocks, as a batch of their own; a row's bits do not
+    /// depend on the rows beside it.
     pub(crate) fn advance<'a>(
         &'a mut self,
         pass: &mut Pass<'a>,
@@ -116,44 +116,48 @@ impl PrefixCache {
         let Self { slots, missing, counts } = self;
         let Minibatch { data, ids } = batch;
         let d = geometry.width;
+        let span_of = |place: usize| rows.span(place).start * d..rows.span(place).end * d;
         missing.clear();
-        let (_, held) = pass.hidden_and_spare();
         for (place, &id) in ids.iter().enumerate() {
-            let span = rows.span(place);
-            match slots.load(id, data.tokens_before(id), &mut held[span.start * d..span.end * d]) {
-                Found::Held => counts.hits += 1,
-                found => {
-                    counts.misses += 1;
-                    counts.corrupt += u64::from(found == Found::Corrupt);
-                    missing.push(place, data.example(id).tokens, rows.cuts(place));
-                }
+            let found = slots.load(id, data.tokens_before(id), &mut pass.hidden()[span_of(place)]);
+            if found != Found::Held {
+                counts.corrupt += u64::from(found == Found::Corrupt);
+                missing.push(place, data.example(id).tokens, rows.cuts(place));
             }
+        }
+        counts.hits += (ids.len() - missing.places.len()) as u64;
+        counts.misses += missing.places.len() as u64;
+        if missing.places.is_empty() {
+            return Ok(());
         }
         let missing = &*missing;
-        if !missing.places.is_empty() {
-            let part = missing.sequences.batch(geometry.vocabulary)?;
-            pass.change_batch(part);
+        let part = missing.sequences.batch(geometry.vocabulary)?;
+        pass.change_batch(part);
+        pass.embed();
+        pass.blocks(0..lowest)?;
+        let hidden = pass.hidden();
+        for (e, &place) in missing.places.iter().enumerate() {
+            let (id, span) = (ids[place], part.span(e));
+            slots.store(id, data.tokens_before(id), &mut hidden[span.start * d..span.end * d]);
+        }
+        pass.change_batch(rows);
+        // Computed rows move to their places. They only ever move up, so from the last example to the first none is
+        // overwritten before it has moved. What was held is read again, into the gaps.
+        let hidden = pass.hidden();
+        for (computed, &place) in missing.places.iter().enumerate().rev() {
+            let (from, to) = (part.span(computed).start * d, span_of(place));
+            hidden.copy_within(from..from + to.len(), to.start);
+        }
+        let mut held = (0..ids.len()).filter(|place| missing.places.binary_search(place).is_err());
+        let mut read = |place: usize| {
+            slots.load(ids[place], data.tokens_before(ids[place]), &mut hidden[span_of(place)]) == Found::Held
+        };
+        if !held.all(&mut read) {
+            // The disk failed between two reads: all of them anew.
             pass.embed();
             pass.blocks(0..lowest)?;
-            let hidden = pass.hidden();
-            for (e, &place) in missing.places.iter().enumerate() {
-                let (id, span) = (ids[place], part.span(e));
-                slots.store(id, data.tokens_before(id), &mut hidden[span.start * d..span.end * d]);
-            }
-            pass.change_batch(rows);
-        }
-        // Computed rows move to their places, held ones fill the gaps. Rows only ever move up, so from the last example
-        // to the first none is overwritten before it has moved.
-        let (hidden, held) = pass.hidden_and_spare();
-        let mut computed = missing.places.len();
-        for place in (0..ids.len()).rev() {
-            let to = rows.span(place).start * d..rows.span(place).end * d;
-            if computed > 0 && missing.places[computed - 1] == place {
-                computed -= 1;
-                let from = missing.sequences.examples()[computed] * d;
-                hidden.copy_within(from..from + to.len(), to.start);
-            } else {
-                hidden[to.clone()].copy_from_slice(&held[to]);
+            for (place, &id) in ids.iter().enumerate() {
+                slots.store(id, data.tokens_before(id), &mut pass.hidden()[span_of(place)]);
             }
         }
         Ok(())

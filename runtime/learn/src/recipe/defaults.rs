@@ -14,7 +14,7 @@ use sprig_engine::model::Module;
 /// Defaults that depend on who trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Defaults {
-    /// K.
+    /// K of the forward estimator.
     pub tangents: Tangents,
     /// r of LoRA-XS.
     pub rank_xs: Rank,
@@ -58,8 +58,6 @@ pub const LABEL_STYLE: LabelStyle = LabelStyle::Word;
 pub const ADAPTER: Kind = Kind::Xs;
 /// How gradients are got.
 pub const ESTIMATOR: Method = Method::Forward;
-/// Who shares a direction.
-pub const DIRECTIONS: Sharing = Sharing::PerExample;
 /// Examples of a step.
 pub const BATCH: Batch = Batch::of::<8>();
 
@@ -122,6 +120,15 @@ impl Default for AdamW {
 }
 
 impl Defaults {
+    /// K, by the estimator: of MeZO, BAFFLE+ and FwdLLM+ as published.
+    pub const fn tangents(&self, estimator: Method) -> Tangents {
+        match estimator {
+            Method::Forward | Method::Reverse => self.tangents,
+            Method::Mezo => Tangents::of::<1>(),
+            Method::Baffle | Method::FwdLlm => Tangents::of::<10>(),
+        }
+    }
+
     /// r of an adapter of `kind`.
     pub fn rank(&self, kind: Kind) -> Rank {
         match kind {
@@ -131,11 +138,26 @@ impl Defaults {
     }
 }
 
+/// Who shares a direction.
+pub const fn directions(estimator: Method) -> Sharing {
+    if estimator.is_by_differences() { Sharing::Shared } else { Sharing::PerExample }
+}
+
+/// How far estimators by differences move the weights along a direction: as MeZO, BAFFLE+ and FwdLLM+ were published.
+pub const fn difference_step(estimator: Method) -> Positive {
+    match estimator {
+        Method::Forward | Method::Reverse | Method::Mezo => Positive::of(1e-3),
+        Method::Baffle => Positive::of(1e-4),
+        Method::FwdLlm => Positive::of(1e-2),
+    }
+}
+
 /// The learning rate of one device, by the estimator of its gradients and what trains.
 pub const fn single_lr(estimator: Method, kind: Kind) -> NotNegative {
     match (estimator, kind) {
         (Method::Reverse, Kind::Lora | Kind::BOnly) => NotNegative::of(LR_EXACT),
-        (Method::Reverse, Kind::Xs) | (Method::Forward, _) => NotNegative::of(LR_ADAMW),
+        (Method::Reverse, Kind::Xs) => NotNegative::of(LR_ADAMW),
+        (Method::Forward | Method::Mezo | Method::Baffle | Method::FwdLlm, _) => NotNegative::of(LR_ADAMW),
     }
 }
 

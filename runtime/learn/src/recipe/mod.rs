@@ -17,7 +17,7 @@ pub use way::Way;
 
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
-use crate::estimator::{AnyEstimator, Forward, Method, Reverse};
+use crate::estimator::{AnyEstimator, Differences, Forward, FwdLlm, Method, Reverse};
 use crate::objective::{self, LabelLoss, Objective};
 use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
@@ -53,10 +53,15 @@ pub struct Recipe {
     pub estimator: Method,
     /// K.
     pub tangents: Tangents,
-    /// Distribution of the directions; if none is given Rademacher for one tangent, Walsh for more.
+    /// Distribution of the directions; if none is given Gaussian for estimators by differences, as published, otherwise
+    /// Rademacher for one tangent and Walsh for more.
     pub family: Option<Family>,
     /// Who shares a direction.
     pub directions: Sharing,
+    /// How far estimators by differences move the weights; as published if none is given.
+    pub difference_step: Option<Positive>,
+    /// Most that the estimates of a batch may vary for FwdLLM+ to use them.
+    pub variance_limit: Option<Positive>,
     /// Examples of a step.
     pub batch: Batch,
     /// What the loss of labels and choices counts.
@@ -106,11 +111,29 @@ impl Recipe {
     }
 
     /// The estimator.
-    pub fn estimator(&self) -> AnyEstimator {
-        match self.estimator {
+    ///
+    /// # Errors
+    /// A direction an example, for one that moves the weights.
+    pub fn estimator(&self) -> Result<AnyEstimator, SettingError> {
+        let (pairs, run_key) = (self.tangents.as_usize(), self.run_key());
+        let family = self.family.unwrap_or(Family::Gaussian);
+        let step = self.difference_step.unwrap_or(defaults::difference_step(self.estimator)).get();
+        if self.estimator.is_by_differences() && self.directions == Sharing::PerExample {
+            let remedy = Setting::Directions.to(Sharing::Shared);
+            let problem = format!("{} moves the weights of a whole batch; use {remedy}", self.estimator);
+            return Err(Setting::Directions.error(self.directions, problem));
+        }
+        Ok(match self.estimator {
             Method::Forward => AnyEstimator::Forward(self.forward()),
             Method::Reverse => AnyEstimator::Reverse(Reverse),
-        }
+            Method::Mezo | Method::Baffle => {
+                AnyEstimator::Differences(Differences { family, pairs, step, run_key })
+            }
+            Method::FwdLlm => {
+                let variance_limit = self.variance_limit.map(Positive::get);
+                AnyEstimator::FwdLlm(FwdLlm { family, pairs, step, variance_limit, run_key })
+            }
+        })
     }
 
     /// The key of directions and start values.

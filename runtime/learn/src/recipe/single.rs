@@ -2,6 +2,7 @@
 
 use super::{Fraction, NotNegative, Positive, Recipe};
 use crate::optimiser::{Rule, Schedule};
+use crate::setting::SettingError;
 use crate::trainer::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -32,14 +33,17 @@ pub struct AdamW {
 
 impl Single {
     /// What decides the result, the adapter and the data excepted.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            estimator: self.recipe.estimator(),
+    ///
+    /// # Errors
+    /// As [`Recipe::estimator`].
+    pub fn settings(&self) -> Result<Settings, SettingError> {
+        Ok(Settings {
+            estimator: self.recipe.estimator()?,
             rule: self.rule,
             schedule: self.schedule,
             batch: self.recipe.batch.as_usize(),
             seed: self.recipe.seed,
-        }
+        })
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Dealing {
     Cyclic,
     /// Runs of neighbouring groups, which differ by one group at most.
     Contiguous,
+    /// All groups to everybody: no split, as in federated averaging.
+    Unsplit,
     /// Runs too, but the weakest members have the uppermost, where tangents start late: a step is then shorter. Hands
     /// rotate among members of like strength only, so lower groups learn from the strong members' data alone.
     DeviceAware,
@@ -33,7 +35,7 @@ pub enum Dealing {
 names!(
     Dealing,
     "way of dealing groups",
-    [Contiguous = "contiguous", Cyclic = "cyclic", DeviceAware = "device-aware"]
+    [Contiguous = "contiguous", Cyclic = "cyclic", DeviceAware = "device-aware", Unsplit = "unsplit"]
 );
 
 /// One who takes part in a round.
@@ -99,6 +101,7 @@ pub fn deal(dealing: Dealing, groups: usize, members: &[Member], seed: u64, roun
 /// The hand of one of `places` places.
 fn hand(dealing: Dealing, groups: usize, places: usize, place: usize) -> Share {
     let (first, step, end) = match dealing {
+        Dealing::Unsplit => (0, 1, groups),
         Dealing::Cyclic if groups < places => (place % groups, 1, place % groups + 1),
         Dealing::Cyclic => (place, places, groups),
         _ if groups < places => (place * groups / places, 1, place * groups / places + 1),
@@ -147,6 +150,13 @@ mod tests {
     use super::*;
 
     const ALL: [Dealing; 3] = [Dealing::Cyclic, Dealing::Contiguous, Dealing::DeviceAware];
+
+    #[test]
+    fn unsplit_groups_are_everybodys() {
+        for (l, m) in [(7, 3), (3, 7), (1, 1)] {
+            assert_eq!(deal(Dealing::Unsplit, l, &members(m), 3, 5), vec![Share::all(l); m]);
+        }
+    }
 
     /// Three kinds of boards.
     fn members(count: usize) -> Vec<Member> {

@@ -36,6 +36,8 @@ pub struct LocalRound<'d> {
     iteration: u32,
     path: Path,
     ids: Vec<usize>,
+    /// The last change of the share, up to a factor, where the estimator looks at it.
+    last: Vec<f32>,
     scalars: Scalars,
     sent: Vec<f32>,
     loss: f64,
@@ -85,7 +87,7 @@ impl<'d> LocalRound<'d> {
                 layout.groups().len()
             ));
         }
-        let [low, high] = rules.forward.run_key.map(u64::from);
+        let [low, high] = rules.run_key.map(u64::from);
         let Some(order) = Shuffle::new(high << 32 | low, data.len()) else {
             return settings("no training examples".into());
         };
@@ -97,7 +99,12 @@ impl<'d> LocalRound<'d> {
         if rules.exchange != Exchange::PerIteration {
             path.begin(&rules, &part, server.values());
         }
-        let scalars = Scalars::new(&rules.estimator().needs(), rules.batch, part.len);
+        let needs = rules.estimator().needs();
+        let scalars = Scalars::new(&needs, rules.batch, part.len);
+        let mut last = needs.no_update(part.len);
+        if needs.last {
+            part.gather(server.sums(), &mut last);
+        }
         Ok(Self {
             assignment,
             part,
@@ -107,6 +114,7 @@ impl<'d> LocalRound<'d> {
             iteration: 0,
             path,
             ids: Vec::with_capacity(rules.batch),
+            last,
             scalars,
             sent: Vec::with_capacity(rules.scalar_count(examples)),
             loss: 0.0,
@@ -158,7 +166,7 @@ impl<'d> LocalRound<'d> {
         self.ids.extend((0..rules.batch.min(left) as u64).map(place));
         let batch = Minibatch::new(self.data.set(), &self.ids);
         let (tensors, at) = (&self.part.tensors, rules.at(round, self.iteration, self.assignment.number));
-        let step = StepInput { batch, cut, tensors, at, guard };
+        let step = StepInput { batch, cut, tensors, at, last: &self.last, guard };
         rules.estimator().measure(session, adapter, step, &mut self.scalars)?;
         let applied = &self.scalars.coefficients;
         self.sent.extend_from_slice(applied);

@@ -1,7 +1,7 @@
 //! What all parties of a run must agree on to reach the same bits.
 
 use crate::directions::{Directions, Family, Sharing};
-use crate::estimator::{Forward, Iteration, ScalarEstimator};
+use crate::estimator::{AnyEstimator, Forward, Iteration, ScalarEstimator};
 use crate::optimiser::Rule;
 use crate::recipe::{Fraction, NotNegative, Positive};
 use crate::setting::{Setting, SettingError};
@@ -23,8 +23,10 @@ pub struct Terms {
     pub exchange: Exchange,
     /// Examples of one iteration of a device.
     pub batch: usize,
-    /// Estimator.
-    pub forward: Forward,
+    /// How devices estimate gradients.
+    pub estimator: AnyEstimator,
+    /// Key of start values and data order, and of the estimator's directions.
+    pub run_key: [u32; 2],
     /// Whose directions a device takes.
     pub seeds: Seeds,
     /// Optimiser of a device's steps within a round; per iteration there are none.
@@ -92,7 +94,13 @@ impl Terms {
         Self {
             exchange: Exchange::PerEpoch { steps },
             batch: 8,
-            forward: Forward { family: Family::Gaussian, sharing: Sharing::Shared, tangents: 1, run_key },
+            estimator: AnyEstimator::Forward(Forward {
+                family: Family::Gaussian,
+                sharing: Sharing::Shared,
+                tangents: 1,
+                run_key,
+            }),
+            run_key,
             seeds: Seeds::Shared,
             local: Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 },
             lr: 1e-4,
@@ -116,12 +124,17 @@ impl Rules {
     /// # Errors
     /// A [`SettingError`] that names the setting and its limits.
     pub fn new(terms: Terms) -> Result<Self, SettingError> {
-        let Terms { batch, forward, lr, .. } = terms;
+        let Terms { batch, lr, .. } = terms;
+        if terms.estimator.scalars().is_none() {
+            let problem = "use an estimator along directions: what a fleet replays are its scalars";
+            return Err(Setting::Estimator.error("reverse", problem));
+        }
+        let tangents = terms.estimator.tangents();
         if !(1..=MAX_BATCH).contains(&batch) {
             return Err(Setting::Batch.error(batch, format!("use 1 to {MAX_BATCH}")));
         }
-        if !(1..=MAX_TANGENTS).contains(&forward.tangents) {
-            return Err(Setting::Tangents.error(forward.tangents, format!("use 1 to {MAX_TANGENTS}")));
+        if !(1..=MAX_TANGENTS).contains(&tangents) {
+            return Err(Setting::Tangents.error(tangents, format!("use 1 to {MAX_TANGENTS}")));
         }
         if let Exchange::PerEpoch { steps } = terms.exchange {
             let most = u32::MAX / batch as u32;
@@ -171,19 +184,14 @@ impl Rules {
 
     /// Scalars of an update behind which are `examples` examples.
     pub fn scalar_count(&self, examples: u32) -> usize {
-        let lists = match self.forward.sharing {
-            Sharing::PerExample => examples,
-            Sharing::Shared => self.iterations(examples),
-        };
-        lists as usize * self.forward.tangents
+        let (batch, examples) = (self.batch, examples as usize);
+        let of = |examples: usize| if examples > 0 { self.estimator().scalars(examples) } else { 0 };
+        examples / batch * of(batch) + of(examples % batch)
     }
 
     /// Scalars of one full iteration.
     pub(super) fn scalars_per_iteration(&self) -> usize {
-        match self.forward.sharing {
-            Sharing::PerExample => self.batch * self.forward.tangents,
-            Sharing::Shared => self.forward.tangents,
-        }
+        self.estimator().scalars(self.batch)
     }
 
     /// The directions of device `number` over the `tensors` of its part.
@@ -204,7 +212,7 @@ impl Rules {
 
     /// How a device estimates gradients.
     pub(super) fn estimator(&self) -> &dyn ScalarEstimator {
-        &self.forward
+        self.estimator.scalars().expect("`new` takes no other")
     }
 
     fn steps(&self) -> u32 {
@@ -229,6 +237,11 @@ pub fn paper_adapter(geometry: &Geometry) -> AdapterSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::estimator::Reverse;
+
+    fn forward(sharing: Sharing, tangents: usize) -> AnyEstimator {
+        AnyEstimator::Forward(Forward { family: Family::Gaussian, sharing, tangents, run_key: [1, 2] })
+    }
 
     /// T13: scalars of an update. The frame around them is the transport's to count.
     #[test]
@@ -237,13 +250,13 @@ mod tests {
         let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.examples(), rules.scalar_count(200), rules.scalar_count(193)), (200, 25, 25));
         assert_eq!(rules.scalar_count(192), 24);
-        (terms.forward.sharing, terms.forward.tangents) = (Sharing::PerExample, 4);
+        terms.estimator = forward(Sharing::PerExample, 4);
         let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.scalar_count(200), rules.scalar_count(193)), (800, 772));
         terms.exchange = Exchange::PerIteration;
         let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.examples(), rules.scalar_count(8), rules.scalar_count(5)), (8, 32, 20));
-        terms.forward.sharing = Sharing::Shared;
+        terms.estimator = forward(Sharing::Shared, 4);
         let rules = Rules::new(terms).unwrap();
         assert_eq!((rules.scalar_count(8), rules.scalar_count(5)), (4, 4));
     }
@@ -272,16 +285,17 @@ mod tests {
     #[test]
     fn rules_that_make_no_sense_are_refused() {
         let paper = Terms::paper([1, 2], 25);
-        let forward = |tangents: usize| Forward { tangents, ..paper.forward };
+        let forward = |tangents| forward(Sharing::Shared, tangents);
         let yogi = |beta1: f32, tau: f32| ServerRule::Yogi { eta: 0.1, beta1, beta2: 0.9, tau };
         for (terms, setting) in [
             (Terms { batch: 0, ..paper }, Setting::Batch),
             (Terms { batch: 65_535, ..paper }, Setting::Batch),
             (Terms { exchange: Exchange::PerEpoch { steps: 0 }, ..paper }, Setting::LocalSteps),
             (Terms { exchange: Exchange::PerEpoch { steps: u32::MAX }, ..paper }, Setting::LocalSteps),
-            (Terms { forward: forward(0), ..paper }, Setting::Tangents),
+            (Terms { estimator: forward(0), ..paper }, Setting::Tangents),
             // What attention over a tile of keys has room for.
-            (Terms { forward: forward(65), ..paper }, Setting::Tangents),
+            (Terms { estimator: forward(65), ..paper }, Setting::Tangents),
+            (Terms { estimator: AnyEstimator::Reverse(Reverse), ..paper }, Setting::Estimator),
             (Terms { lr: f32::NAN, ..paper }, Setting::Lr),
             (Terms { lr: 0.0, ..paper }, Setting::Lr),
             (Terms { local: Rule::Sgd { momentum: 1.0 }, ..paper }, Setting::Momentum),

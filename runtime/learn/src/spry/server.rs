@@ -77,6 +77,7 @@ impl Server {
             )));
         }
         (self.values, self.moments) = (values, moments);
+        self.sums.fill(0.0);
         Ok(())
     }
 
@@ -105,6 +106,12 @@ impl Server {
     /// The optimiser's state.
     pub fn moments(&self) -> &[f32] {
         &self.moments
+    }
+
+    /// What the round before came to, by weight: the sum over devices of their examples times their change, or per iteration
+    /// times their gradient. 0 before the first round, and after a snapshot.
+    pub(super) fn sums(&self) -> &[f32] {
+        &self.sums
     }
 
     /// SHA-256 of the weights, as little-endian f32.

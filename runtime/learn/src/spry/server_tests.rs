@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::directions::{Family, Sharing, run_key};
-use crate::estimator::{Forward, accumulate};
+use crate::estimator::{AnyEstimator, Forward, accumulate};
 use crate::optimiser::Rule;
 use crate::spry::{Dealing, Member, Seeds, ServerRule, Terms, deal};
 
@@ -14,18 +14,18 @@ fn terms(exchange: Exchange, server: ServerRule) -> Terms {
     Terms {
         exchange,
         batch: 4,
-        forward: Forward {
-            family: Family::Rademacher,
-            sharing: Sharing::PerExample,
-            tangents: 2,
-            run_key: run_key(7),
-        },
+        estimator: estimator(Family::Rademacher, Sharing::PerExample),
+        run_key: run_key(7),
         seeds: Seeds::Own,
         local: Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 },
         lr: 0.02,
         server,
         decay: 0,
     }
+}
+
+fn estimator(family: Family, sharing: Sharing) -> AnyEstimator {
+    AnyEstimator::Forward(Forward { family, sharing, tangents: 2, run_key: run_key(7) })
 }
 
 fn rules(exchange: Exchange, server: ServerRule) -> Rules {
@@ -58,7 +58,7 @@ fn a_fleets_replay_has_fixed_bits() {
             for (sharing, seeds) in [(Sharing::PerExample, Seeds::Own), (Sharing::Shared, Seeds::Shared)] {
                 for rule in [AVG, ADAM, YOGI] {
                     let mut terms = terms(exchange, rule);
-                    (terms.forward.family, terms.forward.sharing, terms.seeds) = (family, sharing, seeds);
+                    (terms.estimator, terms.seeds) = (estimator(family, sharing), seeds);
                     let rules = Rules::new(terms).unwrap();
                     let mut server = server(rules);
                     for round in 0..3 {
@@ -115,6 +115,29 @@ fn a_group_steps_by_the_weighted_mean_of_its_holders() {
     }
     for untouched in [120..160, 200..240] {
         assert_eq!(server.values()[untouched.clone()], before[untouched]);
+    }
+}
+
+/// T12: in a round that is not split each device's step counts by its share of the examples, as in federated SGD, whoever
+/// came before it.
+#[test]
+fn a_device_counts_by_its_share_of_the_examples() {
+    let terms = terms(Exchange::PerEpoch { steps: 1 }, AVG);
+    let rules = Rules::new(Terms { local: Rule::Sgd { momentum: 0.0 }, ..terms }).unwrap();
+    let examples = [4u32, 1, 3, 2, 4, 1];
+    for (m, &share) in examples.iter().enumerate() {
+        let mut server = server(rules);
+        let base = server.values().to_vec();
+        let mut step = server.begin(0);
+        for (i, &n) in examples.iter().enumerate() {
+            let by = if i == m { 1.0 } else { 0.0 };
+            let own: Vec<f32> = base.iter().map(|v| v + by).collect();
+            step.add(i as u32 + 1, Share::all(6), n, Body::Dense(&own)).unwrap();
+        }
+        step.finish();
+        for (now, then) in server.values().iter().zip(&base) {
+            assert!((now - then - share as f32 / 15.0).abs() < 1e-6, "device {m}: {}", now - then);
+        }
     }
 }
 

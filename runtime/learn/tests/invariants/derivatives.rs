@@ -114,7 +114,7 @@ fn absent_tangents_are_zero_tangents() {
     }
 }
 
-/// T2: the mean of n estimates tends to the gradient as n^−½; T3 on a real loss: with as many Walsh directions as
+/// T2: the mean of n estimates tends to the gradient as n^−½, in all and for the weights of each group; T3 on a real loss: with as many Walsh directions as
 /// numbers, one estimate is the gradient.
 #[test]
 fn estimates_tend_to_the_gradient() {
@@ -150,6 +150,7 @@ fn estimates_tend_to_the_gradient() {
                     cut,
                     tensors: &tensors,
                     at: Iteration::of_step(iteration),
+                    last: &[],
                     // A new guard clips nothing.
                     guard: &mut Guard::default(),
                 };
@@ -158,17 +159,28 @@ fn estimates_tend_to_the_gradient() {
                     .unwrap();
                 mean.iter_mut().zip(&gradient).for_each(|(m, g)| *m += f64::from(*g) / n as f64);
             }
-            rms(mean.iter().zip(&exact).map(|(m, e)| m - e)) / size
+            // In all, and for each of the four adapted layers.
+            let error = |part: Range<usize>| rms(part.map(|i| mean[i] - exact[i])) / size;
+            let groups: Vec<f64> = tensors.iter().map(|t| error(t.range.clone())).collect();
+            (error(0..d), groups)
         };
         for sharing in SHARINGS {
-            let error = mean(forward(Family::Walsh, sharing, d), 0, 1);
+            let (error, _) = mean(forward(Family::Walsh, sharing, d), 0, 1);
             println!("lm {}, {sharing:?}, Walsh at K = d: {error:.1e}", data.is_lm());
             assert!(error < 1e-3, "Walsh, {sharing:?}, K = d: {error}");
             for family in [Family::Rademacher, Family::Gaussian] {
                 let of = forward(family, sharing, 1);
-                let (few, many) = (mean(of, 0, 16), mean(of, 1000, 256));
+                let ((few, few_each), (many, many_each)) = (mean(of, 0, 16), mean(of, 1000, 256));
                 println!("lm {}, {sharing:?}, {family:?}: {few:.3} at 16, {many:.3} at 256", data.is_lm());
                 assert!((2.5..6.5).contains(&(few / many)), "{family:?}, {sharing:?}: {few} and {many}");
+                for (few, many) in few_each.iter().zip(&many_each) {
+                    // 16 numbers, whose mean square scatters more.
+                    let ratio = few / many;
+                    assert!(
+                        (1.5..9.0).contains(&ratio),
+                        "{family:?}, {sharing:?}: {few_each:?}, {many_each:?}"
+                    );
+                }
             }
         }
     }

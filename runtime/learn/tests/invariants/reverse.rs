@@ -68,6 +68,7 @@ fn gradient(
         cut: Cut { tangents: 0, examples },
         tensors: &tensors,
         at: Iteration::of_step(0),
+        last: &[],
         guard: &mut guard,
     };
     Reverse.gradient(session, adapter, step, &mut scalars, &mut found).unwrap();

@@ -78,7 +78,10 @@ impl Curve<'_> {
                 level: None,
             }.draw())
             @if let Some(point) = self.points.last() {
-                p.note { (words::count(point.passes)) " tangents carried on a device that took part in every round." }
+                p.note {
+                    "The work of a device that took part in every round was worth "
+                    (words::count(point.passes.round() as u64)) " plain forward passes of a batch."
+                }
             }
         }
     }
@@ -153,7 +156,7 @@ mod tests {
     fn point(round: u32, found: Option<Evaluation>) -> Point {
         Point {
             round,
-            passes: 4 * u64::from(round),
+            passes: 4.0 * f64::from(round),
             found,
             acc_g: None,
             acc_p: None,
@@ -187,7 +190,8 @@ mod tests {
         points.extend((1..=20).map(|r| point(r, None)));
         points.push(point(20, Some(found(0.535))));
         let html = page(&points, points[0].found, points[21].found);
-        for text in ["100 devices, 20 rounds", "27.8%", "53.5% (49.5–57.5) after", "80 tangents"] {
+        for text in ["100 devices, 20 rounds", "27.8%", "53.5% (49.5–57.5) after", "80 plain forward passes"]
+        {
             assert!(html.contains(text), "{text}");
         }
         for text in ["<script", "http:", "src=", "href=", "NaN", "inf"] {

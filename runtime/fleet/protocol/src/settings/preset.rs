@@ -4,8 +4,10 @@ use super::{Preset, Server, SettingsError, TrainTable, Upload};
 use sprig_engine::adapter::Kind;
 use sprig_engine::model::Module;
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::estimator::Method;
 use sprig_learn::optimiser::Optimiser;
-use sprig_learn::recipe::{AdamW, Batch, Fraction, NotNegative, Positive, Rank, Tangents, Targets, defaults};
+use sprig_learn::recipe::defaults::{self, FLEET};
+use sprig_learn::recipe::{AdamW, Batch, Fraction, NotNegative, Positive, Rank, Tangents, Targets};
 use sprig_learn::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use toml::{Table, Value};
 
@@ -14,11 +16,13 @@ impl TrainTable {
     /// preset, or else from the mode, the local optimiser and the server's rule.
     pub(super) fn completed(&self, given: &Table) -> Result<Self, SettingsError> {
         let base = match self.preset {
-            Some(Preset::Paper) => Self::paper(),
+            Some(preset) => Self::published(preset),
             None => {
                 let chosen = given.get("server").is_some_and(|server| server.get("rule").is_some());
                 let rule = if chosen { self.server.rule } else { defaults::server_rule(self.mode) };
                 Self {
+                    tangents: FLEET.tangents(self.estimator),
+                    directions: defaults::directions(self.estimator),
                     lr: defaults::fleet_lr(self.mode, self.local_optimizer),
                     server: Server::of(rule),
                     ..Self::default()
@@ -33,6 +37,29 @@ impl TrainTable {
         let mut table = Table::try_from(&base).map_err(|e| problem(&e))?;
         lay(&mut table, given);
         Ok(Self { preset: None, ..table.try_into().map_err(|e| problem(&e))? })
+    }
+
+    fn published(preset: Preset) -> Self {
+        let paper = Self::paper();
+        match preset {
+            Preset::Paper => paper,
+            Preset::FedFgd => Self { dealing: Dealing::Unsplit, ..paper },
+            Preset::FedMezo => paper.by_differences(Method::Mezo),
+            Preset::Baffle => paper.by_differences(Method::Baffle),
+            Preset::FwdLlm => paper.by_differences(Method::FwdLlm),
+        }
+    }
+
+    /// The same along directions of each device's own, which has all groups and steps by plain gradient descent.
+    fn by_differences(self, estimator: Method) -> Self {
+        Self {
+            estimator,
+            tangents: FLEET.tangents(estimator),
+            seeds: Seeds::Own,
+            local_optimizer: Optimiser::Sgd,
+            dealing: Dealing::Unsplit,
+            ..self
+        }
     }
 
     fn paper() -> Self {
@@ -87,6 +114,7 @@ mod tests {
     use crate::settings::{JobSettings, Train};
     use sprig_engine::model::Geometry;
     use sprig_learn::directions::run_key;
+    use sprig_learn::estimator::{AnyEstimator, Differences};
     use sprig_learn::optimiser::Rule;
     use sprig_learn::spry::{Exchange, Rules, ServerRule, Terms, paper_adapter};
 
@@ -123,6 +151,31 @@ mod tests {
         assert_eq!(*paper.rules(), Terms::paper(run_key(7), 25));
         assert_eq!(paper.adapter(&SMOLLM2).unwrap(), paper_adapter(&SMOLLM2));
         assert_eq!(paper.dealing, Dealing::Cyclic);
+    }
+
+    /// The baselines differ from the paper's algorithm in what their names say.
+    #[test]
+    fn the_baselines_are_the_papers_but_for_their_estimator_and_split() {
+        let paper = train("preset = \"paper\"\nseed = 7");
+        let fedfgd = train("preset = \"fedfgd\"\nseed = 7");
+        assert_eq!((fedfgd.rules(), fedfgd.dealing), (paper.rules(), Dealing::Unsplit));
+        let of = |family, pairs, step| Differences { family, pairs, step, run_key: run_key(7) };
+        let mezo = AnyEstimator::Differences(of(Family::Gaussian, 1, 1e-3));
+        let baffle = AnyEstimator::Differences(of(Family::Gaussian, 10, 1e-4));
+        for (name, estimator) in [("fedmezo", mezo), ("baffle", baffle)] {
+            let found = train(&format!("preset = \"{name}\"\nseed = 7"));
+            let (seeds, local) = (Seeds::Own, Rule::Sgd { momentum: 0.0 });
+            assert_eq!(*found.rules(), Terms { estimator, seeds, local, ..*paper.rules() }, "{name}");
+            assert_eq!(
+                (found.dealing, found.adapter(&SMOLLM2).unwrap()),
+                (Dealing::Unsplit, paper_adapter(&SMOLLM2))
+            );
+        }
+        let fwdllm = train("preset = \"fwdllm\"\nvariance_limit = 5.5").rules();
+        assert!(
+            matches!(fwdllm.estimator, AnyEstimator::FwdLlm(found) if (found.pairs, found.step) == (10, 1e-2)
+            && found.variance_limit == Some(5.5))
+        );
     }
 
     #[test]

@@ -31,12 +31,12 @@ impl FleetSettings {
             put(&mut table, &["model", "path"], path.display().to_string().into());
         }
         let here = config.unwrap_or(Path::new("settings"));
-        if let Some(Preset::Paper) = preset {
+        if let Some(preset) = preset {
             let train = table.entry("train").or_insert_with(|| Table::new().into());
             if let Some(train) = train.as_table_mut() {
                 train.retain(|key, _| OF_THE_DATA.contains(&key));
             }
-            put(&mut table, &["train", "preset"], "paper".into());
+            put(&mut table, &["train", "preset"], preset.name().into());
         }
         let mut file =
             take(&table).map_err(|problem| SettingsError::Parse { path: here.to_owned(), problem })?;

@@ -36,9 +36,21 @@ pub enum Preset {
     /// The paper's, with the constants of its authors' library where the paper gives none (algorithm.md 3 and 4). What an epoch
     /// is depends on the data: `local_steps` says it.
     Paper,
+    /// The paper's, unsplit: every device holds all groups.
+    FedFgd,
+    /// MeZO on the devices with plain gradient descent, unsplit, FedYogi at the server.
+    FedMezo,
+    /// BAFFLE+ the same way.
+    Baffle,
+    /// FwdLLM+ the same way.
+    FwdLlm,
 }
 
-names!(Preset, "preset", [Paper = "paper"]);
+names!(
+    Preset,
+    "preset",
+    [Paper = "paper", FedFgd = "fedfgd", FedMezo = "fedmezo", Baffle = "baffle", FwdLlm = "fwdllm"]
+);
 
 /// What every device and the coordinator train: the settings they share, which agree with each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,7 +88,10 @@ pub struct TrainTable {
     pub len: Len,
     /// Examples of a step.
     pub batch: Batch,
-    /// K, directions of each example, or of each batch if they are shared.
+    /// How devices get gradients: from derivatives along directions, or from differences along them as published.
+    #[serde(skip_serializing_if = "is_usual")] // so that the text of a job stays what it was
+    pub estimator: Method,
+    /// K, directions of each example, or of each batch if they are shared. If absent 4; 1 for mezo, 10 for baffle and fwdllm.
     pub tangents: Tangents,
     /// What of the low-rank update trains.
     pub adapter: Kind,
@@ -90,11 +105,19 @@ pub struct TrainTable {
     /// Adapted blocks, TO not included; the top quarter for lora-xs, all otherwise, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
-    /// Distribution of directions; if absent rademacher for one tangent, walsh for more.
+    /// Distribution of directions; if absent rademacher for one tangent, walsh for more, and gaussian for estimators by
+    /// differences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
-    /// One direction an example, or one for its whole batch.
+    /// One direction an example, or one for its whole batch; if absent the first, and the second for estimators by
+    /// differences, which have no other.
     pub directions: Sharing,
+    /// How far estimators by differences move the weights; if absent 0.001 for mezo, 0.0001 for baffle, 0.01 for fwdllm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference_step: Option<Positive>,
+    /// Drop batches whose estimates vary more than that (fwdllm); none are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variance_limit: Option<Positive>,
     /// Own directions on every device, or the same (the paper's).
     pub seeds: Seeds,
     /// Seed of directions, start values, assignment and data order.
@@ -133,7 +156,7 @@ impl Train {
             let remedy = Setting::Mode.to(Mode::PerEpoch);
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));
         }
-        let rules = Rules::new(table.terms())?;
+        let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }
 
@@ -169,24 +192,28 @@ impl TrainTable {
                 targets: self.targets.clone(),
                 layers: self.layers.clone(),
             },
-            estimator: Method::Forward,
+            estimator: self.estimator,
             tangents: self.tangents,
             family: self.family,
             directions: self.directions,
+            difference_step: self.difference_step,
+            variance_limit: self.variance_limit,
             batch: self.batch,
             label_loss: self.label_loss,
             seed: self.seed,
         }
     }
 
-    fn terms(&self) -> Terms {
-        Terms {
+    fn terms(&self) -> Result<Terms, SettingError> {
+        let recipe = self.recipe();
+        Ok(Terms {
             exchange: match self.mode {
                 Mode::PerIteration => Exchange::PerIteration,
                 Mode::PerEpoch => Exchange::PerEpoch { steps: self.local_steps.get() },
             },
             batch: self.batch.as_usize(),
-            forward: self.recipe().forward(),
+            estimator: recipe.estimator()?,
+            run_key: recipe.run_key(),
             seeds: self.seeds,
             local: match self.local_optimizer {
                 Optimiser::AdamW => self.adamw.rule(),
@@ -195,8 +222,12 @@ impl TrainTable {
             lr: self.lr.get(),
             server: self.server.rule(),
             decay: self.server.decay_rounds,
-        }
+        })
     }
+}
+
+fn is_usual(estimator: &Method) -> bool {
+    *estimator == defaults::ESTIMATOR
 }
 
 impl Default for TrainTable {
@@ -211,14 +242,17 @@ impl Default for TrainTable {
             label_loss: FLEET.label_loss,
             len: defaults::LEN,
             batch: defaults::BATCH,
-            tangents: FLEET.tangents,
+            estimator: defaults::ESTIMATOR,
+            tangents: FLEET.tangents(defaults::ESTIMATOR),
             adapter: defaults::ADAPTER,
             rank: FLEET.rank(defaults::ADAPTER),
             alpha: None,
             targets: Targets::of(FLEET.targets),
             layers: None,
             family: None,
-            directions: defaults::DIRECTIONS,
+            directions: defaults::directions(defaults::ESTIMATOR),
+            difference_step: None,
+            variance_limit: None,
             seeds: defaults::SEEDS,
             seed: 0,
             mode: defaults::MODE,
