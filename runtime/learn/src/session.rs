@@ -215,7 +215,7 @@ impl<'m> Session<'m> {
         let rows = lists.batch(g.vocabulary)?;
         let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
-        let lowest = if way.from_prefix() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
+        let lowest = if way.starts_late() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
         if matches!(way, Way::Back(_)) {
             pass = pass.keeping(lowest)?;
         }
@@ -307,8 +307,7 @@ impl<'a> Way<'a> {
         if let Self::Along(probe, _) = self { *probe } else { None }
     }
 
-    /// Whether it starts from the frozen prefix.
-    fn from_prefix(&self) -> bool {
+    fn starts_late(&self) -> bool {
         matches!(self, Self::Back(_) | Self::Judging | Self::Along(Some(_), _))
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
-use super::steplog::StepLog;
+use super::steplog::{StepLog, quantile};
 use crate::args::TrainArgs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -149,14 +149,8 @@ impl Recorder {
 
     /// Notes for a checkpoint.
     pub fn notes(&self, trend: Option<Trend>) -> String {
-        let notes = Notes {
-            started: self.started,
-            steps: self.steps.clone(),
-            tokens: self.tokens,
-            passes: self.passes,
-            eval_before: self.eval_before,
-            trend,
-        };
+        let Self { started, tokens, passes, eval_before, .. } = *self;
+        let notes = Notes { started, steps: self.steps.clone(), tokens, passes, eval_before, trend };
         serde_json::to_string(&notes).unwrap_or_default()
     }
 
@@ -391,12 +385,6 @@ fn name(path: &Path) -> String {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values.get((last as f64 * q).round() as usize).copied().unwrap_or(0.0)
 }
 
 fn data_set(path: &Path, set: &DataSet) -> record::DataSet {
