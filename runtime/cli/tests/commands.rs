@@ -9,6 +9,8 @@
 mod asked;
 #[path = "commands/asking.rs"]
 mod asking;
+#[path = "commands/auto.rs"]
+mod auto;
 #[path = "commands/bad_input.rs"]
 mod bad_input;
 #[path = "commands/budget.rs"]

@@ -2,6 +2,7 @@
 //! Pure: no process, no clock and no network, so that a run is a function of its inputs.
 
 pub mod checkpoint;
+pub mod choosing;
 pub mod data;
 pub mod directions;
 pub mod error;

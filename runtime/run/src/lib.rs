@@ -14,6 +14,7 @@ mod guards;
 mod phase;
 mod planned;
 mod running;
+mod speed;
 mod watch;
 
 pub use base::Base;
@@ -26,4 +27,5 @@ pub use guards::Guards;
 pub use phase::{apart, begin, let_go};
 pub use planned::Planned;
 pub use running::{Retune, Running};
+pub use speed::{forward_flop, rate};
 pub use watch::Moved;

@@ -35,7 +35,7 @@ use sprig_learn::recipe::{
 use sprig_learn::workload::Residency;
 use std::path::PathBuf;
 
-/// Finetune quantised language models on small boards, inside a memory budget, by forward-mode gradients.
+/// Finetune quantised language models on small boards, inside a memory budget.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub struct Cli {
@@ -77,7 +77,7 @@ pub enum Command {
 }
 
 /// Which model, and how much of the machine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ModelArgs {
     /// Model file (GGUF, Llama family)
     #[arg(long, value_name = "FILE")]
@@ -99,7 +99,7 @@ pub struct ModelArgs {
 }
 
 /// The shape of a training step.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ShapeArgs {
     /// Examples of an optimiser step
     #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]
@@ -107,29 +107,30 @@ pub struct ShapeArgs {
     /// Most tokens of an example
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
-    /// How an adapter is learnt: forward = by gradients estimated from derivatives along directions, which travel with the
-    /// values; reverse = by exact ones, from a pass backwards that keeps the inputs of the adapted blocks; mezo, baffle,
-    /// fwdllm = from differences along directions as published, to compare with; readout = label and choice tasks in closed
-    /// form, from one plain pass
-    #[arg(long, value_parser = choice::<Way>(), default_value_t = Way::Steps(defaults::ESTIMATOR))]
+    /// How an adapter is learnt: auto = as the task and the budget allow best, of what follows; readout = labels and choices
+    /// in closed form, from one plain pass; reverse = by exact gradients, from a pass backwards that keeps the inputs of the
+    /// adapted blocks; forward = by gradients estimated from derivatives along directions, which travel with the values;
+    /// mezo, baffle, fwdllm = from differences along directions as published, to compare with
+    #[arg(long, value_parser = choice::<Way>(), default_value_t = Way::Auto)]
     pub estimator: Way,
     /// Directions (K) of each example, or of each batch with --directions shared [default: 1; 10 for baffle and fwdllm]
     #[arg(long, value_name = "K")]
     pub tangents: Option<Tangents>,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
-    /// lora = both factors, b-only = B alone
-    #[arg(long, value_parser = choice::<Kind>(), default_value_t = defaults::ADAPTER)]
-    pub adapter_kind: Kind,
+    /// lora = both factors, b-only = B alone [default: lora for reverse, lora-xs otherwise]
+    #[arg(long, value_parser = choice::<Kind>())]
+    pub adapter_kind: Option<Kind>,
     /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]
     #[arg(long, value_name = "R")]
     pub rank: Option<Rank>,
     /// The update is scaled by alpha / rank [default: the rank]
     #[arg(long, value_name = "A")]
     pub alpha: Option<Positive>,
-    /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all
-    #[arg(long, value_name = "LIST", default_value_t = Targets::of(SINGLE.targets))]
-    pub targets: Targets,
-    /// Adapted blocks, FROM..TO, TO not included [default: the top quarter for lora-xs, all otherwise]
+    /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all [default: q,v]
+    #[arg(long, value_name = "LIST")]
+    pub targets: Option<Targets>,
+    /// Adapted blocks, FROM..TO, TO not included [default: the top quarter for lora-xs and for reverse, all
+    /// otherwise]
     #[arg(long, value_name = "FROM..TO")]
     pub layers: Option<Layers>,
     /// Optimiser
@@ -153,7 +154,7 @@ pub struct PlanArgs {
 }
 
 /// How records become tokens.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
     /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
     /// label = {text, label}
@@ -176,7 +177,7 @@ pub struct RecordArgs {
     pub label_tokens: Vec<(String, String)>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -260,6 +261,9 @@ pub struct TrainArgs {
     /// Go on as planned when other processes need memory, instead of holding less until they are done
     #[arg(long)]
     pub ignore_pressure: bool,
+    /// Why the estimator is the one it is; known once it was decided
+    #[arg(skip)]
+    pub why: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,13 @@
 //! The recipe that flags give: the same as a settings file's, with the defaults of one device.
 
 use super::{RecordArgs, ShapeArgs, TrainArgs};
-use sprig_learn::data::held_back;
+use sprig_engine::adapter::Kind;
+use sprig_learn::choosing::Question;
+use sprig_learn::data::{Task, held_back};
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, single_lr};
+use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, kind, single_lr};
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents,
+    AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents, Targets, Way,
 };
 
 impl TrainArgs {
@@ -26,13 +28,14 @@ impl TrainArgs {
 
     /// The whole training, of so many examples.
     pub fn single(&self, examples: usize) -> Single {
+        let method = self.shape.estimator.method();
         let recipe = Recipe {
             records: self.records.records(self.shape.len),
             adapter: self.shape.adapter(),
-            estimator: self.shape.estimator.method(),
+            estimator: method,
             tangents: self.shape.tangents(),
             family: self.family,
-            directions: self.directions.unwrap_or(directions(self.shape.estimator.method())),
+            directions: self.directions.unwrap_or(directions(method)),
             difference_step: self.difference_step,
             variance_limit: self.variance_limit,
             batch: self.shape.batch,
@@ -40,7 +43,7 @@ impl TrainArgs {
             seed: self.seed,
         };
         let schedule = Schedule {
-            peak: self.lr.unwrap_or(single_lr(self.shape.estimator.method(), self.shape.adapter_kind)).get(),
+            peak: self.lr.unwrap_or(single_lr(method, self.shape.kind())).get(),
             warmup: self.warmup,
             steps: self.length().steps(examples, self.shape.batch),
             decay: self.decay,
@@ -49,16 +52,57 @@ impl TrainArgs {
     }
 }
 
+impl TrainArgs {
+    /// What is to be decided before a training.
+    pub fn question(&self) -> Question {
+        let asked = self.shape.question(self.records.task);
+        // Only steps can be resumed, and only a read-out has sums to add to.
+        let steps = self.steps.is_some() || self.epochs.is_some() || self.lr.is_some() || self.resume;
+        let directions = self.directions.is_some() || self.family.is_some();
+        let way = match asked.asked {
+            Way::Auto if self.add_to.is_some() => Way::ReadOut,
+            way => way,
+        };
+        Question {
+            asked: way,
+            steps: asked.steps || steps,
+            directions: asked.directions || directions,
+            ..asked
+        }
+    }
+}
+
 impl ShapeArgs {
     /// The adapter, before the model is known.
     pub fn adapter(&self) -> AdapterRecipe {
         AdapterRecipe {
-            kind: self.adapter_kind,
-            rank: self.rank.unwrap_or(SINGLE.rank(self.adapter_kind)),
+            kind: self.kind(),
+            rank: self.rank.unwrap_or(SINGLE.rank(self.kind())),
             alpha: self.alpha,
-            targets: self.targets.clone(),
+            targets: self.targets.clone().unwrap_or(Targets::of(SINGLE.targets)),
             layers: self.layers.clone(),
+            method: self.estimator.method(),
         }
+    }
+
+    /// What of the low-rank update trains.
+    pub fn kind(&self) -> Kind {
+        self.adapter_kind.unwrap_or(kind(self.estimator.method()))
+    }
+
+    /// Whether something was asked of what steps train.
+    fn asks_what_trains(&self) -> bool {
+        self.adapter_kind.is_some()
+            || self.rank.is_some()
+            || self.alpha.is_some()
+            || self.targets.is_some()
+            || self.layers.is_some()
+    }
+
+    /// What is to be decided before a plan.
+    pub fn question(&self, task: Task) -> Question {
+        let directions = self.tangents.is_some();
+        Question { asked: self.estimator, task, steps: self.asks_what_trains(), directions }
     }
 
     /// K.

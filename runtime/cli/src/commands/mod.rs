@@ -9,6 +9,7 @@ pub mod agent;
 pub mod broker;
 #[cfg(feature = "coordinator")]
 pub mod coordinate;
+mod described;
 pub mod device;
 pub mod eval;
 #[cfg(feature = "coordinator")]
@@ -17,6 +18,7 @@ mod evaluator;
 mod export;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
+mod foreseen;
 pub mod infer;
 mod judging;
 mod pick;

@@ -1,5 +1,6 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
+use super::described::{data_set, evaluation, machine, name, prefix, settings};
 use super::steplog::{StepLog, quantile};
 use crate::args::TrainArgs;
 use serde::{Deserialize, Serialize};
@@ -7,14 +8,10 @@ use serde_json::{Value, json};
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
-use sprig_ground::hex;
-use sprig_ground::kernel::Machine;
-use sprig_learn::data::DataSet;
-use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::Schedule;
-use sprig_learn::prefix::{Counts, PrefixCache};
+use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
 use sprig_learn::trend::Trend;
 use sprig_report::record::{self, RunRecord};
@@ -275,11 +272,15 @@ impl Recorder {
     }
 
     /// The last event.
-    pub fn done_event(&self, record: &RunRecord) -> Value {
+    pub fn done_event(&self, record: &RunRecord, args: &TrainArgs) -> Value {
+        let accuracy = |e: Option<Evaluation>| e.map(|e| e.accuracy);
         let loss = |step: Option<&record::Step>| step.map(|s| s.loss);
         let prefix = record.prefix.clone().unwrap_or_default();
         json!({
-            "event": "done", "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
+            "event": "done", "estimator": args.shape.estimator.to_string(), "why": args.why,
+            "train_seconds": self.steps.total_ms() / 1e3,
+            "eval_accuracy_before": accuracy(self.eval_before), "eval_accuracy_after": accuracy(self.eval_after),
+            "steps": self.steps.count(), "loss_first": loss(self.steps.first()), "loss_last": loss(self.steps.last()),
             "eval_before": self.eval_before, "eval_after": self.eval_after, "passes": self.passes,
             "plan_bytes": record.plan.total(), "budget_bytes": self.budget,
             "peak_rss_bytes": record.measured.peak_rss, "peak_heap_bytes": record.measured.peak_heap,
@@ -332,66 +333,6 @@ impl Recorder {
     }
 }
 
-fn prefix(cache: &PrefixCache) -> record::Prefix {
-    let Counts { hits, misses, corrupt } = cache.counts();
-    record::Prefix { hits, misses, corrupt, error: cache.error().map(str::to_owned) }
-}
-
-fn evaluation(e: Evaluation) -> record::Evaluation {
-    record::Evaluation {
-        n: e.n,
-        loss: e.loss,
-        accuracy: Some(e.accuracy),
-        interval: Some((e.interval[0], e.interval[1])),
-    }
-}
-
-fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(String, String)> {
-    let s = &args.shape;
-    [
-        ("steps", schedule.steps.to_string()),
-        ("held back", held_back.to_string()),
-        ("batch", s.batch.to_string()),
-        ("longest example", format!("{} tokens", s.len)),
-        ("estimator", s.estimator.to_string()),
-        ("tangents", s.tangents().to_string()),
-        ("directions", args.directions.map_or("automatic", Sharing::name).to_owned()),
-        ("family", args.family.map_or("automatic", Family::name).to_owned()),
-        ("optimizer", s.optimizer.to_string()),
-        ("learning rate", schedule.peak.to_string()),
-        ("warm-up", args.warmup.to_string()),
-        ("decay", args.decay.to_string()),
-        ("label style", args.records.label_style.unwrap_or_default().to_string()),
-        ("label loss", s.label_loss.to_string()),
-        ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
-    ]
-    .map(|(k, v)| (k.to_owned(), v))
-    .to_vec()
-}
-
-fn machine() -> record::Machine {
-    let here = Machine::here();
-    record::Machine {
-        cpu: here.processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
-        cores: here.cores as u32,
-        ram: here.memory.map(Bytes).unwrap_or_default(),
-        kernel: here.kernel,
-    }
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-fn data_set(path: &Path, set: &DataSet) -> record::DataSet {
-    record::DataSet {
-        name: name(path),
-        n: set.len() as u64,
-        sha256: hex::encode(&set.digest()),
-        cut: set.cut() as u64,
-    }
 }

@@ -1,10 +1,11 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
+use super::foreseen::{Foreseer, best_so_far, chosen};
 use super::judging::Judge;
 use super::readout;
 use super::record::{Recorder, Run};
 use super::training::Training;
-use crate::args::TrainArgs;
+use crate::args::{ShapeArgs, TrainArgs};
 use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Content, Files, beside, check_writable};
@@ -26,10 +27,30 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
+    let args = &decided(args)?;
     match args.shape.estimator {
         Way::ReadOut => readout::run(args),
-        Way::Steps(_) => by_steps(args),
+        Way::Auto | Way::Steps(_) => by_steps(args),
     }
+}
+
+/// The same with an estimator, and why it is that.
+fn decided(args: &TrainArgs) -> Result<TrainArgs, Failure> {
+    let question = args.question();
+    if question.asked != Way::Auto {
+        let (estimator, why) = (question.asked, "was named".to_owned());
+        return Ok(TrainArgs { shape: ShapeArgs { estimator, ..args.shape.clone() }, why, ..args.clone() });
+    }
+    let map = args.model.open()?;
+    let base = Base::open(&map)?;
+    let foreseer = Foreseer { base: &base, shape: &args.shape, model: &args.model, task: args.records.task };
+    let ways = foreseer.ways(question)?;
+    let (estimator, why) = chosen(&ways).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?;
+    Output::new(args.model.json).event(
+        serde_json::json!({ "event": "estimator", "estimator": estimator.to_string(), "why": why }),
+        || Some(format!("estimator: {estimator}, which {why}")),
+    );
+    Ok(TrainArgs { shape: ShapeArgs { estimator, ..args.shape.clone() }, why, ..args.clone() })
 }
 
 fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
@@ -111,7 +132,7 @@ fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
         record.write(path)?;
     }
     let _ = std::fs::remove_file(checkpoint);
-    output.event(recorder.done_event(&record), || Some(recorder.done_line(&record, &run.args.out)));
+    output.event(recorder.done_event(&record, run.args), || Some(recorder.done_line(&record, &run.args.out)));
     Ok(Exit::Done)
 }
 
@@ -127,11 +148,6 @@ fn judge<'d>(args: &TrainArgs, settings: &Settings, held_back: Examples<'d>) -> 
         judging: Judging::new(steps, settings.batch, tangents, n, patience),
         judged: Judged::default(),
     }
-}
-
-/// What the best adapter so far takes, for the plan.
-pub fn best_so_far(spec: &AdapterSpec, g: &Geometry) -> (&'static str, Bytes) {
-    ("best adapter so far", Bytes::of::<f32>(spec.sizes(g).0))
 }
 
 /// No result over what is read, nor over another.

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ENDLESS: &str = "train --model tiny.gguf --task lm --raw --data lm.jsonl --steps 100000 --batch 2 --lr 0.01 \
+const ENDLESS: &str = "train --estimator forward --model tiny.gguf --task lm --raw --data lm.jsonl --steps 100000 --batch 2 --lr 0.01 \
      --threads 1 --checkpoint-every 0 --out a.gguf";
 
 fn hang_up(child: &Child) {

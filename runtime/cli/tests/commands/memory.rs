@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Child, Command};
 
-const TRAIN: &str = "train --model tiny.gguf --task lm --raw --data lm.jsonl --steps 8 --batch 2 --threads 2 \
+const TRAIN: &str = "train --estimator forward --model tiny.gguf --task lm --raw --data lm.jsonl --steps 8 --batch 2 --threads 2 \
      --checkpoint-every 2 --json";
 
 #[test]

@@ -95,7 +95,7 @@ fn the_record_has_the_command_as_it_can_be_typed_again() {
     let words = std::process::Command::new("sh").args(["-c", &echo]).output().unwrap().stdout;
     let words = String::from_utf8(words).unwrap();
     assert_eq!(words.lines().last(), Some("{text}: it's \"$up\"?"), "{command}");
-    assert!(command.contains(" train --model tiny.gguf --task label "), "{command}");
+    assert!(command.contains(" --model tiny.gguf --task label "), "{command}");
 }
 
 #[cfg(feature = "coordinator")]

@@ -20,6 +20,7 @@ fn a_large_budget_fits_and_the_json_has_the_keys_of_the_contract() {
         "regions",
         "ladder",
         "passes_per_step",
+        "estimators",
     ];
     assert_eq!(keys(&plan), BTreeSet::from(wanted));
     assert_eq!(plan["fits"], true);

@@ -126,10 +126,16 @@ impl Scene {
         (child, lines)
     }
 
-    /// A command, not yet started.
+    /// A command, not yet started. Where nothing else is said, learning goes forward: what is tested of steps holds for any
+    /// estimator, and this one is in every plan.
     pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sprig"));
-        command.current_dir(self.folder.path()).args(line.split_whitespace());
+        let mut words = line.split_whitespace();
+        command.current_dir(self.folder.path()).args(words.next());
+        if ["train ", "plan "].iter().any(|name| line.starts_with(name)) && !line.contains("--estimator") {
+            command.args(["--estimator", "forward"]);
+        }
+        command.args(words);
         command
     }
 }

@@ -10,6 +10,7 @@ use crate::optimiser::{Decay, Optimiser};
 use crate::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use sprig_engine::adapter::Kind;
 use sprig_engine::model::Module;
+use std::ops::Range;
 
 /// Defaults that depend on who trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,6 +150,24 @@ pub const fn difference_step(estimator: Method) -> Positive {
         Method::Forward | Method::Reverse | Method::Mezo => Positive::of(1e-3),
         Method::Baffle => Positive::of(1e-4),
         Method::FwdLlm => Positive::of(1e-2),
+    }
+}
+
+/// What of the low-rank update one device trains: both factors by exact gradients, for which they are few; small cores
+/// otherwise.
+pub const fn kind(estimator: Method) -> Kind {
+    match estimator {
+        Method::Reverse => Kind::Lora,
+        Method::Forward | Method::Mezo | Method::Baffle | Method::FwdLlm => ADAPTER,
+    }
+}
+
+/// Adapted blocks of `blocks`: the top quarter for small cores and for exact gradients, below which nothing has to be kept
+/// or carried; all otherwise, as published.
+pub const fn layers(estimator: Method, kind: Kind, blocks: usize) -> Range<usize> {
+    match (estimator, kind) {
+        (_, Kind::Xs) | (Method::Reverse, _) => blocks - blocks.div_ceil(4)..blocks,
+        (_, Kind::Lora | Kind::BOnly) => 0..blocks,
     }
 }
 

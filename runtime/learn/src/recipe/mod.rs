@@ -100,8 +100,10 @@ pub struct AdapterRecipe {
     pub alpha: Option<Positive>,
     /// Adapted linear layers.
     pub targets: Targets,
-    /// Adapted blocks; if none are given the top quarter for LoRA-XS, all otherwise.
+    /// Adapted blocks; if none are given the top quarter for LoRA-XS and for exact gradients, all otherwise.
     pub layers: Option<Layers>,
+    /// How gradients are got.
+    pub method: Method,
 }
 
 impl Recipe {
@@ -186,10 +188,9 @@ impl AdapterRecipe {
     /// # Errors
     /// The model has fewer blocks or smaller layers than that; which setting is beyond it, and its limit.
     pub fn fit(&self, g: &Geometry) -> Result<AdapterSpec, SettingError> {
-        let layers = match (&self.layers, self.kind) {
-            (Some(layers), _) => layers.blocks(),
-            (None, Kind::Xs) => g.blocks - g.blocks.div_ceil(4)..g.blocks,
-            (None, Kind::Lora | Kind::BOnly) => 0..g.blocks,
+        let layers = match &self.layers {
+            Some(layers) => layers.blocks(),
+            None => defaults::layers(self.method, self.kind, g.blocks),
         };
         let spec = AdapterSpec {
             kind: self.kind,

@@ -9,20 +9,24 @@ use std::str::FromStr;
 /// How an adapter is learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// As [`choosing`](crate::choosing) decides, once the budget and the model are known.
+    Auto,
     /// In closed form, from one plain pass: [`readout`](crate::readout).
     ReadOut,
     /// By steps along gradients.
     Steps(Method),
 }
 
+const AUTO: &str = "auto";
 const READ_OUT: &str = "readout";
 
-/// [`READ_OUT`], and the methods' names.
-const ALL: [&str; Method::ALL.len() + 1] = {
-    let mut names = [READ_OUT; Method::ALL.len() + 1];
+/// These, and the methods' names.
+const ALL: [&str; Method::ALL.len() + 2] = {
+    let mut names = [AUTO; Method::ALL.len() + 2];
+    names[1] = READ_OUT;
     let mut i = 0;
     while i < Method::ALL.len() {
-        names[i] = Method::ALL[i].name();
+        names[i + 2] = Method::ALL[i].name();
         i += 1;
     }
     names
@@ -32,7 +36,7 @@ impl Way {
     /// How gradients are got, where there are any; otherwise as they would be by default.
     pub fn method(self) -> Method {
         match self {
-            Self::ReadOut => ESTIMATOR,
+            Self::Auto | Self::ReadOut => ESTIMATOR,
             Self::Steps(method) => method,
         }
     }
@@ -47,13 +51,18 @@ impl FromStr for Way {
     type Err = NameError;
 
     fn from_str(name: &str) -> Result<Self, NameError> {
-        if name == READ_OUT { Ok(Self::ReadOut) } else { name.parse().map(Self::Steps) }
+        match name {
+            AUTO => Ok(Self::Auto),
+            READ_OUT => Ok(Self::ReadOut),
+            name => name.parse().map(Self::Steps),
+        }
     }
 }
 
 impl Display for Way {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.pad(AUTO),
             Self::ReadOut => f.pad(READ_OUT),
             Self::Steps(method) => method.fmt(f),
         }

@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 use sprig_budget::alloc;
 use sprig_engine::adapter::{Adapter, AdapterMeta};
 use sprig_learn::data::DataSet;
-use sprig_learn::evaluate::Evaluation;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::readout::file::{Origin, write};
 use sprig_learn::readout::{self, Chosen, Classes, Collector, Fit, Sample, Sums, Through};
-use sprig_learn::recipe::Way;
 use sprig_learn::session::Session;
 use sprig_run::{Base, Data, Engine, Planned, Running, apart};
 use std::path::PathBuf;
@@ -199,14 +197,10 @@ impl Reading<'_> {
         if let Some(path) = &self.args.run {
             record.write(path)?;
         }
-        let accuracy = |e: Option<Evaluation>| e.map(|e| e.accuracy);
         let (passes, out) = (run.data.train.len() as u64, self.args.out.display());
-        let mut done = self.recorder.done_event(&record);
+        let mut done = self.recorder.done_event(&record, self.args);
         let more = json!({
-            "estimator": Way::ReadOut.to_string(), "why": "chosen by --estimator", "passes": passes,
-            "train_seconds": seconds, "examples": passes + known, "loss_last": chosen.loss,
-            "eval_accuracy_before": accuracy(self.recorder.eval_before),
-            "eval_accuracy_after": accuracy(self.recorder.eval_after),
+            "passes": passes, "train_seconds": seconds, "examples": passes + known, "loss_last": chosen.loss,
         });
         if let (Some(done), Value::Object(more)) = (done.as_object_mut(), more) {
             done.extend(more);

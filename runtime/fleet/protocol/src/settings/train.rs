@@ -191,6 +191,7 @@ impl TrainTable {
                 alpha: self.alpha,
                 targets: self.targets.clone(),
                 layers: self.layers.clone(),
+                method: self.estimator,
             },
             estimator: self.estimator,
             tangents: self.tangents,

@@ -1,0 +1,173 @@
+//! Ways of learning, planned before any data are read: what `sprig plan` shows, and what `--estimator auto` decides by.
+
+use super::readout;
+use crate::args::{ModelArgs, ShapeArgs};
+use crate::exit::{Exit, Failure};
+use serde_json::{Value, json};
+use sprig_budget::{BudgetError, Bytes, Plan};
+use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::model::Geometry;
+use sprig_learn::LearnError;
+use sprig_learn::choosing::{Candidate, Question, Verdict};
+use sprig_learn::data::{MAX_LABELS, Task};
+use sprig_learn::planner::Fitted;
+use sprig_learn::recipe::Way;
+use sprig_learn::workload::{Tuning, Workload};
+use sprig_run::{Base, forward_flop, rate};
+
+/// Most choices of a question.
+const LETTERS: usize = 26;
+
+/// What ways are planned for.
+pub struct Foreseer<'a> {
+    pub base: &'a Base<'a>,
+    pub shape: &'a ShapeArgs,
+    pub model: &'a ModelArgs,
+    pub task: Task,
+}
+
+/// A way that was planned, and what was decided of it.
+pub struct Foreseen {
+    pub way: Way,
+    pub verdict: Verdict,
+    /// What it would hold, even where that is more than the budget.
+    pub plan: Plan,
+    /// The smallest budget that would do, where this one does not.
+    pub smallest: Option<Bytes>,
+    /// Plain forward passes of an example that a step is worth; of a read-out, which takes none, a batch.
+    pub passes: f64,
+    /// Floating-point operations of that.
+    flop: f64,
+    /// Directions that a read-out has room for.
+    pub kept: Option<usize>,
+}
+
+/// A plan, or the smallest one that does not fit.
+struct Room {
+    plan: Plan,
+    smallest: Option<Bytes>,
+    passes: f64,
+}
+
+impl Foreseer<'_> {
+    /// All ways that can answer `question`, the one that learns most first, and the one that was named.
+    pub fn ways(&self, question: Question) -> Result<Vec<Foreseen>, Failure> {
+        let budget = self.model.budget()?;
+        let listed: Vec<Way> = question.ways().collect();
+        let named = Some(question.asked).filter(|way| *way != Way::Auto && !listed.contains(way));
+        let mut ways = Vec::new();
+        for way in listed.into_iter().chain(named) {
+            match self.way(way, budget) {
+                Ok(found) => ways.push(found),
+                // A model that a way cannot learn on at all does not keep others from it.
+                Err(_) if way != question.asked && way == Way::ReadOut => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let candidates: Vec<Candidate> = ways.iter().map(Foreseen::candidate).collect();
+        for (way, verdict) in ways.iter_mut().zip(question.choose(&candidates)) {
+            way.verdict = verdict;
+        }
+        Ok(ways)
+    }
+
+    fn way(&self, way: Way, budget: Bytes) -> Result<Foreseen, Failure> {
+        let shape = ShapeArgs { estimator: way, ..self.shape.clone() };
+        let (g, len) = (&self.base.geometry, shape.len.as_usize());
+        let (work, kept) = match way {
+            Way::ReadOut => {
+                sprig_learn::readout::check(g)?;
+                let classes = if self.task == Task::Choice { LETTERS } else { MAX_LABELS };
+                let foreseen = |kept| {
+                    let work = readout::workload(&shape, self.model, self.task, self.base, classes, kept);
+                    work.foreseen(self.task, len)
+                };
+                match readout::room(self.base, budget, None, foreseen) {
+                    Ok((kept, work)) => (work, Some(kept)),
+                    Err(LearnError::Budget(BudgetError::TooSmall { plan, smallest, .. })) => {
+                        let smallest = Some(smallest);
+                        let (verdict, plan, flop) = (Verdict::default(), *plan, f64::NAN);
+                        return Ok(Foreseen {
+                            way,
+                            verdict,
+                            plan,
+                            smallest,
+                            passes: f64::NAN,
+                            flop,
+                            kept: None,
+                        });
+                    }
+                    Err(other) => return Err(other.into()),
+                }
+            }
+            Way::Auto | Way::Steps(_) => {
+                let spec = shape.adapter().fit(g)?;
+                // As a training by default keeps it; one of a given number of steps does not.
+                let best = best_so_far(&spec, g);
+                // Of the optimiser its moments are what counts.
+                let mut work = shape.workload(self.task, spec, shape.rule(), self.model.means());
+                work.held_elsewhere.push(best);
+                (work.foreseen(self.task, len), None)
+            }
+        };
+        let Room { plan, smallest, passes } = self.fit(&work, budget)?;
+        let passes = if way == Way::ReadOut { work.batch as f64 } else { passes };
+        let flop = passes * forward_flop(g, &work);
+        Ok(Foreseen { way, verdict: Verdict::default(), plan, smallest, passes, flop, kept })
+    }
+
+    fn fit(&self, work: &Workload, budget: Bytes) -> Result<Room, Failure> {
+        let g = &self.base.geometry;
+        match self.base.fit(work, budget) {
+            Ok(Fitted { plan, tuning, .. }) => {
+                Ok(Room { plan, smallest: None, passes: work.passes(g, tuning.cut) })
+            }
+            Err(LearnError::Budget(BudgetError::TooSmall { plan, smallest, .. })) => {
+                let passes = work.passes(g, Tuning::widest(work).cut);
+                Ok(Room { plan: *plan, smallest: Some(smallest), passes })
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Seconds of a step of each of `ways` on this machine.
+    pub fn seconds(&self, ways: &[Foreseen]) -> Result<Vec<f64>, Failure> {
+        let rate = rate(self.model.means().threads)?;
+        Ok(ways.iter().map(|way| way.flop / rate).collect())
+    }
+}
+
+impl Foreseen {
+    fn candidate(&self) -> Candidate {
+        let total = self.plan.total();
+        Candidate { way: self.way, room: self.smallest.map_or(Ok(total), Err) }
+    }
+
+    /// It for scripts, its step taking `seconds`.
+    pub fn json(&self, seconds: f64) -> Value {
+        json!({
+            "name": self.way.to_string(), "fits": self.smallest.is_none(), "total_bytes": self.plan.total(),
+            "smallest_budget_bytes": self.smallest, "passes_per_step": self.passes, "step_seconds": seconds,
+            "chosen": self.verdict.chosen, "why": self.verdict.why,
+        })
+    }
+
+    /// It as a line.
+    pub fn line(&self, seconds: f64) -> String {
+        let mark = if self.verdict.chosen { '>' } else { ' ' };
+        let (way, total, why) = (self.way.to_string(), self.plan.total().to_string(), &self.verdict.why);
+        format!("{mark} {way:8} {total:>10}  about {seconds:>5.2} s a batch  {why}")
+    }
+}
+
+/// The way that was chosen; where there is room for none, the one that takes least.
+pub fn chosen(ways: &[Foreseen]) -> Result<&Foreseen, Failure> {
+    let leanest = || ways.iter().min_by_key(|way| way.smallest);
+    let chosen = ways.iter().find(|way| way.verdict.chosen).or_else(leanest);
+    chosen.ok_or_else(|| Failure::new(Exit::Bug, "no way of learning was planned"))
+}
+
+/// What the best adapter so far takes, for the plan.
+pub fn best_so_far(spec: &AdapterSpec, g: &Geometry) -> (&'static str, Bytes) {
+    ("best adapter so far", Bytes::of::<f32>(spec.sizes(g).0))
+}
