@@ -5,9 +5,11 @@
 // A program has no outside: `pub` is between its modules.
 #![allow(unreachable_pub)]
 
+mod arm;
 mod bench;
 mod data;
 mod demo;
+mod learning;
 mod model;
 mod packages;
 mod sprig;
@@ -35,6 +37,8 @@ enum Command {
     Data(data::Args),
     /// Measure speed and memory against the bars the project sets itself.
     Bench(bench::Args),
+    /// Compare what estimators learn of tasks, in which time and by how many passes.
+    Learn(learning::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -55,6 +59,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Data(args) => data::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
+        Command::Learn(args) => learning::run(&args),
         Command::Test(args) => suite::run(&args),
     }
 }

@@ -18,12 +18,24 @@ pub struct Sprig {
 }
 
 /// The last line of `sprig train --json`, and what was seen of the process from outside.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Done {
     /// Steps taken.
     pub steps: u64,
     /// Held-out quality of the untouched model.
     pub eval_before: Option<Evaluation>,
+    /// And that after training.
+    #[serde(default)]
+    pub eval_after: Option<Evaluation>,
+    /// The estimator that was chosen.
+    #[serde(default)]
+    pub estimator: Option<String>,
+    /// Plain forward passes of one example that training is worth.
+    #[serde(default)]
+    pub passes: Option<f64>,
+    /// Seconds of learning alone.
+    #[serde(default)]
+    pub train_seconds: Option<f64>,
     /// What the plan laid out.
     pub plan_bytes: u64,
     /// The limit it was given.
@@ -48,6 +60,9 @@ pub struct Done {
 pub struct Evaluation {
     /// Examples judged.
     pub n: u64,
+    /// Mean loss over them, nats.
+    #[serde(default)]
+    pub loss: Option<f64>,
     /// Share answered rightly.
     pub accuracy: Option<f64>,
     /// 95 % interval of the accuracy.

@@ -5,7 +5,7 @@ mod measure;
 mod page;
 mod peers;
 mod round;
-mod row;
+pub mod row;
 mod rows;
 mod scale;
 mod work;

@@ -180,7 +180,6 @@ mod tests {
     fn done(step_ms_median: f64, mib: u64) -> Done {
         Done {
             steps: 3,
-            eval_before: None,
             plan_bytes: mib << 20,
             budget_bytes: 400 << 20,
             peak_rss_bytes: (mib - 4) << 20,
@@ -189,6 +188,7 @@ mod tests {
             mapped_bytes: 94 << 20,
             step_ms_median,
             forward_ms_median: Some(step_ms_median / 2.0),
+            ..Done::default()
         }
     }
 

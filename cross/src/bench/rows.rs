@@ -206,7 +206,6 @@ mod tests {
     fn done(step: f64, plan: u64, peak: u64) -> Done {
         Done {
             steps: 2,
-            eval_before: None,
             plan_bytes: plan << 20,
             budget_bytes: 300 << 20,
             peak_rss_bytes: peak << 20,
@@ -215,6 +214,7 @@ mod tests {
             mapped_bytes: 90 << 20,
             step_ms_median: step,
             forward_ms_median: Some(1000.0),
+            ..Done::default()
         }
     }
 

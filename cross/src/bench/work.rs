@@ -59,6 +59,7 @@ impl Work {
         let rank = self.rank.to_string();
         let mut words = flags(&[
             ("task", "lm"),
+            ("estimator", "forward"),
             ("batch", &self.batch.to_string()),
             ("len", &self.len.to_string()),
             ("tangents", &self.tangents.to_string()),

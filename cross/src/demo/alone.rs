@@ -9,22 +9,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-/// Training steps unless told otherwise.
-pub const STEPS: u64 = 400;
+/// Steps of the ways to learn that take steps, unless told otherwise.
+const STEPS: u64 = 400;
 
 /// What is planned and trained alike.
-const SHAPE: &[(&str, &str)] = &[
-    ("batch", "8"),
-    ("len", "96"),
-    ("tangents", "4"),
-    ("adapter-kind", "lora-xs"),
-    ("rank", "8"),
-    ("targets", "q,v,o"),
-    ("layers", "22..30"),
-    ("task", "label"),
-    ("budget", "200MiB"),
-];
-const TRAINING: &[(&str, &str)] = &[("directions", "per-example"), ("lr", "0.05"), ("seed", "1")];
+const SHAPE: &[(&str, &str)] = &[("len", "96"), ("task", "label"), ("budget", "200MiB")];
 
 /// Held-out prompts shown with the model's answers before and after.
 const SHOWN: usize = 3;
@@ -35,12 +24,13 @@ pub fn run(args: &super::Args) -> Result<()> {
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("demo")))?;
     let start = Instant::now();
     let model = model::fetch("smollm2")?;
-    let files = data::write(args.data, Some(&out.join("data")), 1)?;
+    let files = data::write(args.data, Some(&out.join("data")), args.seed)?;
     let sprig = Sprig::build()?;
     let paths = Paths::new(&model.path, &files, &out)?;
 
     eprintln!("planning");
-    let plan = sprig.command(&["plan", "--model", &paths.model]).args(flags(SHAPE)).output()?;
+    let shape: Vec<String> = flags(SHAPE).into_iter().chain(flags(&args.estimator.shape())).collect();
+    let plan = sprig.command(&["plan", "--model", &paths.model]).args(&shape).output()?;
     // The plan is for the reader; whether it fits, training says with the right exit code.
     eprint!("{}{}", String::from_utf8_lossy(&plan.stdout), String::from_utf8_lossy(&plan.stderr));
 
@@ -48,7 +38,7 @@ pub fn run(args: &super::Args) -> Result<()> {
     let choices = files.labels.join(",");
     let before = answers(&sprig, &paths, &shown, &choices, false)?;
     let training = Instant::now();
-    let done = train(&sprig, &paths, files.template, args.steps.unwrap_or(STEPS))?;
+    let done = train(&sprig, &paths, files.template, args)?;
     let training = training.elapsed().as_secs_f64();
 
     // From the adapter on disk, not from the trainer's memory: what is shipped is what is judged.
@@ -115,23 +105,28 @@ impl Paths {
     }
 }
 
-fn train(sprig: &Sprig, paths: &Paths, template: &str, steps: u64) -> Result<Done> {
+fn train(sprig: &Sprig, paths: &Paths, template: &str, args: &super::Args) -> Result<Done> {
     let mut arguments = flags(SHAPE);
-    arguments.extend(flags(TRAINING));
+    arguments.extend(flags(args.estimator.flags()));
     arguments.extend(flags(&[
         ("model", &paths.model),
         ("data", &paths.train),
         ("eval-data", &paths.held_out),
         ("template", template),
-        ("steps", &steps.to_string()),
+        ("seed", &args.seed.to_string()),
         ("out", &paths.adapter),
         ("run", &paths.run),
     ]));
     arguments.push("--raw".to_owned());
-    let bar = ProgressBar::new(steps)
+    let asked = args.steps.or(args.estimator.takes_steps().then_some(STEPS));
+    if let Some(steps) = asked {
+        arguments.extend(flags(&[("steps", &steps.to_string())]));
+    }
+    let bar = ProgressBar::new(asked.unwrap_or(0))
         .with_style(ProgressStyle::with_template("training {bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
     let done = sprig.train(&arguments, |event| {
         if let (Some(step), Some(loss)) = (event["step"].as_u64(), event["loss"].as_f64()) {
+            bar.set_length(event["steps"].as_u64().unwrap_or(step));
             bar.set_position(step);
             bar.set_message(format!("loss {loss:.3}"));
         }
@@ -188,6 +183,13 @@ impl Summary<'_> {
     fn json(&self) -> Value {
         let Done { eval_before, budget_bytes, plan_bytes, peak_rss_bytes, steps, .. } = self.done;
         json!({
+            "event": "done",
+            "estimator": self.done.estimator,
+            "accuracy_before": eval_before.as_ref().and_then(|e| e.accuracy),
+            "accuracy_after": self.after.accuracy,
+            "interval": self.after.interval,
+            "n": self.after.n,
+            "train_seconds": self.done.train_seconds,
             "untouched": eval_before.as_ref().map(evaluation),
             "finetuned": evaluation(self.after),
             "budget_bytes": budget_bytes,
@@ -224,7 +226,9 @@ impl Summary<'_> {
         text += &format!("budget      {}\n", bytes(self.done.budget_bytes));
         text += &format!("planned     {}\n", bytes(self.done.plan_bytes));
         text += &format!("peak        {}\n", bytes(self.done.peak_rss_bytes));
-        text += &format!("training    {} for {} steps\n", minutes(self.training), self.done.steps);
+        let way = self.done.estimator.as_deref().unwrap_or("gradients");
+        let seconds = self.done.train_seconds.unwrap_or(self.training);
+        text += &format!("learning    {seconds:.0} seconds ({way})\n");
         text += &format!("in all      {}\n", minutes(self.total));
         text += &format!("adapter     {}\nreport      {}\n", self.paths.adapter, self.paths.report);
         text
@@ -265,7 +269,8 @@ mod tests {
 
     #[test]
     fn accuracy_is_printed_with_its_interval() {
-        let evaluation = Evaluation { n: 600, accuracy: Some(0.7125), interval: Some((0.675, 0.7471)) };
+        let evaluation =
+            Evaluation { n: 600, loss: None, accuracy: Some(0.7125), interval: Some((0.675, 0.7471)) };
         assert_eq!(percent(&evaluation), "71.2 % (67.5 to 74.7 %)");
     }
 }

@@ -7,6 +7,7 @@ mod fleet;
 mod processes;
 mod shards;
 
+use crate::arm::Arm;
 use crate::data;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -33,9 +34,15 @@ pub struct Args {
     /// Train on one device by itself instead, without a broker
     #[arg(long)]
     alone: bool,
-    /// Training steps, with --alone [default: 400]
+    /// How to learn, with --alone
+    #[arg(long, value_enum, requires = "alone", default_value_t = Arm::Auto)]
+    estimator: Arm,
+    /// Training steps, with --alone and a way to learn that takes steps [default: 400]
     #[arg(long, requires = "alone")]
     steps: Option<u64>,
+    /// Seed of the data's choice and order, and of training, with --alone
+    #[arg(long, requires = "alone", default_value_t = 1)]
+    seed: u64,
     /// Folder for data, adapter, ledger and page [default: target/demo]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
