@@ -23,7 +23,7 @@ impl NeonDotprod {
     }
 
     #[inline]
-    pub fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "neon,dotprod")]
         unsafe fn compiled<K: Kernel>(arch: NeonDotprod, kernel: K) -> K::Output {
             kernel.run(arch)
