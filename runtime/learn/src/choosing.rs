@@ -52,12 +52,17 @@ impl Question {
     /// Decides among `candidates`, which are in the order of [`ways`](Self::ways): the one that was named, or the first
     /// that there is room for. Where there is room for none, nothing is chosen.
     pub fn choose(&self, candidates: &[Candidate]) -> Vec<Verdict> {
-        let fits = |c: &&Candidate| c.room.is_ok() && self.against(c.way).is_none();
+        let fits = |c: &&Candidate| c.room.is_ok() && self.takes(c.way);
         let chosen = match self.asked {
             Way::Auto => candidates.iter().find(fits).map(|c| c.way),
             named => Some(named),
         };
         candidates.iter().map(|candidate| self.verdict(candidate, chosen)).collect()
+    }
+
+    /// Whether it may be answered by `way` without that being named.
+    pub fn takes(&self, way: Way) -> bool {
+        self.against(way).is_none()
     }
 
     fn verdict(&self, candidate: &Candidate, chosen: Option<Way>) -> Verdict {

@@ -160,9 +160,9 @@ impl Foreseen {
     }
 }
 
-/// The way that was chosen; where there is room for none, the one that takes least.
-pub fn chosen(ways: &[Foreseen]) -> Result<&Foreseen, Failure> {
-    let leanest = || ways.iter().min_by_key(|way| way.smallest);
+/// The way that was chosen; where there is room for none, the one that would be in the smallest budget.
+pub fn chosen(ways: &[Foreseen], question: Question) -> Result<&Foreseen, Failure> {
+    let leanest = || ways.iter().filter(|way| question.takes(way.way)).min_by_key(|way| way.smallest);
     let chosen = ways.iter().find(|way| way.verdict.chosen).or_else(leanest);
     chosen.ok_or_else(|| Failure::new(Exit::Bug, "no way of learning was planned"))
 }

@@ -23,9 +23,10 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         return Err(readout::not_of_tokens());
     }
     let foreseer = Foreseer { base: &base, shape: &args.shape, model: &args.model, task: args.task };
-    let ways = foreseer.ways(args.shape.question(args.task))?;
+    let question = args.shape.question(args.task);
+    let ways = foreseer.ways(question)?;
     let seconds = foreseer.seconds(&ways)?;
-    let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways)?;
+    let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways, question)?;
     if args.model.json {
         let mut event = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Bug, e))?;
         event["passes_per_step"] = json!(smallest.is_none().then_some(passes));

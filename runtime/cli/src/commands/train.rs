@@ -37,6 +37,14 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
 /// The same with an estimator, and why it is that.
 fn decided(args: &TrainArgs) -> Result<TrainArgs, Failure> {
     let question = args.question();
+    if let Some(sums) = args.add_to.as_ref().filter(|_| question.asked != Way::ReadOut) {
+        let message = format!(
+            "--add-to {}: only a read-out has sums to add to; leave it out, or use --estimator {}",
+            sums.display(),
+            Way::ReadOut
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
     if question.asked != Way::Auto {
         let (estimator, why) = (question.asked, "was named".to_owned());
         return Ok(TrainArgs { shape: ShapeArgs { estimator, ..args.shape.clone() }, why, ..args.clone() });
@@ -45,7 +53,7 @@ fn decided(args: &TrainArgs) -> Result<TrainArgs, Failure> {
     let base = Base::open(&map)?;
     let foreseer = Foreseer { base: &base, shape: &args.shape, model: &args.model, task: args.records.task };
     let ways = foreseer.ways(question)?;
-    let (estimator, why) = chosen(&ways).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?;
+    let (estimator, why) = chosen(&ways, question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?;
     Output::new(args.model.json).event(
         serde_json::json!({ "event": "estimator", "estimator": estimator.to_string(), "why": why }),
         || Some(format!("estimator: {estimator}, which {why}")),

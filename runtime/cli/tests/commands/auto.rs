@@ -48,6 +48,13 @@ fn a_plan_lists_what_fits_and_why() {
     assert_eq!((chosen(&named), &estimator(&named, "mezo")["why"]), (vec!["mezo"], &"was named".into()));
 }
 
+#[test]
+fn sums_are_not_added_to_by_steps() {
+    let line =
+        "train --model tiny.gguf --task label --data label.jsonl --estimator reverse --add-to old.sums";
+    Scene::new().fails(2, line, &["--add-to old.sums", "--estimator readout"]);
+}
+
 /// Where the exact gradient has no room, the plan goes forward, and says what it would take.
 #[test]
 fn too_little_memory_for_a_pass_backwards_goes_forward() {
@@ -60,6 +67,10 @@ fn too_little_memory_for_a_pass_backwards_goes_forward() {
     let smallest = |name| estimator(&none, name)["smallest_budget_bytes"].as_u64().unwrap();
     let (reverse, forward) = (smallest("reverse"), smallest("forward"));
     assert!(forward < reverse, "{forward} {reverse}");
+    // What is never chosen by itself is not what the refusal promises.
+    assert_eq!(none["smallest_budget_bytes"], forward);
+    assert!(smallest("mezo") < forward, "{none}");
+    assert_eq!(chosen(&scene.done(&format!("{shape} --budget {forward}")).last()), ["forward"]);
     let plan = scene.done(&format!("{shape} --budget {}", reverse - 1)).last();
     assert_eq!(chosen(&plan), ["forward"]);
     let why = estimator(&plan, "reverse")["why"].as_str().unwrap();

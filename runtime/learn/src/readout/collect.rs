@@ -6,8 +6,10 @@ use super::sums::Sums;
 use super::{fit, judge, outward};
 use crate::data::{DataSet, Target};
 use crate::error::LearnError;
+use crate::estimator::Method;
 use crate::minibatch::Minibatch;
 use crate::session::{LastRows, Session};
+use crate::setting::Setting;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::kernels::Ctx;
@@ -108,10 +110,10 @@ impl Classes {
             );
         };
         if (0..data.len()).any(|i| data.weight(i) != 1.0) {
-            return wrong(
-                "records have weights, and a read-out counts every record alike; leave the weights out, or use another \
-                 estimator",
-            );
+            let other = Setting::Estimator.to(Method::Reverse);
+            return wrong(&format!(
+                "records have weights, and a read-out counts every record alike; leave the weights out, or use {other}"
+            ));
         }
         let names = match data.labels() {
             Some(labels) => labels.names().to_vec(),
