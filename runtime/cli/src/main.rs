@@ -12,7 +12,6 @@ mod open;
 mod output;
 
 use args::{Cli, Command};
-use clap::Parser;
 use exit::{Exit, Failure};
 use sprig_budget::CountingAllocator;
 
@@ -21,7 +20,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     sprig_run::begin(Exit::Budget as i32, "a checkpoint, if any, is kept: go on with --resume");
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors.

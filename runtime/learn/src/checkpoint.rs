@@ -8,12 +8,14 @@
 use crate::error::LearnError;
 use crate::guard::Guard;
 use crate::judging::{Judged, Standing};
+use crate::recipe::Way;
 use crate::trainer::State;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sprig_engine::gguf::{Gguf, GgufError, Mapped, TensorType, Writer};
 use sprig_ground::{PathError, hex};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 /// Of a run that is not judged on its way; and of one that is.
@@ -29,6 +31,8 @@ const READ: usize = 256 << 10;
 pub const MODEL: &str = "model";
 /// Name of the training data's digest.
 pub const DATA: &str = "data";
+/// Name of the estimator.
+pub const ESTIMATOR: &str = "estimator";
 /// Name of the digest of the data that the run is judged by, where there are any.
 pub const HELD_OUT: &str = "held-out";
 
@@ -96,21 +100,8 @@ pub fn save(
 
 /// Reads and checks a checkpoint; `None` when there is none.
 pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>, LearnError> {
-    let unreadable = PathError::at("read", path);
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(unreadable(e).into()),
-        Ok(meta) if meta.len() > MAX_BYTES => {
-            return Err(bad(path, format!("{} bytes exceed the limit of {MAX_BYTES}", meta.len())));
-        }
-        Ok(_) => {}
-    }
-    let damaged = |e: &dyn std::fmt::Display| bad(path, format!("{e}; delete it to start anew"));
-    let file = Mapped::open(path).map_err(|e| match e {
-        GgufError::Io(e) => unreadable(e.source).into(),
-        locked => bad(path, locked.to_string()),
-    })?;
-    file.divide_evenly();
+    let damaged = |e: &dyn Display| damaged(path, e);
+    let Some(file) = open(path)? else { return Ok(None) };
     let gguf = Gguf::parse(file.bytes()).map_err(|e| damaged(&e))?;
     let text = |key: &str| gguf.require_str(&format!("sprig.checkpoint.{key}")).map_err(|e| damaged(&e));
     let version = gguf.require_u32("sprig.checkpoint.version").map_err(|e| damaged(&e))?;
@@ -154,6 +145,37 @@ pub fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>
     let state = State { step: header.step, moments, last, guard: header.guard };
     let judged = judged.then_some(Judged { standing: header.standing, values: best });
     Ok(Some(Checkpoint { values, state, judged, notes: notes.to_owned() }))
+}
+
+/// The estimator of the run that a checkpoint is of; `None` when there is none, or it does not say.
+///
+/// # Errors
+/// The file cannot be read, or is damaged.
+pub fn estimator(path: &Path) -> Result<Option<Way>, LearnError> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    let gguf = Gguf::parse(file.bytes()).map_err(|e| damaged(path, &e))?;
+    let text = gguf.require_str("sprig.checkpoint.fingerprint").map_err(|e| damaged(path, &e))?;
+    let theirs: Fingerprint = serde_json::from_str(text).map_err(|e| damaged(path, &e))?;
+    Ok(theirs.get(ESTIMATOR).and_then(|name| name.parse().ok()))
+}
+
+/// The file, if it is there.
+fn open(path: &Path) -> Result<Option<Mapped>, LearnError> {
+    let unreadable = PathError::at("read", path);
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(unreadable(e).into()),
+        Ok(meta) if meta.len() > MAX_BYTES => {
+            return Err(bad(path, format!("{} bytes exceed the limit of {MAX_BYTES}", meta.len())));
+        }
+        Ok(_) => {}
+    }
+    let file = Mapped::open(path).map_err(|e| match e {
+        GgufError::Io(e) => unreadable(e.source).into(),
+        locked => bad(path, locked.to_string()),
+    })?;
+    file.divide_evenly();
+    Ok(Some(file))
 }
 
 /// Everything that differs, for one who must find the setting or the file that was changed.
@@ -201,6 +223,10 @@ fn digest(texts: [&str; 3], tensors: [&[f32]; 2], more: [Option<&[f32]>; 2]) -> 
     hex::encode(&hash.finalize())
 }
 
+fn damaged(path: &Path, problem: &dyn Display) -> LearnError {
+    bad(path, format!("{problem}; delete it to start anew"))
+}
+
 fn bad(path: &Path, problem: impl Into<String>) -> LearnError {
     LearnError::Checkpoint { path: path.to_owned(), problem: problem.into() }
 }
@@ -208,6 +234,7 @@ fn bad(path: &Path, problem: impl Into<String>) -> LearnError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::estimator::Method;
 
     fn fingerprint(seed: &str) -> Fingerprint {
         BTreeMap::from([("seed".to_owned(), seed.to_owned())])
@@ -220,6 +247,21 @@ mod tests {
         round_trip(None);
         round_trip(Some(Judged { standing: Some(standing), values: vec![0.75] }));
         round_trip(Some(Judged::default()));
+    }
+
+    #[test]
+    fn a_checkpoint_tells_its_estimator() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.ckpt");
+        assert_eq!(estimator(&path).unwrap(), None);
+        let state = State { step: 1, moments: Vec::new(), last: Vec::new(), guard: Guard::default() };
+        let of = |name: &str| BTreeMap::from([(ESTIMATOR.to_owned(), name.to_owned())]);
+        for (name, way) in [("forward", Some(Way::Steps(Method::Forward))), ("of another program", None)] {
+            save(&path, &of(name), &[0.5], &state, None, "").unwrap();
+            assert_eq!(estimator(&path).unwrap(), way);
+        }
+        std::fs::write(&path, "no checkpoint").unwrap();
+        assert!(estimator(&path).unwrap_err().to_string().contains("delete it"));
     }
 
     fn round_trip(judged: Option<Judged>) {

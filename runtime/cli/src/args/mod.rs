@@ -7,6 +7,7 @@ mod device;
 #[cfg(all(test, feature = "coordinator"))]
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
+mod given;
 mod recipe;
 #[cfg(feature = "coordinator")]
 mod simulate;
@@ -20,7 +21,8 @@ pub use simulate::*;
 pub use wording::wording;
 
 use choice::choice;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use given::Given;
 use sprig_budget::Size;
 use sprig_engine::adapter::Kind;
 use sprig_learn::data::{LabelStyle, Task};
@@ -41,6 +43,22 @@ use std::path::PathBuf;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// As this process was called.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let given = matches.subcommand().map(|(_, matches)| Given::of(matches)).unwrap_or_default();
+        match &mut cli.command {
+            Command::Plan(args) => args.shape.given = given,
+            Command::Train(args) => args.shape.given = given,
+            _ => {}
+        }
+        Ok(cli)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,6 +158,9 @@ pub struct ShapeArgs {
     /// label by itself; labels = among the labels alone, which spares the walk through the vocabulary
     #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = SINGLE.label_loss)]
     pub label_loss: LabelLoss,
+    /// Which of a training's flags were given
+    #[arg(skip)]
+    pub given: Given,
 }
 
 #[derive(Debug, Args)]
@@ -338,7 +359,6 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// The commands below `command` that have none below them.
     fn leaves(command: &clap::Command) -> Vec<&clap::Command> {

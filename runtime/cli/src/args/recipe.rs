@@ -55,20 +55,13 @@ impl TrainArgs {
 impl TrainArgs {
     /// What is to be decided before a training.
     pub fn question(&self) -> Question {
-        let asked = self.shape.question(self.records.task);
-        // Only steps can be resumed, and only a read-out has sums to add to.
-        let steps = self.steps.is_some() || self.epochs.is_some() || self.lr.is_some() || self.resume;
-        let directions = self.directions.is_some() || self.family.is_some();
-        let way = match asked.asked {
+        let question = self.shape.question(self.records.task);
+        let asked = match question.asked {
+            // Nothing else has sums to add to.
             Way::Auto if self.add_to.is_some() => Way::ReadOut,
             way => way,
         };
-        Question {
-            asked: way,
-            steps: asked.steps || steps,
-            directions: asked.directions || directions,
-            ..asked
-        }
+        Question { asked, ..question }
     }
 }
 
@@ -90,19 +83,9 @@ impl ShapeArgs {
         self.adapter_kind.unwrap_or(kind(self.estimator.method()))
     }
 
-    /// Whether something was asked of what steps train.
-    fn asks_what_trains(&self) -> bool {
-        self.adapter_kind.is_some()
-            || self.rank.is_some()
-            || self.alpha.is_some()
-            || self.targets.is_some()
-            || self.layers.is_some()
-    }
-
     /// What is to be decided before a plan.
     pub fn question(&self, task: Task) -> Question {
-        let directions = self.tangents.is_some();
-        Question { asked: self.estimator, task, steps: self.asks_what_trains(), directions }
+        Question { asked: self.estimator, task, given: self.given.settings() }
     }
 
     /// K.

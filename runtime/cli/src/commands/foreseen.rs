@@ -1,4 +1,5 @@
-//! Ways of learning, planned before any data are read: what `sprig plan` shows, and what `--estimator auto` decides by.
+//! Ways of learning, each planned: what `sprig plan` shows, before any data are read, and what `--estimator auto` decides by,
+//! when they are.
 
 use super::readout;
 use crate::args::{ModelArgs, ShapeArgs};
@@ -13,7 +14,7 @@ use sprig_learn::data::{MAX_LABELS, Task};
 use sprig_learn::planner::Fitted;
 use sprig_learn::recipe::Way;
 use sprig_learn::workload::{Tuning, Workload};
-use sprig_run::{Base, forward_flop, rate};
+use sprig_run::{Base, Data, forward_flop, rate};
 
 /// Most choices of a question.
 const LETTERS: usize = 26;
@@ -24,6 +25,8 @@ pub struct Foreseer<'a> {
     pub shape: &'a ShapeArgs,
     pub model: &'a ModelArgs,
     pub task: Task,
+    /// What is learnt from, where it is known.
+    pub data: Option<&'a Data>,
 }
 
 /// A way that was planned, and what was decided of it.
@@ -34,6 +37,8 @@ pub struct Foreseen {
     pub plan: Plan,
     /// The smallest budget that would do, where this one does not.
     pub smallest: Option<Bytes>,
+    /// Why it cannot learn from the data, where it cannot.
+    unfit: Option<String>,
     /// Plain forward passes of an example that a step is worth; of a read-out, which takes none, a batch.
     pub passes: f64,
     /// Floating-point operations of that.
@@ -51,7 +56,7 @@ struct Room {
 
 impl Foreseer<'_> {
     /// All ways that can answer `question`, the one that learns most first, and the one that was named.
-    pub fn ways(&self, question: Question) -> Result<Vec<Foreseen>, Failure> {
+    pub fn ways(&self, question: &Question) -> Result<Vec<Foreseen>, Failure> {
         let budget = self.model.budget()?;
         let listed: Vec<Way> = question.ways().collect();
         let named = Some(question.asked).filter(|way| *way != Way::Auto && !listed.contains(way));
@@ -73,33 +78,9 @@ impl Foreseer<'_> {
 
     fn way(&self, way: Way, budget: Bytes) -> Result<Foreseen, Failure> {
         let shape = ShapeArgs { estimator: way, ..self.shape.clone() };
-        let (g, len) = (&self.base.geometry, shape.len.as_usize());
-        let (work, kept) = match way {
-            Way::ReadOut => {
-                sprig_learn::readout::check(g)?;
-                let classes = if self.task == Task::Choice { LETTERS } else { MAX_LABELS };
-                let foreseen = |kept| {
-                    let work = readout::workload(&shape, self.model, self.task, self.base, classes, kept);
-                    work.foreseen(self.task, len)
-                };
-                match readout::room(self.base, budget, None, foreseen) {
-                    Ok((kept, work)) => (work, Some(kept)),
-                    Err(LearnError::Budget(BudgetError::TooSmall { plan, smallest, .. })) => {
-                        let smallest = Some(smallest);
-                        let (verdict, plan, flop) = (Verdict::default(), *plan, f64::NAN);
-                        return Ok(Foreseen {
-                            way,
-                            verdict,
-                            plan,
-                            smallest,
-                            passes: f64::NAN,
-                            flop,
-                            kept: None,
-                        });
-                    }
-                    Err(other) => return Err(other.into()),
-                }
-            }
+        let g = &self.base.geometry;
+        let work = match way {
+            Way::ReadOut => return self.read_out(&shape, budget),
             Way::Auto | Way::Steps(_) => {
                 let spec = shape.adapter().fit(g)?;
                 // As a training by default keeps it; one of a given number of steps does not.
@@ -107,13 +88,49 @@ impl Foreseer<'_> {
                 // Of the optimiser its moments are what counts.
                 let mut work = shape.workload(self.task, spec, shape.rule(), self.model.means());
                 work.held_elsewhere.push(best);
-                (work.foreseen(self.task, len), None)
+                self.sized(work)
             }
         };
         let Room { plan, smallest, passes } = self.fit(&work, budget)?;
-        let passes = if way == Way::ReadOut { work.batch as f64 } else { passes };
         let flop = passes * forward_flop(g, &work);
-        Ok(Foreseen { way, verdict: Verdict::default(), plan, smallest, passes, flop, kept })
+        let verdict = Verdict::default();
+        Ok(Foreseen { way, verdict, plan, smallest, unfit: None, passes, flop, kept: None })
+    }
+
+    fn read_out(&self, shape: &ShapeArgs, budget: Bytes) -> Result<Foreseen, Failure> {
+        let g = &self.base.geometry;
+        sprig_learn::readout::check(g)?;
+        let most = if self.task == Task::Choice { LETTERS } else { MAX_LABELS };
+        let (classes, unfit) = match self.data.map(|data| readout::classes(&data.train, None)) {
+            None => (most, None),
+            Some(Ok(classes)) => (classes.tokens.len(), None),
+            Some(Err(unfit)) => (most, Some(unfit.to_string())),
+        };
+        let way = |plan, smallest, passes, flop, kept| {
+            let verdict = Verdict::default();
+            Ok(Foreseen { way: Way::ReadOut, verdict, plan, smallest, unfit, passes, flop, kept })
+        };
+        let sized =
+            |kept| self.sized(readout::workload(shape, self.model, self.task, self.base, classes, kept));
+        match readout::room(self.base, budget, None, sized) {
+            Ok((kept, work)) => {
+                let Room { plan, smallest, .. } = self.fit(&work, budget)?;
+                let passes = work.batch as f64;
+                way(plan, smallest, passes, passes * forward_flop(g, &work), Some(kept))
+            }
+            Err(LearnError::Budget(BudgetError::TooSmall { plan, smallest, .. })) => {
+                way(*plan, Some(smallest), f64::NAN, f64::NAN, None)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// `work` on the data, or on as many as there may be.
+    fn sized(&self, work: Workload) -> Workload {
+        match self.data {
+            Some(data) => data.measure(work),
+            None => work.foreseen(self.task, self.shape.len.as_usize()),
+        }
     }
 
     fn fit(&self, work: &Workload, budget: Bytes) -> Result<Room, Failure> {
@@ -140,7 +157,7 @@ impl Foreseer<'_> {
 impl Foreseen {
     fn candidate(&self) -> Candidate {
         let total = self.plan.total();
-        Candidate { way: self.way, room: self.smallest.map_or(Ok(total), Err) }
+        Candidate { way: self.way, room: self.smallest.map_or(Ok(total), Err), unfit: self.unfit.clone() }
     }
 
     /// It for scripts, its step taking `seconds`.
@@ -161,10 +178,27 @@ impl Foreseen {
 }
 
 /// The way that was chosen; where there is room for none, the one that would be in the smallest budget.
-pub fn chosen(ways: &[Foreseen], question: Question) -> Result<&Foreseen, Failure> {
-    let leanest = || ways.iter().filter(|way| question.takes(way.way)).min_by_key(|way| way.smallest);
-    let chosen = ways.iter().find(|way| way.verdict.chosen).or_else(leanest);
-    chosen.ok_or_else(|| Failure::new(Exit::Bug, "no way of learning was planned"))
+pub fn chosen<'w>(ways: &'w [Foreseen], question: &Question) -> Result<&'w Foreseen, Failure> {
+    let able = |way: &&Foreseen| question.takes(way.way) && way.unfit.is_none();
+    let leanest = || ways.iter().filter(able).min_by_key(|way| way.smallest);
+    ways.iter().find(|way| way.verdict.chosen).or_else(leanest).ok_or_else(|| {
+        let given: Vec<&str> = question.given.iter().map(|(_, setting)| setting.as_str()).collect();
+        let message = format!(
+            "--estimator {} knows no way of learning that has a use for {}; leave some out, or name an estimator",
+            question.asked,
+            given.join(" and ")
+        );
+        Failure::new(Exit::Usage, message)
+    })
+}
+
+/// Refuses a setting that the way that was named has no use for.
+pub fn check_useful(question: &Question) -> Result<(), Failure> {
+    let Some((setting, other)) = question.useless() else { return Ok(()) };
+    let named = question.asked;
+    let message =
+        format!("--estimator {named} has no use for {setting}; leave it out, or use --estimator {other}");
+    Err(Failure::new(Exit::Usage, message))
 }
 
 /// What the best adapter so far takes, for the plan.

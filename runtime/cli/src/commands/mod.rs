@@ -21,6 +21,7 @@ pub mod fleet;
 mod foreseen;
 pub mod infer;
 mod judging;
+mod opening;
 mod pick;
 pub mod plan;
 #[cfg(feature = "coordinator")]

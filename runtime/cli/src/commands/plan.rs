@@ -1,6 +1,6 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone, and which way of learning it would take.
 
-use super::foreseen::{Foreseen, Foreseer, chosen};
+use super::foreseen::{Foreseen, Foreseer, check_useful, chosen};
 use super::readout;
 use crate::args::{PlanArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
@@ -16,14 +16,16 @@ use sprig_learn::workload::{Means, Workload};
 use sprig_run::Base;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
+    let question = &args.shape.question(args.task);
+    check_useful(question)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     base.check_length(args.shape.len.as_usize())?;
     if (args.shape.estimator, args.task) == (Way::ReadOut, Task::Lm) {
         return Err(readout::not_of_tokens());
     }
-    let foreseer = Foreseer { base: &base, shape: &args.shape, model: &args.model, task: args.task };
-    let question = args.shape.question(args.task);
+    let (shape, model, task) = (&args.shape, &args.model, args.task);
+    let foreseer = Foreseer { base: &base, shape, model, task, data: None };
     let ways = foreseer.ways(question)?;
     let seconds = foreseer.seconds(&ways)?;
     let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways, question)?;

@@ -1,22 +1,23 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
-use super::foreseen::{Foreseer, best_so_far, chosen};
+use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
+use super::opening::{Opening, check_files};
 use super::readout;
 use super::record::{Recorder, Run};
 use super::training::Training;
 use crate::args::{ShapeArgs, TrainArgs};
 use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Content, Files, beside, check_writable};
+use crate::files::{beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
-use sprig_budget::Bytes;
+use serde_json::json;
 use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
 use sprig_learn::checkpoint::{self, Fingerprint};
-use sprig_learn::data::{Examples, LoadOptions, Task};
+use sprig_learn::data::{Examples, Task};
 use sprig_learn::estimator::Estimator;
 use sprig_learn::judging::{Judged, Judging};
 use sprig_learn::recipe::Way;
@@ -27,53 +28,60 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
-    let args = &decided(args)?;
+    let interrupt = Interrupt::listen();
+    check_useful(&args.question())?;
+    if (args.question().asked, args.records.task) == (Way::ReadOut, Task::Lm) {
+        return Err(readout::not_of_tokens());
+    }
+    check_files(args)?;
+    let map = args.model.open()?;
+    let base = Base::open(&map)?;
+    let opening = Opening::read(args, &base)?;
+    let args = &decided(args, &opening)?;
     match args.shape.estimator {
-        Way::ReadOut => readout::run(args),
-        Way::Auto | Way::Steps(_) => by_steps(args),
+        Way::ReadOut => readout::run(args, opening, interrupt),
+        Way::Auto | Way::Steps(_) => by_steps(args, opening, interrupt),
     }
 }
 
 /// The same with an estimator, and why it is that.
-fn decided(args: &TrainArgs) -> Result<TrainArgs, Failure> {
+fn decided(args: &TrainArgs, opening: &Opening<'_>) -> Result<TrainArgs, Failure> {
     let question = args.question();
-    if let Some(sums) = args.add_to.as_ref().filter(|_| question.asked != Way::ReadOut) {
-        let message = format!(
-            "--add-to {}: only a read-out has sums to add to; leave it out, or use --estimator {}",
-            sums.display(),
-            Way::ReadOut
-        );
-        return Err(Failure::new(Exit::Usage, message));
-    }
+    let with = |estimator, why| {
+        let shape = ShapeArgs { estimator, ..args.shape.clone() };
+        Ok(TrainArgs { shape, why, ..args.clone() })
+    };
     if question.asked != Way::Auto {
-        let (estimator, why) = (question.asked, "was named".to_owned());
-        return Ok(TrainArgs { shape: ShapeArgs { estimator, ..args.shape.clone() }, why, ..args.clone() });
+        return with(question.asked, "was named".to_owned());
     }
-    let map = args.model.open()?;
-    let base = Base::open(&map)?;
-    let foreseer = Foreseer { base: &base, shape: &args.shape, model: &args.model, task: args.records.task };
-    let ways = foreseer.ways(question)?;
-    let (estimator, why) = chosen(&ways, question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?;
-    Output::new(args.model.json).event(
-        serde_json::json!({ "event": "estimator", "estimator": estimator.to_string(), "why": why }),
-        || Some(format!("estimator: {estimator}, which {why}")),
-    );
-    Ok(TrainArgs { shape: ShapeArgs { estimator, ..args.shape.clone() }, why, ..args.clone() })
+    let (estimator, why) = match begun(args)? {
+        Some(estimator) => (estimator, "made the checkpoint".to_owned()),
+        None => {
+            let Opening { base, ref data, .. } = *opening;
+            let (shape, model, task) = (&args.shape, &args.model, args.records.task);
+            let foreseer = Foreseer { base, shape, model, task, data: Some(data) };
+            let ways = foreseer.ways(&question)?;
+            chosen(&ways, &question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?
+        }
+    };
+    let event = json!({ "event": "estimator", "estimator": estimator.to_string(), "why": why });
+    Output::new(args.model.json).event(event, || Some(format!("estimator: {estimator}, which {why}")));
+    with(estimator, why)
 }
 
-fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
-    let interrupt = Interrupt::listen();
+/// The estimator of the training that this one is to go on with, if there is one.
+fn begun(args: &TrainArgs) -> Result<Option<Way>, Failure> {
+    if !args.resume {
+        return Ok(None);
+    }
+    Ok(checkpoint::estimator(&beside(&args.out, "ckpt"))?)
+}
+
+fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Result<Exit, Failure> {
     let output = Output::new(args.model.json);
-    check_files(args)?;
-    let map = args.model.open()?;
-    let base = Base::open(&map)?;
+    let Opening { base, data, asking, budget } = opening;
     let spec = args.shape.adapter().fit(&base.geometry)?;
-    check_room(args, &spec, &base.geometry)?;
-    let options = asking::by_flags(&args.records, args.shape.len)?;
-    let budget = args.model.budget()?;
-    let data = read(args, &base, &options, budget)?;
-    let asking = options.asking(data.train.labels());
-    asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
+    check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
 
     let held_back = args.held_back(data.train.len());
     let single = args.single(data.train.len() - held_back.len());
@@ -83,9 +91,9 @@ fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
-    output.event(serde_json::json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+    output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
     tell_of_cut(&output, args, &data);
-    let digest = map.digest_hex()?;
+    let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let adapter = engine.adapter(&spec, single.recipe.run_key())?;
     let prefix =
@@ -95,7 +103,7 @@ fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
     let trainer = Trainer::new(session, adapter, examples, settings, planned.tuning.cut)?;
     let run = Run {
         args,
-        base: &base,
+        base,
         engine: &engine,
         digest: &digest,
         spec: &spec,
@@ -111,7 +119,7 @@ fn by_steps(args: &TrainArgs) -> Result<Exit, Failure> {
         checkpoint: beside(&args.out, "ckpt"),
         fingerprint: fingerprint(&run, &settings, planned.work.length),
         trainer,
-        running: Running::new(&base, &planned, !args.ignore_pressure)?,
+        running: Running::new(base, &planned, !args.ignore_pressure)?,
         began: Instant::now(),
         recorder: Recorder::new(plan, engine.before),
         output,
@@ -158,32 +166,12 @@ fn judge<'d>(args: &TrainArgs, settings: &Settings, held_back: Examples<'d>) -> 
     }
 }
 
-/// No result over what is read, nor over another.
-fn check_files(args: &TrainArgs) -> Result<(), Failure> {
-    Files::new()
-        .reads("--model", args.model.model.as_path())
-        .reads("--data", args.data.as_path())
-        .reads("--eval-data", args.eval_data.as_deref())
-        .writes("--out", args.out.as_path(), Content::Adapter)
-        .writes("--run", args.run.as_deref(), Content::Record)
-        .keeps("the checkpoint of --out", beside(&args.out, "ckpt").as_path())
-        .keeps("the activations kept for --out", beside(&args.out, "prefix").as_path())
-        .check()
-}
-
-fn read(args: &TrainArgs, base: &Base<'_>, options: &LoadOptions, budget: Bytes) -> Result<Data, Failure> {
-    let train = files::data("--data", &args.data, asking::reads_labels(options))?;
-    let held_out = args.eval_data.as_deref();
-    let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
-    Ok(base.data(&train, held_out.as_deref(), options.clone(), budget)?)
-}
-
 /// Says what is lost of texts that are too long.
 fn tell_of_cut(output: &Output, args: &TrainArgs, data: &Data) {
     let held_out = args.eval_data.as_deref().zip(data.held_out.as_ref());
     for (path, set) in std::iter::once((args.data.as_path(), &data.train)).chain(held_out) {
         let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
-        let event = serde_json::json!({
+        let event = json!({
             "event": "cut", "data": path, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
             "len_for_95_percent": set.len_for(0.95),
         });
@@ -209,7 +197,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize) -> Fingerprint
         ("alpha", spec.alpha.to_string()),
         ("targets", targets.join(",")),
         ("layers", format!("{}..{}", spec.layers.start, spec.layers.end)),
-        ("estimator", args.shape.estimator.to_string()),
+        (checkpoint::ESTIMATOR, args.shape.estimator.to_string()),
         ("optimizer", args.shape.optimizer.to_string()),
         ("momentum", args.momentum.to_string()),
         ("weight-decay", args.weight_decay.to_string()),
@@ -228,12 +216,6 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize) -> Fingerprint
     .chain(held_out)
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
-}
-
-/// Refuses places that cannot be written, or lack room.
-fn check_room(args: &TrainArgs, spec: &AdapterSpec, g: &Geometry) -> Result<(), Failure> {
-    check_writable(&args.out, result_bytes(&args.out, spec, g))?;
-    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))
 }
 
 /// Bytes that writing takes at its worst beside what is on disk: a second checkpoint, or the adapter beside the last one.

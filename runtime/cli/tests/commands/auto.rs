@@ -52,7 +52,7 @@ fn a_plan_lists_what_fits_and_why() {
 fn sums_are_not_added_to_by_steps() {
     let line =
         "train --model tiny.gguf --task label --data label.jsonl --estimator reverse --add-to old.sums";
-    Scene::new().fails(2, line, &["--add-to old.sums", "--estimator readout"]);
+    Scene::new().fails(2, line, &["--estimator reverse has no use for --add-to", "--estimator readout"]);
 }
 
 /// Where the exact gradient has no room, the plan goes forward, and says what it would take.
@@ -77,4 +77,73 @@ fn too_little_memory_for_a_pass_backwards_goes_forward() {
     assert!(why.contains("needs a budget of"), "{why}");
     let plan = scene.done(&format!("{shape} --budget {reverse}")).last();
     assert_eq!(chosen(&plan), ["reverse"]);
+}
+
+#[test]
+fn data_that_a_read_out_cannot_take_go_to_steps() {
+    let scene = Scene::new();
+    let label = String::from_utf8(scene.bytes("label.jsonl")).unwrap();
+    let weighted = label.replacen('}', r#", "weight": 2}"#, 1);
+    let lone = format!("{label}\n{{\"text\": \"the middle\", \"label\": \"left\"}}");
+    for (data, why) in [(weighted, "have weights"), (lone, "\"left\" has 1")] {
+        scene.write("data.jsonl", &data);
+        let line = format!("train {LABELS} --data data.jsonl --seed 3 --out a.gguf");
+        let (mut child, mut lines) = scene.start(&line);
+        let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(first["estimator"], "reverse");
+        scene.fails(2, &line.replace("auto", "readout"), &[why, "reverse"]);
+        // Without room for steps it is not the read-out that is asked for more memory.
+        let refused = scene.run(&format!("{line} --budget 1MiB"));
+        assert_eq!(refused.code, 4, "{}", refused.shown());
+        assert_eq!(refused.events()[0]["estimator"], "forward", "{}", refused.shown());
+    }
+}
+
+#[test]
+fn settings_without_a_use_are_refused_by_name() {
+    let scene = Scene::new();
+    let of = |estimator: &str, flag: &str| {
+        format!("train --model tiny.gguf --task label --data label.jsonl --estimator {estimator} {flag}")
+    };
+    for (estimator, flag, other) in [
+        ("reverse", "--tangents 4", "forward"),
+        ("readout", "--steps 3", "reverse"),
+        ("readout", "--rank 2", "reverse"),
+        ("forward", "--difference-step 0.1", "mezo"),
+        ("mezo", "--variance-limit 3", "fwdllm"),
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        let words =
+            [format!("--estimator {estimator} has no use for {name}"), format!("--estimator {other}")];
+        scene.fails(2, &of(estimator, flag), &[&words[0], &words[1]]);
+    }
+    let plan = "plan --model tiny.gguf --estimator reverse --tangents 4";
+    scene.fails(2, plan, &["--tangents", "--estimator forward"]);
+    scene.fails(2, &of("auto", "--tangents 2 --variance-limit 3"), &["--tangents and --variance-limit"]);
+}
+
+#[test]
+fn a_resumed_training_keeps_its_estimator() {
+    let scene = Scene::new();
+    let line = |more: &str| {
+        format!("train --model tiny.gguf --task label --data label.jsonl --json --checkpoint-every 1 {more}")
+    };
+    scene.done(&line("--estimator forward --steps 4 --out straight.gguf"));
+    let (mut child, lines) = scene.start(&line("--estimator forward --steps 100000 --out a.gguf"));
+    for line in lines {
+        if line.unwrap().contains(r#""step":3"#) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let refused = scene.run(&line("--estimator auto --steps 4 --out a.gguf --resume"));
+    let first = refused.events()[0].clone();
+    assert_eq!((&first["estimator"], &first["why"]), (&"forward".into(), &"made the checkpoint".into()));
+    // The other settings have to agree all the same.
+    assert!(refused.code == 3 && refused.err.contains("steps = 100000"), "{}", refused.shown());
+    let anew = scene.done(&line("--estimator auto --steps 4 --out b.gguf --resume")).events();
+    assert_eq!(anew[0]["estimator"], "reverse");
 }

@@ -88,7 +88,7 @@ fn attempt(random: &mut Random) -> (Case, f64) {
     let resumed = steps == 2 && random.chance(0.25);
     let (evaluated, reverse) = (random.chance(0.1), random.chance(0.3));
     let mut arguments = format!(
-        "--task {task} --raw --data {data}-{task}.jsonl --batch {batch} --len {length} --tangents {tangents} \
+        "--task {task} --raw --data {data}-{task}.jsonl --batch {batch} --len {length} \
          --steps {steps} --adapter-kind {kind} --rank {rank} --targets {targets} --threads {}",
         random.between(1, 2)
     );
@@ -96,7 +96,11 @@ fn attempt(random: &mut Random) -> (Case, f64) {
     if random.chance(0.7) {
         option(format!("--layers {from}..{to}"));
     }
-    if random.chance(0.3) {
+    let shared = random.chance(0.3);
+    if !reverse {
+        option(format!("--tangents {tangents}"));
+    }
+    if shared && !reverse {
         option("--directions shared".to_owned());
     }
     if random.chance(0.2) {

@@ -74,12 +74,12 @@ fn what_a_read_out_cannot_learn_is_refused() {
     let scene = Scene::new();
     let line = LINE.replace(" --json", "");
     scene.fails(2, &format!("{line} --task lm").replace("--task label ", ""), &["--task label", "readout"]);
-    scene.fails(2, &format!("{line} --labels down,up,left"), &["left", "0 examples"]);
+    scene.fails(2, &format!("{line} --labels down,up,left"), &["left", "has 0"]);
     let one = r#"{"text": "one", "label": "up"}"#;
     scene.write("label.jsonl", &format!("{one}\n{}", one.replace("one", "two")));
     scene.fails(2, &format!("{line} --labels down,up"), &["same answer"]);
     scene.write("label.jsonl", &format!("{one}\n{}", one.replace("up", "down")));
-    scene.fails(2, &line, &["down", "1 example", "2 or more"]);
+    scene.fails(2, &line, &["down", "has 1", "2 or more"]);
     scene.write("label.jsonl", &one.replace('}', r#", "weight": 2}"#));
     scene.fails(2, &format!("{line} --labels down,up"), &["weights"]);
     let tight = scene.fails(

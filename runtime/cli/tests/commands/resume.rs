@@ -87,7 +87,7 @@ fn ctrl_c_leaves_a_checkpoint_that_other_settings_and_damage_do_not_get_past() {
 
 #[test]
 fn a_run_that_is_killed_goes_on_bit_for_bit() {
-    for kind in ["lora-xs", "lora", "lora --estimator reverse"] {
+    for kind in ["lora-xs --tangents 3", "lora --tangents 3", "lora --estimator reverse"] {
         let scene = Scene::new();
         // Long enough steps (tens of milliseconds) that the kill comes before the end.
         let text = "a text that goes on and on ".repeat(4);
@@ -96,7 +96,7 @@ fn a_run_that_is_killed_goes_on_bit_for_bit() {
         let line = |name: &str| {
             format!(
                 "train --model tiny.gguf --task lm --data long.jsonl --eval-data lm.jsonl --raw --steps 30 --batch 6 \
-                 --tangents 3 --adapter-kind {kind} --checkpoint-every 10 --threads 2 --json --out {name}.gguf \
+                 --adapter-kind {kind} --checkpoint-every 10 --threads 2 --json --out {name}.gguf \
                  --run {name}.json"
             )
         };

@@ -14,6 +14,7 @@ use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Module};
+use thiserror::Error;
 
 /// Most directions that are kept: reducing the sums of more takes minutes on a small board (4/3 n³ operations).
 pub const MOST_DIRECTIONS: usize = 2048;
@@ -29,6 +30,28 @@ pub struct Classes {
     pub tokens: Vec<u32>,
     /// Its name, for messages.
     pub names: Vec<String>,
+}
+
+/// Why a read-out cannot learn from examples.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unfit {
+    /// They have no answers to choose among.
+    #[error("learns answers that are chosen among a few words, and these examples have none")]
+    NoAnswers,
+    /// Their records have weights.
+    #[error("counts every record alike, and these have weights")]
+    Weights,
+    /// All have the same answer.
+    #[error("needs examples of two or more answers, and all of these have the same answer")]
+    OneAnswer,
+    /// Too few have one of the answers.
+    #[error("needs {FEWEST_EXAMPLES} or more examples of each answer, and {name:?} has {n}")]
+    Few {
+        /// The answer.
+        name: String,
+        /// How many have it.
+        n: u64,
+    },
 }
 
 /// Sums and sample as they grow, and the rows of the batch under way.
@@ -99,21 +122,14 @@ impl Classes {
     /// Of the examples of `data`.
     ///
     /// # Errors
-    /// [`LearnError::Settings`] for examples of which nothing is chosen, or that all have the same answer.
-    pub fn of(data: &DataSet) -> Result<Self, LearnError> {
-        let wrong = |problem: &str| Err(LearnError::Settings(problem.to_owned()));
+    /// Examples of which nothing is chosen, or that do not count alike.
+    pub fn of(data: &DataSet) -> Result<Self, Unfit> {
         let widest = (0..data.len()).max_by_key(|&i| data.candidates(i)).unwrap_or(0);
         let Target::Label { candidates, .. } = data.example(widest).target else {
-            return wrong(
-                "a read-out learns answers that are chosen among a few words, and these examples have none; use task label \
-                 or choice, or another estimator",
-            );
+            return Err(Unfit::NoAnswers);
         };
         if (0..data.len()).any(|i| data.weight(i) != 1.0) {
-            let other = Setting::Estimator.to(Method::Reverse);
-            return wrong(&format!(
-                "records have weights, and a read-out counts every record alike; leave the weights out, or use {other}"
-            ));
+            return Err(Unfit::Weights);
         }
         let names = match data.labels() {
             Some(labels) => labels.names().to_vec(),
@@ -122,25 +138,45 @@ impl Classes {
         Ok(Self { tokens: candidates.to_vec(), names })
     }
 
-    /// Refuses examples that cannot be learnt from: `counts` are those of each class.
+    /// Examples of each class in `data`, and in `others`.
+    pub fn counts(&self, data: &DataSet, others: Option<&Sums>) -> Vec<u64> {
+        let mut counts = others.map_or_else(|| vec![0; self.tokens.len()], |sums| sums.counts.clone());
+        for i in 0..data.len() {
+            if let Target::Label { answer, .. } = data.example(i).target {
+                counts[answer] += 1;
+            }
+        }
+        counts
+    }
+
+    /// Refuses examples that cannot be learnt from: `counts` are those of each class. With `labels` each has to have some.
     ///
     /// # Errors
-    /// [`LearnError::Settings`], with the class and what to do.
-    pub fn check(&self, counts: &[u64], labels: bool) -> Result<(), LearnError> {
-        let wrong = |problem: String| Err(LearnError::Settings(problem));
+    /// What there are too few of.
+    pub fn check(&self, counts: &[u64], labels: bool) -> Result<(), Unfit> {
         if counts.iter().filter(|&&n| n > 0).count() < 2 {
-            return wrong(
-                "all examples have the same answer; a read-out needs examples of two or more".to_owned(),
-            );
+            return Err(Unfit::OneAnswer);
         }
         let few = counts.iter().position(|&n| (labels || n > 0) && n < FEWEST_EXAMPLES as u64);
-        let Some(few) = few else { return Ok(()) };
-        let (name, n) = (&self.names[few], counts[few]);
-        wrong(format!(
-            "answer {name:?} has {n} example{}, and a read-out needs {FEWEST_EXAMPLES} or more of each; add some, or leave \
-             it out",
-            if n == 1 { "" } else { "s" }
-        ))
+        few.map_or(Ok(()), |few| Err(Unfit::Few { name: self.names[few].clone(), n: counts[few] }))
+    }
+}
+
+impl Unfit {
+    fn remedy(&self) -> String {
+        let other = Setting::Estimator.to(Method::Reverse);
+        match self {
+            Self::NoAnswers => "use task label or choice, or another estimator".to_owned(),
+            Self::Weights => format!("leave the weights out, or use {other}"),
+            Self::OneAnswer => "add some of another".to_owned(),
+            Self::Few { .. } => format!("add some, leave it out, or use {other}"),
+        }
+    }
+}
+
+impl From<Unfit> for LearnError {
+    fn from(unfit: Unfit) -> Self {
+        Self::Settings(format!("a read-out {unfit}; {}", unfit.remedy()))
     }
 }
 

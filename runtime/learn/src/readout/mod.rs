@@ -16,7 +16,7 @@ mod sample;
 mod sums;
 mod symmetric;
 
-pub use collect::{Classes, Collector, MOST_DIRECTIONS, check, kept, needs, spec};
+pub use collect::{Classes, Collector, MOST_DIRECTIONS, Unfit, check, kept, needs, spec};
 pub use features::Directions;
 pub use fit::{Chosen, Fit, Through, fit};
 pub use outward::outward;

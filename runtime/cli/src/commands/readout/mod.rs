@@ -2,11 +2,11 @@
 
 mod reading;
 
+use super::opening::Opening;
 use super::record::Recorder;
 use crate::args::{ModelArgs, ShapeArgs, TrainArgs};
-use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Content, Files, beside, check_writable};
+use crate::files::{beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use reading::{Keep, Reading};
@@ -14,30 +14,22 @@ use serde_json::json;
 use sprig_budget::{BudgetError, Bytes, Plan};
 use sprig_engine::adapter::{AdapterMeta, Asking};
 use sprig_ground::hex;
-use sprig_learn::data::{DataSet, LoadOptions, Target, Task};
+use sprig_learn::data::{DataSet, Task};
 use sprig_learn::readout::file::{Origin, SumsFile};
-use sprig_learn::readout::{self, Classes, Directions, Sample, Sums};
+use sprig_learn::readout::{self, Classes, Directions, Sample, Sums, Unfit};
 use sprig_learn::setting::Setting;
 use sprig_learn::workload::{Adapted, Workload};
 use sprig_learn::{LearnError, objective};
-use sprig_run::{Base, Data, Running};
+use sprig_run::{Base, Running};
 use std::time::Instant;
 
-pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
-    let interrupt = Interrupt::listen();
+pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Result<Exit, Failure> {
     let output = Output::new(args.model.json);
-    check(args)?;
-    let map = args.model.open()?;
-    let base = Base::open(&map)?;
+    let Opening { base, data, asking: asked, budget } = opening;
     readout::check(&base.geometry)?;
-    let options = asking::by_flags(&args.records, args.shape.len)?;
-    let budget = args.model.budget()?;
-    let data = read(args, &base, &options, budget)?;
-    let asked = options.asking(data.train.labels());
-    asked.check().map_err(|e| Failure::new(Exit::Usage, e))?;
-    let classes = Classes::of(&data.train)?;
+    let classes = Classes::of(&data.train).map_err(LearnError::from)?;
     readout::spec(&base.geometry, classes.tokens.len()).check(&base.geometry).map_err(LearnError::from)?;
-    let digest = map.digest_hex()?;
+    let digest = base.map.digest_hex()?;
     let origin = Origin {
         model: digest.clone(),
         asking: words(&asked),
@@ -45,11 +37,10 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         tokens: classes.tokens.clone(),
     };
     let earlier = earlier(args, &origin, &data.train)?;
-    let (kept, work) = room(&base, budget, earlier.as_ref().map(SumsFile::directions), |kept| {
-        data.measure(workload(&args.shape, &args.model, args.records.task, &base, classes.tokens.len(), kept))
+    let (kept, work) = room(base, budget, earlier.as_ref().map(SumsFile::directions), |kept| {
+        data.measure(workload(&args.shape, &args.model, args.records.task, base, classes.tokens.len(), kept))
     })?;
-    args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
-    check_writable(&args.out, result_bytes(&base, kept, classes.tokens.len()))?;
+    check_writable(&args.out, result_bytes(base, kept, classes.tokens.len()))?;
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(work, budget, heap_limit)?;
     tell(&output, &planned.plan, kept, base.geometry.ffn);
@@ -60,16 +51,17 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         Some(file) => file.load(&mut sample)?,
         None => Sums::new(directions, classes.tokens.len()),
     };
-    classes.check(&together(&sums, &data.train), data.train.labels().is_some())?;
+    let counts = classes.counts(&data.train, Some(&sums));
+    classes.check(&counts, data.train.labels().is_some()).map_err(LearnError::from)?;
     let meta = AdapterMeta { asking: Some(asked), ..AdapterMeta::of(&base.geometry, &digest) };
     let keep = Keep { path: beside(&args.out, "sums"), origin, seen: seen(args, &data.train)?, meta };
     let mut reading = Reading {
         args,
-        base: &base,
+        base,
         engine: &engine,
         planned: &planned,
         session: engine.session(&planned, None)?,
-        running: Running::new(&base, &planned, !args.ignore_pressure)?,
+        running: Running::new(base, &planned, !args.ignore_pressure)?,
         recorder: Recorder::new(&planned.plan, engine.before),
         examples: planned.tuning.cut.examples,
         output,
@@ -79,38 +71,11 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     reading.learn(&data, (sums, sample), &classes, &keep)
 }
 
-/// Examples of each class, in the sums and in `data`.
-fn together(sums: &Sums, data: &DataSet) -> Vec<u64> {
-    let mut counts = sums.counts.clone();
-    for i in 0..data.len() {
-        if let Target::Label { answer, .. } = data.example(i).target {
-            counts[answer] += 1;
-        }
-    }
-    counts
-}
-
-/// Refuses what a read-out cannot do, before anything is read.
-fn check(args: &TrainArgs) -> Result<(), Failure> {
-    if args.records.task == Task::Lm {
-        return Err(not_of_tokens());
-    }
-    if args.resume {
-        let message = "--resume continues a training by steps; a read-out is one pass, and starts anew";
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    let sums = beside(&args.out, "sums");
-    // Sums may be added to in place: they are read whole before they are written.
-    let other = args.add_to.as_deref().filter(|path| *path != sums);
-    Files::new()
-        .reads("--model", args.model.model.as_path())
-        .reads("--data", args.data.as_path())
-        .reads("--eval-data", args.eval_data.as_deref())
-        .reads("--add-to", other)
-        .writes("--out", args.out.as_path(), Content::Adapter)
-        .writes("--run", args.run.as_deref(), Content::Record)
-        .keeps("the sums of --out", &sums)
-        .check()
+/// The answers of `data`, if a read-out can learn from them and the examples of `others`.
+pub fn classes(data: &DataSet, others: Option<&Sums>) -> Result<Classes, Unfit> {
+    let classes = Classes::of(data)?;
+    classes.check(&classes.counts(data, others), data.labels().is_some())?;
+    Ok(classes)
 }
 
 /// That a language model is no read-out's task.
@@ -122,13 +87,6 @@ pub fn not_of_tokens() -> Failure {
         Setting::Task.to(Task::Choice)
     );
     Failure::new(Exit::Usage, message)
-}
-
-fn read(args: &TrainArgs, base: &Base<'_>, options: &LoadOptions, budget: Bytes) -> Result<Data, Failure> {
-    let train = files::data("--data", &args.data, asking::reads_labels(options))?;
-    let held_out = args.eval_data.as_deref();
-    let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
-    Ok(base.data(&train, held_out.as_deref(), options.clone(), budget)?)
 }
 
 /// How examples are asked, as one text that two runs share exactly if they ask alike.
