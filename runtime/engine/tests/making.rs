@@ -16,8 +16,13 @@ fn the_factors_of_an_adapter_take_what_is_planned() {
     let gguf = Gguf::parse(&bytes).unwrap();
     let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let targets = vec![Module::Q, Module::Up, Module::Down];
-    for (rank, targets) in [(4, targets.clone()), (100, targets), (256, vec![Module::Down])] {
-        let spec = AdapterSpec { kind: Kind::Xs, rank, alpha: 1.0, targets, layers: 1..3 };
+    for (kind, rank, targets) in [
+        (Kind::Xs, 4, targets.clone()),
+        (Kind::Xs, 100, targets.clone()),
+        (Kind::Xs, 256, vec![Module::Down]),
+        (Kind::XsSeeded, 100, targets),
+    ] {
+        let spec = AdapterSpec { kind, rank, alpha: 1.0, targets, layers: 1..3 };
         let before = alloc::current();
         alloc::reset_peak();
         let adapter = Adapter::new(&spec, &model, &ctx, |_, out| {

@@ -113,7 +113,7 @@ pub struct DataSet {
 /// The trained weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// "lora", "lora-xs", "b-only".
+    /// "lora", "lora-xs", "b-only", "lora-xs-seeded".
     pub kind: String,
     /// Rank of each pair.
     pub rank: u32,

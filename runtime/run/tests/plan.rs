@@ -26,7 +26,7 @@ fn base() -> Base<'static> {
 /// Work of every kind.
 fn work() -> impl Strategy<Value = Workload> {
     let residency = prop_oneof![Just(Residency::Auto), Just(Residency::Resident), Just(Residency::Streamed)];
-    let kind = prop_oneof![Just(Kind::Lora), Just(Kind::BOnly), Just(Kind::Xs)];
+    let kind = prop_oneof![Just(Kind::Lora), Just(Kind::BOnly), Just(Kind::Xs), Just(Kind::XsSeeded)];
     let task = prop_oneof![Just(Task::Lm), Just(Task::Label), Just(Task::Choice)];
     let loss = prop_oneof![Just(LabelLoss::Full), Just(LabelLoss::Labels)];
     (residency, kind, task, loss, 0..3, 1usize..9, 2usize..100, 1usize..5, 1usize..5).prop_map(

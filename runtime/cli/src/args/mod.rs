@@ -135,7 +135,7 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "K")]
     pub tangents: Option<Tangents>,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
-    /// lora = both factors, b-only = B alone [default: lora for reverse, lora-xs otherwise]
+    /// lora = both factors, b-only = B alone, lora-xs-seeded = the core between drawn orthonormal factors [default: lora for reverse, lora-xs otherwise]
     #[arg(long, value_parser = choice::<Kind>())]
     pub adapter_kind: Option<Kind>,
     /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]

@@ -64,6 +64,21 @@ pub fn principal_factors(
     }
 }
 
+/// Writes P (out × r, orthonormal columns) and Q (r × in, orthonormal rows) that span what `normal` draws for slots 1 and 0:
+/// factors of no weight.
+pub(super) fn seeded_factors(r: usize, p: &mut [f32], q: &mut [f32], normal: impl Fn(u32, &mut [f32])) {
+    let inp = q.len() / r;
+    normal(0, q);
+    orthonormalise(q, inp);
+    let out = p.len() / r;
+    let mut columns = vec![0.0; p.len()];
+    normal(1, &mut columns);
+    orthonormalise(&mut columns, out);
+    for (k, column) in columns.chunks_exact(out).enumerate() {
+        p[k..].iter_mut().step_by(r).zip(column).for_each(|(p, v)| *p = *v);
+    }
+}
+
 /// Heap bytes that [`principal_factors`] takes and gives back, for a weight of `out` × `inp`.
 pub(super) fn factor_bytes(out: usize, inp: usize, r: usize, threads: usize, panel_rows: usize) -> Bytes {
     let n = Lengths::new(out, inp, r, threads, panel_rows);
@@ -177,10 +192,30 @@ mod tests {
             let back: f32 = (0..r).map(|k| p[i / inp * r + k] * q[k * inp + i % inp]).sum();
             assert!((back - w[i]).abs() < 1e-4, "{i}: {back} against {}", w[i]);
         }
-        for a in 0..r {
-            for b in 0..r {
-                let dot = dot64(&q[a * inp..][..inp], &q[b * inp..][..inp]);
-                assert!((dot - if a == b { 1.0 } else { 0.0 }).abs() < 1e-5);
+        assert_orthonormal(&q, inp);
+    }
+
+    #[test]
+    fn seeded_factors_are_orthonormal_and_of_their_seed_alone() {
+        let (out, inp, r) = (40, 24, 5);
+        let draw = |seed: u32, v: &mut [f32]| {
+            v.iter_mut().enumerate().for_each(|(i, v)| *v = ((i as f32 + 1.0) * (seed as f32 + 1.7)).sin());
+        };
+        let (mut p, mut q) = (vec![9.0; out * r], vec![9.0; r * inp]);
+        seeded_factors(r, &mut p, &mut q, draw);
+        assert_orthonormal(&q, inp);
+        let columns: Vec<f32> = (0..r).flat_map(|k| p[k..].iter().step_by(r).copied()).collect();
+        assert_orthonormal(&columns, out);
+        let (mut again, mut other) = (p.clone(), p.clone());
+        seeded_factors(r, &mut again, &mut q, draw);
+        seeded_factors(r, &mut other, &mut q, |seed, v| draw(seed + 7, v));
+        assert!(p == again && p != other);
+    }
+
+    fn assert_orthonormal(rows: &[f32], len: usize) {
+        for (a, x) in rows.chunks_exact(len).enumerate() {
+            for (b, y) in rows.chunks_exact(len).enumerate() {
+                assert!((dot64(x, y) - if a == b { 1.0 } else { 0.0 }).abs() < 1e-5, "{a} and {b}");
             }
         }
     }

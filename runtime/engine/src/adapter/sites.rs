@@ -1,6 +1,6 @@
 //! The adapter of a model: trainable numbers in one flat vector, frozen factors in another.
 
-use super::principal_factors;
+use super::basis::{principal_factors, seeded_factors};
 use super::spec::{AdapterSpec, Kind, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
@@ -85,15 +85,18 @@ impl Adapter {
                         random_a(&mut adapter.frozen[a.clone()]);
                         (Part::Frozen(a), None, Part::Trained(adapter.train(id(1), out * r)))
                     }
-                    Kind::Xs => {
+                    Kind::Xs | Kind::XsSeeded => {
                         let (q, p) = (adapter.freeze(r * inp), adapter.freeze(out * r));
                         let (head, tail) = adapter.frozen.split_at_mut(p.start);
-                        let weights = model.block(block).linear(module);
-                        model.about_to_use(weights, None);
-                        principal_factors(ctx, weights, r, &mut tail[..out * r], &mut head[q.clone()], |v| {
-                            normal(id(0), v)
-                        });
-                        model.done_with(weights);
+                        let (up, down) = (&mut tail[..out * r], &mut head[q.clone()]);
+                        if spec.kind == Kind::Xs {
+                            let weights = model.block(block).linear(module);
+                            model.about_to_use(weights, None);
+                            principal_factors(ctx, weights, r, up, down, |v| normal(id(0), v));
+                            model.done_with(weights);
+                        } else {
+                            seeded_factors(r, up, down, |slot, v| normal(id(slot), v));
+                        }
                         (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
                     }
                 };

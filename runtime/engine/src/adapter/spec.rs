@@ -18,9 +18,16 @@ pub enum Kind {
     BOnly,
     /// LoRA-XS: a core R (r × r) between frozen factors P = U·Σ and Q = Vᵀ of the base weight (algorithm.md 6.8).
     Xs,
+    /// The same between orthonormal factors drawn from the seed, which know nothing of the weight (algorithm.md 6.8): to
+    /// compare with.
+    XsSeeded,
 }
 
-names!(Kind, "kind of adapter", [Xs = "lora-xs", Lora = "lora", BOnly = "b-only"]);
+names!(
+    Kind,
+    "kind of adapter",
+    [Xs = "lora-xs", Lora = "lora", BOnly = "b-only", XsSeeded = "lora-xs-seeded"]
+);
 
 /// Which layers get an adapter, and of what kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +104,7 @@ impl AdapterSpec {
         match self.kind {
             Kind::Lora => (r * (inp + out), 0),
             Kind::BOnly => (r * out, r * inp),
-            Kind::Xs => (r * r, r * (inp + out)),
+            Kind::Xs | Kind::XsSeeded => (r * r, r * (inp + out)),
         }
     }
 
@@ -109,7 +116,7 @@ impl AdapterSpec {
     }
 
     /// Heap bytes that making one of it takes beside its own numbers, and gives back: the working memory of LoRA-XS's
-    /// principal factors.
+    /// principal factors, or its seeded ones before they are turned.
     pub fn making_bytes(&self, g: &Geometry, threads: usize, panel_rows: usize) -> Bytes {
         let of = |m: &Module| {
             let (out, inp) = m.shape(g);
@@ -117,6 +124,10 @@ impl AdapterSpec {
         };
         match self.kind {
             Kind::Xs => self.targets.iter().map(of).max().unwrap_or(Bytes::ZERO),
+            Kind::XsSeeded => {
+                let longest = self.targets.iter().map(|m| m.shape(g).0).max().unwrap_or(0);
+                Bytes::of::<f32>(self.rank * longest)
+            }
             Kind::Lora | Kind::BOnly => Bytes::ZERO,
         }
     }
@@ -130,7 +141,7 @@ impl AdapterSpec {
                 let lengths: &[(u32, usize)] = match self.kind {
                     Kind::Lora => &[(0, r * inp), (1, out * r)],
                     Kind::BOnly => &[(1, out * r)],
-                    Kind::Xs => &[(0, r * r)],
+                    Kind::Xs | Kind::XsSeeded => &[(0, r * r)],
                 };
                 let tensors = lengths.iter().map(|&(slot, len)| {
                     at += len;
@@ -161,7 +172,7 @@ impl AdapterSpec {
             match self.kind {
                 Kind::Lora => self.rank * out.max(inp),
                 Kind::BOnly => self.rank * out,
-                Kind::Xs => self.rank * self.rank,
+                Kind::Xs | Kind::XsSeeded => self.rank * self.rank,
             }
         };
         self.targets.iter().map(of).max().unwrap_or(0)

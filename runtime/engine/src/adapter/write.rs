@@ -88,7 +88,7 @@ mod tests {
         let (bytes, path) = (Synthetic::tiny().bytes().unwrap(), dir.path().join("a.gguf"));
         let gguf = Gguf::parse(&bytes).unwrap();
         let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
-        for kind in [Kind::Xs, Kind::Lora, Kind::BOnly] {
+        for kind in [Kind::Xs, Kind::XsSeeded, Kind::Lora, Kind::BOnly] {
             let targets = vec![Module::Q, Module::Down];
             let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3 };
             let mut adapter = Adapter::new(&spec, &model, &ctx, |_, out| {

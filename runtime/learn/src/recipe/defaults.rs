@@ -133,7 +133,7 @@ impl Defaults {
     /// r of an adapter of `kind`.
     pub fn rank(&self, kind: Kind) -> Rank {
         match kind {
-            Kind::Xs => self.rank_xs,
+            Kind::Xs | Kind::XsSeeded => self.rank_xs,
             Kind::Lora | Kind::BOnly => self.rank,
         }
     }
@@ -166,7 +166,7 @@ pub const fn kind(estimator: Method) -> Kind {
 /// or carried; all otherwise, as published.
 pub const fn layers(estimator: Method, kind: Kind, blocks: usize) -> Range<usize> {
     match (estimator, kind) {
-        (_, Kind::Xs) | (Method::Reverse, _) => blocks - blocks.div_ceil(4)..blocks,
+        (_, Kind::Xs | Kind::XsSeeded) | (Method::Reverse, _) => blocks - blocks.div_ceil(4)..blocks,
         (_, Kind::Lora | Kind::BOnly) => 0..blocks,
     }
 }
@@ -175,7 +175,7 @@ pub const fn layers(estimator: Method, kind: Kind, blocks: usize) -> Range<usize
 pub const fn single_lr(estimator: Method, kind: Kind) -> NotNegative {
     match (estimator, kind) {
         (Method::Reverse, Kind::Lora | Kind::BOnly) => NotNegative::of(LR_EXACT),
-        (Method::Reverse, Kind::Xs) => NotNegative::of(LR_ADAMW),
+        (Method::Reverse, Kind::Xs | Kind::XsSeeded) => NotNegative::of(LR_ADAMW),
         (Method::Forward | Method::Mezo | Method::Baffle | Method::FwdLlm, _) => NotNegative::of(LR_ADAMW),
     }
 }

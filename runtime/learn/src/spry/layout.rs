@@ -170,7 +170,7 @@ mod tests {
         let bytes = Synthetic::tiny().bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
         let (model, ctx, key) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap(), run_key(99));
-        for kind in [Kind::Lora, Kind::BOnly, Kind::Xs] {
+        for kind in [Kind::Lora, Kind::BOnly, Kind::Xs, Kind::XsSeeded] {
             let targets = vec![Module::Q, Module::O, Module::Down];
             let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3 };
             let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out)).unwrap();
