@@ -66,6 +66,13 @@ impl Directions<'_> {
         self.each(k, example, tensor.id, gradient, |g, v| *g += scale * v);
     }
 
+    /// ⟨`vector`, the direction of (`k`, `example`)⟩ over `tensor`, whose slice `vector` is and stays.
+    pub fn project(&self, k: usize, example: usize, tensor: TensorId, vector: &mut [f32]) -> f64 {
+        let mut sum = 0.0;
+        self.each(k, example, tensor, vector, |x, v| sum += f64::from(*x) * f64::from(v));
+        sum
+    }
+
     fn each(
         &self,
         k: usize,

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 const WINDOW: usize = 256;
 /// Sizes that must be known before anything is clipped.
 const WARM: usize = 32;
-/// A scalar larger than this many medians is clipped.
-const FACTOR: f32 = 10.0;
+/// A scalar larger than this many medians is clipped unless somebody says otherwise.
+pub const CLIP: f32 = 10.0;
 
 /// Running judgement of scalars; part of a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Guard {
+    /// Medians that a scalar may measure; 0 for any number of them.
+    #[serde(default = "usual")]
+    clip: f32,
     sizes: Vec<f32>,
     next: usize,
     /// Scalars judged.
@@ -23,13 +26,22 @@ pub struct Guard {
     pub clipped: u64,
 }
 
+fn usual() -> f32 {
+    CLIP
+}
+
 impl Default for Guard {
     fn default() -> Self {
-        Self { sizes: Vec::with_capacity(WINDOW), next: 0, seen: 0, skipped: 0, clipped: 0 }
+        Self::new(CLIP)
     }
 }
 
 impl Guard {
+    /// One that clips at `clip` times the median; 0 for none that clips.
+    pub fn new(clip: f32) -> Self {
+        Self { clip, sizes: Vec::with_capacity(WINDOW), next: 0, seen: 0, skipped: 0, clipped: 0 }
+    }
+
     /// The scalar to apply and to send.
     pub fn admit(&mut self, s: f32) -> f32 {
         self.seen += 1;
@@ -52,7 +64,7 @@ impl Guard {
     }
 
     fn limit(&self) -> f32 {
-        if self.sizes.len() < WARM {
+        if self.clip == 0.0 || self.sizes.len() < WARM {
             return f32::INFINITY;
         }
         let mut sorted = [0.0f32; WINDOW];
@@ -60,7 +72,7 @@ impl Guard {
         sorted.copy_from_slice(&self.sizes);
         let (_, median, _) = sorted.select_nth_unstable_by(self.sizes.len() / 2, f32::total_cmp);
         // A median of zero (every example solved) must not clip the first signal that comes back.
-        if *median > 0.0 { FACTOR * *median } else { f32::INFINITY }
+        if *median > 0.0 { self.clip * *median } else { f32::INFINITY }
     }
 }
 
@@ -79,5 +91,11 @@ mod tests {
         assert_eq!(guard.admit(-50.0), -10.0);
         assert_eq!(guard.admit(9.0), 9.0);
         assert_eq!((guard.skipped, guard.clipped), (2, 1));
+        // The paper's clips nothing; what is no number is left out all the same.
+        for (clip, applied) in [(0.0, -50.0), (3.0, -3.0)] {
+            let mut guard = Guard::new(clip);
+            (0..WINDOW).for_each(|_| assert_eq!(guard.admit(1.0), 1.0));
+            assert_eq!((guard.admit(-50.0), guard.admit(f32::NAN)), (applied, 0.0));
+        }
     }
 }

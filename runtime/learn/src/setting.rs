@@ -73,6 +73,7 @@ settings! {
     Alpha = "alpha",
     Targets = "targets",
     Layers = "layers",
+    Head = "head",
     // The estimator.
     Estimator = "estimator",
     Tangents = "tangents",

@@ -39,7 +39,7 @@ fn server(groups: usize, weights: usize, rules: Rules) -> Server {
 /// What a device at the server's weights sends whose loss has the gradient `gradient` there: ⟨g, v⟩ / K.
 fn scalars(server: &Server, round: u32, number: u32, share: Share, gradient: &[f64]) -> Vec<f32> {
     let (rules, part) = (server.rules(), server.layout().part(share));
-    let directions = rules.directions(&part.tensors, round, 0, number);
+    let directions = rules.directions(&part.tensors, round, 0, number).unwrap();
     let scalar = |k: usize| {
         let mut slope = 0.0;
         for (tensor, place) in part.tensors.iter().zip(&part.places) {

@@ -33,10 +33,11 @@ mod tests {
     use clap::CommandFactory;
 
     /// What only a fleet chooses.
-    const WITHOUT_FLAG: [Setting; 14] = [
+    const WITHOUT_FLAG: [Setting; 15] = [
         Setting::Beta1,
         Setting::Beta2,
         Setting::Epsilon,
+        Setting::Head,
         Setting::Mode,
         Setting::LocalSteps,
         Setting::Seeds,

@@ -31,6 +31,8 @@ pub struct Opened {
     pub planned: Planned,
     layout: Layout,
     up: Upload,
+    /// Judge of the first round's derivatives.
+    guard: Guard,
 }
 
 impl Opened {
@@ -55,7 +57,7 @@ impl Opened {
         let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
-        Ok(Self { spec, rules, planned, layout, up: train.up })
+        Ok(Self { spec, rules, planned, layout, up: train.up, guard: train.guard() })
     }
 }
 
@@ -84,7 +86,7 @@ impl<'m> ModelWorker<'m> {
         settings: &DeviceSettings,
         digest: &str,
     ) -> Result<Self, FleetError> {
-        let Opened { spec, rules, planned, layout, up } = opened;
+        let Opened { spec, rules, planned, layout, up, guard } = opened;
         let adapter = engine.adapter(spec, rules.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
@@ -97,7 +99,7 @@ impl<'m> ModelWorker<'m> {
             data,
             server,
             round: 0,
-            guard: Guard::default(),
+            guard: guard.clone(),
             local: None,
             cut: planned.tuning.cut,
             up: *up,
@@ -192,7 +194,7 @@ impl Worker for ModelWorker<'_> {
             return Ok(None);
         }
         let Some(mut update) = self.local.take().map(LocalRound::finish) else { return Ok(None) };
-        let (body, dense) = dense::body(&mut update, self.up == Upload::Weights);
+        let (body, dense) = dense::body(&mut update, self.up);
         Ok(Some(Trained {
             examples: update.examples,
             tokens: update.tokens.try_into().unwrap_or(u32::MAX),

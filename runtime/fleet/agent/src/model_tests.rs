@@ -4,6 +4,7 @@ use super::*;
 use sprig_budget::pressure::Reading;
 use sprig_engine::adapter::Kind;
 use sprig_engine::gguf::{Mapped, Synthetic};
+use sprig_learn::estimator::Method;
 use sprig_learn::recipe::{Positive, Whole};
 use sprig_protocol::settings::{Mode, TrainTable};
 use sprig_transport::messages::{GroupSet, RunId};
@@ -99,8 +100,10 @@ fn stepping_aside_changes_no_bit_of_an_update() {
     let readings = [100, 1, 1, 400, 400, 1].map(reading);
     let shared =
         TrainTable { mode: Mode::PerEpoch, local_steps: Whole::of::<7>(), lr: Positive::of(0.01), ..table() };
-    for up in [Upload::Scalars, Upload::Weights] {
-        let what = Train::new(TrainTable { up, ..shared.clone() }).unwrap();
+    let ways =
+        [Upload::Scalars, Upload::Weights].map(|up| [Method::Forward, Method::Reverse].map(|e| (up, e)));
+    for (up, estimator) in ways.into_iter().flatten() {
+        let what = Train::new(TrainTable { up, estimator, ..shared.clone() }).unwrap();
         let (calm, moves) = train(&settings, &what, &[]);
         assert!(moves.is_empty());
         let (moved, moves) = train(&settings, &what, &readings);

@@ -39,8 +39,8 @@ pub struct Options {
     pub evaluate: Evaluate,
     /// What devices compute, and how the coordinator applies it.
     pub rules: Rules,
-    /// Whether devices send the weights of their share instead of scalars.
-    pub dense: bool,
+    /// What devices send.
+    pub up: Upload,
     /// Seed of selection and dealing.
     pub seed: u64,
     /// Memory budget below which a device is not selected.
@@ -84,7 +84,7 @@ impl Options {
             sync: rounds.down,
             evaluate: rounds.evaluate_every,
             rules,
-            dense: false,
+            up: Upload::Scalars,
             seed: 0,
             min_budget: 0,
             max_devices: 20_000,
@@ -101,7 +101,7 @@ impl Options {
         let FleetSettings { rounds, train, coordinator, fleet, .. } = settings;
         Options {
             dealing: train.dealing,
-            dense: train.up == Upload::Weights,
+            up: train.up,
             seed: train.seed,
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }

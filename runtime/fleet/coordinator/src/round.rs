@@ -32,8 +32,8 @@ pub(crate) struct Round {
     open: usize,
     /// Dense updates whose weights are on their way.
     pieces: HashMap<DeviceNumber, Pieces>,
-    /// Largest norm of an update.
-    limit: f32,
+    /// Largest norms of updates, of scalars and of weights.
+    limits: [f32; 2],
     deadline: Countdown,
     opened: Option<Millis>,
 }
@@ -61,7 +61,7 @@ impl Round {
             covered: Vec::new(),
             open: 0,
             pieces: HashMap::new(),
-            limit: 0.0,
+            limits: [0.0; 2],
             deadline: Countdown::new(deadline, None),
             opened: None,
         };
@@ -102,9 +102,9 @@ impl Round {
         &self.norms
     }
 
-    /// Largest norm of an update.
-    pub(crate) fn limit(&self) -> f32 {
-        self.limit
+    /// Largest norms of updates, of scalars and of weights.
+    pub(crate) fn limits(&self) -> [f32; 2] {
+        self.limits
     }
 
     /// Who takes part, by ascending number.
@@ -232,9 +232,9 @@ impl Round {
     /// be refused on arrival.
     pub(crate) fn aside(&self) -> Vec<DeviceNumber> {
         let norms = self.parts.iter().filter_map(|part| part.norm);
-        let mut pool: Vec<f32> = self.norms.iter().copied().chain(norms).collect();
-        let limit = validate::limit(&mut pool);
-        let far = |part: &&Part| part.norm.is_some_and(|norm| norm > limit);
+        let pool: Vec<f32> = self.norms.iter().copied().chain(norms).collect();
+        let limits = validate::limits(&pool);
+        let far = |part: &&Part| part.norm.is_some_and(|norm| validate::beyond(norm, limits));
         self.parts.iter().filter(far).map(|part| part.member.number).collect()
     }
 
@@ -299,7 +299,7 @@ impl Round {
         self.open = slots;
         self.reported = 0;
         self.pieces.clear();
-        self.limit = validate::limit(&mut self.norms.clone());
+        self.limits = validate::limits(&self.norms);
     }
 
     fn place(&self, number: DeviceNumber) -> Option<usize> {

@@ -38,9 +38,11 @@ pub(super) struct Expected<'a> {
     pub rules: &'a Rules,
     /// Examples of a full round.
     pub examples: u32,
-    /// Bytes of the share's weights where updates are dense; `None` where they are scalars.
+    /// Whether it may be scalars.
+    pub scalars: bool,
+    /// Bytes of the share's weights where it may be those.
     pub dense: Option<u32>,
-    /// Largest norm.
+    /// Largest norm of scalars.
     pub limit: f32,
 }
 
@@ -65,7 +67,7 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
         return refuse(Reason::NotFinite, format!("loss {}", update.loss));
     }
     match (&update.body, expected.dense) {
-        (Body::Scalars(scalars), None) => {
+        (Body::Scalars(scalars), _) if expected.scalars => {
             let want = expected.rules.scalar_count(update.examples);
             if scalars.len() != want {
                 let text = format!("{} scalars; {} examples make {want}", scalars.len(), update.examples);
@@ -81,7 +83,7 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
             }
             Ok(Sound::Dense { digest, bytes })
         }
-        (Body::Scalars(_), Some(_)) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
+        (Body::Scalars(_), _) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
         (Body::Dense { .. }, None) => refuse(Reason::Blob, "weights; this run takes scalars".into()),
     }
 }
@@ -144,8 +146,26 @@ pub(super) fn root_mean_square(numbers: impl Iterator<Item = f32>) -> Result<f32
     Ok(if count == 0 { 0.0 } else { (sum / count as f64).sqrt() as f32 })
 }
 
+/// The norm of weights, told from one of scalars by its sign: an update is measured by others of its kind.
+pub(super) fn of_weights(norm: f32) -> f32 {
+    -norm
+}
+
+/// The largest norms that scalars and weights may have after updates with these norms.
+pub(super) fn limits(norms: &[f32]) -> [f32; 2] {
+    [false, true].map(|weights| {
+        let kind = norms.iter().filter(|norm| norm.is_sign_negative() == weights);
+        limit(&mut kind.map(|norm| norm.abs()).collect::<Vec<_>>())
+    })
+}
+
+/// Whether a norm is above the limit of its kind.
+pub(super) fn beyond(norm: f32, limits: [f32; 2]) -> bool {
+    norm.abs() > limits[usize::from(norm.is_sign_negative())]
+}
+
 /// The largest norm that updates may have after those with these norms.
-pub(super) fn limit(norms: &mut [f32]) -> f32 {
+fn limit(norms: &mut [f32]) -> f32 {
     if norms.len() < NORM_QUORUM {
         return NORM_CEILING;
     }

@@ -13,6 +13,7 @@ use sprig_learn::guard::Guard;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Dealing, LocalRound, LocalUpdate, Server, Share};
+use sprig_protocol::settings::Upload;
 use sprig_protocol::{FleetError, dense, share_of};
 use sprig_transport::messages::{Body, Digest, GroupSet, Update};
 
@@ -43,8 +44,8 @@ pub(crate) struct Choice {
     pub dealing: Dealing,
     /// Seed of both.
     pub seed: u64,
-    /// Whether devices send weights instead of scalars.
-    pub dense: bool,
+    /// What devices send.
+    pub up: Upload,
 }
 
 /// One device: what it learns from, and the memory it keeps from round to round.
@@ -72,8 +73,8 @@ pub(crate) struct Turn {
 
 impl<'m> Device<'m> {
     /// A device that has not trained yet.
-    pub(crate) fn new(examples: impl Into<Examples<'m>>) -> Self {
-        Self { examples: examples.into(), test: None, guard: Guard::default() }
+    pub(crate) fn new(examples: impl Into<Examples<'m>>, guard: Guard) -> Self {
+        Self { examples: examples.into(), test: None, guard }
     }
 
     /// The same with examples that it is only tested on.
@@ -227,7 +228,7 @@ impl Fleet<'_> {
         groups: GroupSet,
         mut update: LocalUpdate,
     ) -> Sent {
-        let (body, dense) = dense::body(&mut update, self.choice.dense);
+        let (body, dense) = dense::body(&mut update, self.choice.up);
         let (examples, loss) = (update.examples, update.loss as f32);
         let run = self.wire.run();
         Sent { update: Update { run, round, number, groups, base, examples, loss, body }, dense }

@@ -14,7 +14,7 @@ use sprig_learn::estimator::Estimator;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
-use sprig_protocol::settings::{FleetSettings, Mode, Upload};
+use sprig_protocol::settings::{FleetSettings, Mode};
 use sprig_protocol::{FleetError, limits};
 use sprig_run::{Base, Data, Engine, Planned};
 use std::path::PathBuf;
@@ -90,7 +90,9 @@ impl Study {
         let digest = map.digest_hex()?;
         let engine = base.engine(&opened.planned)?;
         let set = &data.train;
-        let devices = shards.iter().map(|s| Device::new(Examples::some(set, &s.train)).tested(s.test(set)));
+        let devices = shards
+            .iter()
+            .map(|s| Device::new(Examples::some(set, &s.train), train.guard()).tested(s.test(set)));
         let devices = devices.collect();
         let mut fleet = self.fleet(&engine, &opened, &data, devices, &digest)?;
         let course = Course::new(&mut fleet, follow, self.personal);
@@ -111,7 +113,7 @@ impl Study {
         let layout = Layout::new(&spec, &base.geometry)?;
         limits::check(train, &layout)?;
         let per_round = (rounds.devices.as_usize()).min(devices);
-        let weights = if train.up == Upload::Weights { layout.len() } else { 0 };
+        let weights = if train.up.takes_weights(&rules) { layout.len() } else { 0 };
         // An update, its message, its part of the round's record; an adapter on its way twice.
         let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
         let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
@@ -167,7 +169,7 @@ impl Study {
                 per_round: settings.rounds.devices.as_usize(),
                 dealing: settings.train.dealing,
                 seed: settings.train.seed,
-                dense: settings.train.up == Upload::Weights,
+                up: settings.train.up,
             },
             wire: Wire::new(&settings.fleet.name, settings.rounds.down, &planned.plan)?,
         })

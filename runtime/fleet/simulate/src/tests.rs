@@ -91,8 +91,9 @@ impl Scene {
     fn fleet(&self) -> Fleet<'static> {
         let opened = leak(self.study.open(self.base, self.data, DEVICES).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
-        let devices =
-            self.shards.iter().map(|ids| Device::new(Examples::some(&self.data.train, ids))).collect();
+        let guard = || self.study.settings.train.guard();
+        let device = |ids| Device::new(Examples::some(&self.data.train, ids), guard());
+        let devices = self.shards.iter().map(|ids| device(ids)).collect();
         self.study.fleet(engine, opened, self.data, devices, &self.digest()).unwrap()
     }
 

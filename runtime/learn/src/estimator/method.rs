@@ -1,7 +1,9 @@
 //! Estimators by name, and whichever of them was chosen as one value: what a recipe asks for, and what trainers hold
 //! unless they are told otherwise. Another estimator is a name, a variant, and a line in each match.
 
-use super::{Differences, Estimator, Forward, FwdLlm, Needs, Reverse, ScalarEstimator, Scalars, StepInput};
+use super::{
+    Differences, Estimator, Forward, FwdLlm, Needs, Projected, Reverse, ScalarEstimator, Scalars, StepInput,
+};
 use crate::error::LearnError;
 use crate::session::Session;
 use sprig_engine::adapter::Adapter;
@@ -35,6 +37,8 @@ pub enum AnyEstimator {
     Forward(Forward),
     /// A pass backwards.
     Reverse(Reverse),
+    /// A pass backwards, and derivatives along directions from it.
+    Projected(Projected),
     /// Differences along directions.
     Differences(Differences),
     /// Differences along chosen directions.
@@ -65,7 +69,7 @@ impl AnyEstimator {
     /// What its estimates depend on beside its name and the run's seed: names and values, for a run's fingerprint.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Forward(forward) => vec![
+            Self::Forward(forward) | Self::Projected(Projected { along: forward }) => vec![
                 ("tangents", forward.tangents.to_string()),
                 ("directions", forward.sharing.to_string()),
                 ("family", forward.family.to_string()),
@@ -88,7 +92,7 @@ impl AnyEstimator {
     /// K, of those that take directions.
     pub fn tangents(&self) -> usize {
         match self {
-            Self::Forward(forward) => forward.tangents,
+            Self::Forward(forward) | Self::Projected(Projected { along: forward }) => forward.tangents,
             Self::Differences(differences) => differences.pairs,
             Self::FwdLlm(fwdllm) => fwdllm.pairs,
             Self::Reverse(Reverse) => 0,
@@ -99,6 +103,7 @@ impl AnyEstimator {
     pub fn scalars(&self) -> Option<&dyn ScalarEstimator> {
         match self {
             Self::Forward(forward) => Some(forward),
+            Self::Projected(projected) => Some(projected),
             Self::Differences(differences) => Some(differences),
             Self::FwdLlm(fwdllm) => Some(fwdllm),
             Self::Reverse(_) => None,
@@ -108,6 +113,7 @@ impl AnyEstimator {
     fn chosen(&self) -> &dyn Estimator {
         match self {
             Self::Forward(forward) => forward,
+            Self::Projected(projected) => projected,
             Self::Differences(differences) => differences,
             Self::FwdLlm(fwdllm) => fwdllm,
             Self::Reverse(reverse) => reverse,

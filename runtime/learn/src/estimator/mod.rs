@@ -11,6 +11,7 @@ mod differences;
 mod forward;
 mod fwdllm;
 mod method;
+mod projected;
 mod reverse;
 mod scalars;
 
@@ -20,6 +21,7 @@ pub use differences::Differences;
 pub use forward::Forward;
 pub use fwdllm::FwdLlm;
 pub use method::{AnyEstimator, Method};
+pub use projected::Projected;
 pub use reverse::Reverse;
 pub use scalars::{accumulate, gradient_of};
 

@@ -5,9 +5,10 @@
 //! by all weights at the end: no pass needs to know of another, and no bit depends on how the
 //! batch is cut.
 
-use super::{Estimator, Needs, Scalars, StepInput};
+use super::{Cut, Estimator, Needs, Scalars, StepInput};
 use crate::error::LearnError;
 use crate::guard::Guard;
+use crate::minibatch::Minibatch;
 use crate::outcome::Outcome;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
@@ -31,18 +32,34 @@ impl Estimator for Reverse {
         gradient: &mut [f32],
     ) -> Result<(), LearnError> {
         let StepInput { batch, cut, tensors, guard, .. } = step;
-        scalars.outcomes.resize(batch.len(), Outcome::default());
-        gradient.fill(0.0);
-        let mut sums = Sums { tensors, values: gradient };
-        for (first, part) in batch.passes(cut.examples) {
-            let outcomes = &mut scalars.outcomes[first..first + part.len()];
-            session.differentiate(adapter, part, outcomes, &mut sums)?;
-        }
-        let weights: f32 = scalars.outcomes.iter().map(Outcome::weight).sum();
-        gradient.iter_mut().for_each(|g| *g /= weights);
+        exact(session, adapter, (batch, cut), tensors, scalars, gradient)?;
         judge(guard, gradient);
         Ok(())
     }
+}
+
+/// The gradient of the mean loss of a batch, cut as it says, over `tensors`; the losses go to `scalars`.
+///
+/// # Errors
+/// As [`Session::run`].
+pub(super) fn exact(
+    session: &mut Session<'_>,
+    adapter: &Adapter,
+    (batch, cut): (Minibatch<'_>, Cut),
+    tensors: &[Tensor],
+    scalars: &mut Scalars,
+    gradient: &mut [f32],
+) -> Result<(), LearnError> {
+    scalars.outcomes.resize(batch.len(), Outcome::default());
+    gradient.fill(0.0);
+    let mut sums = Sums { tensors, values: gradient };
+    for (first, part) in batch.passes(cut.examples) {
+        let outcomes = &mut scalars.outcomes[first..first + part.len()];
+        session.differentiate(adapter, part, outcomes, &mut sums)?;
+    }
+    let weights: f32 = scalars.outcomes.iter().map(Outcome::weight).sum();
+    gradient.iter_mut().for_each(|g| *g /= weights);
+    Ok(())
 }
 
 /// The slices of a gradient by the names of its tensors, whose ranges follow one another.

@@ -103,6 +103,8 @@ pub const FLEET_TASK: Task = Task::Label;
 pub const MODE: Mode = Mode::PerIteration;
 /// Steps of a device within a round, where it takes any.
 pub const LOCAL_STEPS: LocalSteps = LocalSteps::of::<10>();
+/// Medians of their sizes that a derivative may measure.
+pub const CLIP: NotNegative = NotNegative::of(crate::guard::CLIP);
 /// Whose directions a device of a fleet takes.
 pub const SEEDS: Seeds = Seeds::Own;
 /// How groups are dealt.
@@ -181,11 +183,14 @@ pub const fn single_lr(estimator: Method, kind: Kind) -> NotNegative {
 }
 
 /// The learning rate of a fleet. Per iteration it scales the averaged gradient, and the server's rule sets the step.
-pub const fn fleet_lr(mode: Mode, local: Optimiser) -> Positive {
-    match (mode, local) {
-        (Mode::PerIteration, _) => Positive::of(1.0),
-        (Mode::PerEpoch, Optimiser::Sgd) => Positive::of(0.3),
-        (Mode::PerEpoch, Optimiser::AdamW) => Positive::of(LR_ADAMW),
+pub const fn fleet_lr(mode: Mode, local: Optimiser, estimator: Method, kind: Kind) -> Positive {
+    match (mode, local, estimator, kind) {
+        (Mode::PerIteration, ..) => Positive::of(1.0),
+        (Mode::PerEpoch, Optimiser::Sgd, ..) => Positive::of(0.3),
+        (Mode::PerEpoch, Optimiser::AdamW, Method::Reverse, Kind::Lora | Kind::BOnly) => {
+            Positive::of(LR_EXACT)
+        }
+        (Mode::PerEpoch, Optimiser::AdamW, ..) => Positive::of(LR_ADAMW),
     }
 }
 

@@ -189,7 +189,7 @@ impl AdapterRecipe {
     /// The model has fewer blocks or smaller layers than that; which setting is beyond it, and its limit.
     pub fn fit(&self, g: &Geometry) -> Result<AdapterSpec, SettingError> {
         let layers = match &self.layers {
-            Some(layers) => layers.blocks(),
+            Some(layers) => layers.of(g.blocks),
             None => defaults::layers(self.method, self.kind, g.blocks),
         };
         let spec = AdapterSpec {

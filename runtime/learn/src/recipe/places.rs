@@ -17,11 +17,12 @@ pub struct Targets {
     modules: Vec<Module>,
 }
 
-/// Blocks: `22..30` for 22 to 29.
+/// Blocks: `22..30` for 22 to 29, or `all` of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
     text: String,
-    blocks: Range<usize>,
+    /// All that a model has if none are named.
+    blocks: Option<Range<usize>>,
 }
 
 /// A text that names no linear layers.
@@ -31,7 +32,7 @@ pub struct TargetsError(#[from] NameError);
 
 /// A text that is no range of blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no range of blocks; write FROM..TO, such as 22..30 for blocks 22 to 29")]
+#[error("{0:?} is no range of blocks; write FROM..TO, such as 22..30 for blocks 22 to 29, or all")]
 pub struct LayersError(String);
 
 impl Targets {
@@ -48,9 +49,14 @@ impl Targets {
 }
 
 impl Layers {
-    /// The blocks; at least one.
-    pub fn blocks(&self) -> Range<usize> {
-        self.blocks.clone()
+    /// All blocks.
+    pub fn all() -> Self {
+        Self { text: "all".to_owned(), blocks: None }
+    }
+
+    /// The blocks, of a model with `blocks` blocks; at least one.
+    pub fn of(&self, blocks: usize) -> Range<usize> {
+        self.blocks.clone().unwrap_or(0..blocks)
     }
 }
 
@@ -70,10 +76,13 @@ impl FromStr for Layers {
     type Err = LayersError;
 
     fn from_str(text: &str) -> Result<Self, LayersError> {
+        if text == "all" {
+            return Ok(Self::all());
+        }
         let ends = text.split_once("..");
         let blocks = ends.and_then(|(from, to)| Some(from.trim().parse().ok()?..to.trim().parse().ok()?));
         match blocks.filter(|blocks| !blocks.is_empty()) {
-            Some(blocks) => Ok(Self { text: text.to_owned(), blocks }),
+            Some(blocks) => Ok(Self { text: text.to_owned(), blocks: Some(blocks) }),
             None => Err(LayersError(text.chars().take(40).collect())),
         }
     }
@@ -124,7 +133,7 @@ macro_rules! written {
 
 written! {
     Targets: "some of q, k, v, o, gate, up and down, separated by commas, or `all`";
-    Layers: "blocks as FROM..TO";
+    Layers: "blocks as FROM..TO, or `all`";
 }
 
 #[cfg(test)]
@@ -149,7 +158,8 @@ mod tests {
     #[test]
     fn layers_are_a_range_that_holds_something() {
         let layers: Layers = " 22 .. 30".parse().unwrap();
-        assert_eq!((layers.blocks(), &*layers.to_string()), (22..30, " 22 .. 30"));
+        assert_eq!((layers.of(30), &*layers.to_string()), (22..30, " 22 .. 30"));
+        assert_eq!(("all".parse::<Layers>().unwrap().of(30), &*Layers::all().to_string()), (0..30, "all"));
         for text in ["9", "3..3", "4..2", "..4", "a..b", "1..2..3", "-1..2"] {
             assert!(text.parse::<Layers>().unwrap_err().to_string().contains("write FROM..TO"), "{text}");
         }

@@ -5,7 +5,7 @@ use super::path::Path;
 use super::{Exchange, Layout, Part, Rules, Server, Share};
 use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{Cut, Scalars, StepInput};
+use crate::estimator::{Cut, Estimator, Scalars, StepInput};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::session::Session;
@@ -54,7 +54,7 @@ pub struct LocalUpdate {
     pub tokens: u64,
     /// Mean loss over the target rows visited, each before the step it led to; nats.
     pub loss: f64,
-    /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars).
+    /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars); none of exact steps.
     pub scalars: Vec<f32>,
     /// Weights of the share after the last step, for [`Body::Dense`](super::Body::Dense); none per iteration.
     pub weights: Vec<f32>,
@@ -99,7 +99,7 @@ impl<'d> LocalRound<'d> {
         if rules.exchange != Exchange::PerIteration {
             path.begin(&rules, &part, server.values());
         }
-        let needs = rules.estimator().needs();
+        let needs = rules.estimator.needs();
         let scalars = Scalars::new(&needs, rules.batch, part.len);
         let mut last = needs.no_update(part.len);
         if needs.last {
@@ -128,7 +128,7 @@ impl<'d> LocalRound<'d> {
     pub fn heap_bytes(layout: &Layout, rules: &Rules) -> Bytes {
         let lists =
             rules.batch * size_of::<usize>() + rules.scalar_count(rules.examples()) * size_of::<f32>();
-        let scalars = rules.estimator().needs().bytes(rules.batch, layout.len());
+        let scalars = rules.estimator.needs().bytes(rules.batch, layout.len());
         let path = match rules.exchange {
             Exchange::PerIteration => Bytes::ZERO,
             Exchange::PerEpoch { .. } => Path::heap_bytes(rules, layout.len()),
@@ -167,12 +167,23 @@ impl<'d> LocalRound<'d> {
         let batch = Minibatch::new(self.data.set(), &self.ids);
         let (tensors, at) = (&self.part.tensors, rules.at(round, self.iteration, self.assignment.number));
         let step = StepInput { batch, cut, tensors, at, last: &self.last, guard };
-        rules.estimator().measure(session, adapter, step, &mut self.scalars)?;
-        let applied = &self.scalars.coefficients;
-        self.sent.extend_from_slice(applied);
-        if rules.exchange != Exchange::PerIteration {
-            let directions = rules.estimator().directions(tensors, at);
-            self.path.step(rules, &self.part, &directions, applied);
+        let per_epoch = rules.exchange != Exchange::PerIteration;
+        match rules.estimator.scalars() {
+            Some(along) => {
+                along.measure(session, adapter, step, &mut self.scalars)?;
+                let applied = &self.scalars.coefficients;
+                self.sent.extend_from_slice(applied);
+                if per_epoch {
+                    self.path.estimate(&self.part, &along.directions(tensors, at), applied);
+                }
+            }
+            None => {
+                let gradient = self.path.room(&self.part);
+                rules.estimator.gradient(session, adapter, step, &mut self.scalars, gradient)?;
+            }
+        }
+        if per_epoch {
+            self.path.step(rules);
             self.part.scatter(&self.path.weights, adapter.values_mut());
         }
         let weight: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.weight())).sum();

@@ -38,11 +38,38 @@ impl Path {
         accumulate(directions, scalars, &part.tensors, &mut self.gradient);
     }
 
-    /// One step of the local optimiser.
-    pub(super) fn step(&mut self, rules: &Rules, part: &Part, directions: &Directions<'_>, scalars: &[f32]) {
-        self.estimate(part, directions, scalars);
+    /// Room for the exact gradient of an iteration.
+    pub(super) fn room(&mut self, part: &Part) -> &mut [f32] {
+        reset(&mut self.gradient, part.len);
+        &mut self.gradient
+    }
+
+    /// One step of the local optimiser, by the gradient that is there.
+    pub(super) fn step(&mut self, rules: &Rules) {
         self.steps += 1;
         rules.local.step(&mut self.weights, &self.gradient, &mut self.moments, rules.lr, self.steps);
+    }
+
+    /// The whole way that the `scalars` of all iterations lead; `directions` of each.
+    pub(super) fn replay<'d>(
+        &mut self,
+        rules: &Rules,
+        part: &Part,
+        scalars: &[f32],
+        directions: impl Fn(u32) -> Directions<'d>,
+    ) {
+        let each = rules.scalar_count(rules.batch as u32).max(1);
+        for (i, scalars) in (0..).zip(scalars.chunks(each)) {
+            self.estimate(part, &directions(i), scalars);
+            self.step(rules);
+        }
+    }
+
+    /// What the part's weights have changed by since they were those of `all`.
+    pub(super) fn change(&mut self, part: &Part, all: &[f32]) -> &mut Vec<f32> {
+        let base = part.places.iter().flat_map(|place| &all[place.clone()]);
+        self.weights.iter_mut().zip(base).for_each(|(w, base)| *w -= base);
+        &mut self.weights
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all parties of a run must agree on to reach the same bits.
 
 use crate::directions::{Directions, Family, Sharing};
-use crate::estimator::{AnyEstimator, Forward, Iteration, ScalarEstimator};
+use crate::estimator::{AnyEstimator, Forward, Iteration};
 use crate::optimiser::Rule;
 use crate::recipe::{Fraction, NotNegative, Positive};
 use crate::setting::{Setting, SettingError};
@@ -56,7 +56,8 @@ names!(Mode, "mode", [PerIteration = "per-iteration", PerEpoch = "per-epoch"]);
 pub enum Exchange {
     /// One batch; the scalars are its gradient.
     PerIteration,
-    /// Local optimiser steps from fresh state; the scalars of all of them travel, and the path is replayed.
+    /// Local optimiser steps from fresh state. The scalars of all of them travel, and the path is replayed; or the weights
+    /// they lead to.
     PerEpoch {
         /// Steps, at least 1.
         steps: u32,
@@ -125,15 +126,16 @@ impl Rules {
     /// A [`SettingError`] that names the setting and its limits.
     pub fn new(terms: Terms) -> Result<Self, SettingError> {
         let Terms { batch, lr, .. } = terms;
-        if terms.estimator.scalars().is_none() {
-            let problem = "use an estimator along directions: what a fleet replays are its scalars";
+        let along = terms.estimator.scalars();
+        if along.is_none() && terms.exchange == Exchange::PerIteration {
+            let problem = "use derivatives along directions: what devices send of an iteration are scalars";
             return Err(Setting::Estimator.error("reverse", problem));
         }
         let tangents = terms.estimator.tangents();
         if !(1..=MAX_BATCH).contains(&batch) {
             return Err(Setting::Batch.error(batch, format!("use 1 to {MAX_BATCH}")));
         }
-        if !(1..=MAX_TANGENTS).contains(&tangents) {
+        if along.is_some() && !(1..=MAX_TANGENTS).contains(&tangents) {
             return Err(Setting::Tangents.error(tangents, format!("use 1 to {MAX_TANGENTS}")));
         }
         if let Exchange::PerEpoch { steps } = terms.exchange {
@@ -182,37 +184,28 @@ impl Rules {
         examples.div_ceil(self.batch as u32)
     }
 
-    /// Scalars of an update behind which are `examples` examples.
+    /// Scalars of an update behind which are `examples` examples; none of exact steps.
     pub fn scalar_count(&self, examples: u32) -> usize {
+        let Some(along) = self.estimator.scalars() else { return 0 };
         let (batch, examples) = (self.batch, examples as usize);
-        let of = |examples: usize| if examples > 0 { self.estimator().scalars(examples) } else { 0 };
+        let of = |examples: usize| if examples > 0 { along.scalars(examples) } else { 0 };
         examples / batch * of(batch) + of(examples % batch)
     }
 
-    /// Scalars of one full iteration.
-    pub(super) fn scalars_per_iteration(&self) -> usize {
-        self.estimator().scalars(self.batch)
-    }
-
-    /// The directions of device `number` over the `tensors` of its part.
+    /// The directions of device `number` over the `tensors` of its part; exact steps take none.
     pub fn directions<'a>(
         &self,
         tensors: &'a [Tensor],
         round: u32,
         iteration: u32,
         number: u32,
-    ) -> Directions<'a> {
-        self.estimator().directions(tensors, self.at(round, iteration, number))
+    ) -> Option<Directions<'a>> {
+        Some(self.estimator.scalars()?.directions(tensors, self.at(round, iteration, number)))
     }
 
     /// The name of an iteration of device `number`.
     pub(super) fn at(&self, round: u32, iteration: u32, number: u32) -> Iteration {
         Iteration { round, number: iteration, device: if self.seeds == Seeds::Own { number } else { 0 } }
-    }
-
-    /// How a device estimates gradients.
-    pub(super) fn estimator(&self) -> &dyn ScalarEstimator {
-        self.estimator.scalars().expect("`new` takes no other")
     }
 
     fn steps(&self) -> u32 {
@@ -285,6 +278,8 @@ mod tests {
     #[test]
     fn rules_that_make_no_sense_are_refused() {
         let paper = Terms::paper([1, 2], 25);
+        let exact = AnyEstimator::Reverse(Reverse);
+        Rules::new(Terms { estimator: exact, ..paper }).unwrap();
         let forward = |tangents| forward(Sharing::Shared, tangents);
         let yogi = |beta1: f32, tau: f32| ServerRule::Yogi { eta: 0.1, beta1, beta2: 0.9, tau };
         for (terms, setting) in [
@@ -295,7 +290,7 @@ mod tests {
             (Terms { estimator: forward(0), ..paper }, Setting::Tangents),
             // What attention over a tile of keys has room for.
             (Terms { estimator: forward(65), ..paper }, Setting::Tangents),
-            (Terms { estimator: AnyEstimator::Reverse(Reverse), ..paper }, Setting::Estimator),
+            (Terms { estimator: exact, exchange: Exchange::PerIteration, ..paper }, Setting::Estimator),
             (Terms { lr: f32::NAN, ..paper }, Setting::Lr),
             (Terms { lr: 0.0, ..paper }, Setting::Lr),
             (Terms { local: Rule::Sgd { momentum: 1.0 }, ..paper }, Setting::Momentum),

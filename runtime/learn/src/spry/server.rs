@@ -163,29 +163,27 @@ impl Step<'_> {
             return refuse(format!("{found} numbers, instead of {wanted}"));
         }
         let part = layout.part(share);
-        let change = match (rules.exchange, body) {
-            (Exchange::PerIteration, Body::Scalars(scalars)) => {
-                path.estimate(&part, &rules.directions(&part.tensors, self.round, 0, number), scalars);
+        let at = |iteration| rules.at(self.round, iteration, number);
+        let change = match (body, rules.estimator.scalars(), rules.exchange) {
+            (Body::Scalars(scalars), Some(along), Exchange::PerIteration) => {
+                path.estimate(&part, &along.directions(&part.tensors, at(0)), scalars);
                 &mut path.gradient
             }
-            (Exchange::PerIteration, Body::Dense(_)) => {
+            (Body::Scalars(scalars), Some(along), Exchange::PerEpoch { .. }) => {
+                path.begin(rules, &part, values);
+                path.replay(rules, &part, scalars, |i| along.directions(&part.tensors, at(i)));
+                path.change(&part, values)
+            }
+            (Body::Dense(weights), _, Exchange::PerEpoch { .. }) => {
+                path.begin(rules, &part, values);
+                path.weights.copy_from_slice(weights);
+                path.change(&part, values)
+            }
+            (Body::Dense(_), _, Exchange::PerIteration) => {
                 return refuse("weights, instead of the scalars of an iteration".to_owned());
             }
-            (Exchange::PerEpoch { .. }, body) => {
-                path.begin(rules, &part, values);
-                match body {
-                    Body::Dense(weights) => path.weights.copy_from_slice(weights),
-                    Body::Scalars(scalars) => {
-                        let iterations = scalars.chunks(rules.scalars_per_iteration());
-                        for (i, scalars) in iterations.enumerate() {
-                            let directions = rules.directions(&part.tensors, self.round, i as u32, number);
-                            path.step(rules, &part, &directions, scalars);
-                        }
-                    }
-                }
-                let base = part.places.iter().flat_map(|place| &values[place.clone()]);
-                path.weights.iter_mut().zip(base).for_each(|(w, base)| *w -= base);
-                &mut path.weights
+            (Body::Scalars(_), None, _) => {
+                return refuse("scalars, instead of the weights that exact steps lead to".to_owned());
             }
         };
         let n = examples as f32;

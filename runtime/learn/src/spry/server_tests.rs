@@ -99,7 +99,7 @@ fn a_group_steps_by_the_weighted_mean_of_its_holders() {
     for (number, share, examples) in updates {
         let part = layout.part(share);
         let mut own = vec![0.0; part.len];
-        let directions = rules.directions(&part.tensors, 5, 0, number);
+        let directions = rules.directions(&part.tensors, 5, 0, number).unwrap();
         let scalars = scalars(rules.scalar_count(examples), number);
         accumulate(&directions, &scalars, &part.tensors, &mut own);
         for (tensor, place) in part.tensors.iter().zip(&part.places) {
@@ -156,7 +156,8 @@ fn scalars_and_weights_say_the_same() {
         let mut path = Path::default();
         path.begin(&rules, &part, b.values());
         for (i, scalars) in scalars.chunks(8).enumerate() {
-            path.step(&rules, &part, &rules.directions(&part.tensors, 1, i as u32, 4), scalars);
+            path.estimate(&part, &rules.directions(&part.tensors, 1, i as u32, 4).unwrap(), scalars);
+            path.step(&rules);
         }
         let mut step = b.begin(1);
         step.add(4, share(1, 3), 11, Body::Dense(&path.weights)).unwrap();

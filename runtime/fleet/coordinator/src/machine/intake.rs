@@ -6,6 +6,7 @@ use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Unreadable;
 use crate::ids::DeviceNumber;
 use crate::notice::Notice;
+use crate::options::Options;
 use crate::pieces::Pieces;
 use crate::registry::Arrival;
 use crate::state::Stage;
@@ -72,16 +73,18 @@ impl Machine {
             return Err(Refusal::new(why, format!("round {round} takes no updates now")));
         }
         let member = self.round.member(number);
+        let Options { rules, up, .. } = &*self.options;
         let expected = Expected {
             run: self.options.run,
             round,
             number,
             member,
             base: self.round.base(),
-            rules: &self.options.rules,
-            examples: self.options.rules.examples(),
-            dense: self.options.dense.then(|| member.map_or(0, |m| self.weights(m.groups))),
-            limit: self.round.limit(),
+            rules,
+            examples: rules.examples(),
+            scalars: up.takes_scalars(rules),
+            dense: up.takes_weights(rules).then(|| member.map_or(0, |m| self.weights(m.groups))),
+            limit: self.round.limits()[0],
         };
         validate::update(update, &expected).map(Some)
     }
@@ -145,8 +148,8 @@ impl Machine {
             return;
         }
         let Some(pieces) = self.round.take_pieces(number) else { return };
-        match norm.and_then(|norm| validate::within(norm, self.round.limit()).map(|()| norm)) {
-            Ok(norm) => self.accept(number, norm, pieces.into_frame(), out),
+        match norm.and_then(|norm| validate::within(norm, self.round.limits()[1]).map(|()| norm)) {
+            Ok(norm) => self.accept(number, validate::of_weights(norm), pieces.into_frame(), out),
             Err(refusal) => {
                 out.commit(Entry::Discard { number });
                 self.refuse(number, Some(self.round.id().0), refusal, out);

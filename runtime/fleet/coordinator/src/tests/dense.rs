@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::incoming;
 use crate::*;
 use sprig_learn::spry::{Exchange, Rules, Terms};
+use sprig_protocol::settings::Upload;
 use sprig_simulate as simulate;
 use sprig_testkit::power::Disk;
 use sprig_transport::blob;
@@ -77,9 +78,9 @@ fn id(n: u32) -> DeviceId {
     DeviceId::parse(&format!("dev-{n}")).unwrap()
 }
 
-fn settings() -> Arc<Options> {
+fn settings(up: Upload) -> Arc<Options> {
     let mut options = options(2, 1);
-    options.dense = true;
+    options.up = up;
     let terms = Terms { exchange: Exchange::PerEpoch { steps: 1 }, ..*options.rules };
     options.rules = Rules::new(terms).unwrap();
     Arc::new(options)
@@ -91,7 +92,7 @@ fn weights(value: f32) -> Vec<u8> {
 
 #[test]
 fn weights_are_taken_when_all_pieces_are_there_and_survive_a_restart() {
-    let (disk, options) = (Disk::default(), settings());
+    let (disk, options) = (Disk::default(), settings(Upload::Weights));
     let mut scene = Scene::new(&disk, &options);
     let (first, second) = (weights(1.0), weights(0.25));
     let digests = [Digest::of(&first), Digest::of(&second)];
@@ -124,7 +125,7 @@ fn weights_are_taken_when_all_pieces_are_there_and_survive_a_restart() {
 
 #[test]
 fn weights_that_are_not_what_was_announced_are_refused() {
-    let (disk, options) = (Disk::default(), settings());
+    let (disk, options) = (Disk::default(), settings(Upload::Weights));
     let mut scene = Scene::new(&disk, &options);
     let good = weights(1.0);
     let mut expect = |bytes: &[u8], digest, reason| {
@@ -159,4 +160,25 @@ fn weights_that_are_not_what_was_announced_are_refused() {
     assert!(scene.receipts.is_empty());
     scene.chunk(0, &good, digest, 0);
     assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Accepted);
+}
+
+/// Where each device sends whichever is fewer bytes, a round takes both, and neither is measured by the other's norms.
+#[test]
+fn a_round_takes_scalars_of_one_device_and_weights_of_another() {
+    let (disk, options) = (Disk::default(), settings(Upload::Auto));
+    let mut scene = Scene::new(&disk, &options);
+    let small = weights(1e-4);
+    let digest = Digest::of(&small);
+    scene.announce(0, &small, digest);
+    scene.chunk(0, &small, digest, 0);
+    assert_eq!(scene.receipts.pop().unwrap().verdict, Verdict::Accepted);
+    let scalars = simulate::answer(&scene.tasks[&id(1)], &options.rules);
+    scene.send(&scene.topics.update(&id(1)), scalars.encode());
+    assert!(scene.receipts.iter().any(|r| r.verdict == Verdict::Accepted));
+    let row = &scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap();
+    assert_eq!((row.reported, row.refused), (2, 0));
+    assert_eq!(scene.core.ledger.result(RoundId::FIRST).unwrap().unwrap().record, None);
+    let norms = [0.9, 1.1, 1.0, 1.2, 0.8].iter().flat_map(|n| [*n, validate::of_weights(n / 1000.0)]);
+    let [scalars, weights] = validate::limits(&norms.collect::<Vec<_>>());
+    assert!((scalars - 20.0).abs() < 1e-4 && (weights - 0.02).abs() < 1e-6, "{scalars} {weights}");
 }

@@ -7,7 +7,9 @@ use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::Method;
 use sprig_learn::optimiser::Optimiser;
 use sprig_learn::recipe::defaults::{self, FLEET};
-use sprig_learn::recipe::{AdamW, Batch, Fraction, NotNegative, Positive, Rank, Tangents, Targets};
+use sprig_learn::recipe::{
+    AdamW, Batch, Fraction, Layers, LocalSteps, NotNegative, Positive, Rank, Tangents, Targets,
+};
 use sprig_learn::spry::{Dealing, Mode, Seeds, ServerOptimiser};
 use toml::{Table, Value};
 
@@ -23,8 +25,9 @@ impl TrainTable {
                 Self {
                     tangents: FLEET.tangents(self.estimator),
                     directions: defaults::directions(self.estimator),
-                    lr: defaults::fleet_lr(self.mode, self.local_optimizer),
+                    lr: defaults::fleet_lr(self.mode, self.local_optimizer, self.estimator, self.adapter),
                     server: Server::of(rule),
+                    up: Upload::usual(self.estimator, self.mode),
                     ..Self::default()
                 }
             }
@@ -47,7 +50,26 @@ impl TrainTable {
             Preset::FedMezo => paper.by_differences(Method::Mezo),
             Preset::Baffle => paper.by_differences(Method::Baffle),
             Preset::FwdLlm => paper.by_differences(Method::FwdLlm),
+            Preset::FedAvg => {
+                Self { server: Server::of(ServerOptimiser::Avg), ..paper.exact(Dealing::Unsplit) }
+            }
+            Preset::FedYogi => paper.exact(Dealing::Unsplit),
+            Preset::FedAvgSplit => {
+                Self { server: Server::of(ServerOptimiser::Avg), ..paper.exact(Dealing::Cyclic) }
+            }
+            Preset::FedYogiSplit => paper.exact(Dealing::Cyclic),
+            Preset::FedSgd => Self {
+                server: Server::of(ServerOptimiser::Avg),
+                local_optimizer: Optimiser::Sgd,
+                local_steps: LocalSteps::of::<1>(),
+                ..paper.exact(Dealing::Unsplit)
+            },
         }
+    }
+
+    /// The same by exact gradients of what `dealing` gives each device, which sends the weights they lead to.
+    fn exact(self, dealing: Dealing) -> Self {
+        Self { estimator: Method::Reverse, layers: Some(Layers::all()), dealing, up: Upload::Weights, ..self }
     }
 
     /// The same along directions of each device's own, which has all groups and steps by plain gradient descent.
@@ -114,7 +136,7 @@ mod tests {
     use crate::settings::{JobSettings, Train};
     use sprig_engine::model::Geometry;
     use sprig_learn::directions::run_key;
-    use sprig_learn::estimator::{AnyEstimator, Differences};
+    use sprig_learn::estimator::{AnyEstimator, Differences, Reverse};
     use sprig_learn::optimiser::Rule;
     use sprig_learn::spry::{Exchange, Rules, ServerRule, Terms, paper_adapter};
 
@@ -178,6 +200,27 @@ mod tests {
         );
     }
 
+    /// The baselines with exact gradients: the paper's, all blocks, by what their names say.
+    #[test]
+    fn the_exact_baselines_are_the_papers_but_for_gradients_and_split() {
+        let paper = *train("preset = \"paper\"\nseed = 7").rules();
+        let (avg, exact) = (ServerRule::Avg { eta: 1.0 }, AnyEstimator::Reverse(Reverse));
+        for (name, server, dealing) in [
+            ("fedavg", avg, Dealing::Unsplit),
+            ("fedyogi", paper.server, Dealing::Unsplit),
+            ("fedavg-split", avg, Dealing::Cyclic),
+            ("fedyogi-split", paper.server, Dealing::Cyclic),
+        ] {
+            let found = train(&format!("preset = \"{name}\"\nseed = 7"));
+            assert_eq!(*found.rules(), Terms { estimator: exact, server, ..paper }, "{name}");
+            assert_eq!((found.dealing, found.up), (dealing, Upload::Weights));
+            assert_eq!(found.adapter(&SMOLLM2).unwrap(), paper_adapter(&SMOLLM2));
+        }
+        let sgd = train("preset = \"fedsgd\"\nlr = 0.5\nseed = 7").rules();
+        let (exchange, local) = (Exchange::PerEpoch { steps: 1 }, Rule::Sgd { momentum: 0.0 });
+        assert_eq!(*sgd, Terms { estimator: exact, exchange, local, lr: 0.5, server: avg, ..paper });
+    }
+
     #[test]
     fn keys_beside_a_preset_replace_single_values() {
         let text = "preset = \"paper\"\nlocal_steps = 25\nlr = 1e-3\nrank = 4\nserver = { eta = 0.5 }";
@@ -202,6 +245,9 @@ mod tests {
         let found = rules("mode = \"per-epoch\"\nlr = 0.5\nserver = { eta = 0.25 }\nadamw = { beta2 = 0.5 }");
         assert_eq!((found.lr, found.server), (0.5, ServerRule::Avg { eta: 0.25 }));
         assert!(matches!(found.local, Rule::AdamW { beta1: 0.9, beta2: 0.5, .. }));
+        let exact = train("mode = \"per-epoch\"\nestimator = \"reverse\"\nadapter = \"lora\"");
+        assert_eq!((exact.lr.get(), exact.up), (0.003, Upload::Weights));
+        assert_eq!(train("estimator = \"reverse\"").up, Upload::Scalars);
         assert_eq!(rules("server = { rule = \"avg\" }").server, ServerRule::Avg { eta: 1.0 });
     }
 

@@ -34,7 +34,9 @@ impl FleetSettings {
         if let Some(preset) = preset {
             let train = table.entry("train").or_insert_with(|| Table::new().into());
             if let Some(train) = train.as_table_mut() {
-                train.retain(|key, _| OF_THE_DATA.contains(&key));
+                let one_step = preset == Preset::FedSgd; // which is what makes it FedSGD
+                let stays = |key: &str| OF_THE_DATA.contains(&key) && !(one_step && key == "local_steps");
+                train.retain(|key, _| stays(key));
             }
             put(&mut table, &["train", "preset"], preset.name().into());
         }
@@ -110,7 +112,6 @@ mod tests {
     use super::*;
     use crate::settings::Mode;
     use sprig_learn::directions::run_key;
-    use sprig_learn::recipe::Layers;
     use sprig_learn::spry::{ServerOptimiser, Terms};
 
     fn changed(preset: Option<Preset>, changes: &[&str]) -> Result<FleetSettings, SettingsError> {
@@ -131,7 +132,7 @@ mod tests {
         let s = FleetSettings::simulated(Some(&path), None, None, &changes).unwrap();
         let server = &s.train.server;
         assert_eq!((s.train.lr.get(), server.eta.get(), server.rule), (0.5, 0.25, ServerOptimiser::Yogi));
-        let layers = s.train.layers.as_ref().map(Layers::blocks);
+        let layers = s.train.layers.as_ref().map(|layers| layers.of(30));
         assert_eq!((layers, s.train.rank.get(), s.train.raw), (Some(1..3), 2, true));
         let rounds = [s.rounds.count.get(), s.rounds.devices.get(), s.rounds.min_devices.get()];
         assert_eq!(rounds, [7, 4, 1]);

@@ -1,34 +1,24 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Server, SettingsError};
+use super::{Head, Server, SettingsError, Upload};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
 use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
-use sprig_learn::estimator::Method;
+use sprig_learn::estimator::{AnyEstimator, Method, Projected};
+use sprig_learn::guard::Guard;
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::recipe::defaults::{self, FLEET};
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, Positive, Rank, Recipe, Records, Tangents, Targets,
+    AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe, Records,
+    Tangents, Targets,
 };
 use sprig_learn::setting::{Setting, SettingError};
 use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
 use std::ops::Deref;
-
-/// What devices send.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Upload {
-    /// Scalars, which everybody replays.
-    #[default]
-    Scalars,
-    /// The weights of their share; per epoch only.
-    Weights,
-}
-
-names!(Upload, "way up", [Scalars = "scalars", Weights = "weights"]);
 
 /// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +34,33 @@ pub enum Preset {
     Baffle,
     /// FwdLLM+ the same way.
     FwdLlm,
+    /// Federated averaging: exact gradients, AdamW on the devices, all groups at each, the mean of their weights.
+    FedAvg,
+    /// The same with FedYogi at the server.
+    FedYogi,
+    /// Federated averaging of the paper's split: each device has its own groups.
+    FedAvgSplit,
+    /// The same with FedYogi at the server.
+    FedYogiSplit,
+    /// One exact gradient a device and round, and one step along their mean.
+    FedSgd,
 }
 
 names!(
     Preset,
     "preset",
-    [Paper = "paper", FedFgd = "fedfgd", FedMezo = "fedmezo", Baffle = "baffle", FwdLlm = "fwdllm"]
+    [
+        Paper = "paper",
+        FedFgd = "fedfgd",
+        FedMezo = "fedmezo",
+        Baffle = "baffle",
+        FwdLlm = "fwdllm",
+        FedAvg = "fedavg",
+        FedYogi = "fedyogi",
+        FedAvgSplit = "fedavg-split",
+        FedYogiSplit = "fedyogi-split",
+        FedSgd = "fedsgd"
+    ]
 );
 
 /// What every device and the coordinator train: the settings they share, which agree with each other.
@@ -88,7 +99,9 @@ pub struct TrainTable {
     pub len: Len,
     /// Examples of a step.
     pub batch: Batch,
-    /// How devices get gradients: from derivatives along directions, or from differences along them as published.
+    /// How devices get gradients: from derivatives along directions; exactly, from a pass backwards (reverse); or from
+    /// differences along directions as published. Per epoch, reverse has exact local steps, whose weights travel; with
+    /// up = "scalars", and per iteration, its derivatives along the directions, which need no pass of their own.
     #[serde(skip_serializing_if = "is_usual")] // so that the text of a job stays what it was
     pub estimator: Method,
     /// K, directions of each example, or of each batch if they are shared. If absent 4; 1 for mezo, 10 for baffle and fwdllm.
@@ -102,9 +115,13 @@ pub struct TrainTable {
     pub alpha: Option<Positive>,
     /// Adapted linear layers.
     pub targets: Targets,
-    /// Adapted blocks, TO not included; the top quarter for lora-xs, all otherwise, if absent.
+    /// Adapted blocks, TO not included; the top quarter for lora-xs and for reverse, all otherwise, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
+    /// What trains of an output head of the task's own: none, for models here answer through their own frozen head; exact and
+    /// jvp are refused.
+    #[serde(skip_serializing_if = "is_plain")]
+    pub head: Head,
     /// Distribution of directions; if absent rademacher for one tangent, walsh for more, and gaussian for estimators by
     /// differences.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +135,10 @@ pub struct TrainTable {
     /// Drop batches whose estimates vary more than that (fwdllm); none are if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variance_limit: Option<Positive>,
+    /// Derivatives larger than that many running medians of their sizes are cut down to it, and sent as they are applied; 0
+    /// where none are. What is no number is left out and counted in any case.
+    #[serde(skip_serializing_if = "is_usual_clip")]
+    pub clip: NotNegative,
     /// Own directions on every device, or the same (the paper's).
     pub seeds: Seeds,
     /// Seed of directions, start values, assignment and data order.
@@ -131,13 +152,14 @@ pub struct TrainTable {
     /// Constants of `adamw`.
     pub adamw: AdamW,
     /// Learning rate: of the local optimiser in per-epoch mode, of the averaged gradient in per-iteration mode. If absent
-    /// 1 per iteration; per epoch 0.02 for adamw and 0.3 for sgd.
+    /// 1 per iteration; per epoch 0.02 for adamw, 0.003 with exact gradients of lora and b-only, and 0.3 for sgd.
     pub lr: Positive,
     /// What steps the global weights.
     pub server: Server,
     /// How groups are dealt to devices.
     pub dealing: Dealing,
-    /// What devices send: scalars that everybody replays, or the weights of their share, per epoch only.
+    /// What devices send: scalars that everybody replays, or the weights of their share, per epoch only; auto = whichever is
+    /// fewer bytes. If absent scalars; weights for reverse per epoch.
     pub up: Upload,
 }
 
@@ -156,8 +178,14 @@ impl Train {
             let remedy = Setting::Mode.to(Mode::PerEpoch);
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));
         }
+        table.head.check()?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
+    }
+
+    /// The judge of a device's derivatives.
+    pub fn guard(&self) -> Guard {
+        Guard::new(self.clip.get())
     }
 
     /// How a round's updates are made and put together.
@@ -213,7 +241,12 @@ impl TrainTable {
                 Mode::PerEpoch => Exchange::PerEpoch { steps: self.local_steps.get() },
             },
             batch: self.batch.as_usize(),
-            estimator: recipe.estimator()?,
+            estimator: match recipe.estimator()? {
+                AnyEstimator::Reverse(_) if self.up == Upload::Scalars || self.mode == Mode::PerIteration => {
+                    AnyEstimator::Projected(Projected { along: recipe.forward() })
+                }
+                other => other,
+            },
             run_key: recipe.run_key(),
             seeds: self.seeds,
             local: match self.local_optimizer {
@@ -225,6 +258,15 @@ impl TrainTable {
             decay: self.server.decay_rounds,
         })
     }
+}
+
+/// What a job does not name where it is as it always was: so that its text stays what it was.
+fn is_plain<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_usual_clip(clip: &NotNegative) -> bool {
+    *clip == defaults::CLIP
 }
 
 fn is_usual(estimator: &Method) -> bool {
@@ -250,17 +292,24 @@ impl Default for TrainTable {
             alpha: None,
             targets: Targets::of(FLEET.targets),
             layers: None,
+            head: Head::None,
             family: None,
             directions: defaults::directions(defaults::ESTIMATOR),
             difference_step: None,
             variance_limit: None,
+            clip: defaults::CLIP,
             seeds: defaults::SEEDS,
             seed: 0,
             mode: defaults::MODE,
             local_steps: defaults::LOCAL_STEPS,
             local_optimizer: defaults::OPTIMISER,
             adamw: defaults::ADAMW,
-            lr: defaults::fleet_lr(defaults::MODE, defaults::OPTIMISER),
+            lr: defaults::fleet_lr(
+                defaults::MODE,
+                defaults::OPTIMISER,
+                defaults::ESTIMATOR,
+                defaults::ADAPTER,
+            ),
             server: Server::default(),
             dealing: defaults::DEALING,
             up: Upload::Scalars,
@@ -306,12 +355,30 @@ mod tests {
         let cases = [
             (TrainTable::default(), Setting::Labels, "name all labels"),
             (TrainTable { up: Upload::Weights, ..labelled.clone() }, Setting::Up, "per-epoch"),
+            (TrainTable { head: Head::Jvp, ..labelled.clone() }, Setting::Head, "use none"),
         ];
         for (table, setting, words) in cases {
             let error = Train::new(table).unwrap_err();
             assert_eq!(error.setting, setting);
             assert!(error.problem.contains(words), "{error}");
         }
-        Train::new(TrainTable { up: Upload::Weights, mode: Mode::PerEpoch, ..labelled }).unwrap();
+        Train::new(TrainTable { up: Upload::Weights, mode: Mode::PerEpoch, ..labelled.clone() }).unwrap();
+        Train::new(TrainTable { up: Upload::Auto, ..labelled }).unwrap();
+    }
+
+    /// Exact gradients are local steps where weights travel, and derivatives along the directions where scalars do.
+    #[test]
+    fn what_travels_says_what_exact_gradients_are_for() {
+        let of = |mode, up| {
+            let labels = vec!["a".to_owned(), "b".to_owned()];
+            let train = TrainTable { labels, mode, up, estimator: Method::Reverse, ..TrainTable::default() };
+            let rules = Train::new(train).unwrap().rules();
+            (rules.scalar_count(rules.examples()), up.takes_scalars(&rules), up.takes_weights(&rules))
+        };
+        assert_eq!(of(Mode::PerEpoch, Upload::Weights), (0, false, true));
+        assert_eq!(of(Mode::PerEpoch, Upload::Auto), (0, false, true));
+        assert_eq!(of(Mode::PerEpoch, Upload::Scalars), (320, true, false));
+        assert_eq!(of(Mode::PerIteration, Upload::Scalars), (32, true, false));
+        assert_eq!(of(Mode::PerIteration, Upload::Auto), (32, true, false));
     }
 }
