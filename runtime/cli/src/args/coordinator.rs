@@ -29,6 +29,8 @@ pub enum FleetCommand {
     Resume(FleetQuery),
     /// Every round so far
     History(FleetQuery),
+    /// Examples behind each group of the adapter, by device
+    Coverage(FleetQuery),
     /// Write the adapter of a round as GGUF LoRA
     Export(ExportArgs),
 }

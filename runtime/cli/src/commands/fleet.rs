@@ -19,6 +19,7 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
         }
         FleetCommand::Resume(query) => tell(query, control::resume, "goes on"),
         FleetCommand::History(query) => history(query),
+        FleetCommand::Coverage(query) => coverage(query),
         FleetCommand::Export(args) => export(args),
     }?;
     Ok(Exit::Done)
@@ -100,6 +101,20 @@ fn history(query: &FleetQuery) -> Result<(), Failure> {
             r.seconds,
             r.adapter_digest.get(..8).unwrap_or(&r.adapter_digest)
         ))?;
+    }
+    Ok(())
+}
+
+fn coverage(query: &FleetQuery) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let rows = control::coverage(&settings.coordinator.state)?;
+    if query.json {
+        return rows.iter().try_for_each(|row| line(json!(row)));
+    }
+    line("device  examples behind each group, by block and layer")?;
+    for row in &rows {
+        let counts: Vec<String> = row.examples.iter().map(u64::to_string).collect();
+        line(format_args!("{:>6}  {}", row.number, counts.join(" ")))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use crate::error::CoordinatorError;
 use crate::event::Outcome;
 use crate::ids::{Applied, DeviceNumber, RoundId};
-use crate::ledger::{Ledger, LedgerError, ResultRow};
+use crate::ledger::{Covered, Ledger, LedgerError, ResultRow};
 use crate::options::Options;
 use crate::validate::{self, Refusal};
 use sha2::{Digest as _, Sha256};
@@ -125,7 +125,7 @@ impl Closer {
             blob: Digest::of(record.as_ref().unwrap_or(&frame)).0,
             snapshot: frame.len() as u32,
         };
-        ledger.put_result(&row, record.as_deref(), &snapshot, &frame)?;
+        ledger.put_result(&row, &sum.covered, record.as_deref(), &snapshot, &frame)?;
         Ok(outcome(ledger, &row)?)
     }
 }
@@ -135,6 +135,8 @@ struct Sum {
     applied: u32,
     examples: u64,
     loss: f64,
+    /// The updates that were applied.
+    covered: Vec<Covered>,
     /// Parts of the record, while it may still be worth it.
     parts: Option<Vec<Contribution>>,
     bytes: usize,
@@ -144,7 +146,15 @@ struct Sum {
 impl Sum {
     /// With a record of at most `limit` bytes.
     fn new(limit: usize) -> Self {
-        Sum { applied: 0, examples: 0, loss: 0.0, parts: Some(Vec::new()), bytes: 0, limit }
+        Sum {
+            applied: 0,
+            examples: 0,
+            loss: 0.0,
+            covered: Vec::new(),
+            parts: Some(Vec::new()),
+            bytes: 0,
+            limit,
+        }
     }
 
     fn take(
@@ -176,6 +186,7 @@ impl Sum {
             Err(other) => return Err(other.into()),
         }
         self.applied += 1;
+        self.covered.push((number, share, update.examples));
         self.examples += u64::from(update.examples);
         self.loss += f64::from(update.loss) * f64::from(update.examples);
         let Body::Scalars(scalars) = update.body else {

@@ -1,12 +1,12 @@
 //! The control socket: a Unix socket in the state folder, one line of JSON in, one out. `{"command":"status"}` answers with
-//! a [`FleetView`], `history` with `{"rounds":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
+//! a [`FleetView`], `history` with `{"rounds":[…]}`, `coverage` with `{"coverage":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
 //! (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be done with
 //! `{"error":"…"}`.
 
 use crate::error::CoordinatorError;
 use crate::handle::Handle;
 use crate::ids::RoundId;
-use crate::ledger::Ledger;
+use crate::ledger::{CoverageRow, Ledger};
 use crate::rows::RoundRow;
 use crate::state::{Stage, State};
 use crate::view::FleetView;
@@ -42,6 +42,8 @@ enum Command {
     Status,
     /// All finished rounds.
     History,
+    /// Examples behind each group, by device.
+    Coverage,
     /// An adapter, as a snapshot's frame.
     Adapter,
     /// Open and close no further round.
@@ -67,6 +69,8 @@ enum Answer {
     Done { done: bool },
     /// All finished rounds.
     History { rounds: Vec<RoundRow> },
+    /// Examples behind each group, by device.
+    Coverage { coverage: Vec<CoverageRow> },
     /// An adapter: a snapshot's frame, hexadecimal.
     Adapter { snapshot: String },
     /// The fleet now.
@@ -120,6 +124,19 @@ pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
         Err(other) => Err(other),
         Ok(Answer::History { rounds }) => Ok(rounds),
         Ok(_) => Err(misunderstood(state, "it is no history")),
+    }
+}
+
+/// Examples behind each group, by device, of the run in folder `state`, whether its coordinator is running or not.
+///
+/// # Errors
+/// When there is no run, or it cannot be read.
+pub fn coverage(state: &Path) -> Result<Vec<CoverageRow>, CoordinatorError> {
+    match ask(state, Command::Coverage, None) {
+        Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.coverage()?),
+        Err(other) => Err(other),
+        Ok(Answer::Coverage { coverage }) => Ok(coverage),
+        Ok(_) => Err(misunderstood(state, "it is no coverage")),
     }
 }
 
@@ -237,6 +254,7 @@ fn obey(line: &Line, handle: &Handle) -> Answer {
     let answer = match line.command {
         Command::Status => handle.view().map(|view| Answer::Status(Box::new(view))),
         Command::History => handle.history(RoundId::FIRST).map(|rounds| Answer::History { rounds }),
+        Command::Coverage => handle.coverage().map(|coverage| Answer::Coverage { coverage }),
         Command::Adapter => handle.adapter(line.digest.as_deref()).map(|found| match found {
             Ok(snapshot) => Answer::Adapter { snapshot: hex::encode(&snapshot.encode()) },
             Err(error) => Answer::Error { error },

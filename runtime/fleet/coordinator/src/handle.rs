@@ -1,6 +1,7 @@
 //! Asking a running coordinator from other threads: the control socket and the dashboard.
 
 use crate::ids::RoundId;
+use crate::ledger::CoverageRow;
 use crate::rows::RoundRow;
 use crate::view::FleetView;
 use sprig_transport::messages::Snapshot;
@@ -20,6 +21,7 @@ pub(super) enum Request {
     View(SyncSender<FleetView>),
     /// Rows of all rounds from this one on.
     History(RoundId, SyncSender<Vec<RoundRow>>),
+    Coverage(SyncSender<Vec<CoverageRow>>),
     /// The adapter whose digest begins so, or the last one.
     Adapter(Option<String>, SyncSender<Result<Snapshot, String>>),
     Pause,
@@ -40,6 +42,11 @@ impl Handle {
     /// Rows of finished rounds, from `round` on; `None` when the coordinator has ended.
     pub fn history(&self, round: RoundId) -> Option<Vec<RoundRow>> {
         self.ask(|reply| Request::History(round, reply))
+    }
+
+    /// Examples behind each group, by device; `None` when the coordinator has ended.
+    pub fn coverage(&self) -> Option<Vec<CoverageRow>> {
+        self.ask(Request::Coverage)
     }
 
     /// The adapter whose digest begins with `prefix`, or the last one; why there is none, or `None` when the coordinator

@@ -37,7 +37,7 @@ pub use error::CoordinatorError;
 pub use evaluation::{Adapters, EvaluationThread, Ready};
 pub use handle::Handle;
 pub use ids::{Applied, DeviceNumber, RoundId, Slot};
-pub use ledger::LedgerError;
+pub use ledger::{CoverageRow, LedgerError};
 pub use notice::Notice;
 pub use options::Options;
 pub use rows::{HeldOut, Member, RoundRow};

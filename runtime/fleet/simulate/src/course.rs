@@ -84,6 +84,9 @@ pub struct Findings {
     pub seconds: f64,
     /// SHA-256 of the adapter's weights, as a coordinator states it.
     pub adapter_digest: String,
+    /// Examples behind each group of each device, in the order of devices and of groups; none of a device that never took
+    /// part.
+    pub coverage: Vec<Vec<u64>>,
     /// The budget.
     pub budget_bytes: Bytes,
 }
@@ -149,6 +152,7 @@ impl<'f, 'm> Course<'f, 'm> {
             after,
             seconds: self.began.elapsed().as_secs_f64(),
             adapter_digest: Digest(self.fleet.server.digest()).to_string(),
+            coverage: self.fleet.devices.iter().map(|device| device.behind.clone()).collect(),
             budget_bytes: budget,
         })
     }

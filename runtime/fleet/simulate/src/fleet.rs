@@ -54,6 +54,8 @@ pub(crate) struct Device<'m> {
     /// What it never learns from.
     pub(super) test: Option<Examples<'m>>,
     guard: Guard,
+    /// Examples behind its applied updates of each group.
+    pub(super) behind: Vec<u64>,
 }
 
 /// What a round came to.
@@ -74,7 +76,7 @@ pub(crate) struct Turn {
 impl<'m> Device<'m> {
     /// A device that has not trained yet.
     pub(crate) fn new(examples: impl Into<Examples<'m>>, guard: Guard) -> Self {
-        Self { examples: examples.into(), test: None, guard }
+        Self { examples: examples.into(), test: None, guard, behind: Vec::new() }
     }
 
     /// The same with examples that it is only tested on.
@@ -82,9 +84,10 @@ impl<'m> Device<'m> {
         Self { test, ..self }
     }
 
-    /// What `devices` devices with `examples` examples in all take beside the data themselves.
-    pub(crate) fn heap_bytes(devices: usize, examples: usize) -> Bytes {
-        let each = size_of::<Self>() + GUARD + size_of::<Vec<usize>>();
+    /// What `devices` devices with `examples` examples in all take beside the data themselves, in a fleet of `groups`
+    /// groups: what they are behind of them twice, for it is told in the end.
+    pub(crate) fn heap_bytes(devices: usize, examples: usize, groups: usize) -> Bytes {
+        let each = size_of::<Self>() + GUARD + size_of::<Vec<usize>>() + 2 * groups * size_of::<u64>();
         // Lists grow by doubling.
         Bytes((devices * each + 2 * examples * size_of::<usize>()) as u64)
     }
@@ -145,6 +148,11 @@ impl Fleet<'_> {
         }
         step.finish();
         turn.applied = sent.len() as u32;
+        for Sent { update, .. } in &sent {
+            let behind = &mut self.devices[update.number as usize - 1].behind;
+            behind.resize(groups, 0);
+            share_of(update.groups).iter().for_each(|group| behind[group] += u64::from(update.examples));
+        }
         turn.acc_p = together(&own).map(AccP);
         self.wire.count(round, base, &self.server, &sent);
         Ok(Some(turn))

@@ -121,7 +121,7 @@ impl Study {
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
             (OURS[0], Bytes(messages as u64)),
-            (OURS[1], Device::heap_bytes(devices, data.train.len())),
+            (OURS[1], Device::heap_bytes(devices, data.train.len(), layout.groups().len())),
         ];
         let means = Means { threads: model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();

@@ -177,6 +177,7 @@ mod tests {
             after,
             seconds: 20.0,
             adapter_digest: "ab".repeat(32),
+            coverage: Vec::new(),
             budget_bytes: sprig_budget::Bytes::mib(200),
         };
         let hostile = "</style><script>alert(1)</script>".to_owned();

@@ -189,6 +189,7 @@ fn last(findings: &Findings) -> Value {
         "n": after.or(*before).map(|e| e.n),
         "seconds": findings.seconds,
         "peak_rss_bytes": process::status().peak_rss,
+        "coverage": findings.coverage,
         "budget_bytes": findings.budget_bytes,
         "adapter_digest": findings.adapter_digest,
     })

@@ -12,13 +12,17 @@
 //! | `records` | round | the round's record, its frame; the last ones, up to `keep_records` bytes |
 //! | `snapshots` | rounds applied | [`SnapshotRow`](results::SnapshotRow), CBOR; the last ones, up to `keep_snapshots` bytes |
 //! | `slices` | rounds applied, n | 16 KiB of the snapshot's frame |
+//! | `coverage` | number | examples behind each group, u64 LE each |
 //! | `history` | round | [`RoundRow`](crate::rows::RoundRow), JSON |
 
 mod commit;
+mod coverage;
 mod error;
 mod reading;
 mod results;
 
+pub(crate) use coverage::Applied as Covered;
+pub use coverage::CoverageRow;
 pub use error::LedgerError;
 pub(crate) use results::ResultRow;
 
@@ -126,7 +130,7 @@ impl Ledger {
                 meta.insert("settings", settings.as_bytes())?;
             }
             // Readers find every table from now on.
-            for table in [DEVICES, REPORTS, RESULTS, RECORDS, SNAPSHOTS, HISTORY] {
+            for table in [DEVICES, REPORTS, RESULTS, RECORDS, SNAPSHOTS, HISTORY, coverage::COVERAGE] {
                 txn.open_table(table)?;
             }
             for table in [UPDATES, CHUNKS, SLICES] {

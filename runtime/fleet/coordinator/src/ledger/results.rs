@@ -1,7 +1,8 @@
 //! What closed rounds gave: records and snapshots, kept up to a number of bytes.
 
 use super::commit::cbor;
-use super::{Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS};
+use super::coverage;
+use super::{Covered, Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS};
 use crate::ids::{Applied, RoundId};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
@@ -61,13 +62,14 @@ impl Ledger {
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
 
-    /// Keeps what closing a round gave, in one transaction; `frame` is the snapshot's.
+    /// Keeps what closing a round gave, and which updates it applied, in one transaction; `frame` is the snapshot's.
     ///
     /// # Errors
     /// When the disk fails.
     pub(crate) fn put_result(
         &mut self,
         row: &ResultRow,
+        covered: &[Covered],
         record: Option<&[u8]>,
         snapshot: &Snapshot,
         frame: &[u8],
@@ -77,6 +79,7 @@ impl Ledger {
             if let Some(record) = record {
                 txn.open_table(RECORDS)?.insert(row.round.0, record)?;
             }
+            coverage::add(txn, covered)?;
             put_snapshot(txn, snapshot, frame)
         })
     }

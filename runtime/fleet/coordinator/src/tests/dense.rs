@@ -178,6 +178,16 @@ fn a_round_takes_scalars_of_one_device_and_weights_of_another() {
     let row = &scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap();
     assert_eq!((row.reported, row.refused), (2, 0));
     assert_eq!(scene.core.ledger.result(RoundId::FIRST).unwrap().unwrap().record, None);
+    // Two examples of each device, behind the half of the groups that it had.
+    let mut behind = vec![0; GROUPS];
+    for row in scene.core.ledger.coverage().unwrap() {
+        assert!(
+            row.examples.iter().all(|n| [0, 2].contains(n))
+                && row.examples.iter().sum::<u64>() == GROUPS as u64
+        );
+        row.examples.iter().enumerate().for_each(|(group, n)| behind[group] += n);
+    }
+    assert_eq!(behind, [2; GROUPS]);
     let norms = [0.9, 1.1, 1.0, 1.2, 0.8].iter().flat_map(|n| [*n, validate::of_weights(n / 1000.0)]);
     let [scalars, weights] = validate::limits(&norms.collect::<Vec<_>>());
     assert!((scalars - 20.0).abs() < 1e-4 && (weights - 0.02).abs() < 1e-6, "{scalars} {weights}");

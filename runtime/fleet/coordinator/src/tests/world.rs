@@ -182,6 +182,7 @@ pub(super) fn digest(core: &Core, rounds: u32) -> String {
             })
             .unwrap();
     }
+    text += &format!("{:?}\n", ledger.coverage().unwrap());
     for row in ledger.snapshots().unwrap() {
         text += &format!("{row:?} {:?}\n", ledger.snapshot(&row).unwrap());
     }
