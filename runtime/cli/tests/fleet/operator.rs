@@ -32,6 +32,12 @@ fn an_operator_looks_pauses_goes_on_and_exports() {
     world.scene.done("eval --model tiny.gguf --adapter last.gguf --task label --data label.jsonl");
     assert_eq!(done["adapter_digest"], history[3]["adapter_digest"]);
     world.scene.fails(2, &format!("fleet export {config} --digest ffff --out x.gguf"), &["ffff"]);
+    // Both devices learnt from some of their examples in all rounds, each for the groups that it had.
+    let coverage = world.scene.done(&format!("fleet coverage --json {config}")).events();
+    let behind = |row: &serde_json::Value| -> u64 {
+        row["examples"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum()
+    };
+    assert!(coverage.len() == 2 && coverage.iter().all(|row| behind(row) > 0), "{coverage:?}");
     let status = world.scene.done(&format!("fleet status {config}")).out;
     assert!(status.contains("test: finished after 4 rounds; no coordinator is running"), "{status}");
 }

@@ -9,7 +9,7 @@ use sprig_coordinator::{Coordinator, Options, RoundRow};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::data::Examples;
 use sprig_learn::spry::{Layout, Share};
-use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings};
+use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings, Upload};
 use sprig_run::{Base, Data, Engine};
 use sprig_transport::link::Link;
 use sprig_transport::memory;
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 const DEVICES: usize = 3;
 const ROUNDS: u32 = 4;
 const EPOCH: &str = "mode=per-epoch";
+const EXACT: &str = "estimator=reverse";
 
 /// A folder with the tiny model and labelled records, and the settings of a fleet on them. What a test opens lives to
 /// the end of the process.
@@ -133,7 +134,13 @@ fn bits(scalars: &[f32]) -> Vec<u32> {
 /// examples, bit for bit, in round after round.
 #[test]
 fn a_simulated_device_is_a_real_one() {
-    for changes in [&[][..], &[EPOCH], &[EPOCH, "layers=0..3", "tangents=1", "directions=shared"]] {
+    for changes in [
+        &[][..],
+        &[EPOCH],
+        &[EPOCH, "layers=0..3", "tangents=1", "directions=shared"],
+        &[EXACT],
+        &[EPOCH, EXACT, "up=scalars"],
+    ] {
         let scene = Scene::new(changes);
         let mut fleet = scene.fleet();
         let groups = fleet.server.layout().groups().len() as u16;
@@ -170,7 +177,14 @@ fn a_simulated_device_is_a_real_one() {
 /// that travelled there.
 #[test]
 fn a_simulated_fleet_is_a_real_one() {
-    for changes in [&["rounds.count=4"][..], &[EPOCH, "rounds.down=scalars"], &[EPOCH, "up=weights"]] {
+    for changes in [
+        &["rounds.count=4"][..],
+        &[EPOCH, "rounds.down=scalars"],
+        &[EPOCH, "up=weights"],
+        &[EPOCH, "up=auto"],
+        &[EXACT],
+        &[EPOCH, EXACT, "dealing=unsplit"],
+    ] {
         let scene = Scene::new(changes);
         let rounds = scene.study.settings.rounds.count.get();
         let mut fleet = scene.fleet();
@@ -185,7 +199,7 @@ fn a_simulated_fleet_is_a_real_one() {
         // Nothing else goes up in a round; down, the broker multiplies the announcement.
         let (up, down) = fleet.wire.per_device_round();
         let (real_up, real_down) = (last.bytes_up as f64 / 2.0, last.bytes_down as f64 / 2.0);
-        if !changes.contains(&"up=weights") {
+        if scene.study.settings.train.up == Upload::Scalars {
             assert!((up / real_up - 1.0).abs() < 0.02, "{changes:?}: {up} and {real_up} bytes up");
             assert!(
                 (0.5 * down..down).contains(&real_down),
