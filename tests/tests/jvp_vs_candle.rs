@@ -256,7 +256,7 @@ fn check_gradient(what: &str, found: &[f32], gradients: &[(f64, sprig_tests::Ada
 }
 
 fn spec(kind: Kind, rank: usize, targets: &[Module], layers: std::ops::Range<usize>) -> AdapterSpec {
-    AdapterSpec { kind, rank, alpha: 16.0, targets: targets.to_vec(), layers }
+    AdapterSpec { kind, rank, alpha: 16.0, targets: targets.to_vec(), layers, kept: Vec::new() }
 }
 
 fn check(spec: AdapterSpec, per_example: bool) {

@@ -58,3 +58,5 @@ mod scene;
 mod simulate;
 #[path = "commands/train.rs"]
 mod train;
+#[path = "commands/warm.rs"]
+mod warm;

@@ -60,6 +60,7 @@ impl Case<'_> {
             alpha: 4.0,
             targets: vec![Module::Q, Module::V, Module::Down],
             layers: 1..3,
+            kept: Vec::new(),
         };
         let wave = |id: TensorId, out: &mut [f32]| Waves.fill(9, 9, id, out);
         let mut adapter = Adapter::new(&spec, &model, &ctx, wave).unwrap();

@@ -77,6 +77,7 @@ fn quantised_activations_give_the_derivatives_of_f32_ones() {
         alpha: 1.0,
         targets: vec![Module::Q, Module::V],
         layers: 0..blocks,
+        kept: Vec::new(),
     };
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| Signs(99).fill(0, 0, id, out)).unwrap();
     // B is no longer 0, so that A has derivatives too.

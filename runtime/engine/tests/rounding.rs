@@ -35,7 +35,7 @@ struct Given {
 fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -> Given {
     let (g, ctx) = (model.geometry(), Ctx::new(2).unwrap());
     let (targets, layers) = (vec![Module::Q, Module::V, Module::O], CUT..g.blocks);
-    let spec = AdapterSpec { kind: Kind::BOnly, rank: 4, alpha: 4.0, targets, layers };
+    let spec = AdapterSpec { kind: Kind::BOnly, rank: 4, alpha: 4.0, targets, layers, kept: Vec::new() };
     let mut adapter = Adapter::new(&spec, model, &ctx, |id, out| Waves.fill(9, 0, id, out)).unwrap();
     adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.01 * (i as f32).sin());
     let rows: Vec<usize> = (0..tokens.len() - 1).collect();

@@ -31,6 +31,8 @@ const READ: usize = 256 << 10;
 pub const MODEL: &str = "model";
 /// Name of the training data's digest.
 pub const DATA: &str = "data";
+/// Name of the digest of the adapter that the run goes on from, if it does.
+pub const FROM: &str = "from";
 /// Name of the estimator.
 pub const ESTIMATOR: &str = "estimator";
 /// Name of the digest of the data that the run is judged by, where there are any.
@@ -197,6 +199,9 @@ fn difference(key: &str, theirs: Option<&str>, ours: Option<&str>) -> String {
         (DATA, ..) => "the training data have changed, or the words around them".to_owned(),
         (HELD_OUT, None, _) => "it was made without held-out data, this run has some".to_owned(),
         (HELD_OUT, _, None) => "it was made with held-out data, this run has none".to_owned(),
+        (FROM, None, _) => "it began with no adapter, this run with one".to_owned(),
+        (FROM, _, None) => "it went on from an adapter, this run does not".to_owned(),
+        (FROM, ..) => "the adapter that it went on from has changed".to_owned(),
         (HELD_OUT, ..) => "the held-out data have changed, or the words around them".to_owned(),
         _ => {
             let [theirs, ours] = [theirs, ours].map(|value| value.unwrap_or("unset"));

@@ -129,7 +129,7 @@ impl Workload {
         rule: Option<Rule>,
         means: Means,
     ) -> Self {
-        let prefix = spec.layers.start > 0;
+        let prefix = spec.lowest_block() > 0;
         Self { needs, rule, prefix, ..Self::evaluation(objective, Adapted::Made(spec), batch, means) }
     }
 
@@ -197,7 +197,7 @@ impl Adapted {
     pub fn rank(&self) -> usize {
         match self {
             Self::Plain => 0,
-            Self::Made(spec) => spec.rank,
+            Self::Made(spec) => spec.largest_rank(),
             Self::Read { rank, .. } => *rank,
         }
     }
@@ -226,7 +226,7 @@ impl Adapted {
     /// The lowest adapted block, where it is known before the adapter is.
     pub fn lowest_block(&self) -> Option<usize> {
         match self {
-            Self::Made(spec) => Some(spec.layers.start),
+            Self::Made(spec) => Some(spec.lowest_block()),
             Self::Plain | Self::Read { .. } => None,
         }
     }

@@ -178,6 +178,9 @@ pub struct Evaluation {
     pub accuracy: Option<f64>,
     /// 95 % interval of the accuracy, low and high.
     pub interval: Option<(f64, f64)>,
+    /// Share of examples that are answered with an answer, right or wrong, when they are asked greedily.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<f64>,
 }
 
 /// How fast it went.

@@ -32,8 +32,14 @@ fn work() -> impl Strategy<Value = Workload> {
     (residency, kind, task, loss, 0..3, 1usize..9, 2usize..100, 1usize..5, 1usize..5).prop_map(
         |(residency, kind, task, loss, what, batch, length, tangents, threads)| {
             let (means, objective) = (Means { threads, residency }, of_task(task, loss));
-            let spec =
-                AdapterSpec { kind, rank: tangents, alpha: 1.0, targets: vec![Module::Q], layers: 1..3 };
+            let spec = AdapterSpec {
+                kind,
+                rank: tangents,
+                alpha: 1.0,
+                targets: vec![Module::Q],
+                layers: 1..3,
+                kept: Vec::new(),
+            };
             let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64), loading: Bytes::ZERO };
             match what {
                 0 => {

@@ -25,6 +25,7 @@ const USES: [(Use, &[&str]); 5] = [
             "alpha",
             "targets",
             "layers",
+            "from",
         ],
     ),
     (Use::Directions, &["tangents", "directions", "family"]),

@@ -238,7 +238,7 @@ pub struct TrainArgs {
     /// Drop batches whose estimates vary more than that (fwdllm); its authors have 5 to 100, by data set [default: none]
     #[arg(long, value_name = "X")]
     pub variance_limit: Option<Positive>,
-    /// Highest learning rate [default: 0.02; 0.003 for exact gradients of lora and b-only]
+    /// Highest learning rate [default: 0.02; 0.003 for exact gradients of lora and b-only; a tenth of these with --from]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,
     /// Steps of linear warm-up
@@ -259,6 +259,10 @@ pub struct TrainArgs {
     /// Adapter to write (GGUF LoRA); its checkpoint lies beside it
     #[arg(long, value_name = "FILE", default_value = "adapter.gguf")]
     pub out: PathBuf,
+    /// Adapter to go on from (GGUF LoRA, that of a read-out too): all its layers train on, of the ranks they have, and those
+    /// of --targets and --layers that it lacks begin beside them
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
     /// Sums of an earlier read-out, OUT.sums, to learn from its examples and those of --data together (readout)
     #[arg(long, value_name = "FILE")]
     pub add_to: Option<PathBuf>,

@@ -5,7 +5,7 @@ use sprig_engine::adapter::Kind;
 use sprig_learn::choosing::Question;
 use sprig_learn::data::{Task, held_back};
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, kind, single_lr};
+use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, kind, single_lr, warm_lr};
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents, Targets, Way,
 };
@@ -43,7 +43,7 @@ impl TrainArgs {
             seed: self.seed,
         };
         let schedule = Schedule {
-            peak: self.lr.unwrap_or(single_lr(method, self.shape.kind())).get(),
+            peak: self.peak(),
             warmup: self.warmup,
             steps: self.length().steps(examples, self.shape.batch),
             decay: self.decay,
@@ -53,6 +53,16 @@ impl TrainArgs {
 }
 
 impl TrainArgs {
+    /// The highest learning rate.
+    fn peak(&self) -> f32 {
+        let (method, kind) = (self.shape.estimator.method(), self.shape.kind());
+        let usual = || match self.from {
+            Some(_) => warm_lr(method, kind),
+            None => single_lr(method, kind).get(),
+        };
+        self.lr.map_or_else(usual, NotNegative::get)
+    }
+
     /// What is to be decided before a training.
     pub fn question(&self) -> Question {
         let question = self.shape.question(self.records.task);

@@ -23,6 +23,7 @@ pub fn evaluation(e: Evaluation) -> record::Evaluation {
         loss: e.loss,
         accuracy: Some(e.accuracy),
         interval: Some((e.interval[0], e.interval[1])),
+        answered: e.answered,
     }
 }
 

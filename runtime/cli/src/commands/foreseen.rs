@@ -6,7 +6,7 @@ use crate::args::{ModelArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use sprig_budget::{BudgetError, Bytes, Plan};
-use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
 use sprig_learn::LearnError;
 use sprig_learn::choosing::{Candidate, Question, Verdict};
@@ -27,6 +27,8 @@ pub struct Foreseer<'a> {
     pub task: Task,
     /// What is learnt from, where it is known.
     pub data: Option<&'a Data>,
+    /// Layers of the adapter that is gone on from.
+    pub kept: &'a [Place],
 }
 
 /// A way that was planned, and what was decided of it.
@@ -82,7 +84,7 @@ impl Foreseer<'_> {
         let work = match way {
             Way::ReadOut => return self.read_out(&shape, budget),
             Way::Auto | Way::Steps(_) => {
-                let spec = shape.adapter().fit(g)?;
+                let spec = shape.spec(g, self.kept)?;
                 // As a training by default keeps it; one of a given number of steps does not.
                 let best = best_so_far(&spec, g);
                 // Of the optimiser its moments are what counts.
@@ -101,7 +103,7 @@ impl Foreseer<'_> {
         let g = &self.base.geometry;
         sprig_learn::readout::check(g)?;
         let most = if self.task == Task::Choice { LETTERS } else { MAX_LABELS };
-        let (classes, unfit) = match self.data.map(|data| readout::classes(&data.train, None)) {
+        let (classes, unfit) = match self.data.map(|data| readout::classes(&data.train)) {
             None => (most, None),
             Some(Ok(classes)) => (classes.tokens.len(), None),
             Some(Err(unfit)) => (most, Some(unfit.to_string())),

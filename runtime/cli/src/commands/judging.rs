@@ -106,7 +106,7 @@ impl Judge<'_> {
         output.event(json!({ "event": "kept", "step": best_step, "loss": best }), || {
             Some(match best_step {
                 0 => format!(
-                    "no step was better than the untouched model: the adapter changes nothing; try another {}",
+                    "no step was better than what the run began with, which is kept; try another {}",
                     Setting::Lr
                 ),
                 step => format!("keeping the adapter of step {step}, the best by what was held back"),
@@ -132,7 +132,7 @@ fn told(standing: &Standing, found: &Evaluation, word: Word, steps: u64) -> Stri
         Word::Learning => "the best so far, still learning".to_owned(),
         Word::Waiting => format!("not below {best:.4} of step {best_step}"),
         Word::Still => format!("it does not move from {first:.4}; {}", remedy(word)),
-        Word::Diverging => format!("above {first:.4} of the untouched model; {}", remedy(word)),
+        Word::Diverging => format!("above {first:.4} of the beginning; {}", remedy(word)),
     };
     let (n, share) = (found.n, 100.0 * found.accuracy);
     format!("step {step} of {steps}: loss {:.4}, accuracy {share:.1} % of {n} held back, {how}", found.loss)

@@ -4,8 +4,9 @@ use crate::args::TrainArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Content, Files, beside, check_writable};
+use crate::open::adapter;
 use sprig_budget::Bytes;
-use sprig_engine::adapter::Asking;
+use sprig_engine::adapter::{AdapterFile, Asking, Place};
 use sprig_run::{Base, Data};
 
 /// A training before anything is planned.
@@ -16,6 +17,10 @@ pub struct Opening<'a> {
     pub data: Data,
     /// How they are asked.
     pub asking: Asking,
+    /// The adapter to go on from.
+    pub from: Option<AdapterFile>,
+    /// Its layers.
+    pub kept: Vec<Place>,
     /// Most bytes of the process.
     pub budget: Bytes,
 }
@@ -27,13 +32,15 @@ impl<'a> Opening<'a> {
         let budget = args.model.budget()?;
         check_writable(&args.out, 0)?;
         args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
+        let from = args.from.as_deref().map(|path| adapter(path, base)).transpose()?;
+        let kept = from.as_ref().map(|file| file.places(&base.geometry)).transpose()?.unwrap_or_default();
         let train = files::data("--data", &args.data, asking::reads_labels(&options))?;
         let held_out = args.eval_data.as_deref();
         let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
         let data = base.data(&train, held_out.as_deref(), options.clone(), budget)?;
         let asking = options.asking(data.train.labels());
         asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
-        Ok(Self { base, data, asking, budget })
+        Ok(Self { base, data, asking, from, kept, budget })
     }
 }
 
@@ -47,6 +54,7 @@ pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
         .reads("--data", args.data.as_path())
         .reads("--eval-data", args.eval_data.as_deref())
         .reads("--add-to", other)
+        .reads("--from", args.from.as_deref())
         .writes("--out", args.out.as_path(), Content::Adapter)
         .writes("--run", args.run.as_deref(), Content::Record)
         .keeps("the checkpoint of --out", &beside(&args.out, "ckpt"))

@@ -7,7 +7,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::line;
 use serde_json::{Value, json};
 use sprig_budget::BudgetError;
-use sprig_engine::adapter::AdapterSpec;
+use sprig_engine::adapter::{AdapterSpec, Place};
+use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
 use sprig_learn::objective;
 use sprig_learn::optimiser::Rule;
@@ -25,7 +26,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         return Err(readout::not_of_tokens());
     }
     let (shape, model, task) = (&args.shape, &args.model, args.task);
-    let foreseer = Foreseer { base: &base, shape, model, task, data: None };
+    let foreseer = Foreseer { base: &base, shape, model, task, data: None, kept: &[] };
     let ways = foreseer.ways(question)?;
     let seconds = foreseer.seconds(&ways)?;
     let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways, question)?;
@@ -56,6 +57,11 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 }
 
 impl ShapeArgs {
+    /// The adapter of a model of shape `g`, beside the layers `kept` of another.
+    pub fn spec(&self, g: &Geometry, kept: &[Place]) -> Result<AdapterSpec, Failure> {
+        Ok(AdapterSpec { kept: kept.to_vec(), ..self.adapter().fit(g)? })
+    }
+
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
         let needs = self.estimator.method().needs(self.tangents().as_usize());

@@ -20,6 +20,7 @@ use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::{Examples, Task};
 use sprig_learn::estimator::Estimator;
 use sprig_learn::judging::{Judged, Judging};
+use sprig_learn::readout::file::SumsFile;
 use sprig_learn::recipe::Way;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::trend::Trend;
@@ -57,9 +58,9 @@ fn decided(args: &TrainArgs, opening: &Opening<'_>) -> Result<TrainArgs, Failure
     let (estimator, why) = match begun(args)? {
         Some(estimator) => (estimator, "made the checkpoint".to_owned()),
         None => {
-            let Opening { base, ref data, .. } = *opening;
+            let Opening { base, ref data, ref kept, .. } = *opening;
             let (shape, model, task) = (&args.shape, &args.model, args.records.task);
-            let foreseer = Foreseer { base, shape, model, task, data: Some(data) };
+            let foreseer = Foreseer { base, shape, model, task, data: Some(data), kept };
             let ways = foreseer.ways(&question)?;
             chosen(&ways, &question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?
         }
@@ -74,13 +75,17 @@ fn begun(args: &TrainArgs) -> Result<Option<Way>, Failure> {
     if !args.resume {
         return Ok(None);
     }
-    Ok(checkpoint::estimator(&beside(&args.out, "ckpt"))?)
+    let path = beside(&args.out, "ckpt");
+    if SumsFile::is_at(&path) {
+        return Ok(Some(Way::ReadOut));
+    }
+    Ok(checkpoint::estimator(&path)?)
 }
 
 fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Result<Exit, Failure> {
     let output = Output::new(args.model.json);
-    let Opening { base, data, asking, budget } = opening;
-    let spec = args.shape.adapter().fit(&base.geometry)?;
+    let Opening { base, data, asking, from, kept, budget } = opening;
+    let spec = args.shape.spec(&base.geometry, &kept)?;
     check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
 
     let held_back = args.held_back(data.train.len());
@@ -88,6 +93,9 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let settings = single.settings()?;
     let mut work = args.shape.workload(args.records.task, spec.clone(), settings.rule, args.model.means());
     work.held_elsewhere.extend((!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry)));
+    work.held_elsewhere.extend(
+        from.as_ref().map(|file| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry))),
+    );
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
@@ -95,7 +103,12 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     tell_of_cut(&output, args, &data);
     let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;
-    let adapter = engine.adapter(&spec, single.recipe.run_key())?;
+    let mut adapter = engine.adapter(&spec, single.recipe.run_key())?;
+    let begun_from = from.map(|file| {
+        file.begin(&mut adapter, &base.geometry)?;
+        file.digest_hex()
+    });
+    let begun_from = begun_from.transpose()?;
     let prefix =
         engine.prefix(&beside(&args.out, "prefix"), args.prefix_cache, &digest, &data.train, &planned);
     let session = engine.session(&planned, prefix)?;
@@ -117,7 +130,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
         judge: judge(args, &settings, Examples::some(&data.train, &held_back)),
         checkpoint_every: args.checkpoint_every,
         checkpoint: beside(&args.out, "ckpt"),
-        fingerprint: fingerprint(&run, &settings, planned.work.length),
+        fingerprint: fingerprint(&run, &settings, planned.work.length, begun_from),
         trainer,
         running: Running::new(base, &planned, !args.ignore_pressure)?,
         began: Instant::now(),
@@ -180,7 +193,7 @@ fn tell_of_cut(output: &Output, args: &TrainArgs, data: &Data) {
 }
 
 /// Everything the result depends on, under the names of the flags.
-fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize) -> Fingerprint {
+fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<String>) -> Fingerprint {
     let Run { args, spec, digest, data, held_back, .. } = *run;
     let held_out = data.held_out.as_ref().map(|set| (checkpoint::HELD_OUT, hex::encode(&set.digest())));
     let judging = [("held-back", held_back.to_string()), ("patience", args.patience.to_string())];
@@ -214,6 +227,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize) -> Fingerprint
     .chain(judging)
     .chain(label_loss)
     .chain(held_out)
+    .chain(from.map(|digest| (checkpoint::FROM, digest)))
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }

@@ -15,7 +15,9 @@ fn sums(scene: &Scene, name: &str) -> Vec<u8> {
 #[test]
 fn a_read_out_says_what_it_did_and_holds_the_budget_of_its_plan() {
     let scene = Scene::new();
-    let ran = scene.done(&format!("{LINE} --eval-data label.jsonl --out a.gguf"));
+    let ran = scene.done(&format!("{LINE} --eval-data label.jsonl --out a.gguf --run a.json"));
+    let record: serde_json::Value = serde_json::from_slice(&scene.bytes("a.json")).unwrap();
+    assert_eq!(record["eval_after"]["answered"], 1.0, "{record}");
     let done = ran.last();
     has_keys(
         &done,
@@ -67,6 +69,38 @@ fn sums_that_were_added_to_are_those_of_all_examples_together() {
     let other = scene.run_with(&other, &["Say: {text}, which is"]);
     assert!(other.code == 3 && other.err.contains("asked in other words"), "{}", other.shown());
     scene.fails(3, &format!("{LINE} --out b.gguf --add-to label.jsonl"), &["label.jsonl", "holds no sums"]);
+}
+
+#[test]
+fn a_read_out_that_is_killed_goes_on_bit_for_bit() {
+    let scene = Scene::new();
+    let lines: Vec<_> = (0..400)
+        .map(|i| {
+            format!(r#"{{"text": "the {0} side of street {i}", "label": "{0}"}}"#, ["down", "up"][i % 2])
+        })
+        .collect();
+    scene.write("label.jsonl", &lines.join("\n"));
+    let line = |out: &str| format!("{LINE} --batch 2 --checkpoint-every 3 --out {out}.gguf");
+    let straight = scene.done(&line("a")).last();
+    let (mut child, lines) = scene.start(&line("b"));
+    let read = lines.filter(|line| line.as_ref().unwrap().contains(r#""event":"read""#));
+    assert_eq!(read.take(20).count(), 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(scene.has("b.gguf.ckpt") && !scene.has("b.gguf"));
+    scene.fails(3, &format!("{LINE} --out c.gguf --add-to b.gguf.ckpt"), &["b.gguf.ckpt", "--resume"]);
+    // What is resumed is the read-out, whoever chooses.
+    let resumed = scene.done(&format!("{} --resume", line("b").replace("readout", "auto"))).events();
+    assert_eq!(
+        (&resumed[0]["estimator"], &resumed[0]["why"]),
+        (&"readout".into(), &"made the checkpoint".into())
+    );
+    let from = resumed.iter().find(|event| event["event"] == "resumed").unwrap();
+    assert!(number(from, "examples") >= 36.0, "{from}");
+    assert_eq!(resumed.last().unwrap()["examples"], straight["examples"]);
+    assert!(scene.bytes("a.gguf") == scene.bytes("b.gguf"), "the adapters differ");
+    assert!(scene.bytes("a.gguf.sums") == scene.bytes("b.gguf.sums"), "the sums differ");
+    assert!(!scene.has("b.gguf.ckpt"));
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! `sprig.created_by`, and what [`Asking`] holds. Tensors, F32: `<base tensor>.lora_a` of ggml dims `[in, r]` and
 //! `<base tensor>.lora_b` of `[r, out]`. The adapted layer is y = W x + alpha/r B A x.
 
-use super::Adapter;
 use super::asking::{Asking, AskingError};
+use super::{Adapter, Place};
 use crate::gguf::{Gguf, GgufError, Mapped, READ, Short, TensorInfo, TensorType};
 use crate::model::{Geometry, Module};
 use sprig_budget::Bytes;
@@ -164,33 +164,70 @@ impl AdapterFile {
     /// # Errors
     /// The file adapts what a model of shape `geometry` does not have, or a weight is not finite.
     pub fn load(&self, geometry: &Geometry) -> Result<Adapter, AdapterError> {
-        let at = At(self.mapped.path());
         let mut adapter = Adapter::frozen(self.alpha, geometry.blocks, self.pairs.len(), self.numbers());
-        for pair in &self.pairs {
-            let Some((block, module)) = pair.place(geometry) else {
-                let LoraPair { base_tensor, in_features, out_features, .. } = pair.clone();
-                let path = at.0.to_owned();
-                return Err(AdapterError::OtherModel {
-                    path,
-                    tensor: base_tensor,
-                    out_features,
-                    in_features,
-                });
-            };
-            let (a, b) = adapter.add_frozen(block, module, pair.rank, pair.a_len(), pair.b_len());
-            for (range, values) in [(&pair.a, a), (&pair.b, b)] {
-                copy_finite(&self.mapped.bytes()[range.clone()], values).map_err(|weight| {
-                    let name = &pair.base_tensor;
-                    at.content(format!(
-                        "pair `{name}` has a weight that is {weight}; the training that made it diverged"
-                    ))
-                })?;
-                // Of all: a touched page brings its neighbours, on some kernels megabytes of them.
-                self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| at.file(e))?;
-            }
+        for (pair, place) in self.pairs.iter().zip(self.places(geometry)?) {
+            let (a, b) = adapter.add_frozen(place.block, place.module, pair.rank, pair.a_len(), pair.b_len());
+            self.copy(pair, a, b)?;
         }
-        self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| at.file(e))?;
+        self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| At(self.mapped.path()).file(e))?;
         Ok(adapter)
+    }
+
+    /// The layers of a model of shape `geometry` that it adapts, in file order.
+    ///
+    /// # Errors
+    /// It adapts what such a model does not have.
+    pub fn places(&self, geometry: &Geometry) -> Result<Vec<Place>, AdapterError> {
+        let place = |pair: &LoraPair| {
+            pair.place(geometry).map(|(block, module)| Place { block, module, rank: pair.rank }).ok_or_else(
+                || {
+                    let LoraPair { base_tensor, in_features, out_features, .. } = pair.clone();
+                    let path = self.mapped.path().to_owned();
+                    AdapterError::OtherModel { path, tensor: base_tensor, out_features, in_features }
+                },
+            )
+        };
+        self.pairs.iter().map(place).collect()
+    }
+
+    /// Copies the weights into `adapter`, whose specification [keeps](super::AdapterSpec::kept) all of this file's
+    /// [`places`](Self::places) on a model of shape `geometry`: its update begins as this one's.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn begin(&self, adapter: &mut Adapter, geometry: &Geometry) -> Result<(), AdapterError> {
+        for (pair, place) in self.pairs.iter().zip(self.places(geometry)?) {
+            adapter.go_on_from((place.block, place.module), self.alpha, |a, b| self.copy(pair, a, b))?;
+        }
+        Ok(())
+    }
+
+    /// What [`begin`](Self::begin) takes beside the adapter.
+    pub fn begin_bytes(&self, geometry: &Geometry) -> Bytes {
+        Bytes(self.load_bytes(geometry).0 - self.heap_bytes(geometry).0)
+    }
+
+    /// SHA-256 of the file, hexadecimal.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn digest_hex(&self) -> Result<String, AdapterError> {
+        self.mapped.digest_hex().map_err(|e| At(self.mapped.path()).file(e))
+    }
+
+    fn copy(&self, pair: &LoraPair, a: &mut [f32], b: &mut [f32]) -> Result<(), AdapterError> {
+        let at = At(self.mapped.path());
+        for (range, values) in [(&pair.a, a), (&pair.b, b)] {
+            copy_finite(&self.mapped.bytes()[range.clone()], values).map_err(|weight| {
+                let name = &pair.base_tensor;
+                at.content(format!(
+                    "pair `{name}` has a weight that is {weight}; the training that made it diverged"
+                ))
+            })?;
+            // Of all: a touched page brings its neighbours, on some kernels megabytes of them.
+            self.mapped.release(0..self.mapped.bytes().len()).map_err(|e| at.file(e))?;
+        }
+        Ok(())
     }
 
     /// Refuses a base model other than the one this adapter was trained on. `digest` is the model file's, as

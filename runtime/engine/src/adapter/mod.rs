@@ -11,4 +11,4 @@ pub use asking::{Asking, AskingError};
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
 pub use sites::{Adapter, Pair};
-pub use spec::{AdapterSpec, Kind, SpecError, Tensor};
+pub use spec::{AdapterSpec, Kind, Place, SpecError, Tensor};

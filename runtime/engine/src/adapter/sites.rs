@@ -1,7 +1,7 @@
 //! The adapter of a model: trainable numbers in one flat vector, frozen factors in another.
 
 use super::basis::{principal_factors, seeded_factors};
-use super::spec::{AdapterSpec, Kind, SpecError, Tensor, start_a, tensor_id};
+use super::spec::{AdapterSpec, Kind, Place, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
 use crate::model::{Llama, Module};
@@ -55,7 +55,7 @@ pub struct Pair {
 
 impl Adapter {
     /// A new adapter that changes nothing yet (B = 0, or R = 0). `normal` fills a tensor with standard normal numbers
-    /// that depend on nothing but its id.
+    /// that depend on nothing but its id. What `spec` keeps is all 0 until [`go_on_from`](Self::go_on_from).
     pub fn new(
         spec: &AdapterSpec,
         model: &Llama<'_>,
@@ -68,41 +68,46 @@ impl Adapter {
         let mut adapter = Self::empty(spec.kind, spec.alpha, g.blocks);
         adapter.values.reserve_exact(trainable);
         adapter.frozen.reserve_exact(frozen);
-        let r = spec.rank;
-        for block in spec.layers.clone() {
-            for &module in &spec.targets {
-                let (out, inp) = module.shape(g);
-                let id = |slot: u32| tensor_id(block, module, slot);
-                let random_a = |a: &mut [f32]| start_a(id(0), inp, &normal, a);
-                let (down, core, up) = match spec.kind {
-                    Kind::Lora => {
-                        let a = adapter.train(id(0), r * inp);
-                        random_a(&mut adapter.values[a.range.clone()]);
-                        (Part::Trained(a), None, Part::Trained(adapter.train(id(1), out * r)))
-                    }
-                    Kind::BOnly => {
-                        let a = adapter.freeze(r * inp);
-                        random_a(&mut adapter.frozen[a.clone()]);
-                        (Part::Frozen(a), None, Part::Trained(adapter.train(id(1), out * r)))
-                    }
-                    Kind::Xs | Kind::XsSeeded => {
-                        let (q, p) = (adapter.freeze(r * inp), adapter.freeze(out * r));
-                        let (head, tail) = adapter.frozen.split_at_mut(p.start);
-                        let (up, down) = (&mut tail[..out * r], &mut head[q.clone()]);
-                        if spec.kind == Kind::Xs {
+        for place in spec.places() {
+            let own = !spec.kept.contains(&place);
+            let Place { block, module, rank: r } = place;
+            let (out, inp) = module.shape(g);
+            let id = |slot: u32| tensor_id(block, module, slot);
+            let random_a = |a: &mut [f32]| {
+                if own {
+                    start_a(id(0), inp, &normal, a);
+                }
+            };
+            let (down, core, up) = match spec.kind {
+                Kind::Lora => {
+                    let a = adapter.train(id(0), r * inp);
+                    random_a(&mut adapter.values[a.range.clone()]);
+                    (Part::Trained(a), None, Part::Trained(adapter.train(id(1), out * r)))
+                }
+                Kind::BOnly => {
+                    let a = adapter.freeze(r * inp);
+                    random_a(&mut adapter.frozen[a.clone()]);
+                    (Part::Frozen(a), None, Part::Trained(adapter.train(id(1), out * r)))
+                }
+                Kind::Xs | Kind::XsSeeded => {
+                    let (q, p) = (adapter.freeze(r * inp), adapter.freeze(out * r));
+                    let (head, tail) = adapter.frozen.split_at_mut(p.start);
+                    let (up, down) = (&mut tail[..out * r], &mut head[q.clone()]);
+                    match spec.kind {
+                        _ if !own => {}
+                        Kind::Xs => {
                             let weights = model.block(block).linear(module);
                             model.about_to_use(weights, None);
                             principal_factors(ctx, weights, r, up, down, |v| normal(id(0), v));
                             model.done_with(weights);
-                        } else {
-                            seeded_factors(r, up, down, |slot, v| normal(id(slot), v));
                         }
-                        (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
+                        _ => seeded_factors(r, up, down, |slot, v| normal(id(slot), v)),
                     }
-                };
-                let scale = spec.alpha / r as f32;
-                adapter.push(Entry { block, module, rank: r, scale, down, core, up, perturbed: true });
-            }
+                    (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
+                }
+            };
+            let scale = spec.alpha / r as f32;
+            adapter.push(Entry { block, module, rank: r, scale, down, core, up, perturbed: true });
         }
         Ok(adapter)
     }
@@ -135,6 +140,36 @@ impl Adapter {
         let (down, up) = (Part::Frozen(a), Part::Frozen(b));
         self.push(Entry { block, module, rank, scale, down, core: None, up, perturbed: true });
         self.frozen[from..].split_at_mut(a_len)
+    }
+
+    /// Takes over the pair that `read` fills into A and B for one of the layers it was made to keep. The core between them,
+    /// if there is one, becomes the identity. `alpha` is the pair's, whose update stays what it was.
+    pub(super) fn go_on_from<E>(
+        &mut self,
+        (block, module): (usize, Module),
+        alpha: f32,
+        read: impl FnOnce(&mut [f32], &mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(entry) = self.entries.iter().find(|e| (e.block, e.module) == (block, module)) else {
+            return Ok(());
+        };
+        let (a, b, r) = (entry.down.range(), entry.up.range(), entry.rank);
+        if let Some(core) = &entry.core {
+            let core = &mut self.values[core.range()];
+            core.iter_mut().enumerate().for_each(|(i, v)| *v = f32::from(u8::from(i % (r + 1) == 0)));
+        }
+        let trains = |part: &Part| matches!(part, Part::Trained(_));
+        let (a, b) = match (trains(&entry.down), trains(&entry.up)) {
+            (true, true) => two(&mut self.values, a, b),
+            (false, false) => two(&mut self.frozen, a, b),
+            (false, true) => (&mut self.frozen[a], &mut self.values[b]),
+            (true, false) => (&mut self.values[a], &mut self.frozen[b]),
+        };
+        read(a, b)?;
+        if alpha != self.alpha {
+            b.iter_mut().for_each(|v| *v *= alpha / self.alpha);
+        }
+        Ok(())
     }
 
     /// The adapter as plain LoRA pairs; LoRA-XS becomes A = R·Q, B = P. A copy: [`write`](Self::write) makes none.
@@ -265,6 +300,21 @@ impl Adapter {
             Part::Frozen(range) => &self.frozen[range.clone()],
         }
     }
+}
+
+impl Part {
+    fn range(&self) -> Range<usize> {
+        match self {
+            Self::Trained(tensor) => tensor.range.clone(),
+            Self::Frozen(range) => range.clone(),
+        }
+    }
+}
+
+/// Two ranges of `numbers`, the first of which comes first.
+fn two(numbers: &mut [f32], a: Range<usize>, b: Range<usize>) -> (&mut [f32], &mut [f32]) {
+    let (head, tail) = numbers.split_at_mut(b.start);
+    (&mut head[a], &mut tail[..b.len()])
 }
 
 fn trained(entries: &[Entry]) -> impl Iterator<Item = &Tensor> {

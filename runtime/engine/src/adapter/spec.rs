@@ -42,6 +42,20 @@ pub struct AdapterSpec {
     pub targets: Vec<Module>,
     /// Blocks.
     pub layers: Range<usize>,
+    /// Layers whose first factors come from elsewhere, and of what rank: those of an adapter that is gone on from. They
+    /// are adapted beside the others, wherever they are.
+    pub kept: Vec<Place>,
+}
+
+/// An adapted linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Block.
+    pub block: usize,
+    /// Module.
+    pub module: Module,
+    /// r.
+    pub rank: usize,
 }
 
 /// A specification that does not fit the model.
@@ -98,9 +112,31 @@ impl AdapterSpec {
         Ok(())
     }
 
-    /// (trainable, frozen) numbers of one module.
-    fn numbers(&self, g: &Geometry, module: Module) -> (usize, usize) {
-        let ((out, inp), r) = (module.shape(g), self.rank);
+    /// All adapted layers, in canonical order.
+    pub fn places(&self) -> Vec<Place> {
+        let made = self.layers.clone().flat_map(|block| {
+            self.targets.iter().map(move |&module| Place { block, module, rank: self.rank })
+        });
+        let at = |place: &Place| (place.block, place.module);
+        let new = made.filter(|place| !self.kept.iter().any(|kept| at(kept) == at(place)));
+        let mut places: Vec<Place> = self.kept.iter().copied().chain(new).collect();
+        places.sort_by_key(at);
+        places
+    }
+
+    /// The lowest adapted block.
+    pub fn lowest_block(&self) -> usize {
+        self.kept.iter().map(|place| place.block).fold(self.layers.start, usize::min)
+    }
+
+    /// The largest rank.
+    pub fn largest_rank(&self) -> usize {
+        self.kept.iter().map(|place| place.rank).fold(self.rank, usize::max)
+    }
+
+    /// (trainable, frozen) numbers of one layer.
+    fn numbers(&self, g: &Geometry, place: Place) -> (usize, usize) {
+        let ((out, inp), r) = (place.module.shape(g), place.rank);
         match self.kind {
             Kind::Lora => (r * (inp + out), 0),
             Kind::BOnly => (r * out, r * inp),
@@ -110,9 +146,8 @@ impl AdapterSpec {
 
     /// (trainable, frozen) numbers in all.
     pub fn sizes(&self, g: &Geometry) -> (usize, usize) {
-        let per_block =
-            self.targets.iter().map(|&m| self.numbers(g, m)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        (per_block.0 * self.layers.len(), per_block.1 * self.layers.len())
+        let numbers = self.places().into_iter().map(|place| self.numbers(g, place));
+        numbers.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     }
 
     /// Heap bytes that making one of it takes beside its own numbers, and gives back: the working memory of LoRA-XS's
@@ -134,23 +169,21 @@ impl AdapterSpec {
 
     /// The adapted layers in canonical order, each with its trainable tensors, whose ranges follow one another.
     pub fn trained(&self, g: &Geometry) -> Vec<(usize, Module, Vec<Tensor>)> {
-        let (mut layers, mut at) = (Vec::with_capacity(self.layers.len() * self.targets.len()), 0);
-        for block in self.layers.clone() {
-            for &module in &self.targets {
-                let ((out, inp), r) = (module.shape(g), self.rank);
-                let lengths: &[(u32, usize)] = match self.kind {
-                    Kind::Lora => &[(0, r * inp), (1, out * r)],
-                    Kind::BOnly => &[(1, out * r)],
-                    Kind::Xs | Kind::XsSeeded => &[(0, r * r)],
-                };
-                let tensors = lengths.iter().map(|&(slot, len)| {
-                    at += len;
-                    Tensor { id: tensor_id(block, module, slot), range: at - len..at }
-                });
-                layers.push((block, module, tensors.collect()));
-            }
-        }
-        layers
+        let mut at = 0;
+        let layer = |Place { block, module, rank: r }| {
+            let (out, inp) = module.shape(g);
+            let lengths: &[(u32, usize)] = match self.kind {
+                Kind::Lora => &[(0, r * inp), (1, out * r)],
+                Kind::BOnly => &[(1, out * r)],
+                Kind::Xs | Kind::XsSeeded => &[(0, r * r)],
+            };
+            let tensors = lengths.iter().map(|&(slot, len)| {
+                at += len;
+                Tensor { id: tensor_id(block, module, slot), range: at - len..at }
+            });
+            (block, module, tensors.collect())
+        };
+        self.places().into_iter().map(layer).collect()
     }
 
     /// The trainable numbers of a new adapter: what [`Adapter::new`](super::Adapter::new) starts from, without the
@@ -167,15 +200,15 @@ impl AdapterSpec {
 
     /// Elements of the largest trainable tensor.
     pub fn largest_tensor(&self, g: &Geometry) -> usize {
-        let of = |m: &Module| {
-            let (out, inp) = m.shape(g);
+        let of = |Place { module, rank, .. }: Place| {
+            let (out, inp) = module.shape(g);
             match self.kind {
-                Kind::Lora => self.rank * out.max(inp),
-                Kind::BOnly => self.rank * out,
-                Kind::Xs | Kind::XsSeeded => self.rank * self.rank,
+                Kind::Lora => rank * out.max(inp),
+                Kind::BOnly => rank * out,
+                Kind::Xs | Kind::XsSeeded => rank * rank,
             }
         };
-        self.targets.iter().map(of).max().unwrap_or(0)
+        self.places().into_iter().map(of).max().unwrap_or(0)
     }
 }
 

@@ -90,7 +90,7 @@ mod tests {
         let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         for kind in [Kind::Xs, Kind::XsSeeded, Kind::Lora, Kind::BOnly] {
             let targets = vec![Module::Q, Module::Down];
-            let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3 };
+            let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3, kept: Vec::new() };
             let mut adapter = Adapter::new(&spec, &model, &ctx, |_, out| {
                 out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i))
             })
@@ -118,6 +118,57 @@ mod tests {
             adapter.values_mut()[1] = f32::NAN;
             let refused = adapter.write(&path, &meta).unwrap_err();
             assert!(!refused.is_io() && refused.to_string().contains("diverged"), "{refused}");
+        }
+    }
+
+    /// Whatever trains, what is gone on from begins as it was, of its own rank, and what else is adapted as 0 beside it.
+    #[test]
+    fn an_adapter_goes_on_from_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, path) = (Synthetic::tiny().bytes().unwrap(), dir.path().join("a.gguf"));
+        let gguf = Gguf::parse(&bytes).unwrap();
+        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+        let g = model.geometry();
+        let normal = |_, out: &mut [f32]| out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i));
+        let first = AdapterSpec {
+            kind: Kind::Lora,
+            rank: 3,
+            alpha: 6.0,
+            targets: vec![Module::Down],
+            layers: 0..1,
+            kept: Vec::new(),
+        };
+        let mut adapter = Adapter::new(&first, &model, &ctx, normal).unwrap();
+        adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = number(i * 5));
+        adapter.write(&path, &AdapterMeta::of(g, &"ab".repeat(32))).unwrap();
+        let file = AdapterFile::open(&path).unwrap();
+        let own = adapter.to_pairs();
+        for kind in [Kind::Xs, Kind::Lora, Kind::BOnly] {
+            let targets = vec![Module::Q, Module::Down];
+            let kept = file.places(g).unwrap();
+            let spec = AdapterSpec { kind, rank: 2, alpha: 12.0, targets, layers: 0..2, kept };
+            assert_eq!((spec.lowest_block(), spec.largest_rank(), spec.places().len()), (0, 3, 4));
+            let mut next = Adapter::new(&spec, &model, &ctx, normal).unwrap();
+            file.begin(&mut next, g).unwrap();
+            assert_eq!((next.values().len(), next.numbers()), {
+                let (trainable, frozen) = spec.sizes(g);
+                (trainable, trainable + frozen)
+            });
+            let pairs = next.to_pairs();
+            let places: Vec<_> = pairs.iter().map(|p| (p.block, p.module, p.rank)).collect();
+            let (q, down) = (Module::Q, Module::Down);
+            assert_eq!(places, [(0, q, 2), (0, down, 3), (1, q, 2), (1, down, 2)]);
+            assert_eq!(pairs[1].a, own[0].a, "{kind:?}");
+            // alpha is twice what it was.
+            let halves: Vec<f32> = own[0].b.iter().map(|v| v / 2.0).collect();
+            assert_eq!(pairs[1].b, halves, "{kind:?}");
+            let still =
+                |p: &crate::adapter::Pair| p.a.iter().all(|v| *v == 0.0) || p.b.iter().all(|v| *v == 0.0);
+            assert!([0, 2, 3].iter().all(|&i| still(&pairs[i])), "{kind:?}");
+            // What trains has its own names and places.
+            let tensors: Vec<_> = next.tensors().cloned().collect();
+            let planned: Vec<_> = spec.trained(g).into_iter().flat_map(|(_, _, tensors)| tensors).collect();
+            assert_eq!(tensors, planned, "{kind:?}");
         }
     }
 }

@@ -24,8 +24,14 @@ impl Directions for Waves {
 }
 
 fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
-    let spec =
-        AdapterSpec { kind: Kind::Xs, rank: 4, alpha: 4.0, targets: Module::ALL.to_vec(), layers: 1..3 };
+    let spec = AdapterSpec {
+        kind: Kind::Xs,
+        rank: 4,
+        alpha: 4.0,
+        targets: Module::ALL.to_vec(),
+        layers: 1..3,
+        kept: Vec::new(),
+    };
     let mut adapter = Adapter::new(&spec, model, ctx, |id, out| Waves.fill(9, 9, id, out)).unwrap();
     adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
     adapter

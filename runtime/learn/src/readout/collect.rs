@@ -94,6 +94,7 @@ pub fn spec(g: &Geometry, classes: usize) -> AdapterSpec {
         alpha: classes as f32,
         targets: vec![Module::Down],
         layers: g.blocks - 1..g.blocks,
+        kept: Vec::new(),
     }
 }
 
@@ -212,9 +213,9 @@ impl Collector {
         self.sums.add(&session.ctx().pool, &self.whole[..batch.len() * m], &self.answers)
     }
 
-    /// The sums so far.
-    pub fn sums(&self) -> &Sums {
-        &self.sums
+    /// What was collected so far.
+    pub fn so_far(&self) -> (&Sums, &Sample) {
+        (&self.sums, &self.sample)
     }
 
     /// What was collected.

@@ -11,6 +11,8 @@
 //! | | n times: 8 the class, then 4 each what the down projection multiplies, inputs, and the stream, width |
 //! | 32 | SHA-256 of all before |
 //!
+//! A checkpoint of a pass under way is such a file whose header says `taken`, the examples of the last set that are in it.
+//!
 //! A file tells much about the examples, of which some are in it as the model sees them: it is as confidential as the data.
 
 use super::features::{Directions, MOST_INPUTS};
@@ -49,6 +51,17 @@ struct Header {
     width: usize,
     kept: usize,
     data: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken: Option<usize>,
+}
+
+/// Which examples are in sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Digests of the sets.
+    pub sets: Vec<String>,
+    /// How many examples of the last one, while its pass is under way.
+    pub taken: Option<usize>,
 }
 
 /// Sums in a file of which only the header has been read.
@@ -58,7 +71,7 @@ pub struct SumsFile {
     reader: Hashing<BufReader<File>>,
 }
 
-/// Writes `sums` of the examples of the sets with digests `data`, so that a power cut leaves the old file or the whole new
+/// Writes `sums` of the examples `seen`, so that a power cut leaves the old file or the whole new
 /// one.
 ///
 /// # Errors
@@ -66,12 +79,13 @@ pub struct SumsFile {
 pub fn write(
     path: &Path,
     origin: &Origin,
-    data: &[String],
+    seen: &Seen,
     sums: &Sums,
     sample: &Sample,
 ) -> Result<(), LearnError> {
     let (Directions { inputs, kept }, (_, width)) = (sums.directions, sample.shape());
-    let header = Header { origin: origin.clone(), inputs, width, kept, data: data.to_vec() };
+    let Seen { sets: data, taken } = seen.clone();
+    let header = Header { origin: origin.clone(), inputs, width, kept, data, taken };
     let header = serde_json::to_vec(&header).map_err(|e| bad(path, e.to_string()))?;
     replace(path, |out| {
         let failed = PathError::at("write", path);
@@ -142,6 +156,33 @@ impl SumsFile {
         &self.header.data
     }
 
+    /// Whether the file at `path` holds sums, or the checkpoint of some.
+    pub fn is_at(path: &Path) -> bool {
+        let mut magic = [0; MAGIC.len()];
+        File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == MAGIC
+    }
+
+    /// Refuses a checkpoint: sums of a pass that is under way.
+    ///
+    /// # Errors
+    /// It is one.
+    pub fn check_whole(&self) -> Result<(), LearnError> {
+        match self.header.taken {
+            None => Ok(()),
+            Some(_) => Err(bad(&self.path, "its pass was not finished; finish it with --resume")),
+        }
+    }
+
+    /// The examples of the last of `sets` that are in this checkpoint.
+    ///
+    /// # Errors
+    /// It is a checkpoint of other sets, or none.
+    pub fn taken(&self, sets: &[String]) -> Result<usize, LearnError> {
+        let other = "it is of other examples; resume with the same data, or delete it to start anew";
+        let same = self.header.data == sets;
+        self.header.taken.filter(|_| same).ok_or_else(|| bad(&self.path, other))
+    }
+
     /// Refuses sums of another origin.
     ///
     /// # Errors
@@ -162,7 +203,7 @@ impl SumsFile {
         Err(bad(&self.path, format!("{differs}; add to sums that were made with the same settings")))
     }
 
-    /// Reads the sums, and into `sample` as many whole examples, evenly among those there are, as that has room for beside
+    /// Reads the sums, and into `sample` all whole examples of a checkpoint; of others as many whole examples, evenly among those there are, as that has room for beside
     /// its own.
     ///
     /// # Errors
@@ -217,7 +258,7 @@ impl SumsFile {
                     Ok::<(), LearnError>(())
                 })
             };
-            if room >= n || i * room / n < (i + 1) * room / n {
+            if header.taken.is_some() || room >= n || i * room / n < (i + 1) * room / n {
                 sample.take_other(answer as usize, floats)?;
             } else {
                 let mut passed = vec![0.0; header.inputs + header.width];

@@ -79,6 +79,9 @@ const LR_ADAMW: f32 = 0.02;
 /// 0.001 and at 90.8 % with this.
 const LR_EXACT: f32 = 0.003;
 
+/// Learning rate of a training that goes on from an adapter, as a share of the usual one.
+const LR_WARM: f32 = 0.1;
+
 /// Fewest steps of one device: a forward gradient is mostly noise, and on fewer nothing shows.
 pub const FEWEST_STEPS: u64 = 300;
 /// Most of them: an epoch of more than 24,000 examples would take a board days.
@@ -180,6 +183,11 @@ pub const fn single_lr(estimator: Method, kind: Kind) -> NotNegative {
         (Method::Reverse, Kind::Xs | Kind::XsSeeded) => NotNegative::of(LR_ADAMW),
         (Method::Forward | Method::Mezo | Method::Baffle | Method::FwdLlm, _) => NotNegative::of(LR_ADAMW),
     }
+}
+
+/// The same of a training that goes on from an adapter.
+pub fn warm_lr(estimator: Method, kind: Kind) -> f32 {
+    LR_WARM * single_lr(estimator, kind).get()
 }
 
 /// The learning rate of a fleet. Per iteration it scales the averaged gradient, and the server's rule sets the step.

@@ -198,6 +198,7 @@ impl AdapterRecipe {
             alpha: self.alpha.map_or(self.rank.get() as f32, Positive::get),
             targets: self.targets.modules().to_vec(),
             layers,
+            kept: Vec::new(),
         };
         match spec.check(g) {
             Ok(()) => Ok(spec),

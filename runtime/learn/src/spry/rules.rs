@@ -224,6 +224,7 @@ pub fn paper_adapter(geometry: &Geometry) -> AdapterSpec {
         alpha: 1.0,
         targets: vec![Module::Q, Module::V],
         layers: 0..geometry.blocks,
+        kept: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::evaluate;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{LabelLoss, to_judge};
-use sprig_learn::readout::file::{Origin, SumsFile, write};
+use sprig_learn::readout::file::{Origin, Seen, SumsFile, write};
 use sprig_learn::readout::{self, Classes, Collector, Directions, Fit, Sample, Sums, Through};
 use sprig_learn::session::Session;
 use std::ops::Range;
@@ -118,7 +118,8 @@ fn a_file_of_sums_is_read_as_it_was_written_or_refused() {
     let (g, n) = (WORLD.model.geometry(), sample.len());
     let origin = Origin { model: "m".into(), asking: "a".into(), len: 12, tokens: vec![7, 8, 9] };
     let data = vec!["d".to_owned()];
-    write(&path, &origin, &data, &sums, &sample).unwrap();
+    let seen = Seen { sets: data.clone(), taken: None };
+    write(&path, &origin, &seen, &sums, &sample).unwrap();
     let file = SumsFile::open(&path).unwrap();
     file.check(&origin).unwrap();
     assert_eq!((file.data(), file.directions()), (&data[..], sums.directions));
@@ -131,7 +132,18 @@ fn a_file_of_sums_is_read_as_it_was_written_or_refused() {
             && filled.stream(i) == sample.stream(j)
             && filled.answers()[i] == sample.answers()[j])));
     }
+    file.check_whole().unwrap();
+    assert!(SumsFile::is_at(&path) && file.taken(&data).is_err());
     drop(file);
+    // A checkpoint gives back the whole sample, to the pass that it is of and to no other.
+    let under_way = dir.path().join("a.ckpt");
+    write(&under_way, &origin, &Seen { taken: Some(4), ..seen }, &sums, &sample).unwrap();
+    let file = SumsFile::open(&under_way).unwrap();
+    assert_eq!(file.taken(&data).unwrap(), 4);
+    assert!(file.check_whole().is_err() && file.taken(&["other".to_owned()]).is_err());
+    let mut filled = Sample::new(g, 500);
+    assert_eq!(file.load(&mut filled).unwrap(), sums);
+    assert!((0..n).all(|i| filled.gated(i) == sample.gated(i)) && filled.answers() == sample.answers());
     type Change = fn(&mut Origin);
     let others: [(&str, Change); 4] = [
         ("another model", |o| o.model.push('x')),

@@ -75,7 +75,7 @@ pub fn ctx(threads: usize) -> &'static Ctx {
 }
 
 pub fn spec(kind: Kind, layers: Range<usize>) -> AdapterSpec {
-    AdapterSpec { kind, rank: 2, alpha: 4.0, targets: Module::ALL.to_vec(), layers }
+    AdapterSpec { kind, rank: 2, alpha: 4.0, targets: Module::ALL.to_vec(), layers, kept: Vec::new() }
 }
 
 /// An adapter in mid-training: all its numbers differ from 0.

@@ -35,8 +35,8 @@ pub(crate) fn record() -> RunRecord {
         timeline: (0..160).map(moment).collect(),
         steps: (0..STEPS).map(step).collect(),
         moves: vec![Moved { step: 17, plan: Bytes::mib(90), what: "2 examples a pass instead of 4".into() }],
-        eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)) }),
-        eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)) }),
+        eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)), answered: Some(0.71) }),
+        eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)), answered: Some(0.995) }),
         speed: Speed {
             tokens_per_s: 364.2,
             step_ms_median: 2_804.0,

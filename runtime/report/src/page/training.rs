@@ -54,6 +54,9 @@ fn tiles(run: &RunRecord) -> Markup {
                 @if let Some(accuracy) = after.accuracy {
                     (tile("Accuracy", words::percent(accuracy), "", below_of(before.and_then(|b| b.accuracy).map(words::percent), after)))
                 }
+                @if let Some(answered) = after.answered {
+                    (tile("Answered with an answer", words::percent(answered), "", below_of(before.and_then(|b| b.answered).map(words::percent), after)))
+                }
                 (tile("Held-out loss", words::number(after.loss), "nats", below_of(before.map(|b| words::number(b.loss)), after)))
             } @else if let Some(last) = smooth(&losses(run)).last() {
                 (tile("Training loss", words::number(last.1), "nats", "smoothed, at the last step".into()))

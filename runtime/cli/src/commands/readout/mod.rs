@@ -25,7 +25,7 @@ use std::time::Instant;
 
 pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Result<Exit, Failure> {
     let output = Output::new(args.model.json);
-    let Opening { base, data, asking: asked, budget } = opening;
+    let Opening { base, data, asking: asked, budget, .. } = opening;
     readout::check(&base.geometry)?;
     let classes = Classes::of(&data.train).map_err(LearnError::from)?;
     readout::spec(&base.geometry, classes.tokens.len()).check(&base.geometry).map_err(LearnError::from)?;
@@ -36,8 +36,9 @@ pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Resu
         len: args.shape.len.as_usize(),
         tokens: classes.tokens.clone(),
     };
-    let earlier = earlier(args, &origin, &data.train)?;
-    let (kept, work) = room(base, budget, earlier.as_ref().map(SumsFile::directions), |kept| {
+    let sets = sets(args, &data.train)?;
+    let earlier = earlier(args, &origin, &sets)?;
+    let (kept, work) = room(base, budget, earlier.as_ref().map(|(file, _)| file.directions()), |kept| {
         data.measure(workload(&args.shape, &args.model, args.records.task, base, classes.tokens.len(), kept))
     })?;
     check_writable(&args.out, result_bytes(base, kept, classes.tokens.len()))?;
@@ -47,14 +48,14 @@ pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Resu
     let engine = base.engine(&planned)?;
     let directions = Directions { inputs: base.geometry.ffn, kept };
     let mut sample = Sample::new(&base.geometry, data.train.len());
-    let sums = match earlier {
-        Some(file) => file.load(&mut sample)?,
-        None => Sums::new(directions, classes.tokens.len()),
+    let (sums, taken) = match earlier {
+        Some((file, taken)) => (file.load(&mut sample)?, taken),
+        None => (Sums::new(directions, classes.tokens.len()), 0),
     };
     let counts = classes.counts(&data.train, Some(&sums));
     classes.check(&counts, data.train.labels().is_some()).map_err(LearnError::from)?;
     let meta = AdapterMeta { asking: Some(asked), ..AdapterMeta::of(&base.geometry, &digest) };
-    let keep = Keep { path: beside(&args.out, "sums"), origin, seen: seen(args, &data.train)?, meta };
+    let keep = Keep { origin, sets, meta };
     let mut reading = Reading {
         args,
         base,
@@ -68,13 +69,13 @@ pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Resu
         interrupt,
         began: Instant::now(),
     };
-    reading.learn(&data, (sums, sample), &classes, &keep)
+    reading.learn(&data, (sums, sample, taken), &classes, &keep)
 }
 
-/// The answers of `data`, if a read-out can learn from them and the examples of `others`.
-pub fn classes(data: &DataSet, others: Option<&Sums>) -> Result<Classes, Unfit> {
+/// The answers of `data`, if a read-out can learn from them alone.
+pub fn classes(data: &DataSet) -> Result<Classes, Unfit> {
     let classes = Classes::of(data)?;
-    classes.check(&classes.counts(data, others), data.labels().is_some())?;
+    classes.check(&classes.counts(data, None), data.labels().is_some())?;
     Ok(classes)
 }
 
@@ -95,12 +96,21 @@ fn words(asked: &Asking) -> String {
     json!([task, raw, template, style, labels]).to_string()
 }
 
-/// The sums to add to, if they are of the same task and do not know these examples yet.
-fn earlier(args: &TrainArgs, origin: &Origin, data: &DataSet) -> Result<Option<SumsFile>, Failure> {
+/// The sums to go on with, and how many of the last set's examples are in them: those of this very pass, or those to add
+/// to, if they are of the same task and do not know these examples yet.
+fn earlier(args: &TrainArgs, origin: &Origin, sets: &[String]) -> Result<Option<(SumsFile, usize)>, Failure> {
+    let checkpoint = beside(&args.out, "ckpt");
+    if args.resume && checkpoint.exists() {
+        let file = SumsFile::open(&checkpoint)?;
+        file.check(origin)?;
+        let taken = file.taken(sets)?;
+        return Ok(Some((file, taken)));
+    }
     let Some(path) = &args.add_to else { return Ok(None) };
     let file = SumsFile::open(path)?;
+    file.check_whole()?;
     file.check(origin)?;
-    if file.data().contains(&hex::encode(&data.digest())) {
+    if sets.iter().rev().skip(1).any(|set| Some(set) == sets.last()) {
         let message = format!(
             "--add-to {}: the examples of {} are in these sums already, and would count twice",
             path.display(),
@@ -108,17 +118,17 @@ fn earlier(args: &TrainArgs, origin: &Origin, data: &DataSet) -> Result<Option<S
         );
         return Err(Failure::new(Exit::Usage, message));
     }
-    Ok(Some(file))
+    Ok(Some((file, 0)))
 }
 
-/// Digests of all sets that are in the sums to be written.
-fn seen(args: &TrainArgs, data: &DataSet) -> Result<Vec<String>, Failure> {
-    let mut seen = match &args.add_to {
+/// Digests of all sets that are in the sums to be written, this one's last.
+fn sets(args: &TrainArgs, data: &DataSet) -> Result<Vec<String>, Failure> {
+    let mut sets = match &args.add_to {
         Some(path) => SumsFile::open(path)?.data().to_vec(),
         None => Vec::new(),
     };
-    seen.push(hex::encode(&data.digest()));
-    Ok(seen)
+    sets.push(hex::encode(&data.digest()));
+    Ok(sets)
 }
 
 /// The workload of a read-out of `classes` answers over `kept` directions.
@@ -177,8 +187,8 @@ pub fn directions(kept: usize, inputs: usize) -> String {
     }
 }
 
-/// Bytes of the adapter and the sums, each written beside the last.
+/// Bytes of the adapter, the sums and their checkpoint, each written beside the last.
 fn result_bytes(base: &Base<'_>, kept: usize, classes: usize) -> u64 {
     let (trainable, _) = readout::spec(&base.geometry, classes).sizes(&base.geometry);
-    Sums::bytes(kept, classes).0 + Sample::bytes(&base.geometry).0 + 4 * trainable as u64 + (8 << 10)
+    2 * (Sums::bytes(kept, classes).0 + Sample::bytes(&base.geometry).0) + 4 * trainable as u64 + (8 << 10)
 }

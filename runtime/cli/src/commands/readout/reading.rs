@@ -5,6 +5,7 @@ use super::super::record::{Recorder, Run, Trained};
 use super::super::training::{event, stepped_aside};
 use crate::args::TrainArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::beside;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
@@ -12,21 +13,18 @@ use sprig_budget::alloc;
 use sprig_engine::adapter::{Adapter, AdapterMeta};
 use sprig_learn::data::DataSet;
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::readout::file::{Origin, write};
+use sprig_learn::readout::file::{Origin, Seen, write};
 use sprig_learn::readout::{self, Chosen, Classes, Collector, Fit, Sample, Sums, Through};
 use sprig_learn::session::Session;
 use sprig_run::{Base, Data, Engine, Planned, Running, apart};
-use std::path::PathBuf;
 use std::time::Instant;
 
-/// Where the sums go, and what they and the adapter are of.
+/// What the sums and the adapter are of.
 pub struct Keep {
-    /// Their file.
-    pub path: PathBuf,
     /// What they are of.
     pub origin: Origin,
     /// Digests of all sets in them.
-    pub seen: Vec<String>,
+    pub sets: Vec<String>,
     /// What the adapter says of itself.
     pub meta: AdapterMeta,
 }
@@ -62,20 +60,21 @@ impl Reading<'_> {
     pub fn learn(
         &mut self,
         data: &Data,
-        (sums, sample): (Sums, Sample),
+        (sums, sample, taken): (Sums, Sample, usize),
         classes: &Classes,
         keep: &Keep,
     ) -> Result<Exit, Failure> {
         let stopped = |kept: &str| Failure::new(Exit::Interrupted, format_args!("interrupted; {kept}"));
-        let nothing = "a read-out keeps nothing before its pass is done";
         let held_out = data.held_out.as_ref();
         if !self.evaluate(None, held_out, "before", "before: ")? {
-            return Err(stopped(nothing));
+            return Err(stopped("nothing was read yet"));
         }
-        let (start, known) = (Instant::now(), sums.examples());
+        let (start, known) = (Instant::now(), sums.examples() - taken as u64);
         let batch = self.planned.work.batch;
         let collector = Collector::new(&self.base.geometry, sums, sample, batch);
-        let Some(collector) = self.pass(collector, &data.train)? else { return Err(stopped(nothing)) };
+        let Some(collector) = self.pass(collector, &data.train, taken, keep)? else {
+            return Ok(Exit::Interrupted);
+        };
         let (chosen, adapter) = self.fit(collector, classes, keep)?;
         apart(|| adapter.write(&self.args.out, &keep.meta))?;
         let seconds = start.elapsed().as_secs_f64();
@@ -118,11 +117,23 @@ impl Reading<'_> {
         Ok(true)
     }
 
-    /// Takes all examples of `data`; `None` when interrupted.
-    fn pass(&mut self, mut collector: Collector, data: &DataSet) -> Result<Option<Collector>, Failure> {
-        let (n, mut done) = (data.len(), 0);
+    /// Takes the examples of `data` from the place `done` on; `None` when interrupted, after a checkpoint.
+    fn pass(
+        &mut self,
+        mut collector: Collector,
+        data: &DataSet,
+        mut done: usize,
+        keep: &Keep,
+    ) -> Result<Option<Collector>, Failure> {
+        let (n, every) = (data.len(), self.args.checkpoint_every);
+        if done > 0 {
+            self.output.event(json!({ "event": "resumed", "examples": done }), || {
+                Some(format!("resumed after {done} examples"))
+            });
+        }
+        let mut passes = 0;
         let mut ids = Vec::with_capacity(self.args.shape.batch.as_usize());
-        self.output.begin("reading", n as u64, 0);
+        self.output.begin("reading", n as u64, done as u64);
         while done < n {
             if let Some(moved) = self.running.between_steps(self.began.elapsed(), &mut self.session)? {
                 self.examples = moved.tuning.cut.examples;
@@ -139,8 +150,20 @@ impl Reading<'_> {
             self.recorder.pass(done as u64, batch.tokens(), start.elapsed());
             self.output.at(done as u64, || "reading".to_owned());
             self.output.event(json!({ "event": "read", "examples": done, "of": n }), || None);
-            if self.interrupt.raised() {
+            passes += 1;
+            let stop = self.interrupt.raised();
+            if stop || every > 0 && passes % every == 0 {
+                let seen = Seen { sets: keep.sets.clone(), taken: Some(done) };
+                let (sums, sample) = collector.so_far();
+                apart(|| write(&beside(&self.args.out, "ckpt"), &keep.origin, &seen, sums, sample))?;
+            }
+            if stop {
                 self.output.end();
+                self.output.event(json!({ "event": "interrupted", "examples": done }), || {
+                    Some(format!(
+                        "interrupted after {done} examples; go on with the same command and --resume"
+                    ))
+                });
                 return Ok(None);
             }
         }
@@ -157,7 +180,9 @@ impl Reading<'_> {
     ) -> Result<(Chosen, Adapter), Failure> {
         let Engine { model, ctx, .. } = self.engine;
         let (sums, sample) = collector.finish();
-        apart(|| write(&keep.path, &keep.origin, &keep.seen, &sums, &sample))?;
+        let seen = Seen { sets: keep.sets.clone(), taken: None };
+        apart(|| write(&beside(&self.args.out, "sums"), &keep.origin, &seen, &sums, &sample))?;
+        let _ = std::fs::remove_file(beside(&self.args.out, "ckpt"));
         let outward = readout::outward(model, ctx, &classes.tokens)?;
         let through = Through { model, ctx, labels: &classes.tokens, outward: &outward };
         let m = sums.directions.kept as u64;

@@ -1,17 +1,19 @@
 //! Runs batches through a model inside one arena: losses, hits and directional derivatives, example by example.
 
-use crate::data::Example;
+mod losses;
+
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
-use crate::objective::{Dual, Found, Lists, Objective, Verdict};
+use crate::objective::{Dual, Lists, Objective};
 use crate::outcome::Outcome;
 use crate::prefix::PrefixCache;
 use crate::workload::{Room, Tuning};
+use losses::{Losses, Parts};
 use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Gradient, Probe, Rope};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Read, Tap};
+use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Tap};
 use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
@@ -35,13 +37,6 @@ pub struct LastRows {
     /// The stream that the final norm sees, examples × width.
     pub stream: Vec<f32>,
     positions: Vec<usize>,
-}
-
-/// Parts of the losses of the last pass.
-struct Parts {
-    /// \[examples × max(K, 1) × parts\]; a lone part is the loss itself and is not kept.
-    values: Vec<Dual>,
-    each: usize,
 }
 
 impl<'m> Session<'m> {
@@ -151,7 +146,7 @@ impl<'m> Session<'m> {
     /// Parts of the losses of the last pass, \[examples × max(K, 1) × parts\], each with its derivative along the
     /// example's direction k; nothing while the loss is of one part.
     pub fn parts(&self) -> &[Dual] {
-        if self.parts.each > 1 { &self.parts.values } else { &[] }
+        self.parts.values()
     }
 
     /// Runs the examples of `batch`. `outcomes` gets one entry an example and, with a `probe` of K tangents,
@@ -293,15 +288,6 @@ enum Way<'a> {
     Back(&'a mut dyn Gradient),
 }
 
-/// The losses of a pass's examples.
-struct Losses<'a> {
-    objective: &'a dyn Objective,
-    lists: &'a Lists,
-    parts: &'a mut Parts,
-    batch: Minibatch<'a>,
-    outcomes: &'a mut [Outcome],
-}
-
 impl<'a> Way<'a> {
     fn probe(&self) -> Option<Probe<'a>> {
         if let Self::Along(probe, _) = self { *probe } else { None }
@@ -310,91 +296,4 @@ impl<'a> Way<'a> {
     fn starts_late(&self) -> bool {
         matches!(self, Self::Back(_) | Self::Judging | Self::Along(Some(_), _))
     }
-}
-
-impl Losses<'_> {
-    /// Outcomes, and derivatives along `tangents` tangents.
-    fn along(&mut self, read: &Read<'_>, tangents: usize, derivatives: &mut [f32]) {
-        let all = Found::new(&read.stats, read.logits, tangents);
-        for (e, ((id, example), outcome)) in self.batch.examples().zip(&mut *self.outcomes).enumerate() {
-            let (rows, candidates) = self.lists.of(e);
-            let found = all.within(rows, candidates);
-            *outcome = judged(self.objective, self.batch, id, &example, &found);
-            for k in 0..tangents.max(1) {
-                let parts = self.parts.next();
-                self.objective.loss(id, &example, &found.along(k), parts);
-                let loss = mix(self.objective.weights(), parts);
-                outcome.loss = loss.v;
-                if tangents > 0 {
-                    derivatives[e * tangents + k] = loss.d as f32;
-                }
-            }
-        }
-    }
-
-    /// Outcomes, and in the slopes of `read` the derivatives of each loss times its weight, by each number that it was made of:
-    /// a loss over dual numbers gives one at a time, exactly.
-    fn slopes(&mut self, read: Read<'_>) {
-        let Read { stats, logits, slopes } = read;
-        let all = Found::new(&stats, logits, 0);
-        let (of_rows, of_candidates) = slopes.split_at_mut(3 * stats.lse.len());
-        for (e, ((id, example), outcome)) in self.batch.examples().zip(&mut *self.outcomes).enumerate() {
-            let (rows, candidates) = self.lists.of(e);
-            let found = all.within(rows.clone(), candidates.clone());
-            *outcome = judged(self.objective, self.batch, id, &example, &found);
-            let parts = self.parts.next();
-            let mut loss = |found: &Found<'_>| {
-                self.objective.loss(id, &example, found, parts);
-                mix(self.objective.weights(), parts)
-            };
-            outcome.loss = loss(&found).v;
-            let weight = f64::from(outcome.weight());
-            let mine = of_rows[3 * rows.start..3 * rows.end].iter_mut().chain(&mut of_candidates[candidates]);
-            for (i, slope) in mine.enumerate() {
-                *slope = (loss(&found.by(i)).d * weight) as f32;
-            }
-        }
-    }
-}
-
-/// What the objective says of an example, its loss excepted.
-fn judged(
-    objective: &dyn Objective,
-    batch: Minibatch<'_>,
-    id: usize,
-    example: &Example<'_>,
-    found: &Found<'_>,
-) -> Outcome {
-    let (Verdict { rows, hits }, record) = (objective.judge(id, example, found), batch.data.weight(id));
-    Outcome { loss: 0.0, rows, hits, answered: objective.answered(example, found), record }
-}
-
-impl Parts {
-    fn new(each: usize, losses: usize) -> Self {
-        Self { values: Vec::with_capacity(if each > 1 { losses * each } else { each }), each }
-    }
-
-    /// Its heap bytes; those of a lone part are not worth a line.
-    fn bytes(each: usize, losses: usize) -> usize {
-        if each > 1 { losses * each * size_of::<Dual>() } else { 0 }
-    }
-
-    fn clear(&mut self) {
-        self.values.clear();
-    }
-
-    /// Room for the parts of the next loss.
-    fn next(&mut self) -> &mut [Dual] {
-        if self.each == 1 {
-            self.values.clear();
-        }
-        let at = self.values.len();
-        self.values.resize(at + self.each, Dual::constant(0.0));
-        &mut self.values[at..]
-    }
-}
-
-/// The weighted sum of a loss's parts. A lone part of weight 1 keeps all its bits.
-fn mix(weights: &[f64], parts: &[Dual]) -> Dual {
-    weights.iter().zip(parts).map(|(weight, part)| part.times(*weight)).sum()
 }
