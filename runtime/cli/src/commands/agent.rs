@@ -60,6 +60,9 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
         AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
         AgentEvent::Training { round, groups } => format!("round {round}: training {groups} groups"),
+        AgentEvent::Read { round, examples, of } => {
+            format!("round {round}: read {examples} of {of} examples")
+        }
         AgentEvent::Trained { round, loss, seconds } => {
             format!("round {round}: loss {loss:.3}, {seconds:.1} s")
         }

@@ -11,9 +11,8 @@ use sprig_coordinator::dashboard::{Dashboard, Listen, still};
 use sprig_coordinator::{Applied, Coordinator, FleetView, Handle, HeldOut, Notice, Options, control};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
-use sprig_learn::spry::Layout;
-use sprig_protocol::limits;
 use sprig_protocol::settings::{FleetSettings, JobSettings};
+use sprig_protocol::{beginning, limits};
 use sprig_run::Base;
 use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
@@ -30,16 +29,14 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         .check()?;
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
-    let (spec, rules) = (settings.train.adapter(&base.geometry)?, settings.train.rules());
-    let layout = Layout::new(&spec, &base.geometry)?;
+    let (layout, start) = beginning(&settings.train, &base.geometry)?;
     limits::check(&settings.train, &layout)?;
-    let start = layout.initial(&spec, &base.geometry, rules.run_key);
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
     limits::check_job(&job)?;
     let mut run = [0; 16];
     run[..8].copy_from_slice(&nonce()?.to_le_bytes());
     run[8..].copy_from_slice(&nonce()?.to_le_bytes());
-    let options = Options::of(&settings, &job, RunId(run));
+    let options = Options::of(&settings, &job, RunId(run), settings.train.sums(&base.geometry));
     let weights = layout.len();
 
     let evaluation = match &settings.coordinator.eval_data {

@@ -2,9 +2,11 @@
 
 use sprig_budget::{Bytes, Plan};
 use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
+use sprig_engine::adapter::Adapter;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::readout::fleet::{adapt, solving_needs};
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Train};
@@ -47,20 +49,29 @@ impl Evaluator {
         let objective = self.train.recipe().objective();
         let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());
         let work = Workload::evaluation(objective, adapted, batch, means);
-        let work = Workload { held_elsewhere: vec![("the coordinator", COORDINATOR)], ..work };
+        let shape = self.train.sums(&base.geometry);
+        let solving = shape.map(|shape| solving_needs(&base.geometry, shape, self.threads));
+        let held_elsewhere =
+            [("the coordinator", COORDINATOR)].into_iter().chain(solving.into_iter().flatten());
+        let work = Workload { held_elsewhere: held_elsewhere.collect(), ..work };
         let planned = base.plan(data.measure(work), self.budget, None)?;
         let engine = base.engine(&planned)?;
         let mut adapter = engine.adapter(&spec, self.train.rules().run_key)?;
         let mut session = engine.session(&planned, None)?;
+        let labels = data.train.labels().map(|labels| labels.tokens().to_vec()).unwrap_or_default();
+        let readout = shape.map(|shape| (shape, labels));
         let Planned { plan, tuning, .. } = &planned;
         ready.say(plan.clone()).evaluate(|values| {
-            let own = adapter.values_mut();
-            if values.len() != own.len() {
-                let message = format!("{} numbers are not this adapter's {}", values.len(), own.len());
-                return Err(FleetError::Bug(message));
+            let untouched = readout.is_some() && values.iter().all(|&v| v == 0.0);
+            match &readout {
+                Some(_) if untouched => {}
+                Some((shape, labels)) => {
+                    adapt(&mut adapter, (values, *shape), labels, &engine.model, &engine.ctx)?
+                }
+                None => take_over(&mut adapter, values)?,
             }
-            own.copy_from_slice(values);
-            let whole = evaluate(&mut session, Some(&adapter), &data.train, tuning.cut.examples, |_| true)?;
+            let adapter = (!untouched).then_some(&adapter);
+            let whole = evaluate(&mut session, adapter, &data.train, tuning.cut.examples, |_| true)?;
             let Some(Evaluation { n, loss, accuracy, .. }) = whole else {
                 return Err(FleetError::Bug("an evaluation stopped that nobody stops".to_owned()));
             };
@@ -68,4 +79,15 @@ impl Evaluator {
         });
         Ok(())
     }
+}
+
+/// Makes `adapter` the one of these values.
+fn take_over(adapter: &mut Adapter, values: &[f32]) -> Result<(), FleetError> {
+    let own = adapter.values_mut();
+    if values.len() != own.len() {
+        let message = format!("{} numbers are not this adapter's {}", values.len(), own.len());
+        return Err(FleetError::Bug(message));
+    }
+    own.copy_from_slice(values);
+    Ok(())
 }

@@ -6,11 +6,12 @@ use sprig_engine::gguf::Mapped;
 use sprig_engine::kernels::Ctx;
 use sprig_learn::data::Asker;
 use sprig_learn::directions::initial_normals;
+use sprig_learn::readout::fleet::adapt;
 use sprig_protocol::settings::FleetSettings;
 use sprig_run::Base;
 use std::path::Path;
 
-/// Writes the adapter whose trainable numbers are `values` to `out`. The weights are streamed: the frozen factors come
+/// Writes the adapter whose trainable numbers, or whose sums, are `values` to `out`. The weights are streamed: the frozen factors come
 /// from the model.
 pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(), Failure> {
     let map = Mapped::open(&settings.model.path)?;
@@ -21,20 +22,23 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
     let key = rules.run_key;
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;
-    if adapter.values().len() != values.len() {
-        let message = format!(
-            "the ledger's adapter has {} numbers, the one of these settings {}; export with the settings of the run",
-            values.len(),
-            adapter.values().len()
-        );
-        return Err(Failure::new(Exit::BadFile, message));
-    }
-    adapter.values_mut().copy_from_slice(values);
     let options = settings.train.recipe().records.load_options();
     let labels = match options.label_names.is_empty() {
         true => None,
         false => Some(Asker::new(out, &options, &base.tokenizer()?)?.labels().clone()),
     };
+    match (settings.train.sums(&base.geometry), &labels) {
+        (Some(shape), Some(labels)) => adapt(&mut adapter, (values, shape), labels.tokens(), &model, &ctx)?,
+        _ if adapter.values().len() != values.len() => {
+            let message = format!(
+                "the ledger's adapter has {} numbers, the one of these settings {}; export with the settings of the run",
+                values.len(),
+                adapter.values().len()
+            );
+            return Err(Failure::new(Exit::BadFile, message));
+        }
+        _ => adapter.values_mut().copy_from_slice(values),
+    }
     let asking = Some(options.asking(labels.as_ref()));
     Ok(adapter.write(out, &AdapterMeta { asking, ..AdapterMeta::of(&base.geometry, &map.digest_hex()?) })?)
 }

@@ -60,6 +60,15 @@ pub enum AgentEvent {
         /// Groups of weights.
         groups: u16,
     },
+    /// So much of a read-out's pass is done.
+    Read {
+        /// The round.
+        round: u32,
+        /// Examples read.
+        examples: usize,
+        /// Of.
+        of: usize,
+    },
     /// It is done and durable.
     Trained {
         /// The round.

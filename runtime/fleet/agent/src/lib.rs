@@ -8,13 +8,16 @@ mod catch_up;
 mod events;
 mod model;
 mod note;
+mod regions;
 mod run;
 mod sending;
+mod sums;
 mod worker;
 
 pub use events::AgentEvent;
 pub use model::{ModelWorker, Opened};
 pub use run::{Ended, Host, absent, run};
+pub use sums::{OpenedSums, SumsWorker};
 pub use worker::{Trained, Worker};
 
 use catch_up::CatchUp;
@@ -171,6 +174,9 @@ impl<'o, W: Worker> Agent<'o, W> {
             && let Some(Training { task, since }) = self.training.take()
         {
             self.finish(&task, trained, now().saturating_sub(since), link, now())?;
+        }
+        if let Some((examples, of)) = self.worker.progress() {
+            (self.watch)(AgentEvent::Read { round: self.worker.round(), examples, of });
         }
         self.proceed(link, now())
     }

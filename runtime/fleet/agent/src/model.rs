@@ -1,7 +1,8 @@
 //! The worker that trains the real model: one device's session, its copy of the fleet's adapter and the round under way.
 
+use super::regions::regions;
 use super::{Trained, Worker};
-use sprig_budget::{Bytes, Kind, process};
+use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::{Cut, Estimator};
@@ -14,12 +15,12 @@ use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::settings::{DeviceSettings, Train, Upload};
 use sprig_protocol::{FleetError, dense, limits, share_of};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
-use sprig_transport::messages::{Digest, Record, Region, Snapshot, Task};
+use sprig_transport::messages::{Digest, Record, Snapshot, Task};
 use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
-const FLEET: Bytes = Bytes::mib(4);
+pub(crate) const FLEET: Bytes = Bytes::mib(4);
 
 /// A device's work on a run, planned.
 pub struct Opened {
@@ -127,26 +128,6 @@ impl<'m> ModelWorker<'m> {
         self.cut = moved.as_ref().map_or(self.cut, |moved| moved.tuning.cut);
         moved
     }
-
-    fn regions(&self) -> Vec<Region> {
-        let (arena, _) = self.session.arena_high_water();
-        let file = process::status().file.map(|b| b.0);
-        let region = |r: &sprig_budget::Region| Region {
-            name: r.name.clone(),
-            planned: r.bytes.0,
-            measured: if r.kind == Kind::Mapped { file } else { None },
-        };
-        let mut regions: Vec<_> =
-            self.running.plan().regions.iter().filter(|r| r.kind != Kind::Arena).map(region).collect();
-        // One line for the arena, which is measured as a whole.
-        let arena = Region {
-            name: "arena".to_owned(),
-            planned: self.running.plan().arena().0,
-            measured: Some(arena.0),
-        };
-        regions.insert(1.min(regions.len()), arena);
-        regions
-    }
 }
 
 impl Worker for ModelWorker<'_> {
@@ -203,7 +184,7 @@ impl Worker for ModelWorker<'_> {
             dense,
             // Plain numbers always have a form in JSON.
             memory: serde_json::to_vec(&self.guard).unwrap_or_default(),
-            regions: self.regions(),
+            regions: regions(&self.running, &self.session),
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
         }))
@@ -228,7 +209,7 @@ pub(crate) fn open_data(
     Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), budget(settings)?)?)
 }
 
-fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {
+pub(crate) fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {
     Ok(sprig_run::budget(settings.model.budget, settings.agent.board.as_deref())?)
 }
 

@@ -1,13 +1,13 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
 use super::model::{Opened, open_data};
-use super::{Agent, AgentEvent, Identity, ModelWorker, State, Worker};
+use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
-use sprig_run::{Base, let_go};
+use sprig_run::{Base, Planned, let_go};
 use sprig_transport::link::{Event, Link, LinkError};
 use sprig_transport::messages::{Job, Presence, Round, RunId};
 use sprig_transport::outbox::Outbox;
@@ -162,12 +162,43 @@ fn take_part(
     let settings = host.settings;
     let base = Base::open(map)?;
     let data = open_data(&base, settings, &what.train)?;
+    let told = |planned: &Planned, watch: &mut dyn FnMut(AgentEvent)| {
+        let (plan_bytes, budget_bytes) = (planned.plan.total().0, planned.plan.budget.0);
+        watch(AgentEvent::Planned { plan_bytes, budget_bytes });
+    };
+    if let Some(shape) = what.train.sums(&base.geometry) {
+        let opened = OpenedSums::plan(&base, (&what.train, shape), &data, settings)?;
+        told(&opened.planned, watch);
+        let engine = base.engine(&opened.planned)?;
+        let mut worker = SumsWorker::new(&base, &engine, &opened, &data.train, settings)?;
+        let able = Able { rate: worker.measure()?, planned: &opened.planned, examples: data.train.len() };
+        return join(host, job, (worker, able), outbox, watch);
+    }
     let opened = Opened::plan(&base, &what.train, &data, settings)?;
-    let (plan_bytes, budget_bytes) = (opened.planned.plan.total().0, opened.planned.plan.budget.0);
-    watch(AgentEvent::Planned { plan_bytes, budget_bytes });
+    told(&opened.planned, watch);
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
-    let rate = worker.measure()?;
+    let able = Able { rate: worker.measure()?, planned: &opened.planned, examples: data.train.len() };
+    join(host, job, (worker, able), outbox, watch)
+}
+
+/// What a device can do.
+struct Able<'a> {
+    rate: f32,
+    planned: &'a Planned,
+    examples: usize,
+}
+
+/// Says that the device is ready, and works.
+fn join<W: Worker>(
+    host: &mut Host<'_>,
+    job: &Job,
+    (worker, able): (W, Able<'_>),
+    outbox: &mut Outbox,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Next, FleetError> {
+    let settings = host.settings;
+    let Able { rate, planned, examples } = able;
     let root = Path::new("/");
     let here = match &settings.agent.board {
         None => sprig_device::detect(root),
@@ -183,11 +214,11 @@ fn take_part(
             session: host.session,
             board: here.board.name.clone(),
             software: env!("CARGO_PKG_VERSION").to_owned(),
-            budget: budget_bytes,
+            budget: planned.plan.budget.0,
             rate,
             // 0 says that it does not train; plain passes are such of one tangent here.
-            tangents: opened.planned.tuning.cut.tangents.clamp(1, 255) as u8,
-            examples: data.train.len() as u32,
+            tangents: planned.tuning.cut.tangents.clamp(1, 255) as u8,
+            examples: examples as u32,
         },
         resend: settings.agent.resend_seconds.duration(),
     };

@@ -25,6 +25,11 @@ pub trait Worker {
     /// Trains for one iteration, some seconds at most; `Some` once the part is done.
     fn step(&mut self) -> Result<Option<Trained>, FleetError>;
 
+    /// Of what [`begin`](Self::begin) began, examples read and all, now and then.
+    fn progress(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Between two steps, looks whether others need memory, and holds less or, when that is over, more. `clock` is a
     /// time that only moves forward. Results do not depend on it.
     fn look(&mut self, _clock: Duration) -> Result<Option<Moved>, FleetError> {

@@ -7,8 +7,10 @@ use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::ledger::{Covered, Ledger, LedgerError, ResultRow};
 use crate::options::Options;
 use crate::validate::{self, Refusal};
+use crate::whole::Whole;
 use sha2::{Digest as _, Sha256};
 use sprig_learn::LearnError;
+use sprig_learn::readout::fleet::{Flaw, FleetSums, Shape, most_bytes};
 use sprig_learn::spry::{self, Layout, Server, Step};
 use sprig_protocol::settings::Downlink;
 use sprig_protocol::{dense, share_of};
@@ -19,7 +21,7 @@ use sprig_transport::messages::{
 /// The adapter, and how rounds are applied to it.
 #[derive(Debug)]
 pub(crate) struct Closer {
-    server: Server,
+    whole: Whole,
     run: RunId,
     sync: Downlink,
     /// Rounds applied.
@@ -37,24 +39,24 @@ impl Closer {
         layout: Layout,
         initial: Vec<f32>,
     ) -> Result<Self, CoordinatorError> {
-        let mut server = Server::new(layout, options.rules, initial)?;
+        let mut whole = Whole::new(options, layout, initial)?;
         let (run, sync) = (ledger.run(), options.sync);
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { server, run, sync, applied: Applied::NONE };
+            let closer = Closer { whole, run, sync, applied: Applied::NONE };
             ledger.put_snapshot(&closer.snapshot())?;
             return Ok(closer);
         };
         let Snapshot { values, moments, .. } = ledger.snapshot(&row)?;
-        server.restore(values, moments)?;
-        if server.digest() != row.adapter {
+        whole.restore(values, moments)?;
+        if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { server, run, sync, applied: row.applied })
+        Ok(Closer { whole, run, sync, applied: row.applied })
     }
 
     /// The adapter's digest.
     pub(crate) fn digest(&self) -> Digest {
-        Digest(self.server.digest())
+        self.whole.digest()
     }
 
     /// Rounds applied to the adapter.
@@ -68,8 +70,8 @@ impl Closer {
             run: self.run,
             round: self.applied.0,
             after: self.digest(),
-            values: self.server.values().to_vec(),
-            moments: self.server.moments().to_vec(),
+            values: self.whole.values(),
+            moments: self.whole.moments(),
         }
     }
 
@@ -94,18 +96,10 @@ impl Closer {
             return Err(ledger.damaged(problem).into());
         }
         let base = self.digest();
-        let mut sum = Sum::new(record_limit(self.sync, &self.server));
-        let layout = self.server.layout().clone();
-        let mut step = self.server.begin(round.0);
-        ledger.updates(round, |number, _, frame| {
-            if aside.binary_search(&number).is_ok() {
-                return Ok(());
-            }
-            let update = Update::decode(frame)
-                .map_err(|e| ledger.damaged(format!("update of device {number} in round {round}: {e}")))?;
-            sum.take(ledger, &layout, &mut step, number, update)
-        })?;
-        step.finish();
+        let mut sum = match &mut self.whole {
+            Whole::Adapter(server) => step(server, record_limit(self.sync, server), ledger, round, aside)?,
+            Whole::Sums(sums) => add(sums, ledger, round)?,
+        };
         self.applied = round.applied_after();
         let snapshot = self.snapshot();
         let record = sum.record(Record {
@@ -128,6 +122,59 @@ impl Closer {
         ledger.put_result(&row, &sum.covered, record.as_deref(), &snapshot, &frame)?;
         Ok(outcome(ledger, &row)?)
     }
+}
+
+/// Has `server` take the step of `round`; the record of it has `limit` bytes at most.
+fn step(
+    server: &mut Server,
+    limit: usize,
+    ledger: &Ledger,
+    round: RoundId,
+    aside: &[DeviceNumber],
+) -> Result<Sum, CoordinatorError> {
+    let (mut sum, layout) = (Sum::new(limit), server.layout().clone());
+    let mut step = server.begin(round.0);
+    ledger.updates(round, |number, _, frame| {
+        if aside.binary_search(&number).is_ok() {
+            return Ok(());
+        }
+        let update = decoded(ledger, round, number, frame)?;
+        sum.take(ledger, &layout, &mut step, number, update)
+    })?;
+    step.finish();
+    Ok(sum)
+}
+
+/// Adds the sums of `round` to `sums`. Whole numbers: their order changes nothing.
+fn add(sums: &mut FleetSums, ledger: &Ledger, round: RoundId) -> Result<Sum, CoordinatorError> {
+    let mut sum = Sum::new(0);
+    ledger.updates(round, |number, _, frame| {
+        let update = decoded(ledger, round, number, frame)?;
+        let mut bytes = Vec::with_capacity(most_bytes(sums.shape().numbers()));
+        ledger.chunks(number, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let own = FleetSums::unpacked(sums.shape(), &bytes, u64::from(update.examples))
+            .map_err(|flaw| ledger.damaged(format!("sums of device {number} in round {round}: {flaw}")))?;
+        // Past what sums have room for, the round goes on without it.
+        if sums.merge(&own).is_ok() {
+            sum.count(number, &update);
+            sum.parts = None;
+        }
+        Ok::<_, CoordinatorError>(())
+    })?;
+    Ok(sum)
+}
+
+fn decoded(
+    ledger: &Ledger,
+    round: RoundId,
+    number: DeviceNumber,
+    frame: &[u8],
+) -> Result<Update, CoordinatorError> {
+    let damaged = |e| ledger.damaged(format!("update of device {number} in round {round}: {e}"));
+    Ok(Update::decode(frame).map_err(damaged)?)
 }
 
 /// What is added up over a round.
@@ -185,10 +232,7 @@ impl Sum {
             Err(LearnError::Update { .. }) => return Ok(()),
             Err(other) => return Err(other.into()),
         }
-        self.applied += 1;
-        self.covered.push((number, share, update.examples));
-        self.examples += u64::from(update.examples);
-        self.loss += f64::from(update.loss) * f64::from(update.examples);
+        self.count(number, &update);
         let Body::Scalars(scalars) = update.body else {
             self.parts = None;
             return Ok(());
@@ -202,6 +246,13 @@ impl Sum {
             parts.push(Contribution { number: number.0, groups, examples, scalars });
         }
         Ok(())
+    }
+
+    fn count(&mut self, number: DeviceNumber, update: &Update) {
+        self.covered.push((number, share_of(update.groups), update.examples));
+        self.applied += 1;
+        self.examples += u64::from(update.examples);
+        self.loss += f64::from(update.loss) * f64::from(update.examples);
     }
 
     /// The record's frame, unless it is larger than the limit. A round that changed nothing always has one.
@@ -244,6 +295,35 @@ pub(super) fn check(
         return Ok(Err(Refusal::new(Reason::Blob, text)));
     }
     Ok(sound.map(|()| (squares / (count / 4).max(1) as f64).sqrt() as f32))
+}
+
+/// Looks through the pieces of a device's sums, which are of `examples` examples, as it says. Sums have no norm: how large
+/// they are is how many examples there are.
+pub(super) fn check_sums(
+    ledger: &Ledger,
+    number: DeviceNumber,
+    digest: Digest,
+    shape: Shape,
+    examples: u32,
+) -> Result<Result<f32, Refusal>, LedgerError> {
+    let mut bytes = Vec::new();
+    ledger.chunks(number, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    if Digest::of(&bytes) != digest {
+        let text = format!("its {} bytes are not those of {}", bytes.len(), digest.short());
+        return Ok(Err(Refusal::new(Reason::Blob, text)));
+    }
+    let found = FleetSums::unpacked(shape, &bytes, u64::from(examples)).map(|_| 0.0);
+    Ok(found.map_err(|flaw| {
+        let reason = match flaw {
+            Flaw::Form => Reason::Blob,
+            Flaw::Examples { .. } => Reason::Examples,
+            Flaw::Range { .. } => Reason::Norm,
+        };
+        Refusal::new(reason, flaw.to_string())
+    }))
 }
 
 fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {

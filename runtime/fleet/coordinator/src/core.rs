@@ -139,8 +139,12 @@ impl Core {
                 self.step()?;
                 Ok(closed)
             }
-            Work::Check { number, digest, bytes } => {
-                let norm = close::check(&self.ledger, number, digest, bytes)?;
+            Work::Check { number, digest, bytes, examples } => {
+                let ledger = &self.ledger;
+                let norm = match self.options.readout {
+                    None => close::check(ledger, number, digest, bytes)?,
+                    Some(readout) => close::check_sums(ledger, number, digest, readout.shape, examples)?,
+                };
                 Ok(Event::Checked { number, digest, norm })
             }
         }

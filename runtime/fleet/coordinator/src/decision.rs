@@ -42,6 +42,8 @@ pub(crate) enum Work {
         digest: Digest,
         /// Its length.
         bytes: u32,
+        /// Examples that it claims.
+        examples: u32,
     },
 }
 

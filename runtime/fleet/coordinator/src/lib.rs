@@ -31,6 +31,7 @@ mod serve;
 mod state;
 mod validate;
 mod view;
+mod whole;
 
 pub use close::record_limit;
 pub use error::CoordinatorError;
@@ -39,7 +40,7 @@ pub use handle::Handle;
 pub use ids::{Applied, DeviceNumber, RoundId, Slot};
 pub use ledger::{CoverageRow, LedgerError};
 pub use notice::Notice;
-pub use options::Options;
+pub use options::{Options, ReadOut};
 pub use rows::{HeldOut, Member, RoundRow};
 pub use serve::Coordinator;
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};

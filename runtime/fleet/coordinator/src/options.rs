@@ -1,5 +1,6 @@
 //! What the coordinator is told when it starts.
 
+use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::defaults;
 use sprig_learn::spry::{Dealing, Rules};
 use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload};
@@ -41,6 +42,8 @@ pub struct Options {
     pub rules: Rules,
     /// What devices send.
     pub up: Upload,
+    /// The sums that devices send instead, once each, for a read-out.
+    pub readout: Option<ReadOut>,
     /// Seed of selection and dealing.
     pub seed: u64,
     /// Memory budget below which a device is not selected.
@@ -57,6 +60,15 @@ pub struct Options {
     pub keep_records: u64,
     /// Bytes of past adapters kept, by digest.
     pub keep_snapshots: u64,
+}
+
+/// The sums of a read-out.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOut {
+    /// What they are of.
+    pub shape: Shape,
+    /// Examples below which a device's are refused.
+    pub min_examples: u32,
 }
 
 impl Options {
@@ -85,6 +97,7 @@ impl Options {
             evaluate: rounds.evaluate_every,
             rules,
             up: Upload::Scalars,
+            readout: None,
             seed: 0,
             min_budget: 0,
             max_devices: 20_000,
@@ -96,19 +109,23 @@ impl Options {
         }
     }
 
-    /// What `settings` say, for the training `job`; `run` names the run if one begins.
-    pub fn of(settings: &FleetSettings, job: &JobSettings, run: RunId) -> Self {
+    /// What `settings` say, for the training `job`, with sums of `shape` for a read-out; `run` names the run if one begins.
+    pub fn of(settings: &FleetSettings, job: &JobSettings, run: RunId, shape: Option<Shape>) -> Self {
         let FleetSettings { rounds, train, coordinator, fleet, .. } = settings;
         Options {
-            dealing: train.dealing,
+            // Everybody's sums are of all there is.
+            dealing: if shape.is_some() { Dealing::Unsplit } else { train.dealing },
             up: train.up,
+            readout: shape
+                .zip(train.readout)
+                .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
             seed: train.seed,
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }
     }
 
-    /// `per-iteration` or `per-epoch`.
+    /// `per-iteration`, `per-epoch` or `readout`.
     pub fn mode(&self) -> &'static str {
-        self.rules.exchange.mode().name()
+        if self.readout.is_some() { "readout" } else { self.rules.exchange.mode().name() }
     }
 }

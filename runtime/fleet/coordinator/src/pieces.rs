@@ -8,6 +8,8 @@ use sprig_transport::messages::Digest;
 pub(crate) struct Pieces {
     digest: Digest,
     bytes: u32,
+    /// Examples behind it, as it says.
+    examples: u32,
     /// The update that announced them.
     frame: Vec<u8>,
     have: Vec<bool>,
@@ -16,9 +18,9 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     /// None so far of the `bytes` bytes that `digest` names.
-    pub(crate) fn new(digest: Digest, bytes: u32, frame: Vec<u8>) -> Self {
+    pub(crate) fn new(digest: Digest, bytes: u32, examples: u32, frame: Vec<u8>) -> Self {
         let chunks = chunk_count(bytes) as usize;
-        Self { digest, bytes, frame, have: vec![false; chunks], missing: chunks }
+        Self { digest, bytes, examples, frame, have: vec![false; chunks], missing: chunks }
     }
 
     /// Whose they are: SHA-256 of the whole.
@@ -29,6 +31,11 @@ impl Pieces {
     /// Bytes of the whole.
     pub(crate) fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// Examples behind the update, as it says.
+    pub(crate) fn examples(&self) -> u32 {
+        self.examples
     }
 
     /// Whether all are there.

@@ -69,13 +69,15 @@ pub(crate) struct Registry {
     full: bool,
     limit: u32,
     min_budget: u64,
+    /// Whoever has an update in the ledger is done: sums are sent once.
+    once: bool,
     online: u32,
     fit: u32,
 }
 
 impl Registry {
     /// Devices of the ledger, which has checked their names.
-    pub(crate) fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64) -> Self {
+    pub(crate) fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64, once: bool) -> Self {
         let mut registry = Registry {
             devices: Vec::new(),
             by_id: HashMap::new(),
@@ -84,6 +86,7 @@ impl Registry {
             full: false,
             limit,
             min_budget,
+            once,
             online: 0,
             fit: 0,
         };
@@ -143,10 +146,12 @@ impl Registry {
 
     /// Whether a device can take part at all.
     fn fits(&self, device: &Device) -> bool {
-        device
-            .presence
-            .as_ref()
-            .is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
+        let done = self.once && device.last_accepted.is_some();
+        !done
+            && device
+                .presence
+                .as_ref()
+                .is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
     }
 
     /// Devices that are here and can take part, ascending.
@@ -190,10 +195,17 @@ impl Registry {
 
     /// Counts an update of `round`; the device's name and row, which is then up to date.
     pub(crate) fn accept(&mut self, number: DeviceNumber, round: RoundId) -> Option<(DeviceId, DeviceRow)> {
+        let online = self.get(number)?.online;
+        if online {
+            self.count(number, -1);
+        }
         let device = self.get_mut(number)?;
         device.accepted += 1;
         device.last_accepted = Some(round);
         let id = device.id.clone();
+        if online {
+            self.count(number, 1);
+        }
         Some((id, self.row(number)?))
     }
 

@@ -1,7 +1,9 @@
 //! Validating an update: the coordinator trusts no number. Each check names what it saw and what it expected.
 
 use crate::ids::{DeviceNumber, RoundId};
+use crate::options::ReadOut;
 use crate::rows::Member;
+use sprig_learn::readout::fleet::most_bytes;
 use sprig_learn::spry::Rules;
 use sprig_transport::messages::{Body, Digest, GroupSet, Reason, RunId, Update};
 
@@ -36,8 +38,10 @@ pub(super) struct Expected<'a> {
     pub member: Option<&'a Member>,
     pub base: Digest,
     pub rules: &'a Rules,
-    /// Examples of a full round.
+    /// Examples of a full round of steps.
     pub examples: u32,
+    /// What sums are like, where those are what is sent.
+    pub readout: Option<ReadOut>,
     /// Whether it may be scalars.
     pub scalars: bool,
     /// Bytes of the share's weights where it may be those.
@@ -59,6 +63,9 @@ pub(super) enum Sound {
 pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, Refusal> {
     addressed(update, expected)?;
     let refuse = |reason, text: String| Err(Refusal::new(reason, text));
+    if let Some(readout) = expected.readout {
+        return sums(update, readout);
+    }
     if update.examples == 0 || update.examples > expected.examples {
         let text = format!("{} examples; a round has 1 to {}", update.examples, expected.examples);
         return refuse(Reason::Examples, text);
@@ -85,6 +92,29 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
         }
         (Body::Scalars(_), _) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
         (Body::Dense { .. }, None) => refuse(Reason::Blob, "weights; this run takes scalars".into()),
+    }
+}
+
+/// Whether it announces sums of enough examples, in as many bytes as they can have.
+fn sums(update: &Update, readout: ReadOut) -> Result<Sound, Refusal> {
+    let ReadOut { shape, min_examples } = readout;
+    let refuse = |reason, text: String| Err(Refusal::new(reason, text));
+    if update.examples < min_examples {
+        let text = format!("{} examples; sums are taken of {min_examples} and more", update.examples);
+        return refuse(Reason::Examples, text);
+    }
+    if !update.loss.is_finite() {
+        return refuse(Reason::NotFinite, format!("loss {}", update.loss));
+    }
+    let most = most_bytes(shape.numbers());
+    match update.body {
+        Body::Dense { digest, bytes } if (1..=most).contains(&(bytes as usize)) => {
+            Ok(Sound::Dense { digest, bytes })
+        }
+        Body::Dense { bytes, .. } => {
+            refuse(Reason::Blob, format!("{bytes} bytes of sums; they take up to {most}"))
+        }
+        Body::Scalars(_) => refuse(Reason::ScalarCount, "scalars; this run takes sums".into()),
     }
 }
 

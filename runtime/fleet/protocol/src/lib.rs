@@ -1,5 +1,6 @@
 //! What a fleet's coordinator and its devices agree on: settings and jobs, what groups a share has, how weights travel.
 
+mod beginning;
 pub mod dense;
 mod error;
 pub mod limits;
@@ -7,6 +8,7 @@ mod sending;
 pub mod settings;
 mod share;
 
+pub use beginning::beginning;
 pub use error::FleetError;
 pub use sending::send;
 pub use share::share_of;

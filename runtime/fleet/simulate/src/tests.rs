@@ -213,7 +213,7 @@ fn a_simulated_fleet_is_a_real_one() {
 fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     let (study, hub) = (&scene.study, memory::broker());
     let job = JobSettings { model: scene.digest(), train: study.settings.train.clone() };
-    let mut options = Options::of(&study.settings, &job, RunId([7; 16]));
+    let mut options = Options::of(&study.settings, &job, RunId([7; 16]), None);
     std::fs::create_dir_all(&options.state).unwrap();
     options.min_devices = DEVICES as u32;
     options.quorum = options.per_round;

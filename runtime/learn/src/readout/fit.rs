@@ -20,7 +20,7 @@ use sprig_engine::kernels::Ctx;
 use sprig_engine::model::Llama;
 
 /// λ, as multiples of the mean of the diagonal of Σ φφᵀ: quarters of a decade.
-const REGULARISATIONS: std::ops::RangeInclusive<i32> = -16..=12;
+pub(super) const REGULARISATIONS: std::ops::RangeInclusive<i32> = -16..=12;
 /// κ, as the size of the step of all labels over the size of the stream. At 32 a thirtieth of the model's own opinion is
 /// left, and the stream of SmolLM2's answers, 44 in size, stays 45 times below what f16 holds.
 const LIFTS: [f64; 3] = [2.0, 8.0, 32.0];
@@ -100,7 +100,7 @@ pub fn fit(mut sums: Sums, sample: &Sample, through: Through<'_>, tick: impl FnM
         .reduce(|best, next| if next.0 < best.0 { next } else { best })
         .unwrap_or_default();
     drop(rotated);
-    let (chosen, up) = aim(sample, &through, &scores);
+    let (chosen, mut up) = aim(sample, &through, &scores);
     let shifted = reduced.shifted(mean * regularisation);
     let mut down = vec![0.0f32; classes * directions.inputs];
     for (weights, row) in right.chunks_exact_mut(m).zip(down.chunks_exact_mut(directions.inputs)) {
@@ -109,27 +109,35 @@ pub fn fit(mut sums: Sums, sample: &Sample, through: Through<'_>, tick: impl FnM
         weights.iter_mut().zip(&scales).for_each(|(w, scale)| *w /= scale);
         directions.unfold(weights, row);
     }
-    let mut fit = Fit { down, up, chosen: Chosen { regularisation, ..chosen } };
-    fit.balance();
-    fit
+    balance(&mut down, &mut up);
+    Fit { down, up, chosen: Chosen { regularisation, ..chosen } }
 }
 
-impl Fit {
-    /// Makes both factors of one size, as those that train on are used to.
-    fn balance(&mut self) {
-        let size = |v: &[f32]| {
-            (v.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / v.len() as f64).sqrt()
-        };
-        let by = (size(&self.up) / size(&self.down)).sqrt();
-        if by.is_finite() && by > 0.0 {
-            self.down.iter_mut().for_each(|v| *v = (f64::from(*v) * by) as f32);
-            self.up.iter_mut().for_each(|v| *v = (f64::from(*v) / by) as f32);
-        }
+/// Makes both factors of one size, as those that train on are used to.
+pub(super) fn balance(down: &mut [f32], up: &mut [f32]) {
+    let size =
+        |v: &[f32]| (v.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / v.len() as f64).sqrt();
+    let by = (size(up) / size(down)).sqrt();
+    if by.is_finite() && by > 0.0 {
+        down.iter_mut().for_each(|v| *v = (f64::from(*v) * by) as f32);
+        up.iter_mut().for_each(|v| *v = (f64::from(*v) / by) as f32);
     }
 }
 
+/// B of an update of κ and τ/κ; `all` is the sum of the labels' directions.
+pub(super) fn upward(outward: &[f64], all: &[f64], kappa: f64, contrast: f64) -> Vec<f32> {
+    let (d, classes) = (all.len(), outward.len() / all.len());
+    let mut up = vec![0.0f32; d * classes];
+    for (i, row) in up.chunks_exact_mut(classes).enumerate() {
+        for (class, up) in row.iter_mut().enumerate() {
+            *up = (kappa * (all[i] + contrast * outward[class * d + i])) as f32;
+        }
+    }
+    up
+}
+
 /// Turns whole numbers into Σ φφᵀ of standardised ones, in place, as bits of f64; returns the deviations.
-fn standardise(sums: &mut Sums) -> Vec<f64> {
+pub(super) fn standardise(sums: &mut Sums) -> Vec<f64> {
     let (m, n) = (sums.directions.kept, sums.examples().max(1) as f64);
     let mut scales = vec![0.0; m];
     for (i, scale) in scales.iter_mut().enumerate() {
@@ -220,14 +228,7 @@ fn aim(sample: &Sample, through: &Through<'_>, scores: &[f64]) -> (Chosen, Vec<f
     }
     let nothing = Chosen { regularisation: 0.0, lift: 0.0, contrast: 0.0, loss: f64::NAN, labelled: 0.0 };
     let chosen = best.unwrap_or(nothing);
-    let kappa = ratio * chosen.lift / unit;
-    let mut up = vec![0.0f32; d * classes];
-    for (i, row) in up.chunks_exact_mut(classes).enumerate() {
-        for (class, up) in row.iter_mut().enumerate() {
-            *up = (kappa * (all[i] + chosen.contrast * outward[class * d + i])) as f32;
-        }
-    }
-    (chosen, up)
+    (chosen, upward(outward, &all, ratio * chosen.lift / unit, chosen.contrast))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod collect;
 mod features;
 pub mod file;
 mod fit;
+pub mod fleet;
 mod judge;
 mod outward;
 mod sample;

@@ -91,6 +91,19 @@ impl<'a> Tridiagonal<'a> {
         Shifted { pivots, steps }
     }
 
+    /// tr (T + λI)⁻¹: with pivots pᵢ from the first row and eᵢ from the last one, the diagonal is 1/(pᵢ + eᵢ − tᵢᵢ − λ).
+    pub(super) fn trace_of_inverse(&self, lambda: f64) -> f64 {
+        let Shifted { pivots, .. } = self.shifted(lambda);
+        let (mut trace, mut after) = (0.0, 0.0);
+        for i in (0..self.order()).rev() {
+            let own = self.diagonal[i] + lambda;
+            let pull = if i + 1 < self.order() { self.lower[i + 1] * self.lower[i + 1] / after } else { 0.0 };
+            after = own - pull;
+            trace += 1.0 / (pivots[i] - pull);
+        }
+        trace
+    }
+
     fn apply(&self, i: usize, v: &mut [f64]) {
         let u = &self.reflectors[packed_len(i)..packed_len(i) + i];
         let scale = self.factors[i] * dot(u, &v[..i]);
@@ -186,18 +199,22 @@ mod tests {
             let reduced = Tridiagonal::reduce(&mut place, n, |_| {});
             for lambda in [1e-3, 1.0, 50.0] {
                 let shifted = reduced.shifted(lambda);
+                let mut trace = 0.0;
                 for i in 0..n {
                     let mut x = vec![0.0; n];
                     x[i] = 1.0;
                     reduced.to_basis(&mut x);
                     shifted.solve(&mut x);
                     reduced.out_of_basis(&mut x);
+                    trace += x[i];
                     let back = times(&a, &x);
                     for j in 0..n {
                         let (got, want) = (back[j] + lambda * x[j], f64::from(u8::from(i == j)));
                         assert!((got - want).abs() < 1e-9 * n as f64, "{n} {k} {lambda}: {got} for {want}");
                     }
                 }
+                let found = reduced.trace_of_inverse(lambda);
+                assert!((found - trace).abs() < 1e-9 * trace, "{n} {k} {lambda}: {found} for {trace}");
             }
         }
     }

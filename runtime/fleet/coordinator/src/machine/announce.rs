@@ -24,7 +24,7 @@ impl Machine {
             Stage::Gathering => format!(
                 "devices: {} of {} that are needed are here (min_devices)",
                 self.registry.fit(),
-                self.options.min_devices
+                self.needed()
             ),
             Stage::Collecting => {
                 let (covered, all) = self.round.shares();

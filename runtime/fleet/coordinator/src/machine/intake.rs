@@ -50,7 +50,9 @@ impl Machine {
         match self.validate(number, &update) {
             Ok(None) => self.receipt(number, round, Verdict::Duplicate, String::new(), out),
             Ok(Some(Sound::Scalars { norm })) => self.accept(number, norm, frame, out),
-            Ok(Some(Sound::Dense { digest, bytes })) => self.expect(number, digest, bytes, frame, out),
+            Ok(Some(Sound::Dense { digest, bytes })) => {
+                self.expect(number, digest, Pieces::new(digest, bytes, update.examples, frame), out);
+            }
             Err(refusal) => self.refuse(number, Some(round), refusal, out),
         }
     }
@@ -82,6 +84,7 @@ impl Machine {
             base: self.round.base(),
             rules,
             examples: rules.examples(),
+            readout: self.options.readout,
             scalars: up.takes_scalars(rules),
             dense: up.takes_weights(rules).then(|| member.map_or(0, |m| self.weights(m.groups))),
             limit: self.round.limits()[0],
@@ -108,18 +111,11 @@ impl Machine {
     }
 
     /// Takes note of a dense update whose pieces may come now.
-    fn expect(
-        &mut self,
-        number: DeviceNumber,
-        digest: Digest,
-        bytes: u32,
-        frame: Vec<u8>,
-        out: &mut Decision,
-    ) {
+    fn expect(&mut self, number: DeviceNumber, digest: Digest, coming: Pieces, out: &mut Decision) {
         if self.round.pieces(number).is_some_and(|pieces| pieces.digest() == digest) {
             return;
         }
-        if self.round.expect(number, Pieces::new(digest, bytes, frame)) {
+        if self.round.expect(number, coming) {
             out.commit(Entry::Discard { number });
         }
     }
@@ -133,7 +129,8 @@ impl Machine {
         let Some(data) = pieces.take(n, frame) else { return };
         out.commit(Entry::Chunk { number, n, data });
         if pieces.are_whole() {
-            out.work(Work::Check { number, digest, bytes: pieces.bytes() });
+            let (bytes, examples) = (pieces.bytes(), pieces.examples());
+            out.work(Work::Check { number, digest, bytes, examples });
         }
     }
 

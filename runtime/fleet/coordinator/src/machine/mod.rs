@@ -58,7 +58,12 @@ impl Machine {
             topics: Topics::new(&options.fleet)?,
             layout,
             round: Round::new(&saved, options.deadline),
-            registry: Registry::new(saved.devices, options.max_devices, options.min_budget),
+            registry: Registry::new(
+                saved.devices,
+                options.max_devices,
+                options.min_budget,
+                options.readout.is_some(),
+            ),
             evaluations: Evaluations::new(saved.state.evaluating, saved.evaluating, saved.before),
             paused: saved.state.paused,
             result: saved.result,

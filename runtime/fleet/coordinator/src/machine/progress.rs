@@ -4,7 +4,7 @@ use super::Machine;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Outcome;
-use crate::ids::Applied;
+use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::rows::{HeldOut, Member, RoundRow};
@@ -23,7 +23,7 @@ impl Machine {
             Stage::Gathering => {
                 let settled = now >= connected + self.options.settle.as_millis() as Millis;
                 let fit = self.registry.fit();
-                if fit >= self.options.min_devices.max(1) && (settled || fit >= self.options.per_round) {
+                if fit >= self.needed() && (settled || fit >= self.options.per_round) {
                     self.open(now, out);
                 } else {
                     self.wait(now, out);
@@ -44,6 +44,12 @@ impl Machine {
             self.announce(now, out);
             self.hand_out(now, out);
         }
+    }
+
+    /// Devices that must be here before the round opens. Sums of a device that comes late are added when it comes.
+    pub(super) fn needed(&self) -> u32 {
+        let late = self.options.readout.is_some() && self.round.id() > RoundId::FIRST;
+        if late { 1 } else { self.options.min_devices.max(1) }
     }
 
     fn wait(&mut self, now: Millis, out: &mut Decision) {

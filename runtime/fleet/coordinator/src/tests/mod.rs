@@ -8,4 +8,5 @@ mod random;
 mod rogue;
 mod rounds;
 mod served;
+mod sums;
 mod world;

@@ -4,6 +4,7 @@ use super::{Connection, ModelSettings, Rounds, RoundsTable, SettingsError, Train
 use super::{join, named, parse, read};
 use serde::{Deserialize, Serialize};
 use sprig_ground::file;
+use sprig_learn::recipe::Whole;
 use std::path::{Path, PathBuf};
 
 /// `fleet.toml`: what the coordinator runs.
@@ -65,10 +66,12 @@ impl Default for CoordinatorSettings {
     }
 }
 
-/// The keys of `[train]` that a file has.
+/// The keys of `[train]` and `[rounds]` that a file has.
 #[derive(Deserialize)]
-struct Given {
-    train: toml::Table,
+pub(super) struct Given {
+    pub train: toml::Table,
+    #[serde(default)]
+    pub rounds: toml::Table,
 }
 
 impl FleetSettings {
@@ -80,7 +83,7 @@ impl FleetSettings {
         let text = read(path)?;
         let file: FleetFile = parse(path, &text)?;
         let given: Given = parse(path, &text)?;
-        let mut s = file.completed(&given.train).map_err(|e| named(path, e))?;
+        let mut s = file.completed(&given).map_err(|e| named(path, e))?;
         let folder = file::folder_of(path);
         s.fleet.resolve(folder);
         s.model.resolve(folder);
@@ -93,11 +96,14 @@ impl FleetSettings {
 }
 
 impl FleetFile {
-    /// The settings, with what `[train]` leaves out; `given` is what it has.
-    pub(super) fn completed(self, given: &toml::Table) -> Result<FleetSettings, SettingsError> {
-        let Self { fleet, model, rounds, train, coordinator } = self;
+    /// The settings, with what `[train]` and `[rounds]` leave out; `given` is what they have.
+    pub(super) fn completed(self, given: &Given) -> Result<FleetSettings, SettingsError> {
+        let Self { fleet, model, mut rounds, train, coordinator } = self;
+        if train.readout.is_some() && !given.rounds.contains_key("count") {
+            rounds.count = Whole::of::<1>();
+        }
         let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
-        let train = Train::new(train.completed(given)?)?;
+        let train = Train::new(train.completed(&given.train)?)?;
         Ok(FleetSettings { fleet, model, rounds, train, coordinator })
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of a fleet that is only simulated: those of a real one, as far as there are any, and single changes to them.
 
-use super::fleet::FleetFile;
+use super::fleet::{FleetFile, Given};
 use super::{FleetSettings, Preset, SettingsError, join, parse, read};
 use sprig_ground::file;
 use sprig_learn::recipe::Whole;
@@ -58,7 +58,7 @@ impl FleetSettings {
         }
         (file.rounds.min_devices, file.rounds.quorum) = (Whole::of::<1>(), Whole::of::<1>());
         let given = table.get("train").and_then(Value::as_table).cloned().unwrap_or_default();
-        let mut settings = file.completed(&given)?;
+        let mut settings = file.completed(&Given { train: given, rounds: Table::new() })?;
         let folder = config.map_or(Path::new(""), file::folder_of);
         match model {
             Some(path) => settings.model.path = path.to_owned(),

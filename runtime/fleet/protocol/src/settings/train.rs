@@ -1,6 +1,6 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Head, Server, SettingsError, Upload};
+use super::{Head, ReadOut, Server, SettingsError, Upload};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
@@ -11,6 +11,7 @@ use sprig_learn::estimator::{AnyEstimator, Method, Projected};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule};
+use sprig_learn::readout::{self, fleet::Shape};
 use sprig_learn::recipe::defaults::{self, FLEET};
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe, Records,
@@ -161,6 +162,9 @@ pub struct TrainTable {
     /// What devices send: scalars that everybody replays, or the weights of their share, per epoch only; auto = whichever is
     /// fewer bytes. If absent scalars; weights for reverse per epoch.
     pub up: Upload,
+    /// Labels in closed form, in one round, instead of steps; steps if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readout: Option<ReadOut>,
 }
 
 impl Train {
@@ -179,6 +183,12 @@ impl Train {
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));
         }
         table.head.check()?;
+        if table.readout.is_some() && table.task != Task::Label {
+            let remedy = Setting::Task.to(Task::Label);
+            return Err(
+                Setting::Task.error(table.task, format!("[train.readout] learns labels; use {remedy}"))
+            );
+        }
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }
@@ -198,7 +208,24 @@ impl Train {
     /// # Errors
     /// The model has fewer blocks or smaller layers than that.
     pub fn adapter(&self, g: &Geometry) -> Result<AdapterSpec, SettingsError> {
-        Ok(self.recipe().adapter.fit(g)?)
+        match self.readout {
+            None => Ok(self.recipe().adapter.fit(g)?),
+            Some(_) => {
+                readout::check(g)
+                    .map_err(|e| SettingsError::value("train", "readout", "on", e.to_string()))?;
+                Ok(readout::spec(g, self.labels.len()))
+            }
+        }
+    }
+
+    /// What devices sum up, for a read-out.
+    pub fn sums(&self, g: &Geometry) -> Option<Shape> {
+        Some(self.readout?.shape(g, self.labels.len()))
+    }
+
+    /// How rounds exchange, in a word.
+    pub fn mode_name(&self) -> &'static str {
+        if self.readout.is_some() { "readout" } else { self.mode.name() }
     }
 }
 
@@ -313,6 +340,7 @@ impl Default for TrainTable {
             server: Server::default(),
             dealing: defaults::DEALING,
             up: Upload::Scalars,
+            readout: None,
         }
     }
 }
