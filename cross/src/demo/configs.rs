@@ -33,8 +33,29 @@ pub const ROUNDS: u32 = 60;
 const DEADLINE: u32 = 120;
 /// Steps of a device in a round per epoch.
 pub const LOCAL_STEPS: u32 = 5;
+
+/// How the fleet learns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Round by round.
+    Steps,
+    /// In one round, from sums.
+    ReadOut,
+}
+
+/// What the read-out's coordinator is asked, beside what is asked of examples.
+const READ_OUT: &str = r#"
+[train]
+task = "label"
+raw = true
+len = 96
+batch = 8
+readout = {}
+"#;
+
 /// What the configurations are written from.
 pub struct Configs<'a> {
+    pub way: Way,
     pub mode: Mode,
     pub rounds: u32,
     pub devices: usize,
@@ -50,14 +71,21 @@ impl Configs<'_> {
     /// The coordinator's. Adapter and page go into the folder of the whole demo.
     pub fn coordinator(&self) -> Result<PathBuf> {
         let (rounds, devices) = (self.rounds, self.devices);
-        let deadline = DEADLINE * self.mode.steps();
+        let deadline = match self.way {
+            Way::Steps => DEADLINE * self.mode.steps(),
+            Way::ReadOut => 30 * DEADLINE,
+        };
+        let (train, mode) = match self.way {
+            Way::Steps => (TRAIN, self.mode()),
+            Way::ReadOut => (READ_OUT, String::new()),
+        };
+        let suffix = self.way.suffix();
         let text = format!(
             "[rounds]\ncount = {rounds}\ndevices = {devices}\nmin_devices = {devices}\nquorum = {devices}\n\
-             deadline_seconds = {deadline}\nevaluate_every = 0\n{TRAIN}{mode}\
+             deadline_seconds = {deadline}\nevaluate_every = 0\n{train}{mode}\
              template = {template}\nlabels = {labels}\n\n\
-             [coordinator]\ndashboard = \"127.0.0.1:0\"\neval_data = {held_out}\n\
-             adapter = \"../adapter.gguf\"\npage = \"../fleet.html\"\n",
-            mode = self.mode(),
+             [coordinator]\nstate = \"state{suffix}\"\ndashboard = \"127.0.0.1:0\"\neval_data = {held_out}\n\
+             adapter = \"../adapter{suffix}.gguf\"\npage = \"../fleet{suffix}.html\"\n",
             template = quoted(self.files.template),
             labels = serde_json::to_string(&self.files.labels)?,
             held_out = quoted(&self.files.held_out.to_string_lossy()),
@@ -68,7 +96,11 @@ impl Configs<'_> {
     /// A device's, with records of its own.
     pub fn device(&self, name: &str, shard: &Path) -> Result<PathBuf> {
         let model = format!("budget = \"{BUDGET}\"\nthreads = 1\n");
-        let text = format!("[data]\ntrain = {}\n", quoted(&shard.to_string_lossy()));
+        let suffix = self.way.suffix();
+        let text = format!(
+            "[data]\ntrain = {}\n[agent]\nstate = \"state{suffix}\"\n",
+            quoted(&shard.to_string_lossy())
+        );
         let path = self.work.join("devices").join(name).join("device.toml");
         self.write(&path, Some(name), &model, &text)
     }
@@ -103,6 +135,16 @@ impl Configs<'_> {
     }
 }
 
+impl Way {
+    /// What tells its files apart.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Steps => "",
+            Self::ReadOut => "-readout",
+        }
+    }
+}
+
 /// What `sprig provision` has settled: all before the model, which is for the user to fill in.
 fn provisioned(text: &str) -> Option<&str> {
     text.find("[model]").map(|at| &text[..at])
@@ -128,7 +170,8 @@ mod tests {
         };
         let model = Path::new("/models/m.gguf");
         let url = "mqtt://127.0.0.1:7";
-        let configs = Configs { mode, rounds: 7, devices: 3, model, files: &files, broker, url, work };
+        let way = Way::Steps;
+        let configs = Configs { way, mode, rounds: 7, devices: 3, model, files: &files, broker, url, work };
         let paths = [configs.coordinator(), configs.device("device-1", Path::new("one.jsonl"))];
         paths.map(|path| fs::read_to_string(path.unwrap()).unwrap().parse().unwrap())
     }

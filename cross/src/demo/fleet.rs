@@ -3,7 +3,7 @@
 
 use super::alone::percent;
 use super::broker::Broker;
-use super::configs::Configs;
+use super::configs::{Configs, Way};
 use super::processes::{Process, Said};
 use super::shards;
 use crate::sprig::{Evaluation, Sprig};
@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Longest a process may take to begin or to end.
@@ -35,42 +35,75 @@ pub fn run(args: &super::Args) -> Result<()> {
     let (say, said) = channel();
     let names: Vec<String> = (1..=shards.len()).map(|i| format!("device-{i}")).collect();
     let mut broker = Broker::start(&args.broker, &sprig, &names, &work, &say)?;
-    let mut processes = Vec::new();
-    let configs = Configs {
+    let url = broker.url.clone();
+    let steps = Configs {
+        way: Way::Steps,
         mode: args.mode,
         rounds: args.rounds(),
         devices: names.len(),
         model: &model.path,
         files: &files,
         broker: &args.broker,
-        url: &broker.url,
+        url: &url,
         work: &work,
     };
-    let fleet = configs.coordinator()?;
-    let devices: Vec<PathBuf> =
-        names.iter().zip(&shards).map(|(name, shard)| configs.device(name, shard)).collect::<Result<_>>()?;
-    let mut coordinator = sprig.command(&["coordinate", "--json", "--config"]);
-    coordinator.arg(&fleet);
-    processes.push(Process::start("coordinator", coordinator, &say)?);
-    for (name, device) in names.iter().zip(&devices) {
-        let mut agent = sprig.command(&["agent", "--json", "--config"]);
-        agent.arg(device);
-        processes.push(Process::start(name, agent, &say)?);
-    }
-
-    let training = Instant::now();
-    let done = follow(&said, &mut processes, &mut broker, args)?;
-    let training = training.elapsed().as_secs_f64();
-    for process in processes {
-        process.join(PATIENCE)?;
-    }
+    let mut ran = Ran { sprig: &sprig, names: &names, shards: &shards, args, say, said, broker: &mut broker };
+    let (done, training) = ran.train(&steps)?;
+    let (read, reading) = ran.train(&Configs { way: Way::ReadOut, rounds: 1, ..steps })?;
     let total = start.elapsed().as_secs_f64();
     if args.json {
-        println!("{}", summary(&done, args, training, total, &work));
+        let mut summary = summary(&done, args, training, total, &work);
+        summary["readout"] = read.clone();
+        summary["readout"]["training_seconds"] = json!(reading);
+        summary["readout"]["adapter"] = json!(work.join("adapter-readout.gguf"));
+        println!("{summary}");
     } else {
-        print!("{}", text(&done, args, training, total, &work));
+        print!("{}{}", text(&done, args, training, total, &work), read_out(&read, reading, &work));
     }
     Ok(())
+}
+
+/// The devices of the demo, who train one way after another.
+struct Ran<'a> {
+    sprig: &'a Sprig,
+    names: &'a [String],
+    shards: &'a [PathBuf],
+    args: &'a super::Args,
+    say: Sender<Said>,
+    said: Receiver<Said>,
+    broker: &'a mut Broker,
+}
+
+impl Ran<'_> {
+    /// Trains as `configs` say: the coordinator's last line, and seconds.
+    fn train(&mut self, configs: &Configs<'_>) -> Result<(Value, f64)> {
+        let Self { sprig, names, shards, args, say, said, broker } = self;
+        let mut processes = Vec::new();
+        let fleet = configs.coordinator()?;
+        let devices: Vec<PathBuf> = names
+            .iter()
+            .zip(*shards)
+            .map(|(name, shard)| configs.device(name, shard))
+            .collect::<Result<_>>()?;
+        let mut coordinator = sprig.command(&["coordinate", "--json", "--config"]);
+        coordinator.arg(&fleet);
+        processes.push(Process::start("coordinator", coordinator, say)?);
+        for (name, device) in names.iter().zip(&devices) {
+            let mut agent = sprig.command(&["agent", "--json", "--config"]);
+            agent.arg(device);
+            processes.push(Process::start(name, agent, say)?);
+        }
+
+        let training = Instant::now();
+        let done = follow(said, &mut processes, broker, args, configs.rounds)?;
+        let training = training.elapsed().as_secs_f64();
+        for process in processes {
+            process.join(PATIENCE)?;
+        }
+        // Whatever they still said is of this training.
+        while said.try_recv().is_ok() {}
+        Ok((done, training))
+    }
 }
 
 /// Follows the processes until the coordinator is done, and returns its last line.
@@ -79,8 +112,9 @@ fn follow(
     processes: &mut [Process],
     broker: &mut Broker,
     args: &super::Args,
+    rounds: u32,
 ) -> Result<Value> {
-    let bar = ProgressBar::new(u64::from(args.rounds())).with_style(ProgressStyle::with_template(
+    let bar = ProgressBar::new(u64::from(rounds)).with_style(ProgressStyle::with_template(
         "{msg}  {bar:30} round {pos}/{len}, {elapsed} gone, {eta} left",
     )?);
     bar.set_message("gathering");
@@ -156,4 +190,19 @@ fn text(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path
     text += &format!("adapter     {}\n", work.join("adapter.gguf").display());
     text += &format!("page        {}\n", work.join("fleet.html").display());
     text
+}
+
+/// What the read-out came to, over the same devices.
+fn read_out(done: &Value, seconds: f64, work: &Path) -> String {
+    let found: Option<Evaluation> = serde_json::from_value(done["after"].clone()).ok();
+    let number = |key: &str| done[key].as_f64().unwrap_or(f64::NAN);
+    format!(
+        "\nread-out    {}, in one round and {:.1} minutes\ntravelled   {:.0} bytes up and {:.0} down, a device, once\n\
+         adapter     {}\n",
+        found.as_ref().map_or_else(|| "not measured".to_owned(), percent),
+        seconds / 60.0,
+        number("bytes_up_per_device_round"),
+        number("bytes_down_per_device_round"),
+        work.join("adapter-readout.gguf").display()
+    )
 }

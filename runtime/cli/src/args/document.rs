@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use sprig_learn::recipe::AdamW;
 use sprig_learn::setting::Setting;
 use sprig_protocol::settings::{
-    AgentSettings, Connection, CoordinatorSettings, LocalData, ModelSettings, RoundsTable, Server,
+    AgentSettings, Connection, CoordinatorSettings, LocalData, ModelSettings, ReadOut, RoundsTable, Server,
     TrainTable, keys,
 };
 use std::fmt::Write;
@@ -75,6 +75,7 @@ fn document() -> String {
     text += &section("train", "TrainTable", &TrainTable::default(), &[]);
     text += &section("train.adamw", "AdamW", &AdamW::default(), &[]);
     text += &section("train.server", "Server", &Server::default(), &[]);
+    text += &section("train.readout", "ReadOut", &ReadOut::default(), &[]);
     text += &section("coordinator", "CoordinatorSettings", &CoordinatorSettings::default(), &[]);
     text += "\n## `device.toml`, of one device\n\n`[fleet]` (with `id`) and `[model]` as above.\n";
     text += &section("data", "LocalData", &data, &["train"]);
@@ -174,6 +175,7 @@ fn is_key(key: &str) -> bool {
         ("model", _) => known_keys::<ModelSettings>(),
         ("data", _) => known_keys::<LocalData>(),
         (_, Some(("adamw", _))) => known_keys::<AdamW>(),
+        (_, Some(("readout", _))) => known_keys::<ReadOut>(),
         (_, Some(_)) => known_keys::<Server>(),
         _ => known_keys::<TrainTable>(),
     };

@@ -1,9 +1,12 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
+use super::{Train, TrainTable};
 use serde::{Deserialize, Serialize};
 use sprig_engine::model::Geometry;
+use sprig_learn::data::Task;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::Whole;
+use sprig_learn::setting::{Setting, SettingError};
 
 /// A read-out instead of steps. With this table, all keys of `[train]` count that say what is asked and how many examples
 /// are a pass; those of steps do not.
@@ -17,14 +20,47 @@ pub struct ReadOut {
 }
 
 impl ReadOut {
+    /// Refuses a read-out of anything but labels.
+    pub(super) fn check(table: &TrainTable) -> Result<(), SettingError> {
+        if table.readout.is_none() || table.task == Task::Label {
+            return Ok(());
+        }
+        let remedy = Setting::Task.to(Task::Label);
+        Err(Setting::Task.error(table.task, format!("[train.readout] learns labels; use {remedy}")))
+    }
+
     /// What devices of a model of shape `g` sum up, for `classes` labels.
-    pub fn shape(&self, g: &Geometry, classes: usize) -> Shape {
+    fn shape(&self, g: &Geometry, classes: usize) -> Shape {
         Shape { inputs: g.ffn, kept: (self.directions.get() as usize).min(g.ffn), classes }
+    }
+}
+
+impl Train {
+    /// What devices of a model of shape `g` sum up, for a read-out.
+    pub fn sums(&self, g: &Geometry) -> Option<Shape> {
+        Some(self.readout?.shape(g, self.labels.len()))
     }
 }
 
 impl Default for ReadOut {
     fn default() -> Self {
         Self { directions: Whole::of::<128>(), min_examples: Whole::of::<20>() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_out_is_of_labels_and_travels_with_the_job() {
+        let train = |task: &str| {
+            let text = format!("{task}\nlabels = [\"a\", \"b\"]\n[readout]\ndirections = 64");
+            toml::from_str::<Train>(&text).map_err(|e| e.to_string())
+        };
+        let error = train("task = \"lm\"").unwrap_err();
+        assert!(error.contains("[train.readout] learns labels") && error.contains("label"), "{error}");
+        let set = train("").unwrap().readout.unwrap();
+        assert_eq!((set.directions.get(), set.min_examples.get()), (64, 20));
     }
 }

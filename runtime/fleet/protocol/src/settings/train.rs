@@ -11,7 +11,7 @@ use sprig_learn::estimator::{AnyEstimator, Method, Projected};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule};
-use sprig_learn::readout::{self, fleet::Shape};
+use sprig_learn::readout;
 use sprig_learn::recipe::defaults::{self, FLEET};
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe, Records,
@@ -183,12 +183,7 @@ impl Train {
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));
         }
         table.head.check()?;
-        if table.readout.is_some() && table.task != Task::Label {
-            let remedy = Setting::Task.to(Task::Label);
-            return Err(
-                Setting::Task.error(table.task, format!("[train.readout] learns labels; use {remedy}"))
-            );
-        }
+        ReadOut::check(&table)?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }
@@ -216,16 +211,6 @@ impl Train {
                 Ok(readout::spec(g, self.labels.len()))
             }
         }
-    }
-
-    /// What devices sum up, for a read-out.
-    pub fn sums(&self, g: &Geometry) -> Option<Shape> {
-        Some(self.readout?.shape(g, self.labels.len()))
-    }
-
-    /// How rounds exchange, in a word.
-    pub fn mode_name(&self) -> &'static str {
-        if self.readout.is_some() { "readout" } else { self.mode.name() }
     }
 }
 
