@@ -18,7 +18,7 @@ fn main() -> ExitCode {
 fn write() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [geometry, file] = arguments.as_slice() else {
-        return Err("usage: synthetic tiny|smollm2-360m|tinyllama|llama-2-7b FILE".into());
+        return Err("usage: synthetic tiny|smollm2-360m|qwen2.5-0.5b|tinyllama|llama-2-7b FILE".into());
     };
     let model = match geometry.as_str() {
         "tiny" => Synthetic::tiny(),
@@ -32,6 +32,17 @@ fn write() -> Result<(), Box<dyn Error>> {
             vocab: 49_152,
             context: 8192,
             ..Synthetic::tiny()
+        },
+        "qwen2.5-0.5b" => Synthetic {
+            blocks: 24,
+            width: 896,
+            ffn: 4864,
+            heads: 14,
+            kv_heads: 2,
+            vocab: 151_936,
+            context: 32_768,
+            tied: true,
+            ..Synthetic::llama_2_7b()
         },
         "tinyllama" => Synthetic {
             blocks: 22,

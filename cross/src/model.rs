@@ -33,6 +33,9 @@ pub enum Geometry {
     /// 32 blocks of width 960, 0.36 billion weights
     #[value(name = "smollm2-360m")]
     Smollm2x360m,
+    /// 24 blocks of width 896 and 151,936 tokens, 0.49 billion weights; without the biases of the model it is named after
+    #[value(name = "qwen2.5-0.5b")]
+    Qwen2x500m,
     /// 1.1 billion weights
     Tinyllama,
     /// 6.7 billion weights
@@ -46,6 +49,7 @@ impl Geometry {
         match self {
             Self::Tiny => 130_240,
             Self::Smollm2x360m => 361_821_120,
+            Self::Qwen2x500m => 494_005_120,
             Self::Tinyllama => 1_100_048_384,
             Self::Llama2x7b => 6_738_415_616,
         }
@@ -55,7 +59,7 @@ impl Geometry {
     fn bytes(self) -> u64 {
         let sixteenths = match self {
             Self::Tiny | Self::Smollm2x360m => 11,
-            Self::Tinyllama | Self::Llama2x7b => 9,
+            Self::Qwen2x500m | Self::Tinyllama | Self::Llama2x7b => 9,
         };
         self.weights() / 16 * sixteenths + (4 << 20)
     }

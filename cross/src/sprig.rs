@@ -93,9 +93,15 @@ impl Sprig {
     }
 
     /// Runs `sprig train`, shows every line but the last to `watch`, and returns the last.
-    pub fn train(&self, arguments: &[String], mut watch: impl FnMut(&Value)) -> Result<Done> {
+    pub fn train(&self, arguments: &[String], watch: impl FnMut(&Value)) -> Result<Done> {
         let mut command = self.command(&["train"]);
-        command.args(arguments).arg("--json").stdout(Stdio::piped());
+        command.args(arguments);
+        self.finish(command, watch)
+    }
+
+    /// The same with a command that is `sprig train` already.
+    pub fn finish(&self, mut command: Command, mut watch: impl FnMut(&Value)) -> Result<Done> {
+        command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.path.display()))?;
         let lines = child.stdout.take().context("no standard output")?;
         let pid = child.id();
@@ -113,7 +119,7 @@ impl Sprig {
         }
         let status = child.wait()?;
         if !status.success() {
-            bail!("`sprig train {}` failed: {status}", arguments.join(" "));
+            bail!("`{}` failed: {status}", sys::describe(&command));
         }
         let mut done = done.context("sprig train ended without its last line")?;
         done.seen_peak_bytes = watcher.join().unwrap_or(0);

@@ -101,7 +101,8 @@ pub fn install_file(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn describe(command: &Command) -> String {
+/// A command as one would type it.
+pub fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,7 @@
 //! Scaling curves: time and memory of a step as one thing about it varies.
 
 use super::Args;
-use super::round::Round;
+use super::round::{BLOCKS, Round};
 use super::scale::Scaled;
 use super::work::{Bench, Work};
 use crate::model::{self, Geometry};
@@ -10,9 +10,6 @@ use crate::sys;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fs;
-
-/// Blocks of SmolLM2.
-const BLOCKS: u32 = 30;
 
 /// What the smallest model is called.
 pub const TINY: &str = "tiny";
@@ -114,8 +111,8 @@ fn sizes(bench: &Bench<'_>, scaled: &[Scaled], work: &Work) -> Result<Curve> {
     let run = bench.train(&bench.model, work)?;
     points.insert(1, Point { x: 134_515_008.0, label: Some("SmolLM2-135M"), run });
     for scaled in scaled.iter().filter(|scaled| matches!(scaled.geometry, Geometry::Tinyllama)) {
-        let run = scaled.run.clone();
-        points.push(Point { x: scaled.geometry.weights() as f64, label: Some(scaled.name), run });
+        let run = scaled.held.run.clone();
+        points.push(Point { x: scaled.geometry.weights() as f64, label: Some("TinyLlama"), run });
     }
     let mut note =
         "8 × 64, K = 1. SmolLM2-135M is the real model, the others have random weights.".to_owned();

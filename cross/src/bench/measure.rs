@@ -3,6 +3,7 @@
 use super::peers::{Backward, Candle, Peers};
 use super::round::Round;
 use super::scale::{self, Scaled};
+use super::shapes::{self, Shaped};
 use super::work::{Bench, Work};
 use super::{Args, curves};
 use crate::sprig::Done;
@@ -23,6 +24,8 @@ pub struct Measured {
     pub candle_long: Candle,
     /// The same by candle, one graph at a time.
     pub candle_by_sequence: Candle,
+    /// Forward and exact gradients in several shapes.
+    pub shaped: Vec<Shaped>,
     /// Models far larger than their budgets.
     pub scaled: Vec<Scaled>,
     /// How time and memory grow, when asked for.
@@ -35,6 +38,7 @@ impl Measured {
         let peers = Peers::build()?;
         // First, so that a failure comes before the minutes of the rest.
         let scaled = if args.scale { scale::run(bench)? } else { Vec::new() };
+        let shaped = if args.memory { shapes::run(bench)? } else { Vec::new() };
         let rounds = if args.quick { 1 } else { ROUNDS };
         let rounds = (0..rounds).map(|_| Round::take(bench, &peers, args)).collect::<Result<Vec<_>>>()?;
 
@@ -45,7 +49,7 @@ impl Measured {
         let candle_long = peers.candle(bench, 128, 0, Backward::AtOnce)?;
         let candle_by_sequence = peers.candle(bench, 128, 0, Backward::BySequence)?;
         let curves = curves::curves(bench, &rounds, &scaled, args)?;
-        Ok(Self { rounds, tight, long, candle_long, candle_by_sequence, scaled, curves })
+        Ok(Self { rounds, tight, long, candle_long, candle_by_sequence, shaped, scaled, curves })
     }
 
     /// Every training run whose budget and plan can be judged: not the tiny model's, whose process is little but
@@ -54,6 +58,8 @@ impl Measured {
         let rounds = self.rounds.iter().flat_map(|round| round.training.values());
         let points = self.curves.iter().flat_map(|curve| &curve.points);
         let curves = points.filter(|point| point.label != Some(curves::TINY)).map(|point| &point.run);
-        rounds.chain([&self.tight, &self.long]).chain(self.scaled.iter().map(|s| &s.run)).chain(curves)
+        let shapes = self.shaped.iter().map(|shaped| &shaped.held.run);
+        let scaled = self.scaled.iter().map(|scaled| &scaled.held.run);
+        rounds.chain([&self.tight, &self.long]).chain(shapes).chain(scaled).chain(curves)
     }
 }

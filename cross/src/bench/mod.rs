@@ -8,6 +8,7 @@ mod round;
 pub mod row;
 mod rows;
 mod scale;
+mod shapes;
 mod work;
 
 use crate::sprig::Sprig;
@@ -34,13 +35,20 @@ pub struct Args {
     /// Also how time and memory grow with length, batch, rank, layers, threads and model size; takes minutes
     #[arg(long)]
     curves: bool,
-    /// Also TinyLlama within 256 MiB and Llama-2-7B within 1 GiB, with random weights: writes 3.8 GB, deletes it
-    /// afterwards, and takes minutes
+    /// Also models of random weights larger than their budgets, of up to 6.7 billion: writes 3.8 GB, deletes it afterwards,
+    /// and takes minutes
     #[arg(long)]
     scale: bool,
+    /// Also what forward and exact gradients take in several shapes, each in a memory control group of what was planned,
+    /// pages of files counted; takes minutes
+    #[arg(long)]
+    memory: bool,
     /// A Python that has the wheels tests/compat/stock.py names: compares with llama.cpp
     #[arg(long, value_name = "PYTHON")]
     llama_bench: Option<PathBuf>,
+    /// A Python that has torch: compares with its forward-mode derivative and its checkpointed backprop
+    #[arg(long, value_name = "PYTHON")]
+    torch: Option<PathBuf>,
     /// Threads of every run
     #[arg(long, default_value_t = 2)]
     threads: usize,

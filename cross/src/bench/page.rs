@@ -210,6 +210,8 @@ mod tests {
             machine: Machine { product_gflops: 90.0, read_ms: 12.0 },
             inference: Speed { prefill: 40.0, decode: 9.0 },
             llama_cpp: None,
+            exact: done(2500.0, 150),
+            torch: None,
         };
         Measured {
             rounds: vec![round],
@@ -217,6 +219,7 @@ mod tests {
             long: done(2900.0, 160),
             candle_long: candle(5200, None, None),
             candle_by_sequence: candle(1100, None, None),
+            shaped: Vec::new(),
             scaled: Vec::new(),
             curves: vec![curve],
         }

@@ -1,10 +1,11 @@
-//! What stands beside our figures: candle's backprop on the same work, and what the machine can do at all.
+//! What stands beside our figures: backprop by candle and PyTorch on the same work, and what the machine can do at all.
 
-use super::work::{Bench, figure};
+use super::work::{Bench, Work, figure};
 use crate::sys;
 use anyhow::{Context, Result};
+use serde::Deserialize;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The built examples of the tests' crate, which has candle.
@@ -39,6 +40,34 @@ pub struct Machine {
     pub product_gflops: f64,
     /// Milliseconds to read the model file's bytes from memory once.
     pub read_ms: f64,
+}
+
+/// A step of the same work by PyTorch in f32, weights of the same geometry: milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Torch {
+    /// One directional derivative by forward-mode differentiation.
+    pub jvp_ms: f64,
+    /// Four of them, one after another, as published.
+    pub four_jvp_ms: f64,
+    /// Forward and backward pass with a checkpoint at each block.
+    pub checkpointed_ms: f64,
+    /// Forward and backward pass without.
+    pub backprop_ms: f64,
+}
+
+impl Torch {
+    /// Times them with the torch of `python`.
+    pub fn take(python: &Path, bench: &Bench<'_>) -> Result<Self> {
+        eprintln!("PyTorch");
+        let Work { batch, len, threads, .. } = &bench.work;
+        let mut command = Command::new(python);
+        command.arg(sys::workspace_root().join("tests/compat/torch_step.py"));
+        for (flag, value) in [("--batch", batch.to_string()), ("--len", len.to_string())] {
+            command.args([flag, &value]);
+        }
+        let printed = sys::output(command.args(["--threads", &threads.to_string()]))?;
+        serde_json::from_str(&printed).context("what torch_step.py printed")
+    }
 }
 
 impl Peers {

@@ -1,16 +1,13 @@
 //! From measurements to rows: the one place that says what each figure is held to.
 
 use super::measure::Measured;
+use super::peers::Torch;
 use super::round::Round;
 use super::row::{Row, Stat};
+use super::{scale, shapes};
 use crate::sprig::Done;
 
 const MIB: f64 = 1_048_576.0;
-
-/// Seconds of PyTorch 2.15's steps (f32, jvp) on 2 AVX2 cores of the class this project is built on; with four
-/// tangents, in a loop, as published.
-const PYTORCH_STEP: f64 = 5.4;
-const PYTORCH_FOUR: f64 = 22.0;
 
 /// SmolLM2: weights of all matrices but the embedding, which is the head too; width; blocks; tokens it knows.
 const BODY: f64 = 106_168_320.0;
@@ -23,19 +20,8 @@ pub fn rows(measured: &Measured) -> Vec<Row> {
     let mut rows = training(measured);
     rows.extend(memory(measured));
     rows.extend(inference(measured));
-    for scaled in &measured.scaled {
-        let (name, run) = (scaled.name, &scaled.run);
-        let part = "Models larger than the budget";
-        let how = format!(
-            "A file of {:.0} MiB, random weights, LoRA step 8 × 64, K = 1; the kernel's count, read from outside",
-            scaled.file_bytes as f64 / MIB
-        );
-        let budget = run.budget_bytes as f64 / MIB;
-        rows.push(
-            Row::new(part, format!("{name}: process peak"), how, mib(run.peak()), "MiB").at_most(budget),
-        );
-        rows.push(Row::new(part, format!("{name}: one step"), "", Stat::one(run.step_ms_median / 1e3), "s"));
-    }
+    rows.extend(shapes::rows(&measured.shaped));
+    rows.extend(scale::rows(&measured.scaled));
     rows
 }
 
@@ -49,7 +35,7 @@ pub fn forward_flop(batch: f64, len: f64) -> f64 {
 
 fn training(measured: &Measured) -> Vec<Row> {
     let part = "Speed of training";
-    let step = |round: &Round, k: u32| round.training.get(&k).map_or(f64::NAN, |done| done.step_ms_median);
+    let step = forward_step;
     let forward =
         |round: &Round| round.training.get(&1).and_then(|done| done.forward_ms_median).unwrap_or(f64::NAN);
     let over = |figure: &dyn Fn(&Round) -> f64| Stat::over(measured.rounds.iter().map(figure));
@@ -90,22 +76,64 @@ fn training(measured: &Measured) -> Vec<Row> {
             over(&|r| r.candle.backprop_ms.unwrap_or(f64::NAN) / step(r, 1)),
             "×",
         ),
-        row(
-            "One step, K = 1: PyTorch's time against ours",
-            "5.4 s recorded with PyTorch 2.15's jvp on 2 AVX2 cores, not in this run",
-            over(&|r| PYTORCH_STEP * 1e3 / step(r, 1)),
-            "×",
-        )
-        .at_least(2.0),
-        row(
-            "One step, K = 4: PyTorch's time against ours",
-            "22 s recorded with PyTorch 2.15's jvp in a loop, not in this run",
-            over(&|r| PYTORCH_FOUR * 1e3 / step(r, 4)),
-            "×",
-        )
-        .at_least(3.2),
     ]);
+    rows.extend(exact(measured));
     rows
+}
+
+/// Exact gradients, and PyTorch where it is at hand.
+fn exact(measured: &Measured) -> Vec<Row> {
+    let part = "Speed of training";
+    let over = |figure: &dyn Fn(&Round) -> f64| Stat::over(measured.rounds.iter().map(figure));
+    let step = |round: &Round| round.exact.step_ms_median;
+    let forward = |round: &Round| round.exact.forward_ms_median.unwrap_or(f64::NAN);
+    let row = |name: &str, how: &str, stat, unit| Row::new(part, name, how, stat, unit);
+    let mut rows = vec![
+        row("One exact step", "8 × 64 tokens, all blocks", over(&|r| step(r) / 1e3), "s"),
+        row("One exact step against the forward pass", "", over(&|r| step(r) / forward(r)), "×").at_most(3.0),
+        row(
+            "One exact step: candle's backprop against ours",
+            "Forward and backward pass of the same batch, sequence by sequence",
+            over(&|r| r.candle.backprop_ms.unwrap_or(f64::NAN) / step(r)),
+            "×",
+        ),
+    ];
+    if measured.rounds.iter().any(|round| round.torch.is_none()) {
+        return rows;
+    }
+    let against = |name: &str, bar: f64, theirs: fn(&Torch) -> f64, ours: fn(&Round) -> f64| {
+        let torch = |r: &Round| r.torch.as_ref().map_or(f64::NAN, theirs);
+        let how = format!("PyTorch in f32, in this run: {:.1} s", over(&|r| torch(r) / 1e3).median);
+        row(name, &how, over(&|r| torch(r) / ours(r)), "×").at_least(bar)
+    };
+    rows.extend([
+        against("One step, K = 1: PyTorch's jvp against ours", 2.0, |t| t.jvp_ms, |r| forward_step(r, 1)),
+        against(
+            "One step, K = 4: PyTorch's jvp in a loop against ours",
+            3.2,
+            |t| t.four_jvp_ms,
+            |r| forward_step(r, 4),
+        ),
+        against(
+            "One exact step: PyTorch's checkpointed backprop against ours",
+            1.5,
+            |t| t.checkpointed_ms,
+            |r| r.exact.step_ms_median,
+        ),
+    ]);
+    let plain = |r: &Round| r.torch.as_ref().map_or(f64::NAN, |t| t.backprop_ms) / step(r);
+    rows.push(row(
+        "One exact step: PyTorch's plain backprop against ours",
+        "All activations kept",
+        over(&plain),
+        "×",
+    ));
+    rows
+}
+
+/// Milliseconds of a step with `tangents`.
+fn forward_step(round: &Round, tangents: u32) -> f64 {
+    round.training.get(&tangents).map_or(f64::NAN, |done| done.step_ms_median)
 }
 
 fn memory(measured: &Measured) -> Vec<Row> {
@@ -240,6 +268,13 @@ mod tests {
             machine: Machine { product_gflops: 160.0 / slow, read_ms: 4.0 * slow },
             inference: speed(2.0),
             llama_cpp: Some(speed(1.0)),
+            exact: run(2500.0, 180, 180),
+            torch: Some(Torch {
+                jvp_ms: 5000.0 * slow,
+                four_jvp_ms: 20_000.0 * slow,
+                checkpointed_ms: 5000.0 * slow,
+                backprop_ms: 4000.0 * slow,
+            }),
         }
     }
 
@@ -251,6 +286,7 @@ mod tests {
             long: done(4000.0, 150, 150),
             candle_long: candle(600),
             candle_by_sequence: candle(90),
+            shaped: Vec::new(),
             scaled: Vec::new(),
             curves: Vec::new(),
         }
@@ -271,6 +307,9 @@ mod tests {
         assert_eq!(row("A further tangent, K = 8").met, Some(false));
         near("One step: candle's backprop against ours", 1.5);
         near("Prefill against llama.cpp", 2.0);
+        near("One exact step against the forward pass", 2.5);
+        near("One step, K = 1: PyTorch's jvp against ours", 2.5);
+        near("One exact step: PyTorch's checkpointed backprop against ours", 2.0);
         // 20 tokens a second, each reading the file in 4 ms.
         near("Decode, share of the memory's speed", 8.0);
         // 150 MiB of which 90 are weights.

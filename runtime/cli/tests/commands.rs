@@ -29,8 +29,6 @@ mod faults;
 mod files;
 #[path = "commands/flat.rs"]
 mod flat;
-#[path = "commands/group.rs"]
-mod group;
 #[path = "commands/hangup.rs"]
 mod hangup;
 #[path = "commands/kill.rs"]

@@ -9,9 +9,6 @@
 mod cgroup;
 #[path = "fleet/disk.rs"]
 mod disk;
-#[path = "commands/group.rs"]
-#[allow(dead_code)]
-mod group;
 #[path = "fleet/kill.rs"]
 mod kill;
 #[path = "commands/disk.rs"]

@@ -2,6 +2,7 @@
 //! wrong, as tests do.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+pub mod group;
 pub mod model;
 pub mod mosquitto;
 pub mod power;

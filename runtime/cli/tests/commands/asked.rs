@@ -4,11 +4,11 @@
 use crate::budget::{named_budget, seed};
 use crate::cases::write_data;
 use crate::child::{Ended, run};
-use crate::group::Group;
 use crate::scene::{Scene, model};
 use serde_json::Value;
 use sprig_engine::gguf::{Gguf, Mapped, Writer};
 use sprig_engine::model::{Geometry, Module};
+use sprig_testkit::group::Group;
 use sprig_testkit::random::Random;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use crate::cases::{Case, Draw, draw, write_data};
 use crate::child::{Ended, run};
-use crate::group::Group;
 use crate::scene::{Scene, model, number};
 use serde_json::Value;
+use sprig_testkit::group::Group;
 use sprig_testkit::random::Random;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

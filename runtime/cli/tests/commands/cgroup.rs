@@ -2,7 +2,7 @@
 
 use crate::budget::{Ground, Outcome, seed};
 use crate::cases::Draw;
-use crate::group::Group;
+use sprig_testkit::group::Group;
 use std::fs;
 use std::process::Command;
 

@@ -1,9 +1,9 @@
 //! The guards behind the plan, and stepping aside for others, on real limits of the kernel.
 
 use crate::child;
-use crate::group::Group;
 use crate::scene::{Scene, number};
 use serde_json::Value;
+use sprig_testkit::group::Group;
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Command};

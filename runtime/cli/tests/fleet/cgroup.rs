@@ -1,8 +1,8 @@
 //! A device in a memory control group whose limit is its budget, with no swap: what the kernel would kill on a board.
 
-use super::group::Group;
 use super::scene::{Scene, model};
 use super::world::{Setup, World, device};
+use sprig_testkit::group::Group;
 use std::fs;
 use std::process::Command;
 

@@ -1,8 +1,8 @@
 //! Broker, coordinator and devices as processes, and what they print.
 
-use super::group::Group;
 use super::scene::Scene;
 use serde_json::Value;
+use sprig_testkit::group::Group;
 use sprig_testkit::mosquitto::{self, Mosquitto};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
