@@ -11,6 +11,8 @@ pub enum Arm {
     Readout,
     /// Exact gradients, checkpointed
     Reverse,
+    /// The read-out, then exact gradients from where it ended
+    ReadoutReverse,
     /// Forward gradients
     Forward,
     /// Forward gradients as in Spry's paper: LoRA r = 1 on q and v, one Gaussian direction a batch
@@ -45,6 +47,7 @@ impl Arm {
             Self::Auto => "auto",
             Self::Readout => "read-out",
             Self::Reverse => "exact gradients",
+            Self::ReadoutReverse => "read-out, then exact gradients",
             Self::Forward => "forward gradients",
             Self::Paper => "forward, paper's settings",
             Self::Mezo => "MeZO",
@@ -53,12 +56,12 @@ impl Arm {
         }
     }
 
-    /// What it adds to the command line.
+    /// What it adds to the command line, of its last training if there are several.
     pub fn flags(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Auto => &[("estimator", "auto")],
             Self::Readout => &[("estimator", "readout")],
-            Self::Reverse => &[("estimator", "reverse")],
+            Self::Reverse | Self::ReadoutReverse => &[("estimator", "reverse")],
             Self::Forward => FORWARD,
             Self::Paper => &[
                 ("estimator", "forward"),
@@ -80,6 +83,14 @@ impl Arm {
         }
     }
 
+    /// What each of its trainings adds, one from the adapter of the other.
+    pub fn stages(self) -> Vec<&'static [(&'static str, &'static str)]> {
+        match self {
+            Self::ReadoutReverse => vec![Self::Readout.flags(), Self::Reverse.flags()],
+            _ => vec![self.flags()],
+        }
+    }
+
     /// Those of its flags that a plan needs.
     pub fn shape(self) -> Vec<(&'static str, &'static str)> {
         const OF_TRAINING: [&str; 4] = ["directions", "family", "lr", "weight-decay"];
@@ -88,11 +99,11 @@ impl Arm {
 
     /// Whether it is for tasks whose answers are labels alone.
     pub fn needs_labels(self) -> bool {
-        self == Self::Readout
+        matches!(self, Self::Readout | Self::ReadoutReverse)
     }
 
     /// Whether a number of steps means anything to it.
     pub fn takes_steps(self) -> bool {
-        !matches!(self, Self::Auto | Self::Readout)
+        !matches!(self, Self::Auto | Self::Readout | Self::ReadoutReverse)
     }
 }

@@ -36,6 +36,9 @@ pub struct Done {
     /// Seconds of learning alone.
     #[serde(default)]
     pub train_seconds: Option<f64>,
+    /// Judgements by held-back examples on the way, in order.
+    #[serde(default)]
+    pub judged: Vec<Judged>,
     /// What the plan laid out.
     pub plan_bytes: u64,
     /// The limit it was given.
@@ -55,6 +58,15 @@ pub struct Done {
     pub forward_ms_median: Option<f64>,
 }
 
+/// A judgement on the way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Judged {
+    /// After so many steps.
+    pub step: u64,
+    /// By the examples that are held back.
+    pub result: Evaluation,
+}
+
 /// What `sprig eval --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -67,6 +79,9 @@ pub struct Evaluation {
     pub accuracy: Option<f64>,
     /// 95 % interval of the accuracy.
     pub interval: Option<(f64, f64)>,
+    /// Share answered greedily with a label, rightly or not.
+    #[serde(default)]
+    pub answered: Option<f64>,
 }
 
 impl Sprig {
@@ -107,14 +122,18 @@ impl Sprig {
         let pid = child.id();
         let watcher = thread::spawn(move || peak_of(pid));
         let mut done: Option<Done> = None;
+        let mut judged = Vec::new();
         for line in BufReader::new(lines).lines() {
             let line = line.context("cannot read what sprig train prints")?;
             let event: Value =
                 serde_json::from_str(&line).with_context(|| format!("sprig train printed {line:?}"))?;
             if event["event"] == "done" {
                 done = Some(serde_json::from_value(event).context("the last line of sprig train")?);
-            } else {
-                watch(&event);
+                continue;
+            }
+            watch(&event);
+            if event["event"] == "judged" {
+                judged.push(serde_json::from_value(event).context("a judgement of sprig train")?);
             }
         }
         let status = child.wait()?;
@@ -122,6 +141,7 @@ impl Sprig {
             bail!("`{}` failed: {status}", sys::describe(&command));
         }
         let mut done = done.context("sprig train ended without its last line")?;
+        done.judged = judged;
         done.seen_peak_bytes = watcher.join().unwrap_or(0);
         Ok(done)
     }

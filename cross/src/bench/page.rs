@@ -146,11 +146,11 @@ fn memory(curve: &Curve) -> Markup {
     figure(&format!("{}: memory", curve.title), &curve.note, chart(curve, "MiB, whole process", series))
 }
 
-fn line(curve: &Curve, name: &'static str, class: &'static str, figure: fn(&Done) -> f64) -> Series {
+fn line(curve: &Curve, name: &'static str, class: &'static str, figure: fn(&Done) -> f64) -> Series<'static> {
     Series { name, class, points: curve.points.iter().map(|point| (point.x, figure(&point.run))).collect() }
 }
 
-fn chart(curve: &Curve, y_title: &'static str, series: Vec<Series>) -> Markup {
+fn chart(curve: &Curve, y_title: &'static str, series: Vec<Series<'_>>) -> Markup {
     let name = |x: f64, label: Option<&str>| label.map_or_else(|| format!("{x:.0}"), str::to_owned);
     LineChart {
         about: format!("{y_title} by {}", curve.x),

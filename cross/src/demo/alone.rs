@@ -269,8 +269,13 @@ mod tests {
 
     #[test]
     fn accuracy_is_printed_with_its_interval() {
-        let evaluation =
-            Evaluation { n: 600, loss: None, accuracy: Some(0.7125), interval: Some((0.675, 0.7471)) };
+        let evaluation = Evaluation {
+            n: 600,
+            loss: None,
+            accuracy: Some(0.7125),
+            interval: Some((0.675, 0.7471)),
+            answered: None,
+        };
         assert_eq!(percent(&evaluation), "71.2 % (67.5 to 74.7 %)");
     }
 }

@@ -9,7 +9,7 @@ use crate::sprig::{Done, Evaluation, Sprig, flags};
 use crate::{model, sys};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use task::{Source, Task};
 #[derive(clap::Args)]
 pub struct Args {
     /// Tasks: data sets of `cargo xtask data`, or folders of train.jsonl, held_out.jsonl and task.json ({"task", "template",
-    /// "len", "raw"})
+    /// "len", "raw"}), or of such folders 1, 2 and so on, one for each seed
     #[arg(long, value_name = "NAME|DIR", value_delimiter = ',', default_value = "where")]
     tasks: Vec<Source>,
     /// Ways to learn; those that apply to a task if none are given
@@ -37,10 +37,11 @@ pub struct Args {
     /// Steps of the ways that take steps [default: what `sprig train` takes]
     #[arg(long)]
     steps: Option<u64>,
-    /// A Python with scikit-learn: a bag of words is judged beside them
+    /// A Python with scikit-learn and the wheels tests/compat/stock.py names: a bag of words, and a linear probe of stock
+    /// llama.cpp's last hidden states, are judged beside them
     #[arg(long, value_name = "PYTHON")]
     python: Option<PathBuf>,
-    /// Folder for learning.json and learning.html [default: target/learning]
+    /// Folder for learning.json and learning.html; what is in there already is not measured again [default: target/learning]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print the results as one JSON object on standard output
@@ -49,19 +50,19 @@ pub struct Args {
 }
 
 /// One training, judged on held-out records.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The task's name.
     pub task: String,
     /// The way's name.
-    pub arm: &'static str,
+    pub arm: String,
     /// Records learnt from.
     pub examples: usize,
     /// The seed.
     pub seed: u64,
     /// Held-out quality afterwards.
     pub after: Evaluation,
-    /// And before.
+    /// And of the untouched model.
     pub before: Option<Evaluation>,
     /// Seconds of learning, loading and evaluation left out.
     pub seconds: Option<f64>,
@@ -69,6 +70,9 @@ pub struct Run {
     pub passes: Option<f64>,
     /// Most bytes the process held.
     pub peak_bytes: Option<u64>,
+    /// Accuracy of the examples it held back, in per cent, after so many passes.
+    #[serde(default)]
+    pub course: Vec<(f64, f64)>,
 }
 
 impl Args {
@@ -84,9 +88,9 @@ impl Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("learning")))?;
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let mut found = Found::read(out.join("learning.json"))?;
     let model = model::fetch("smollm2")?.path;
     let sprig = Sprig::build()?;
-    let mut runs = Vec::new();
     for source in &args.tasks {
         for seed in 1..=args.seeds {
             let task = source.task(&out, seed)?;
@@ -94,30 +98,60 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             let sizes: &[usize] = if args.examples.is_empty() { &whole } else { &args.examples };
             for &examples in sizes.iter().filter(|&&n| n <= task.examples) {
                 let part = task.first(examples, &out)?;
-                let bench = Bench { args, sprig: &sprig, model: &model, out: &out, task: &part, seed };
-                for arm in args.arms(&part) {
-                    runs.push(bench.arm(arm)?);
-                    // What was measured is kept, whatever becomes of the rest.
-                    fs::write(out.join("learning.json"), serde_json::to_string_pretty(&runs)?)?;
-                }
-                if let Some(python) = args.python.as_deref().filter(|_| part.is_labelled()) {
-                    runs.push(bench.bag_of_words(python)?);
-                }
+                Bench { args, sprig: &sprig, model: &model, out: &out, task: &part, seed }.all(&mut found)?;
             }
         }
     }
-    fs::write(out.join("learning.json"), serde_json::to_string_pretty(&runs)?)?;
-    let rows = table::rows(&runs);
-    fs::write(out.join("learning.html"), page::page(&rows, args.seeds, &args.budget))?;
+    let rows = table::rows(&found.runs);
+    fs::write(out.join("learning.html"), page::page(&rows, &found.runs, &args.budget))?;
     let text = table::text(&rows);
     if args.json {
-        println!("{}", serde_json::json!({ "runs": runs }));
+        println!("{}", serde_json::json!({ "runs": found.runs }));
         eprint!("{text}");
     } else {
         print!("{text}");
         println!("\n{}", out.join("learning.html").display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs that were measured, now or earlier, and the file that keeps them.
+struct Found {
+    file: PathBuf,
+    runs: Vec<Run>,
+}
+
+impl Found {
+    /// Those of an earlier call; none if there is no file.
+    fn read(file: PathBuf) -> Result<Self> {
+        let runs = match fs::read_to_string(&file) {
+            Ok(text) => serde_json::from_str(&text).with_context(|| {
+                format!("{} holds no runs; move it away, or give --out another folder", file.display())
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        };
+        Ok(Self { file, runs })
+    }
+
+    fn has(&self, task: &Task, arm: &str, seed: u64) -> bool {
+        self.runs.iter().any(|run| {
+            (&*run.task, &*run.arm, run.examples, run.seed) == (&*task.name, arm, task.examples, seed)
+        })
+    }
+
+    /// Quality of the untouched model on the records that `task` is judged by.
+    fn before(&self, task: &Task, seed: u64) -> Option<Evaluation> {
+        let same = |run: &&Run| (&*run.task, run.seed) == (&*task.name, seed);
+        self.runs.iter().filter(same).find_map(|run| run.before.clone())
+    }
+
+    /// Adds a run, and keeps it whatever becomes of the rest.
+    fn push(&mut self, run: Run) -> Result<()> {
+        self.runs.push(run);
+        sprig_ground::file::write(&self.file, serde_json::to_string_pretty(&self.runs)?.as_bytes())?;
+        Ok(())
+    }
 }
 
 /// What a run needs.
@@ -131,51 +165,110 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn arm(&self, arm: Arm) -> Result<Run> {
+    /// Every way that is asked for and not found yet.
+    fn all(&self, found: &mut Found) -> Result<()> {
         let Self { args, task, seed, .. } = *self;
-        eprintln!("{}, {} records, seed {seed}: {}", task.name, task.examples, arm.name());
+        for arm in args.arms(task) {
+            if found.has(task, arm.name(), seed) {
+                continue;
+            }
+            eprintln!("{}, {} records, seed {seed}: {}", task.name, task.examples, arm.name());
+            let before = match found.before(task, seed) {
+                Some(before) => before,
+                None => self.judged(None)?,
+            };
+            found.push(Run { before: Some(before), ..self.arm(arm)? })?;
+        }
+        let python = args.python.as_deref().filter(|_| task.is_labelled());
+        let Some(python) = python else { return Ok(()) };
+        for (arm, script) in [("bag of words", "bag_of_words.py"), ("linear probe", "linear_probe.py")] {
+            if !found.has(task, arm, seed) {
+                eprintln!("{}, {} records, seed {seed}: {arm}", task.name, task.examples);
+                found.push(self.peer(python, arm, script)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn arm(&self, arm: Arm) -> Result<Run> {
+        let adapter = self.out.join("adapter.gguf");
+        let (mut seconds, mut passes, mut peak, mut course) = (0.0, 0.0, 0, Vec::new());
+        for (stage, flags) in arm.stages().iter().enumerate() {
+            let done = self.trained(arm, flags, (stage > 0).then_some(&adapter))?;
+            let share =
+                |step: u64| passes + done.passes.unwrap_or(0.0) * step as f64 / done.steps.max(1) as f64;
+            let judged = done.judged.iter();
+            course.extend(judged.filter_map(|j| Some((share(j.step), 100.0 * j.result.accuracy?))));
+            passes += done.passes.context("sprig train named no passes")?;
+            seconds += done.train_seconds.context("sprig train named no seconds")?;
+            peak = peak.max(done.peak());
+        }
+        let after = self.judged(Some(&adapter))?;
+        eprintln!(
+            "  accuracy {:?}, loss {:?}, {seconds:.0} s, {passes:.0} passes",
+            after.accuracy, after.loss
+        );
+        let (seconds, passes, peak_bytes) = (Some(seconds), Some(passes), Some(peak));
+        Ok(Run { seconds, passes, peak_bytes, course, ..self.run(arm.name(), after) })
+    }
+
+    /// One `sprig train`, from an adapter if there is one.
+    fn trained(&self, arm: Arm, own: &[(&str, &str)], from: Option<&Path>) -> Result<Done> {
+        let Self { args, task, seed, .. } = *self;
+        let out = self.out.join("adapter.gguf");
         let mut words = task.flags()?;
+        words.extend(flags(own));
         words.extend(flags(&[
             ("model", &self.model.to_string_lossy()),
             ("data", &task.train.to_string_lossy()),
-            ("eval-data", &task.held_out.to_string_lossy()),
             ("budget", &args.budget),
             ("seed", &seed.to_string()),
-            ("out", &self.out.join("adapter.gguf").to_string_lossy()),
+            ("out", &out.to_string_lossy()),
         ]));
-        words.extend(flags(arm.flags()));
-        if let Some(steps) = args.steps.filter(|_| arm.takes_steps()) {
+        if let Some(from) = from {
+            let start = self.out.join("start.gguf");
+            fs::rename(from, &start).context("no adapter of the stage before")?;
+            words.extend(flags(&[("from", &start.to_string_lossy())]));
+        }
+        let takes_steps = arm.takes_steps();
+        if let Some(steps) = args.steps.filter(|_| takes_steps) {
             words.extend(flags(&[("steps", &steps.to_string())]));
         }
-        let done = self.sprig.train(&words, |event| {
-            if event["event"] == "eval" {
-                eprintln!(
-                    "  {}: {}",
-                    event["when"].as_str().unwrap_or_default(),
-                    event["result"]["accuracy"]
-                );
-            }
-        })?;
-        let peak = done.peak();
-        let Done { eval_before, eval_after, train_seconds, passes, .. } = done;
-        let after = eval_after.context("sprig train did not evaluate the held-out records")?;
-        let run = self.run(arm.name(), after);
-        Ok(Run { before: eval_before, seconds: train_seconds, passes, peak_bytes: Some(peak), ..run })
+        self.sprig.train(&words, |_| ())
     }
 
-    /// A linear model over the texts' words, by scikit-learn.
-    fn bag_of_words(&self, python: &Path) -> Result<Run> {
-        let script = sys::workspace_root().join("tests/compat/bag_of_words.py");
+    /// The held-out records' verdict on an adapter, or on the untouched model.
+    fn judged(&self, adapter: Option<&Path>) -> Result<Evaluation> {
+        let mut words = vec!["eval".to_owned()];
+        words.extend(self.task.flags()?);
+        words.extend(flags(&[
+            ("model", &self.model.to_string_lossy()),
+            ("data", &self.task.held_out.to_string_lossy()),
+            ("budget", &self.args.budget),
+        ]));
+        if let Some(adapter) = adapter {
+            words.extend(flags(&[("adapter", &adapter.to_string_lossy())]));
+        }
+        serde_json::from_value(self.sprig.json(&words)?).context("what sprig eval printed")
+    }
+
+    /// A judge of another making, by a script of tests/compat.
+    fn peer(&self, python: &Path, arm: &str, script: &str) -> Result<Run> {
         let mut command = sys::command(python, false);
-        let printed = sys::output(command.arg(script).arg(&self.task.train).arg(&self.task.held_out))?;
-        let after = serde_json::from_str(&printed).context("what bag_of_words.py printed")?;
-        Ok(self.run("bag of words", after))
+        command.arg(sys::workspace_root().join("tests/compat").join(script));
+        command.arg(&self.task.train).arg(&self.task.held_out);
+        if script == "linear_probe.py" {
+            command.arg(self.model).args(["--template", self.task.template()]);
+        }
+        let after = serde_json::from_str(&sys::output(&mut command)?)
+            .with_context(|| format!("what {script} printed"))?;
+        Ok(self.run(arm, after))
     }
 
-    fn run(&self, arm: &'static str, after: Evaluation) -> Run {
+    fn run(&self, arm: &str, after: Evaluation) -> Run {
         Run {
             task: self.task.name.clone(),
-            arm,
+            arm: arm.to_owned(),
             examples: self.task.examples,
             seed: self.seed,
             after,
@@ -183,6 +276,7 @@ impl Bench<'_> {
             seconds: None,
             passes: None,
             peak_bytes: None,
+            course: Vec::new(),
         }
     }
 }

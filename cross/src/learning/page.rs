@@ -1,5 +1,7 @@
-//! `learning.html`: one self-contained page, bars for each task and curves where several numbers of records were tried.
+//! `learning.html`: one self-contained page. For each task bars, the way there, and curves where several numbers of records
+//! were tried.
 
+use super::Run;
 use super::table::Row;
 use crate::bench::row::number;
 use maud::{Markup, html};
@@ -8,28 +10,41 @@ use sprig_report::page::{Page, card};
 use std::collections::BTreeSet;
 
 /// Colours of the ways, in their order.
-const CLASSES: [&str; 4] = ["s0", "s1", "s2", "s3"];
+const CLASSES: [&str; 10] = ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"];
 
 /// The page.
-pub fn page(rows: &[Row], seeds: u64, budget: &str) -> String {
+pub fn page(rows: &[Row], runs: &[Run], budget: &str) -> String {
     let body = html! {
         @for task in rows.chunk_by(|a, b| a.task == b.task) {
             (card(&task[0].task, html! {
                 @for size in task.chunk_by(|a, b| a.examples == b.examples) { (results(size)) }
+                (ways_there(task, runs))
                 @if let Some(curve) = curve(task) { (curve) }
             }))
         }
     };
+    let seeds = runs.iter().map(|run| run.seed).collect::<BTreeSet<_>>().len();
     let eyebrow = format!("SmolLM2-135M (Q4_1), {seeds} seeds, {budget} for each process");
     let summary = "Held-out accuracy of each way to learn a task, a mean over the seeds, with the seconds and the plain \
                    forward passes of one example that it took.";
-    let style = include_str!("../bench/page.css");
+    let style = include_str!("page.css");
     Page { title: "What Sprig learns", eyebrow: &eyebrow, summary, style }.whole(body)
+}
+
+/// The colour of a way among those of its task.
+fn class(task: &[Row], arm: &str) -> &'static str {
+    let mut arms: Vec<&str> = Vec::new();
+    for row in task {
+        if !arms.contains(&&*row.arm) {
+            arms.push(&row.arm);
+        }
+    }
+    CLASSES[arms.iter().position(|a| *a == arm).unwrap_or(0) % CLASSES.len()]
 }
 
 fn results(rows: &[Row]) -> Markup {
     let name = |row: &Row| {
-        let mut name = row.arm.to_owned();
+        let mut name = row.arm.clone();
         for (figure, unit) in [(row.seconds, "s"), (row.passes, "passes")] {
             if let Some(figure) = figure {
                 name.push_str(&format!(", {} {unit}", number(figure)));
@@ -45,9 +60,9 @@ fn results(rows: &[Row]) -> Markup {
         Some(loss) => format!("loss {loss:.3}"),
         None => "not judged".to_owned(),
     };
-    let drawn = rows.iter().enumerate().map(|(i, row)| Bar {
+    let drawn = rows.iter().map(|row| Bar {
         name: name(row),
-        class: CLASSES[i % CLASSES.len()],
+        class: class(rows, &row.arm),
         value: if row.accuracy.is_finite() { row.accuracy } else { row.loss.unwrap_or(f64::NAN) },
         label: label(row),
     });
@@ -61,26 +76,69 @@ fn results(rows: &[Row]) -> Markup {
     }
 }
 
+/// Accuracy on the way, from all records, by passes and by seconds; of the first seed.
+fn ways_there(task: &[Row], runs: &[Run]) -> Markup {
+    let most = task.iter().map(|row| row.examples).max().unwrap_or(0);
+    let first = |row: &&Row| {
+        let same = |run: &&Run| (&run.task, &run.arm, run.examples) == (&row.task, &row.arm, most);
+        runs.iter().filter(same).min_by_key(|run| run.seed)
+    };
+    let rows = task.iter().filter(|row| row.examples == most);
+    let runs: Vec<&Run> = rows.filter_map(|row| first(&row)).filter(|run| run.passes.is_some()).collect();
+    let chart = |x_title: &'static str, scale: &dyn Fn(&Run) -> f64| {
+        let series = runs.iter().map(|run| Series {
+            name: &run.arm,
+            class: class(task, &run.arm),
+            points: course(run).into_iter().map(|(x, y)| (x * scale(run), y)).collect(),
+        });
+        LineChart {
+            about: format!("accuracy by {x_title}"),
+            x_title,
+            places: Vec::new(),
+            y_title: "accuracy on the way, %",
+            y_range: (0.0, 100.0),
+            may_be_log: false,
+            series: series.collect(),
+            level: None,
+        }
+        .draw()
+    };
+    if !runs.iter().any(|run| run.after.accuracy.is_some()) {
+        return html! {};
+    }
+    let a_pass = |run: &Run| run.seconds.unwrap_or(f64::NAN) / run.passes.unwrap_or(f64::NAN);
+    html! {
+        p.note {
+            "On the way, by the examples that a run holds back (at most 100, so a coarse judge), and at its end by the held-out \
+             records; the first seed."
+        }
+        (chart("plain forward passes of one example", &|_| 1.0))
+        (chart("seconds of learning", &a_pass))
+    }
+}
+
+/// A run's judgements by passes, and its end.
+fn course(run: &Run) -> Vec<(f64, f64)> {
+    let end = run.passes.zip(run.after.accuracy).map(|(passes, accuracy)| (passes, 100.0 * accuracy));
+    run.course.iter().copied().filter(|(passes, _)| Some(*passes) < run.passes).chain(end).collect()
+}
+
 /// Accuracy by the number of records, where there are several.
 fn curve(rows: &[Row]) -> Option<Markup> {
     let sizes: BTreeSet<usize> = rows.iter().map(|row| row.examples).collect();
     if sizes.len() < 2 {
         return None;
     }
-    let mut arms: Vec<&'static str> = Vec::new();
+    let mut arms: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| row.accuracy.is_finite()) {
-        if !arms.contains(&row.arm) {
-            arms.push(row.arm);
+        if !arms.contains(&&*row.arm) {
+            arms.push(&row.arm);
         }
     }
     let points = |arm: &str| {
         rows.iter().filter(|row| row.arm == arm).map(|row| (row.examples as f64, row.accuracy)).collect()
     };
-    let series = arms.iter().enumerate().map(|(i, arm)| Series {
-        name: arm,
-        class: CLASSES[i % CLASSES.len()],
-        points: points(arm),
-    });
+    let series = arms.iter().map(|arm| Series { name: arm, class: class(rows, arm), points: points(arm) });
     let chart = LineChart {
         about: "accuracy by number of records".to_owned(),
         x_title: "records learnt from",
@@ -100,21 +158,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_stands_alone_with_bars_and_a_curve() {
+    fn the_page_stands_alone_with_bars_and_curves() {
         let runs = [
             run("<where>", "read-out", 25, 1, 0.5),
             run("<where>", "read-out", 100, 1, 0.75),
             run("<where>", "MeZO", 100, 1, 0.25),
             run("other", "MeZO", 100, 1, 0.25),
         ];
-        let page = page(&rows(&runs), 1, "200MiB");
-        for text in ["&lt;where&gt;", "75.0 %", "800 passes", "From 25 records", "records learnt from"] {
+        let page = page(&rows(&runs), &runs, "200MiB");
+        for text in [
+            "&lt;where&gt;",
+            "75.0 %",
+            "800 passes",
+            "From 25 records",
+            "records learnt from",
+            "accuracy by seconds of learning",
+        ] {
             assert!(page.contains(text), "{text}");
         }
         for text in ["<script", "http:", "src=", "NaN"] {
             assert!(!page.contains(text), "{text}");
         }
-        // Bars for three groups, one curve.
-        assert_eq!(page.matches("<svg").count(), 4);
+        // Bars for three groups, the way there of two tasks twice, one curve.
+        assert_eq!(page.matches("<svg").count(), 8);
+    }
+
+    #[test]
+    fn a_course_ends_where_the_held_out_records_put_it() {
+        assert_eq!(course(&run("a", "MeZO", 100, 1, 0.5)), [(400.0, 25.0), (800.0, 50.0)]);
     }
 }

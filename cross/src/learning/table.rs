@@ -9,7 +9,7 @@ pub struct Row {
     /// The task.
     pub task: String,
     /// The way.
-    pub arm: &'static str,
+    pub arm: String,
     /// Records learnt from.
     pub examples: usize,
     /// Seeds.
@@ -32,11 +32,11 @@ pub struct Row {
 pub fn rows(runs: &[Run]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for run in runs {
-        let same = |row: &Row| (&row.task, row.examples, row.arm) == (&run.task, run.examples, run.arm);
+        let same = |row: &Row| (&row.task, row.examples, &row.arm) == (&run.task, run.examples, &run.arm);
         if !rows.iter().any(same) {
             let of: Vec<&Run> = runs
                 .iter()
-                .filter(|r| (&r.task, r.examples, r.arm) == (&run.task, run.examples, run.arm))
+                .filter(|r| (&r.task, r.examples, &r.arm) == (&run.task, run.examples, &run.arm))
                 .collect();
             rows.push(row(&of));
         }
@@ -56,7 +56,7 @@ fn row(runs: &[&Run]) -> Row {
     let end = |pick: fn(f64, f64) -> f64| accuracies.iter().copied().reduce(pick).unwrap_or(f64::NAN);
     Row {
         task: runs[0].task.clone(),
-        arm: runs[0].arm,
+        arm: runs[0].arm.clone(),
         examples: runs[0].examples,
         runs: runs.len(),
         accuracy: mean(&|run| run.after.accuracy).map_or(f64::NAN, |a| 100.0 * a),
@@ -100,12 +100,17 @@ pub mod tests {
     use super::*;
     use crate::sprig::Evaluation;
 
-    pub fn run(task: &str, arm: &'static str, examples: usize, seed: u64, accuracy: f64) -> Run {
-        let judged =
-            |accuracy| Evaluation { n: 100, loss: Some(0.5), accuracy: Some(accuracy), interval: None };
+    pub fn run(task: &str, arm: &str, examples: usize, seed: u64, accuracy: f64) -> Run {
+        let judged = |accuracy| Evaluation {
+            n: 100,
+            loss: Some(0.5),
+            accuracy: Some(accuracy),
+            interval: None,
+            answered: None,
+        };
         Run {
             task: task.to_owned(),
-            arm,
+            arm: arm.to_owned(),
             examples,
             seed,
             after: judged(accuracy),
@@ -113,6 +118,7 @@ pub mod tests {
             seconds: Some(10.0 * seed as f64),
             passes: Some(800.0),
             peak_bytes: Some(1),
+            course: vec![(400.0, 50.0 * accuracy), (800.0, 100.0 * accuracy)],
         }
     }
 

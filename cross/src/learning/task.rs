@@ -17,7 +17,7 @@ const LEN: u32 = 96;
 pub enum Source {
     /// A data set of `cargo xtask data`, drawn anew for each seed.
     Made(Name),
-    /// A folder with train.jsonl, held_out.jsonl and task.json.
+    /// A folder with train.jsonl, held_out.jsonl and task.json; or of such folders, 1, 2 and so on, one for each seed.
     Folder(PathBuf),
 }
 
@@ -77,17 +77,19 @@ impl Source {
             }
             Self::Folder(folder) => {
                 let folder = std::path::absolute(folder)?;
+                let own = folder.join(seed.to_string());
+                let drawn = if own.is_dir() { own } else { folder.clone() };
                 let read = |name: &str| {
-                    let path = folder.join(name);
+                    let path = drawn.join(name);
                     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
                 };
                 let shape = serde_json::from_str(&read("task.json")?).with_context(|| {
-                    format!("{} is no description of a task", folder.join("task.json").display())
+                    format!("{} is no description of a task", drawn.join("task.json").display())
                 })?;
                 Ok(Task {
                     name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-                    train: folder.join("train.jsonl"),
-                    held_out: folder.join("held_out.jsonl"),
+                    train: drawn.join("train.jsonl"),
+                    held_out: drawn.join("held_out.jsonl"),
                     examples: read("train.jsonl")?.lines().count(),
                     shape,
                 })
@@ -111,6 +113,11 @@ impl Task {
     /// Whether its answers are labels.
     pub fn is_labelled(&self) -> bool {
         self.shape.task == "label"
+    }
+
+    /// Words around a text; `{text}` where there are none.
+    pub fn template(&self) -> &str {
+        self.shape.template.as_deref().unwrap_or("{text}")
     }
 
     /// Flags of `sprig train` that say how records become examples.
@@ -148,6 +155,11 @@ mod tests {
         }
         let part = task.first(2, folder.path()).unwrap();
         assert_eq!(fs::read_to_string(part.train).unwrap().lines().count(), 2);
+        let own = at("7");
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("train.jsonl"), "{}\n").unwrap();
+        fs::copy(at("task.json"), own.join("task.json")).unwrap();
+        assert_eq!(source.task(folder.path(), 7).unwrap().examples, 1);
         assert!("nowhere".parse::<Source>().unwrap_err().contains("nowhere"));
         fs::write(at("task.json"), r#"{"task": "label", "length": 64}"#).unwrap();
         assert!(source.task(folder.path(), 1).is_err());

@@ -9,9 +9,9 @@ const HEIGHT: f64 = 250.0;
 const MAX_POINTS: usize = 800;
 
 /// One line of a chart.
-pub struct Series {
+pub struct Series<'a> {
     /// Its name in the legend.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Its class in the style sheet, which gives it a colour.
     pub class: &'static str,
     /// Its points, in order of x.
@@ -19,7 +19,7 @@ pub struct Series {
 }
 
 /// A chart of one or more lines over a common x axis.
-pub struct LineChart {
+pub struct LineChart<'a> {
     /// What it shows, for those who cannot see it.
     pub about: String,
     /// What the x axis shows.
@@ -33,12 +33,12 @@ pub struct LineChart {
     /// Whether a range of more than a decade and a half takes a logarithmic axis.
     pub may_be_log: bool,
     /// The lines.
-    pub series: Vec<Series>,
+    pub series: Vec<Series<'a>>,
     /// A level to draw across, with its label.
     pub level: Option<(f64, String)>,
 }
 
-impl LineChart {
+impl LineChart<'_> {
     /// The legend (for two lines or more) and the drawing.
     pub fn draw(&self) -> Markup {
         let finite = || {
