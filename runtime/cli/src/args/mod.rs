@@ -131,20 +131,22 @@ pub struct ShapeArgs {
     /// mezo, baffle, fwdllm = from differences along directions as published, to compare with
     #[arg(long, value_parser = choice::<Way>(), default_value_t = Way::Auto)]
     pub estimator: Way,
-    /// Directions (K) of each example, or of each batch with --directions shared [default: 1; 10 for baffle and fwdllm]
+    /// Directions (K) of each example, or of each batch with --directions shared [default: 1, and 4
+    /// for forward where answers are learnt; 10 for baffle and fwdllm]
     #[arg(long, value_name = "K")]
     pub tangents: Option<Tangents>,
     /// What of the low-rank update trains: lora-xs = an r x r core between principal factors of the weight,
     /// lora = both factors, b-only = B alone, lora-xs-seeded = the core between drawn orthonormal factors [default: lora for reverse, lora-xs otherwise]
     #[arg(long, value_parser = choice::<Kind>())]
     pub adapter_kind: Option<Kind>,
-    /// Rank of the adapter [default: 4 for lora-xs, 8 otherwise]
+    /// Rank of the adapter [default: 8; 4 for lora-xs of task lm]
     #[arg(long, value_name = "R")]
     pub rank: Option<Rank>,
     /// The update is scaled by alpha / rank [default: the rank]
     #[arg(long, value_name = "A")]
     pub alpha: Option<Positive>,
-    /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all [default: q,v]
+    /// Adapted linears: q,v or any of q,k,v,o,gate,up,down, or all [default: q,v, and o
+    /// where answers are learnt]
     #[arg(long, value_name = "LIST")]
     pub targets: Option<Targets>,
     /// Adapted blocks, FROM..TO, TO not included [default: the top quarter for lora-xs and for reverse, all
@@ -155,9 +157,10 @@ pub struct ShapeArgs {
     #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = defaults::OPTIMISER)]
     pub optimizer: Optimiser,
     /// What the loss of labels and choices counts: full = the answer among all tokens, so that the model answers with a
-    /// label by itself; labels = among the labels alone, which spares the walk through the vocabulary
-    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = SINGLE.label_loss)]
-    pub label_loss: LabelLoss,
+    /// label by itself; labels = among the labels alone, which spares the walk through the vocabulary [default: labels where
+    /// gradients are estimated along directions, full otherwise]
+    #[arg(long, value_parser = choice::<LabelLoss>())]
+    pub label_loss: Option<LabelLoss>,
     /// Which of a training's flags were given
     #[arg(skip)]
     pub given: Given,
@@ -238,7 +241,8 @@ pub struct TrainArgs {
     /// Drop batches whose estimates vary more than that (fwdllm); its authors have 5 to 100, by data set [default: none]
     #[arg(long, value_name = "X")]
     pub variance_limit: Option<Positive>,
-    /// Highest learning rate [default: 0.02; 0.003 for exact gradients of lora and b-only; a tenth of these with --from]
+    /// Highest learning rate [default: 0.02; 0.05 for forward gradients of answers with lora-xs; 0.003
+    /// for exact gradients of lora and b-only; a tenth of these with --from]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,
     /// Steps of linear warm-up
@@ -304,7 +308,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// What the loss of labels and choices counts: full = the answer among all tokens, labels = among the labels alone
-    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = SINGLE.label_loss)]
+    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = LabelLoss::Full)]
     pub label_loss: LabelLoss,
     /// Examples of one pass
     #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]

@@ -4,8 +4,11 @@ use super::{RecordArgs, ShapeArgs, TrainArgs};
 use sprig_engine::adapter::Kind;
 use sprig_learn::choosing::Question;
 use sprig_learn::data::{Task, held_back};
+use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, LABEL_STYLE, SINGLE, directions, kind, single_lr, warm_lr};
+use sprig_learn::recipe::defaults::{
+    ADAMW, LABEL_STYLE, SINGLE, directions, kind, label_loss, single, single_lr, warm_lr,
+};
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents, Targets, Way,
 };
@@ -28,18 +31,18 @@ impl TrainArgs {
 
     /// The whole training, of so many examples.
     pub fn single(&self, examples: usize) -> Single {
-        let method = self.shape.estimator.method();
+        let (method, task) = (self.shape.estimator.method(), self.records.task);
         let recipe = Recipe {
             records: self.records.records(self.shape.len),
-            adapter: self.shape.adapter(),
+            adapter: self.shape.adapter(task),
             estimator: method,
-            tangents: self.shape.tangents(),
+            tangents: self.shape.tangents(task),
             family: self.family,
             directions: self.directions.unwrap_or(directions(method)),
             difference_step: self.difference_step,
             variance_limit: self.variance_limit,
             batch: self.shape.batch,
-            label_loss: self.shape.label_loss,
+            label_loss: self.shape.label_loss(),
             seed: self.seed,
         };
         let schedule = Schedule {
@@ -55,10 +58,10 @@ impl TrainArgs {
 impl TrainArgs {
     /// The highest learning rate.
     fn peak(&self) -> f32 {
-        let (method, kind) = (self.shape.estimator.method(), self.shape.kind());
+        let (method, kind, task) = (self.shape.estimator.method(), self.shape.kind(), self.records.task);
         let usual = || match self.from {
-            Some(_) => warm_lr(method, kind),
-            None => single_lr(method, kind).get(),
+            Some(_) => warm_lr(method, kind, task),
+            None => single_lr(method, kind, task).get(),
         };
         self.lr.map_or_else(usual, NotNegative::get)
     }
@@ -76,13 +79,14 @@ impl TrainArgs {
 }
 
 impl ShapeArgs {
-    /// The adapter, before the model is known.
-    pub fn adapter(&self) -> AdapterRecipe {
+    /// The adapter that learns `task`, before the model is known.
+    pub fn adapter(&self, task: Task) -> AdapterRecipe {
+        let usual = single(task);
         AdapterRecipe {
             kind: self.kind(),
-            rank: self.rank.unwrap_or(SINGLE.rank(self.kind())),
+            rank: self.rank.unwrap_or(usual.rank(self.kind())),
             alpha: self.alpha,
-            targets: self.targets.clone().unwrap_or(Targets::of(SINGLE.targets)),
+            targets: self.targets.clone().unwrap_or(Targets::of(usual.targets)),
             layers: self.layers.clone(),
             method: self.estimator.method(),
         }
@@ -99,8 +103,13 @@ impl ShapeArgs {
     }
 
     /// K.
-    pub fn tangents(&self) -> Tangents {
-        self.tangents.unwrap_or(SINGLE.tangents(self.estimator.method()))
+    pub fn tangents(&self, task: Task) -> Tangents {
+        self.tangents.unwrap_or(single(task).tangents(self.estimator.method()))
+    }
+
+    /// What the loss of labels and choices counts.
+    pub fn label_loss(&self) -> LabelLoss {
+        self.label_loss.unwrap_or(label_loss(self.estimator))
     }
 
     /// The optimiser with its usual constants.

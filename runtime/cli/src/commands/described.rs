@@ -35,7 +35,7 @@ pub fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(
         ("batch", s.batch.to_string()),
         ("longest example", format!("{} tokens", s.len)),
         ("estimator", s.estimator.to_string()),
-        ("tangents", s.tangents().to_string()),
+        ("tangents", s.tangents(args.records.task).to_string()),
         ("directions", args.directions.map_or("automatic", Sharing::name).to_owned()),
         ("family", args.family.map_or("automatic", Family::name).to_owned()),
         ("optimizer", s.optimizer.to_string()),
@@ -43,7 +43,7 @@ pub fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(
         ("warm-up", args.warmup.to_string()),
         ("decay", args.decay.to_string()),
         ("label style", args.records.label_style.unwrap_or_default().to_string()),
-        ("label loss", s.label_loss.to_string()),
+        ("label loss", s.label_loss().to_string()),
         ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
     ]
     .map(|(k, v)| (k.to_owned(), v))

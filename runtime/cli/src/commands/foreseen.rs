@@ -84,7 +84,7 @@ impl Foreseer<'_> {
         let work = match way {
             Way::ReadOut => return self.read_out(&shape, budget),
             Way::Auto | Way::Steps(_) => {
-                let spec = shape.spec(g, self.kept)?;
+                let spec = shape.spec(self.task, g, self.kept)?;
                 // As a training by default keeps it; one of a given number of steps does not.
                 let best = best_so_far(&spec, g);
                 // Of the optimiser its moments are what counts.

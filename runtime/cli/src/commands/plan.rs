@@ -58,14 +58,14 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
 
 impl ShapeArgs {
     /// The adapter of a model of shape `g`, beside the layers `kept` of another.
-    pub fn spec(&self, g: &Geometry, kept: &[Place]) -> Result<AdapterSpec, Failure> {
-        Ok(AdapterSpec { kept: kept.to_vec(), ..self.adapter().fit(g)? })
+    pub fn spec(&self, task: Task, g: &Geometry, kept: &[Place]) -> Result<AdapterSpec, Failure> {
+        Ok(AdapterSpec { kept: kept.to_vec(), ..self.adapter(task).fit(g)? })
     }
 
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
-        let needs = self.estimator.method().needs(self.tangents().as_usize());
-        let objective = objective::of_task(task, self.label_loss);
+        let needs = self.estimator.method().needs(self.tangents(task).as_usize());
+        let objective = objective::of_task(task, self.label_loss());
         Workload::training(objective, spec, self.batch.as_usize(), needs, Some(rule), means)
     }
 }

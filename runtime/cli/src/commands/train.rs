@@ -85,7 +85,7 @@ fn begun(args: &TrainArgs) -> Result<Option<Way>, Failure> {
 fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Result<Exit, Failure> {
     let output = Output::new(args.model.json);
     let Opening { base, data, asking, from, kept, budget } = opening;
-    let spec = args.shape.spec(&base.geometry, &kept)?;
+    let spec = args.shape.spec(args.records.task, &base.geometry, &kept)?;
     check_writable(&args.out, result_bytes(&args.out, &spec, &base.geometry))?;
 
     let held_back = args.held_back(data.train.len());
@@ -199,7 +199,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     let judging = [("held-back", held_back.to_string()), ("patience", args.patience.to_string())];
     let judging = judging.into_iter().filter(|_| held_back > 0);
     let label_loss =
-        (args.records.task != Task::Lm).then(|| ("label-loss", args.shape.label_loss.to_string()));
+        (args.records.task != Task::Lm).then(|| ("label-loss", args.shape.label_loss().to_string()));
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
     [
         (checkpoint::MODEL, digest.to_owned()),

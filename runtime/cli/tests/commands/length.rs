@@ -36,8 +36,8 @@ fn a_run_that_is_told_nothing_holds_a_tenth_back_and_keeps_its_best_adapter() {
     assert!(judged.iter().all(|e| e["result"]["n"] == 6), "{judged:?}");
     let plan = &events(&ran, "plan")[0]["plan"]["regions"];
     let best = plan.as_array().unwrap().iter().find(|r| r["name"] == "best adapter so far").unwrap();
-    // Two linear layers of one block, 4 x 4 each.
-    assert_eq!(best["bytes"], 4 * 2 * 16);
+    // Three linear layers of one block, 8 x 8 each.
+    assert_eq!(best["bytes"], 4 * 3 * 64);
     let losses: Vec<f64> = judged.iter().map(|e| number(&e["result"], "loss")).collect();
     let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
     let last = judged.last().unwrap();

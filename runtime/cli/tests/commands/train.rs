@@ -81,12 +81,12 @@ fn completions_go_the_whole_way() {
 
 #[test]
 fn labels_go_the_whole_way() {
-    whole_way("label", "");
+    whole_way("label", "--label-loss full");
 }
 
 #[test]
 fn choices_go_the_whole_way() {
-    whole_way("choice", "");
+    whole_way("choice", "--label-loss full");
 }
 
 #[test]

@@ -142,7 +142,7 @@ pub fn workload(
 ) -> Workload {
     let (g, batch, means) = (&base.geometry, shape.batch.as_usize(), model.means());
     let adapted = Adapted::Made(readout::spec(g, classes));
-    let judged = objective::to_judge(task, shape.label_loss);
+    let judged = objective::to_judge(task, shape.label_loss());
     let held_elsewhere = readout::needs(g, kept, classes, batch, means.threads);
     Workload { held_elsewhere, ..Workload::evaluation(judged, adapted, batch, means) }
 }

@@ -12,7 +12,7 @@ use sprig_learn::guard::Guard;
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::readout;
-use sprig_learn::recipe::defaults::{self, FLEET};
+use sprig_learn::recipe::defaults::{self, FLEET, FLEET_LABEL_LOSS};
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe, Records,
     Tangents, Targets,
@@ -294,7 +294,7 @@ impl Default for TrainTable {
             template: None,
             labels: Vec::new(),
             label_style: defaults::LABEL_STYLE,
-            label_loss: FLEET.label_loss,
+            label_loss: FLEET_LABEL_LOSS,
             len: defaults::LEN,
             batch: defaults::BATCH,
             estimator: defaults::ESTIMATOR,
@@ -332,7 +332,7 @@ impl Default for TrainTable {
 
 /// What a job does not name: jobs and ledgers of before it could be chosen mean this one.
 fn is_default(loss: &LabelLoss) -> bool {
-    *loss == FLEET.label_loss
+    *loss == FLEET_LABEL_LOSS
 }
 
 impl Deref for Train {
