@@ -109,7 +109,7 @@ impl ShapeArgs {
 
     /// What the loss of labels and choices counts.
     pub fn label_loss(&self) -> LabelLoss {
-        self.label_loss.unwrap_or(label_loss(self.estimator))
+        self.label_loss.unwrap_or(label_loss(self.estimator.steps()))
     }
 
     /// The optimiser with its usual constants.

@@ -3,7 +3,15 @@
 use crate::FleetError;
 use crate::settings::Train;
 use sprig_engine::model::Geometry;
+use sprig_learn::readout::fleet::Shape;
 use sprig_learn::spry::Layout;
+
+impl Train {
+    /// What devices of a model of shape `g` sum up, for a read-out.
+    pub fn sums(&self, g: &Geometry) -> Option<Shape> {
+        Some(self.readout?.shape(g, self.labels.len()))
+    }
+}
 
 /// What a round's tasks are shares of, and the values before the first: of an adapter as it is drawn, or of sums of nothing,
 /// which are one group that every device has.

@@ -1,7 +1,7 @@
 //! What a setting is when nobody gives it: every default of a training, in one place. What one device and a fleet have
 //! otherwise stands in [`SINGLE`], [`ANSWERS`] and [`FLEET`]; the rest is the same for all.
 
-use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Patience, Positive, Rank, Tangents, Way};
+use super::{AdamW, Batch, Fraction, Len, LocalSteps, NotNegative, Patience, Positive, Rank, Tangents};
 use crate::data::{LabelStyle, Task};
 use crate::directions::Sharing;
 use crate::estimator::Method;
@@ -191,14 +191,14 @@ pub const fn single(task: Task) -> Defaults {
     }
 }
 
-/// What the loss of labels and choices counts on one device: all tokens, so that the model answers with a label when it is
+/// What the loss of labels and choices counts on one device, by whose gradients it takes steps along, if any: all tokens, so that the model answers with a label when it is
 /// asked greedily, wherever the adapter is used. Estimates along directions are too noisy for that: 400 forward steps of the
 /// demo's task end at 67 % with the labels alone and at 43 % with all tokens; with a tenth of the other tokens' part added
 /// to the former, 200 steps end at 50 % where they end at 58 % without, and no more answers are labels.
-pub const fn label_loss(way: Way) -> LabelLoss {
-    match way {
-        Way::Auto | Way::ReadOut | Way::Steps(Method::Reverse) => LabelLoss::Full,
-        Way::Steps(_) => LabelLoss::Labels,
+pub const fn label_loss(steps: Option<Method>) -> LabelLoss {
+    match steps {
+        None | Some(Method::Reverse) => LabelLoss::Full,
+        Some(_) => LabelLoss::Labels,
     }
 }
 

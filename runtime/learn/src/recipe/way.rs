@@ -33,12 +33,17 @@ const ALL: [&str; Method::ALL.len() + 2] = {
 };
 
 impl Way {
+    /// Whose gradients it takes steps along, if it is named as one that does.
+    pub const fn steps(self) -> Option<Method> {
+        match self {
+            Self::Auto | Self::ReadOut => None,
+            Self::Steps(method) => Some(method),
+        }
+    }
+
     /// How gradients are got, where there are any; otherwise as they would be by default.
     pub fn method(self) -> Method {
-        match self {
-            Self::Auto | Self::ReadOut => ESTIMATOR,
-            Self::Steps(method) => method,
-        }
+        self.steps().unwrap_or(ESTIMATOR)
     }
 }
 

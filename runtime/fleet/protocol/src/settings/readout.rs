@@ -1,6 +1,5 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
-use super::{Train, TrainTable};
 use serde::{Deserialize, Serialize};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
@@ -21,24 +20,17 @@ pub struct ReadOut {
 
 impl ReadOut {
     /// Refuses a read-out of anything but labels.
-    pub(super) fn check(table: &TrainTable) -> Result<(), SettingError> {
-        if table.readout.is_none() || table.task == Task::Label {
+    pub(super) fn check(readout: Option<Self>, task: Task) -> Result<(), SettingError> {
+        if readout.is_none() || task == Task::Label {
             return Ok(());
         }
         let remedy = Setting::Task.to(Task::Label);
-        Err(Setting::Task.error(table.task, format!("[train.readout] learns labels; use {remedy}")))
+        Err(Setting::Task.error(task, format!("[train.readout] learns labels; use {remedy}")))
     }
 
     /// What devices of a model of shape `g` sum up, for `classes` labels.
-    fn shape(&self, g: &Geometry, classes: usize) -> Shape {
+    pub(crate) fn shape(&self, g: &Geometry, classes: usize) -> Shape {
         Shape { inputs: g.ffn, kept: (self.directions.get() as usize).min(g.ffn), classes }
-    }
-}
-
-impl Train {
-    /// What devices of a model of shape `g` sum up, for a read-out.
-    pub fn sums(&self, g: &Geometry) -> Option<Shape> {
-        Some(self.readout?.shape(g, self.labels.len()))
     }
 }
 
@@ -50,6 +42,7 @@ impl Default for ReadOut {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Train;
     use super::*;
 
     #[test]

@@ -183,7 +183,7 @@ impl Train {
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));
         }
         table.head.check()?;
-        ReadOut::check(&table)?;
+        ReadOut::check(table.readout, table.task)?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }

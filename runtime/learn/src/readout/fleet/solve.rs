@@ -16,7 +16,8 @@ use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama};
 
-/// κ, as the size of the step of all labels over the size of the stream: what every sample of the tasks tried so far chose.
+/// κ, as the size of the step of all labels over the size of the stream: the largest that one device tries, where a thirtieth
+/// of the model's own opinion is left. A total has no sample to choose a smaller one by.
 const LIFT: f64 = 32.0;
 /// Bounds of the nats that a unit of score counts: few examples say little of their own spread.
 const SHARPEST: f64 = 64.0;
