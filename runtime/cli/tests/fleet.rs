@@ -16,6 +16,8 @@ mod kill;
 mod mounts;
 #[path = "fleet/operator.rs"]
 mod operator;
+#[path = "fleet/readout.rs"]
+mod readout;
 #[path = "fleet/rogue.rs"]
 mod rogue;
 #[path = "commands/scene.rs"]

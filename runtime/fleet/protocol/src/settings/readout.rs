@@ -43,7 +43,6 @@ impl Default for ReadOut {
 #[cfg(test)]
 mod tests {
     use super::super::Train;
-    use super::*;
 
     #[test]
     fn a_read_out_is_of_labels_and_travels_with_the_job() {

@@ -59,6 +59,10 @@ impl FleetSettings {
         (file.rounds.min_devices, file.rounds.quorum) = (Whole::of::<1>(), Whole::of::<1>());
         let given = table.get("train").and_then(Value::as_table).cloned().unwrap_or_default();
         let mut settings = file.completed(&Given { train: given, rounds: Table::new() })?;
+        if settings.train.readout.is_some() {
+            let problem = "a simulation takes steps; leave the table out, or sum up on devices";
+            return Err(SettingsError::value("train", "readout", "on", problem.to_owned()));
+        }
         let folder = config.map_or(Path::new(""), file::folder_of);
         match model {
             Some(path) => settings.model.path = path.to_owned(),

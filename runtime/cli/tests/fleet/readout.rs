@@ -1,0 +1,50 @@
+//! The read-out of a fleet, through processes and a real broker: one round, sums that add up exactly.
+
+use super::scene::Scene;
+use super::world::{Setup, World, device};
+use serde_json::Value;
+
+const CONFIG: &str = "--config fleet/coordinator/fleet.toml";
+
+/// A fleet of `devices` that has every device's records from `data`, after its one round: its last line.
+fn read_out(devices: usize, data: impl Fn(&Scene) -> String) -> (World, Value) {
+    let train = "len = 64\nbatch = 2\n[train.readout]\ndirections = 16\nmin_examples = 2\n".to_owned();
+    let mut world = World::with(Scene::new(), &Setup { devices, rounds: 1, train, ..Setup::default() });
+    world.scene.write("own.jsonl", &data(&world.scene));
+    world.start("coordinator");
+    for i in 1..=devices {
+        let file = format!("fleet/devices/{}/device.toml", device(i));
+        let settings = std::fs::read_to_string(world.folder(&file)).unwrap();
+        world.scene.write(&file, &settings.replace("label.jsonl", "own.jsonl"));
+        world.start(&device(i));
+    }
+    let done = world.finish();
+    (world, done)
+}
+
+/// Two devices with the same records are one device that has each record twice, to the bit; the adapter is evaluated by the
+/// coordinator, exported from the ledger, and answers.
+#[test]
+fn one_round_of_sums_is_one_device_with_all_the_records() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let (two, done) = read_out(2, records);
+    assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
+    assert!(done["accuracy_after"].is_f64(), "{done}");
+    let (one, alone) = read_out(1, |scene| records(scene).repeat(2));
+    assert_eq!(done["adapter_digest"], alone["adapter_digest"]);
+    assert_eq!(two.adapter(), one.adapter());
+    let export = two.scene.done(&format!("fleet export {CONFIG} --out last.gguf --json")).last();
+    assert_eq!(export["adapter_digest"], done["adapter_digest"]);
+    assert_eq!(two.scene.bytes("last.gguf"), two.adapter());
+    let judged = "eval --json --model tiny.gguf --adapter last.gguf --task label --data label.jsonl --len 64";
+    let judged = two.scene.done(judged).last();
+    assert_eq!(judged["accuracy"], done["accuracy_after"], "{judged} {done}");
+}
+
+/// A simulation takes steps; it does not pass a read-out over in silence.
+#[test]
+fn simulations_refuse_a_read_out_by_name() {
+    let world = World::new("[train.readout]\n");
+    let line = format!("simulate {CONFIG} --devices 2 --data label.jsonl --eval-data label.jsonl");
+    world.scene.fails(2, &line, &["[train] readout", "steps"]);
+}
