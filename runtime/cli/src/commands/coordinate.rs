@@ -144,6 +144,8 @@ fn done(view: &FleetView, evaluated: Evaluated, weights: usize) -> Value {
         let told: Vec<_> = view.devices.iter().filter(|d| d.peak_bytes.is_some()).map(bytes).collect();
         told.iter().sum::<u64>() as f64 / told.len().max(1) as f64
     };
+    // A device's last report may be sent before all pieces of its update are; here they have arrived.
+    let received = view.history.iter().map(|row| row.bytes_up as f64).sum::<f64>() / reports.max(1.0);
     json!({
         "event": "done",
         "rounds": view.round,
@@ -154,7 +156,7 @@ fn done(view: &FleetView, evaluated: Evaluated, weights: usize) -> Value {
         "before": before.map(evaluation),
         "after": after.map(evaluation),
         "n": after.or(before).map(|j| j.n),
-        "bytes_up_per_device_round": per_report(&|d| d.bytes_up),
+        "bytes_up_per_device_round": per_report(&|d| d.bytes_up).max(received),
         "bytes_down_per_device_round": per_report(&|d| d.bytes_down),
         "weights_bytes": 4 * weights,
         "peak_rss_bytes_max": view.devices.iter().filter_map(|d| d.peak_bytes).max(),

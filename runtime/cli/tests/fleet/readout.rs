@@ -30,6 +30,8 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
     let (two, done) = read_out(2, records);
     assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
     assert!(done["accuracy_after"].is_f64(), "{done}");
+    // All pieces of the sums: 1 + 2·(1 + 16) + 136 numbers of a byte or more.
+    assert!(done["bytes_up_per_device_round"].as_f64().unwrap() > 171.0, "{done}");
     let (one, alone) = read_out(1, |scene| records(scene).repeat(2));
     assert_eq!(done["adapter_digest"], alone["adapter_digest"]);
     assert_eq!(two.adapter(), one.adapter());
