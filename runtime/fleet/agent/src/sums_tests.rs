@@ -189,7 +189,7 @@ fn dealt(parts: &[Range<usize>]) -> (Vec<RoundRow>, FleetSums) {
 
 #[test]
 fn the_total_is_the_same_bits_however_examples_are_dealt() {
-    let (rows, whole) = dealt(&[0..RECORDS]);
+    let (rows, whole) = dealt(std::slice::from_ref(&(0..RECORDS)));
     assert_eq!((rows.len(), rows[0].reported, &*rows[0].mode), (1, 1, "readout"));
     assert_eq!(whole.examples(), RECORDS as u64);
     for parts in [[0..5, 5..9, 9..16, 16..18], [12..18, 0..1, 1..2, 2..12]] {
@@ -203,7 +203,7 @@ fn the_total_is_the_same_bits_however_examples_are_dealt() {
 /// Three devices are a round; the fourth comes later, and is a round of its own. Nobody sends twice.
 #[test]
 fn sums_of_a_device_that_comes_late_are_added() {
-    let (_, whole) = dealt(&[0..RECORDS]);
+    let (_, whole) = dealt(std::slice::from_ref(&(0..RECORDS)));
     let scene = Scene::new(1);
     let mut coordinator = scene.coordinator(2, 3);
     let parts = [0..5, 5..9, 9..16];
@@ -233,7 +233,7 @@ fn sums_of_a_device_that_comes_late_are_added() {
 /// Killed in the middle of its pass, a device makes the same sums anew; killed after it, it sends those it made.
 #[test]
 fn a_killed_device_sends_its_sums_once_all_the_same() {
-    let (_, whole) = dealt(&[0..RECORDS]);
+    let (_, whole) = dealt(std::slice::from_ref(&(0..RECORDS)));
     for finished in [false, true] {
         let scene = Scene::new(1);
         let mut coordinator = scene.coordinator(1, 2);
