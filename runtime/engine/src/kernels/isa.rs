@@ -9,6 +9,8 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// The same with AVX-512F, whose product tile is twice as wide.
+    Avx512,
     /// ARMv8.0 NEON: Cortex-A53, A57, A72. Uses no `sdot`.
     Neon,
     /// NEON with the 8-bit dot product (`asimddp`): Cortex-A55, A76, A78.
@@ -17,7 +19,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Neon, Self::NeonDotprod];
+    pub const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon, Self::NeonDotprod];
 
     /// The one that `SPRIG_ISA` names, or the fastest one of this machine where it is absent or empty.
     ///
@@ -52,6 +54,8 @@ impl Isa {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => super::arch::Avx2::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => super::arch::Avx2::wide().is_some(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
@@ -71,6 +75,7 @@ impl Isa {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
             Self::Neon => "neon",
             Self::NeonDotprod => "neon-dotprod",
         }

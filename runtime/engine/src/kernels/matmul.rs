@@ -177,7 +177,7 @@ impl Kernel for Multiply<'_> {
         };
         let mut i = 0;
         while i < x.rows() {
-            let rows = tile_height(x.rows() - i, A::TILE_ROWS);
+            let rows = tile_height(x.rows() - i, arch.tile_rows());
             let x_tile = x.slice(i..i + rows);
             for (t, o) in (0..w.cols).step_by(A::STRIP).enumerate() {
                 // SAFETY: `x_tile` has `rows` rows of `depth`; the operand has `cols` columns, of which this

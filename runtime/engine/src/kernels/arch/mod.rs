@@ -5,6 +5,8 @@
 //! inline into [`dispatch`]'s entry function, which is compiled with those instructions switched on.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
@@ -43,6 +45,11 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             Some(arch) => arch.enter(kernel),
             None => kernel.run(Scalar),
         },
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => match Avx2::wide() {
+            Some(arch) => arch.enter(kernel),
+            None => kernel.run(Scalar),
+        },
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => kernel.run(Neon),
         #[cfg(target_arch = "aarch64")]
@@ -67,8 +74,6 @@ pub(crate) trait Arch: Copy + Send + Sync + 'static {
     type Bytes: Copy;
     type Floats: Copy;
 
-    /// Rows of the product's register tile.
-    const TILE_ROWS: usize;
     /// Columns of the product's register tile, and so the weight rows interleaved in one packed strip: 8 or 16.
     const STRIP: usize;
 
@@ -117,6 +122,9 @@ pub(crate) trait Arch: Copy + Send + Sync + 'static {
 
     /// The product's register tile.
     ///
+    /// Rows of the product's register tile.
+    fn tile_rows(self) -> usize;
+
     /// # Safety
     /// See [`Tile`].
     unsafe fn tile(self, tile: Tile);

@@ -37,8 +37,12 @@ impl Arch for Neon {
     type Bytes = int8x16x2_t;
     type Floats = float32x4x2_t;
 
-    const TILE_ROWS: usize = 8;
     const STRIP: usize = 8;
+
+    #[inline(always)]
+    fn tile_rows(self) -> usize {
+        8
+    }
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 32]) -> int8x16x2_t {
@@ -283,8 +287,12 @@ impl Arch for NeonDotprod {
     type Bytes = int8x16x2_t;
     type Floats = float32x4x2_t;
 
-    const TILE_ROWS: usize = Neon::TILE_ROWS;
     const STRIP: usize = Neon::STRIP;
+
+    #[inline(always)]
+    fn tile_rows(self) -> usize {
+        Neon.tile_rows()
+    }
 
     as_neon! {
         load(bytes: &[u8; 32]) -> int8x16x2_t;

@@ -9,8 +9,12 @@ impl Arch for Scalar {
     type Bytes = [u8; 32];
     type Floats = [f32; 8];
 
-    const TILE_ROWS: usize = 4;
     const STRIP: usize = 8;
+
+    #[inline(always)]
+    fn tile_rows(self) -> usize {
+        4
+    }
 
     #[inline(always)]
     fn load(self, bytes: &[u8; 32]) -> [u8; 32] {
