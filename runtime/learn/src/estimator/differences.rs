@@ -5,7 +5,7 @@
 //! of the weights) K = 10 and h = 1e-4. Every k carries the same factor, 1/2hK.
 
 use super::beside::Beside;
-use super::{Estimator, Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of};
+use super::{Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::guard::Guard;
@@ -46,24 +46,11 @@ impl Differences {
     }
 }
 
-impl Estimator for Differences {
-    fn needs(&self) -> Needs {
+impl ScalarEstimator for Differences {
+    fn takes(&self) -> Needs {
         Self::needs_for(self.pairs)
     }
 
-    fn gradient(
-        &self,
-        session: &mut Session<'_>,
-        adapter: &mut Adapter,
-        step: StepInput<'_>,
-        scalars: &mut Scalars,
-        gradient: &mut [f32],
-    ) -> Result<(), LearnError> {
-        gradient_of(self, session, adapter, step, scalars, gradient)
-    }
-}
-
-impl ScalarEstimator for Differences {
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a> {
         let Self { family, pairs, run_key, .. } = *self;
         Forward { family, sharing: Sharing::Shared, tangents: pairs, run_key }.directions(tensors, at)

@@ -2,7 +2,7 @@
 //! it, and g = mean over examples and directions of sₖ·vₖ. With E\[v vᵀ\] = I that is ∇f on average.
 //! algorithm.md 3.2, 6.2 and 6.4; no backward pass anywhere.
 
-use super::{Estimator, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of};
+use super::{Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::guard::Guard;
@@ -24,24 +24,11 @@ pub struct Forward {
     pub run_key: [u32; 2],
 }
 
-impl Estimator for Forward {
-    fn needs(&self) -> Needs {
+impl ScalarEstimator for Forward {
+    fn takes(&self) -> Needs {
         Self::needs_for(self.tangents)
     }
 
-    fn gradient(
-        &self,
-        session: &mut Session<'_>,
-        adapter: &mut Adapter,
-        step: StepInput<'_>,
-        scalars: &mut Scalars,
-        gradient: &mut [f32],
-    ) -> Result<(), LearnError> {
-        gradient_of(self, session, adapter, step, scalars, gradient)
-    }
-}
-
-impl ScalarEstimator for Forward {
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a> {
         Directions {
             family: self.family,
@@ -139,7 +126,7 @@ mod tests {
         ] {
             for (sharing, want) in [(Sharing::PerExample, &first[..]), (Sharing::Shared, &[shared])] {
                 let forward = Forward { family: Family::Walsh, sharing, tangents: 1, run_key: [0; 2] };
-                let mut scalars = Scalars::new(&forward.needs(), 2, 0);
+                let mut scalars = Scalars::new(&forward.takes(), 2, 0);
                 scalars.outcomes.copy_from_slice(&outcomes);
                 scalars.coefficients.copy_from_slice(&[3.0, 6.0]);
                 forward.weigh(&mut Guard::default(), &mut scalars);

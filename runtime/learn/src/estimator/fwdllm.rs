@@ -10,9 +10,7 @@
 //! Σₖ |sₖvₖ − g|² / (K − 1). The authors choose it between 5 and 100, by data set, so there is none unless it is given.
 
 use super::beside::Beside;
-use super::{
-    Estimator, Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput, accumulate, gradient_of,
-};
+use super::{Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput, accumulate};
 use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::session::Session;
@@ -45,24 +43,11 @@ impl FwdLlm {
     }
 }
 
-impl Estimator for FwdLlm {
-    fn needs(&self) -> Needs {
+impl ScalarEstimator for FwdLlm {
+    fn takes(&self) -> Needs {
         Self::needs_for(self.pairs)
     }
 
-    fn gradient(
-        &self,
-        session: &mut Session<'_>,
-        adapter: &mut Adapter,
-        step: StepInput<'_>,
-        scalars: &mut Scalars,
-        gradient: &mut [f32],
-    ) -> Result<(), LearnError> {
-        gradient_of(self, session, adapter, step, scalars, gradient)
-    }
-}
-
-impl ScalarEstimator for FwdLlm {
     /// One a candidate.
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a> {
         let Self { family, pairs, run_key, .. } = *self;

@@ -23,7 +23,7 @@ pub use fwdllm::FwdLlm;
 pub use method::{AnyEstimator, Method};
 pub use projected::Projected;
 pub use reverse::Reverse;
-pub use scalars::{accumulate, gradient_of};
+pub use scalars::accumulate;
 
 use crate::directions::Directions;
 use crate::error::LearnError;
@@ -53,8 +53,11 @@ pub trait Estimator {
     ) -> Result<(), LearnError>;
 }
 
-/// An estimator whose gradient is a sum of coefficients times directions.
-pub trait ScalarEstimator: Estimator {
+/// An [`Estimator`] whose gradient is a sum of coefficients times directions.
+pub trait ScalarEstimator {
+    /// Its share of the plan.
+    fn takes(&self) -> Needs;
+
     /// The directions of iteration `at` over `tensors`, whose ranges follow one another.
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a>;
 

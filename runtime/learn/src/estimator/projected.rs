@@ -4,7 +4,7 @@
 //! replays is what it sends and replays of [`Forward`].
 
 use super::reverse::exact;
-use super::{Estimator, Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput, gradient_of};
+use super::{Forward, Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::Directions;
 use crate::error::LearnError;
 use crate::session::Session;
@@ -17,24 +17,11 @@ pub struct Projected {
     pub along: Forward,
 }
 
-impl Estimator for Projected {
-    fn needs(&self) -> Needs {
+impl ScalarEstimator for Projected {
+    fn takes(&self) -> Needs {
         Needs { backward: true, scalars: self.along.tangents, vectors: 1, ..Needs::NOTHING }
     }
 
-    fn gradient(
-        &self,
-        session: &mut Session<'_>,
-        adapter: &mut Adapter,
-        step: StepInput<'_>,
-        scalars: &mut Scalars,
-        gradient: &mut [f32],
-    ) -> Result<(), LearnError> {
-        gradient_of(self, session, adapter, step, scalars, gradient)
-    }
-}
-
-impl ScalarEstimator for Projected {
     fn directions<'a>(&self, tensors: &'a [Tensor], at: Iteration) -> Directions<'a> {
         self.along.directions(tensors, at)
     }

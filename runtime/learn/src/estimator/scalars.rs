@@ -1,41 +1,44 @@
 //! What passes over a batch gave, and how coefficients become a gradient.
 
-use super::{ScalarEstimator, Scalars, StepInput};
+use super::{Estimator, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::Directions;
 use crate::error::LearnError;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
 use sprig_engine::dual::for_each;
 
-/// [`Estimator::gradient`](super::Estimator::gradient) of an estimator by scalars: measures, and sums the directions up.
-///
-/// # Errors
-/// As [`Session::run`].
-pub fn gradient_of(
-    estimator: &impl ScalarEstimator,
-    session: &mut Session<'_>,
-    adapter: &mut Adapter,
-    step: StepInput<'_>,
-    scalars: &mut Scalars,
-    gradient: &mut [f32],
-) -> Result<(), LearnError> {
-    let tensors = step.tensors;
-    let directions = estimator.directions(tensors, step.at);
-    estimator.measure(session, adapter, step, scalars)?;
-    gradient.fill(0.0);
-    let pool = &session.ctx().pool;
-    let mut rest = gradient;
-    let per_piece = tensors.len().div_ceil((4 * pool.threads()).min(64)).max(1);
-    let pieces = tensors.chunks(per_piece).map(|tensors| {
-        let len = tensors.iter().map(|t| t.range.len()).sum();
-        let (mine, tail) = std::mem::take(&mut rest).split_at_mut(len);
-        rest = tail;
-        (tensors, mine)
-    });
-    for_each(pool, pieces, |(tensors, gradient)| {
-        accumulate(&directions, &scalars.coefficients, tensors, gradient);
-    });
-    Ok(())
+impl<E: ScalarEstimator + ?Sized> Estimator for E {
+    fn needs(&self) -> Needs {
+        self.takes()
+    }
+
+    /// Measures, and sums the directions up.
+    fn gradient(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &mut Adapter,
+        step: StepInput<'_>,
+        scalars: &mut Scalars,
+        gradient: &mut [f32],
+    ) -> Result<(), LearnError> {
+        let tensors = step.tensors;
+        let directions = self.directions(tensors, step.at);
+        self.measure(session, adapter, step, scalars)?;
+        gradient.fill(0.0);
+        let pool = &session.ctx().pool;
+        let mut rest = gradient;
+        let per_piece = tensors.len().div_ceil((4 * pool.threads()).min(64)).max(1);
+        let pieces = tensors.chunks(per_piece).map(|tensors| {
+            let len = tensors.iter().map(|t| t.range.len()).sum();
+            let (mine, tail) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = tail;
+            (tensors, mine)
+        });
+        for_each(pool, pieces, |(tensors, gradient)| {
+            accumulate(&directions, &scalars.coefficients, tensors, gradient);
+        });
+        Ok(())
+    }
 }
 
 /// Adds the `coefficients` of an iteration (K an example, or K in all) times their directions to `gradient`, the slice of
