@@ -65,6 +65,14 @@ impl Isa {
         }
     }
 
+    /// Columns that tasks of a product are made of: whole tiles.
+    pub(super) const fn tile_columns(self) -> usize {
+        match self {
+            Self::Avx512 => 32,
+            Self::Scalar | Self::Avx2 | Self::Neon | Self::NeonDotprod => 16,
+        }
+    }
+
     /// Names of those this machine can run, for messages.
     pub(super) fn available_names() -> String {
         Self::available().iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ")

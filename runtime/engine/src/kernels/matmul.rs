@@ -37,7 +37,7 @@ pub fn matmul(ctx: &Ctx, x: Rows<'_>, w: &Matrix<'_>, mut y: RowsMut<'_>, write:
             dispatch(isa, Multiply { x: x.slice(from..to), w: packed, y, write });
         });
     }
-    let rows = balanced_panel(w.rows(), ctx.panel_rows(), threads);
+    let rows = balanced_panel(w.rows(), ctx.panel_rows(), threads, isa.tile_columns());
     let share = packed_len(rows, w.cols());
     let scratch = Out { data: scratch.as_mut_ptr(), stride: share };
     ctx.pool.run_indexed(w.rows().div_ceil(rows), |thread, task| {
@@ -86,10 +86,11 @@ pub fn matmul_serial(
 pub fn matmul_nn(ctx: &Ctx, x: Rows<'_>, w: Rows<'_>, mut y: RowsMut<'_>, write: Write) {
     check(x, w.cols(), w.rows(), &y);
     let (out, isa, threads) = (Out::new(&mut y), ctx.isa, ctx.pool.threads());
-    // Columns first: then each thread reads its own band of w. Bands are whole tiles of every instruction set.
-    let bands = w.cols().div_ceil(16);
+    // Columns first: then each thread reads its own band of w, of whole tiles.
+    let tile = isa.tile_columns();
+    let bands = w.cols().div_ceil(tile);
     if bands >= 2 * threads {
-        let cols = w.cols().div_ceil(4 * threads).next_multiple_of(16);
+        let cols = w.cols().div_ceil(4 * threads).next_multiple_of(tile);
         ctx.pool.run(w.cols().div_ceil(cols), |task| {
             let from = task * cols;
             let n = cols.min(w.cols() - from);
@@ -126,12 +127,12 @@ fn split_rows(ctx: &Ctx, rows: usize, part: impl Fn(usize, usize) + Sync) {
     ctx.pool.run(rows.div_ceil(each), |task| part(task * each, rows.min((task + 1) * each)));
 }
 
-/// Rows of a panel, at most `limit`, so that threads end together: the panel with the least work on the
+/// Rows of a panel, whole tiles and at most `limit`, so that threads end together: the panel with the least work on the
 /// thread that has most.
-fn balanced_panel(outputs: usize, limit: usize, threads: usize) -> usize {
+fn balanced_panel(outputs: usize, limit: usize, threads: usize, tile: usize) -> usize {
     let most = |rows: usize| outputs.div_ceil(rows).div_ceil(threads) * rows;
     // Largest first; `min_by_key` keeps the first of equals.
-    let sizes = (1..=limit / 16).rev().map(|strips| 16 * strips);
+    let sizes = (1..=limit / tile).rev().map(|tiles| tile * tiles);
     sizes.min_by_key(|&rows| most(rows)).unwrap_or(limit)
 }
 
@@ -170,27 +171,29 @@ impl Kernel for Multiply<'_> {
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
         let Self { x, w, y, write } = self;
-        // (from one k to the next, from one tile to the next)
-        let (w_stride, tile_stride) = match w.stride {
+        // (from one k to the next, from one strip to the next)
+        let (w_stride, w_strip) = match w.stride {
             None => (A::STRIP, A::STRIP * w.depth),
             Some(stride) => (stride, A::STRIP),
         };
+        let columns = arch.tile_cols();
         let mut i = 0;
         while i < x.rows() {
             let rows = tile_height(x.rows() - i, arch.tile_rows());
             let x_tile = x.slice(i..i + rows);
-            for (t, o) in (0..w.cols).step_by(A::STRIP).enumerate() {
+            for o in (0..w.cols).step_by(columns) {
                 // SAFETY: `x_tile` has `rows` rows of `depth`; the operand has `cols` columns, of which this
                 // tile takes those from `o`; the caller of `Multiply` owns that part of y.
                 unsafe {
                     arch.tile(Tile {
                         rows,
-                        cols: A::STRIP.min(w.cols - o),
+                        cols: columns.min(w.cols - o),
                         depth: w.depth,
                         x: x_tile.as_ptr(),
                         x_stride: x.stride(),
-                        w: w.data.as_ptr().wrapping_add(t * tile_stride),
+                        w: w.data.as_ptr().wrapping_add(o / A::STRIP * w_strip),
                         w_stride,
+                        w_strip,
                         y: y.at(i, o).data,
                         y_stride: y.stride,
                         write,

@@ -1,13 +1,15 @@
 //! x86-64 with AVX-512F: a register tile of the product that is twice as wide. Everything else is AVX2's.
 //!
-//! Of 12 rows by 2 vectors, 24 accumulators: on a core with two units of 512 bits (Zen 5) products run at 1.7 times AVX2's
-//! rate.
+//! Of 12 rows by 2 vectors, 24 accumulators: a broadcast element of x serves two multiply-adds. On a core with two units of 512
+//! bits (Zen 5) products run at twice AVX2's rate, at 90 % of what the units can do.
 
 use super::{Tile, Vector};
 use std::arch::x86_64::*;
 
 /// Rows of the tile.
-pub(super) const ROWS: usize = 14;
+pub(super) const ROWS: usize = 12;
+/// Columns of it: two strips.
+pub(super) const COLUMNS: usize = 32;
 
 /// Whether this machine has the instructions.
 #[inline]
@@ -22,26 +24,29 @@ pub(super) unsafe fn tile(tile: Tile) {
     // SAFETY: passed on to the caller.
     unsafe {
         match tile.rows {
-            1 => tile.run::<__m512, 1, 1>(),
-            2 => tile.run::<__m512, 2, 1>(),
-            3 => tile.run::<__m512, 3, 1>(),
-            4 => tile.run::<__m512, 4, 1>(),
-            5 => tile.run::<__m512, 5, 1>(),
-            6 => tile.run::<__m512, 6, 1>(),
-            7 => tile.run::<__m512, 7, 1>(),
-            8 => tile.run::<__m512, 8, 1>(),
-            9 => tile.run::<__m512, 9, 1>(),
-            10 => tile.run::<__m512, 10, 1>(),
-            11 => tile.run::<__m512, 11, 1>(),
-            12 => tile.run::<__m512, 12, 1>(),
-            13 => tile.run::<__m512, 13, 1>(),
-            _ => tile.run::<__m512, 14, 1>(),
+            1 => tile.run::<__m512, 1, 2>(),
+            2 => tile.run::<__m512, 2, 2>(),
+            3 => tile.run::<__m512, 3, 2>(),
+            4 => tile.run::<__m512, 4, 2>(),
+            5 => tile.run::<__m512, 5, 2>(),
+            6 => tile.run::<__m512, 6, 2>(),
+            7 => tile.run::<__m512, 7, 2>(),
+            8 => tile.run::<__m512, 8, 2>(),
+            9 => tile.run::<__m512, 9, 2>(),
+            10 => tile.run::<__m512, 10, 2>(),
+            11 => tile.run::<__m512, 11, 2>(),
+            _ => tile.run::<__m512, 12, 2>(),
         }
     }
 }
 
 impl Vector for __m512 {
     const LANES: usize = 16;
+
+    #[inline(always)]
+    fn column(j: usize, strip: usize) -> usize {
+        j * strip
+    }
 
     #[inline(always)]
     unsafe fn zero() -> Self {

@@ -74,7 +74,7 @@ pub(crate) trait Arch: Copy + Send + Sync + 'static {
     type Bytes: Copy;
     type Floats: Copy;
 
-    /// Columns of the product's register tile, and so the weight rows interleaved in one packed strip: 8 or 16.
+    /// Weight rows interleaved in one packed strip: 8 or 16.
     const STRIP: usize;
 
     fn load(self, bytes: &[u8; 32]) -> Self::Bytes;
@@ -124,6 +124,11 @@ pub(crate) trait Arch: Copy + Send + Sync + 'static {
     ///
     /// Rows of the product's register tile.
     fn tile_rows(self) -> usize;
+
+    /// Columns of it: whole strips.
+    fn tile_cols(self) -> usize {
+        Self::STRIP
+    }
 
     /// # Safety
     /// See [`Tile`].

@@ -7,7 +7,7 @@ use crate::kernels::Write;
 ///
 /// # Safety
 /// To run one, `x` must be readable at `i * x_stride + k`, `y` writable at `i * y_stride + j` by nobody
-/// else, and `w` readable at `k * w_stride + j`. `rows` and `cols` are at least 1 and at most the tile's.
+/// else, and `w` readable at `k * w_stride + s * w_strip + j` for column j of strip s. `rows` and `cols` are at least 1 and at most the tile's.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
     pub rows: usize,
@@ -17,6 +17,8 @@ pub(crate) struct Tile {
     pub x_stride: usize,
     pub w: *const f32,
     pub w_stride: usize,
+    /// From one strip to the next.
+    pub w_strip: usize,
     pub y: *mut f32,
     pub y_stride: usize,
     pub write: Write,
@@ -29,6 +31,13 @@ pub(crate) struct Tile {
 /// for `n` of them in the partial operations.
 pub(crate) trait Vector: Copy {
     const LANES: usize;
+
+    /// Where the columns of vector `j` of a tile begin: in its one strip, unless a vector is a strip.
+    #[inline(always)]
+    fn column(j: usize, _strip: usize) -> usize {
+        j * Self::LANES
+    }
+
     unsafe fn zero() -> Self;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -70,7 +79,7 @@ impl Tile {
             for k in 0..self.depth {
                 let mut w = [V::zero(); N];
                 for j in 0..N {
-                    let at = k * self.w_stride + j * V::LANES;
+                    let at = k * self.w_stride + V::column(j, self.w_strip);
                     if FULL {
                         w[j] = V::load(self.w.add(at));
                     } else if self.lanes::<V, FULL>(j) > 0 {

@@ -50,6 +50,11 @@ impl Arch for Avx2 {
     }
 
     #[inline(always)]
+    fn tile_cols(self) -> usize {
+        if self.wide { avx512::COLUMNS } else { Self::STRIP }
+    }
+
+    #[inline(always)]
     fn load(self, bytes: &[u8; 32]) -> __m256i {
         // SAFETY: 32 readable bytes; `self` is proof of AVX2 (so in all that follow).
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
