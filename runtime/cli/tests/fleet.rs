@@ -1,5 +1,5 @@
 //! A whole fleet of processes: the built binary, Debian's mosquitto with certificates that `sprig provision` made, and a
-//! synthetic model of three blocks.
+//! synthetic model of three blocks, or the real one.
 
 // Nobody imports a test: `pub` is between its modules.
 #![allow(unreachable_pub)]
@@ -9,6 +9,8 @@
 mod cgroup;
 #[path = "fleet/disk.rs"]
 mod disk;
+#[path = "fleet/exact.rs"]
+mod exact;
 #[path = "fleet/kill.rs"]
 mod kill;
 #[path = "commands/disk.rs"]
