@@ -15,7 +15,8 @@ pub enum Arm {
     ReadoutReverse,
     /// Forward gradients
     Forward,
-    /// Forward gradients as in Spry's paper: LoRA r = 1 on q and v, one Gaussian direction a batch
+    /// Forward gradients as in Spry's paper: LoRA r = 1 on q and v, one Gaussian direction a
+    /// batch, dropout 0.1
     Paper,
     /// MeZO
     Mezo,
@@ -73,6 +74,7 @@ impl Arm {
                 ("tangents", "1"),
                 ("family", "gaussian"),
                 ("directions", "shared"),
+                ("dropout", "0.1"),
                 ("lr", "0.001"),
                 ("weight-decay", "0.01"),
                 ("label-loss", "labels"),

@@ -131,6 +131,7 @@ fn pass<T>(
         candidates: CANDIDATES.concat().len(),
         rank: adapter.rank(),
         largest_tensor: adapter.tensors().map(|t| t.range.len()).max().unwrap(),
+        masked: 0,
         kept: if directions.is_some() { 0 } else { geometry.blocks },
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),

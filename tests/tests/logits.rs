@@ -26,6 +26,7 @@ fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
         candidates: 0,
         rank: 0,
         largest_tensor: 0,
+        masked: 0,
         kept: 0,
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),

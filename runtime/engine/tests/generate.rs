@@ -38,6 +38,7 @@ fn at_once(model: &Llama<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Ve
         candidates: 0,
         rank: 0,
         largest_tensor: 0,
+        masked: 0,
         kept: 0,
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),

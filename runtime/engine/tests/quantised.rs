@@ -43,6 +43,7 @@ fn slopes(
         candidates: 0,
         rank: spec.rank,
         largest_tensor: spec.largest_tensor(g),
+        masked: 0,
         kept: 0,
         threads: 2,
         panel_rows: ctx.panel_rows(),

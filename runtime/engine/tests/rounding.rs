@@ -46,6 +46,7 @@ fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -
         candidates: 0,
         rank: spec.rank,
         largest_tensor: spec.largest_tensor(g),
+        masked: 0,
         kept: 0,
         threads: 2,
         panel_rows: ctx.panel_rows(),

@@ -59,6 +59,24 @@ pub struct Directions<'a> {
     pub tensors: &'a [Tensor],
 }
 
+/// Names an iteration of a run: no two of them have directions in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Iteration {
+    /// Round of a fleet.
+    pub round: u32,
+    /// Optimiser step within the round.
+    pub number: u32,
+    /// Device number; 0 for a single device.
+    pub device: u32,
+}
+
+impl Iteration {
+    /// Step `step` of a single device.
+    pub fn of_step(step: u64) -> Self {
+        Self { round: (step >> 32) as u32, number: step as u32, device: 0 }
+    }
+}
+
 impl Directions<'_> {
     /// Adds `scale` times the direction of (`k`, `example`) to `gradient`, the slice of `tensor`. No fused
     /// multiply-add: every party that replays the scalars gets the same bits.

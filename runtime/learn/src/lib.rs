@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod choosing;
 pub mod data;
 pub mod directions;
+pub mod dropout;
 pub mod error;
 pub mod estimator;
 pub mod evaluate;

@@ -1,6 +1,7 @@
 //! The examples of one step, or of one of the passes that it is cut into.
 
 use crate::data::{DataSet, Example};
+use crate::dropout::Masks;
 use sprig_engine::dual::{Batch, BatchError};
 
 /// Examples that are run together: places in a data set, in the order of their directions.
@@ -10,12 +11,19 @@ pub struct Minibatch<'a> {
     pub data: &'a DataSet,
     /// Places in it.
     pub ids: &'a [usize],
+    /// What adapters do not see of their inputs; nothing is hidden outside of training.
+    pub masks: Option<Masks>,
 }
 
 impl<'a> Minibatch<'a> {
     /// Examples `ids` of `data`.
     pub fn new(data: &'a DataSet, ids: &'a [usize]) -> Self {
-        Self { data, ids }
+        Self { data, ids, masks: None }
+    }
+
+    /// The same under `masks`.
+    pub fn under(self, masks: Option<Masks>) -> Self {
+        Self { masks, ..self }
     }
 
     /// Number of examples.
@@ -40,8 +48,10 @@ impl<'a> Minibatch<'a> {
 
     /// Cuts it into passes of up to `examples` examples, each after the place of its first.
     pub fn passes(self, examples: usize) -> impl Iterator<Item = (usize, Minibatch<'a>)> {
-        let parts = self.ids.chunks(examples).enumerate();
-        parts.map(move |(i, ids)| (i * examples, Self { ids, ..self }))
+        self.ids.chunks(examples).enumerate().map(move |(i, ids)| {
+            let (data, place) = (self.data, i * examples);
+            (place, Self { data, ids, masks: self.masks.map(|masks| masks.from(place)) })
+        })
     }
 }
 

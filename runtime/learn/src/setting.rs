@@ -81,6 +81,7 @@ settings! {
     Family = "family",
     DifferenceStep = "difference_step",
     VarianceLimit = "variance_limit",
+    Dropout = "dropout",
     Seed = "seed",
     // A step.
     Batch = "batch",

@@ -1,6 +1,8 @@
 //! The training loop's one step, and all state that must survive from one step to the next.
 
 use crate::data::{Examples, Shuffle};
+use crate::directions::run_key;
+use crate::dropout::Dropout;
 use crate::error::LearnError;
 use crate::estimator::{AnyEstimator, Cut, Estimator, Iteration, Scalars, StepInput};
 use crate::evaluate::{Evaluation, evaluate_from_prefix};
@@ -25,7 +27,9 @@ pub struct Settings<E = AnyEstimator> {
     pub schedule: Schedule,
     /// Examples a step.
     pub batch: usize,
-    /// Seed of the data order.
+    /// What of the adapter's inputs is left out.
+    pub dropout: Dropout,
+    /// Seed of the data order and of what is left out.
     pub seed: u64,
 }
 
@@ -110,12 +114,14 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         self.ids.clear();
         let places = self.order.batch(self.state.step, self.settings.batch);
         self.ids.extend(places.map(|place| self.data.id(place)));
-        let batch = Minibatch::new(self.data.set(), &self.ids);
+        let at = Iteration::of_step(self.state.step);
+        let masks = self.settings.dropout.masks(run_key(self.settings.seed), at);
+        let batch = Minibatch::new(self.data.set(), &self.ids).under(masks);
         let step = StepInput {
             batch,
             cut: self.cut,
             tensors: &self.tensors,
-            at: Iteration::of_step(self.state.step),
+            at,
             last: &self.state.last,
             guard: &mut self.state.guard,
         };

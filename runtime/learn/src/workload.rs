@@ -1,6 +1,7 @@
 //! What is asked of a model, in the numbers that decide its memory.
 
 use crate::data::Task;
+use crate::dropout::Dropout;
 use crate::estimator::buffers::Needs;
 use crate::objective::{Choice, Extent, Objective};
 use crate::optimiser::Rule;
@@ -29,6 +30,8 @@ pub struct Workload {
     pub objective: Arc<dyn Objective>,
     /// What the estimator takes.
     pub needs: Needs,
+    /// Whether inputs of the adapter are dropped.
+    pub dropout: bool,
     /// The adapter.
     pub adapter: Adapted,
     /// Optimiser of the trainer; `None` where nothing trains, and where steps are taken elsewhere (see
@@ -133,6 +136,11 @@ impl Workload {
         Self { needs, rule, prefix, ..Self::evaluation(objective, Adapted::Made(spec), batch, means) }
     }
 
+    /// The same with some of the adapter's inputs dropped, or none.
+    pub fn under(self, dropout: Dropout) -> Self {
+        Self { dropout: dropout.is_on(), ..self }
+    }
+
     /// Judging examples, `batch` at a time.
     pub fn evaluation(objective: Arc<dyn Objective>, adapter: Adapted, batch: usize, means: Means) -> Self {
         Self {
@@ -141,6 +149,7 @@ impl Workload {
             candidates: 0,
             objective,
             needs: Needs::NOTHING,
+            dropout: false,
             adapter,
             rule: None,
             held_elsewhere: Vec::new(),
@@ -231,6 +240,13 @@ impl Adapted {
         }
     }
 
+    fn widest_input(&self, geometry: &Geometry) -> usize {
+        match self {
+            Self::Made(spec) => spec.widest_input(geometry),
+            Self::Plain | Self::Read { .. } => 0,
+        }
+    }
+
     fn largest_tensor(&self, geometry: &Geometry) -> usize {
         match self {
             Self::Made(spec) => spec.largest_tensor(geometry),
@@ -260,6 +276,7 @@ impl Tuning {
             candidates: wants.logits * self.cut.examples,
             rank: workload.adapter.rank(),
             largest_tensor: workload.adapter.largest_tensor(geometry),
+            masked: if workload.dropout { workload.adapter.widest_input(geometry) } else { 0 },
             kept: workload.kept(geometry),
             threads: workload.means.threads,
             panel_rows: self.panel_rows,

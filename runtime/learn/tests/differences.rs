@@ -14,6 +14,7 @@ use sprig_engine::kernels::{Ctx, Isa};
 use sprig_engine::model::Module;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{
     Cut, Differences, Estimator, FwdLlm, Iteration, ScalarEstimator, Scalars, StepInput,
 };
@@ -214,7 +215,7 @@ fn a_resumed_run_chooses_as_it_would_have() {
     let (spec, data) = (spec(Kind::Xs, 1..3), &WORLD.label);
     let rule = Rule::Sgd { momentum: 0.9 };
     let schedule = Schedule { peak: 0.02, warmup: 0, steps: 8, decay: Decay::Constant };
-    let settings = Settings { estimator: FWDLLM, rule, schedule, batch: 4, seed: 5 };
+    let settings = Settings { estimator: FWDLLM, rule, schedule, batch: 4, dropout: Dropout::NONE, seed: 5 };
     let begin = || {
         let session = session(ctx(1), data, &spec, WHOLE, None);
         Trainer::new(session, fresh_adapter(&spec), data, settings, WHOLE).unwrap()

@@ -11,6 +11,7 @@ mod world;
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Cut, Differences, Forward, FwdLlm};
 use sprig_learn::guard::Guard;
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
@@ -48,6 +49,7 @@ fn terms(exchange: Exchange, server: ServerRule) -> Terms {
         exchange,
         batch: 3,
         estimator: FORWARD,
+        dropout: Dropout::NONE,
         run_key: KEY,
         seeds: Seeds::Own,
         local: ADAMW,
@@ -193,6 +195,7 @@ fn a_share_of_all_groups_is_the_single_devices_step() {
             rule: ADAMW,
             schedule: Schedule { peak: 0.02, warmup: 0, steps: 1, decay: Decay::Constant },
             batch: 4,
+            dropout: Dropout::NONE,
             seed: 42,
         };
         let mut trainer =

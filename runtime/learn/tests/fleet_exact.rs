@@ -12,6 +12,7 @@ use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::PassLayout;
 use sprig_learn::data::{DataSet, Examples};
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{
     AnyEstimator, Cut, Estimator, Iteration, Projected, Reverse, ScalarEstimator, Scalars, StepInput,
 };
@@ -38,6 +39,7 @@ fn terms(steps: u32) -> Terms {
         exchange: Exchange::PerEpoch { steps },
         batch: 3,
         estimator: EXACT,
+        dropout: Dropout::NONE,
         run_key: KEY,
         seeds: Seeds::Own,
         local: ADAMW,
@@ -102,6 +104,7 @@ fn exact_local_steps_are_those_of_one_device() {
             rule: ADAMW,
             schedule: Schedule { peak: 0.02, warmup: 0, steps: 2, decay: Decay::Constant },
             batch: 4,
+            dropout: Dropout::NONE,
             seed: 42,
         };
         let mut trainer =

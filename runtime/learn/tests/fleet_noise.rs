@@ -4,6 +4,7 @@
 
 use sprig_engine::dual::Directions as _;
 use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Forward};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::{
@@ -21,6 +22,7 @@ fn rules(family: Family, tangents: usize, seeds: Seeds, lr: f32) -> Rules {
             tangents,
             run_key: run_key(3),
         }),
+        dropout: Dropout::NONE,
         run_key: run_key(3),
         seeds,
         local: Rule::Sgd { momentum: 0.0 },

@@ -6,6 +6,8 @@
 
 #[path = "invariants/derivatives.rs"]
 mod derivatives;
+#[path = "invariants/dropout.rs"]
+mod dropout;
 #[path = "invariants/range.rs"]
 mod range;
 #[path = "invariants/readout.rs"]
@@ -24,6 +26,7 @@ use sprig_engine::model::{Llama, Stream};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Cut, Estimator, Iteration, ScalarEstimator, Scalars, StepInput};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
@@ -116,6 +119,7 @@ fn settings(rule: Rule) -> Settings {
         rule,
         schedule: Schedule { peak: 0.02, warmup: 2, steps: 10, decay: Decay::Cosine },
         batch: 4,
+        dropout: Dropout::NONE,
         seed: 5,
     }
 }

@@ -19,6 +19,7 @@ use sprig_engine::model::PassLayout;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{Cut, Differences, Estimator, Iteration, Needs, ScalarEstimator};
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{Answer, CausalLm, LabelLoss, Objective};
@@ -232,7 +233,7 @@ fn both_are_planned_and_train() {
     let fitted = plan(&model_size(), &work, &machine, Bytes::mib(64)).unwrap();
     let planned: Bytes =
         fitted.plan.regions.iter().filter(|r| r.kind == Memory::Arena).map(|r| r.bytes).sum();
-    let settings = Settings { estimator, rule: ADAMW, schedule, batch, seed: 5 };
+    let settings = Settings { estimator, rule: ADAMW, schedule, batch, dropout: Dropout::NONE, seed: 5 };
     let session = Session::new(&WORLD.model, ctx(2), work.room(fitted.layout), objective, None).unwrap();
     let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, fitted.tuning.cut).unwrap();
     let before = trainer.step().unwrap().loss;
@@ -254,7 +255,7 @@ fn answers_are_planned_and_said() {
     let fitted = plan(&model_size(), &work, &machine, Bytes::mib(64)).unwrap();
     let planned: Bytes =
         fitted.plan.regions.iter().filter(|r| r.kind == Memory::Arena).map(|r| r.bytes).sum();
-    let settings = Settings { estimator, rule: ADAMW, schedule, batch, seed: 5 };
+    let settings = Settings { estimator, rule: ADAMW, schedule, batch, dropout: Dropout::NONE, seed: 5 };
     let session = Session::new(&WORLD.model, ctx(2), work.room(fitted.layout), objective, None).unwrap();
     let mut trainer = Trainer::new(session, fresh_adapter(&spec), data, settings, fitted.tuning.cut).unwrap();
     let before = trainer.judge(data.into(), |_| true).unwrap().unwrap();

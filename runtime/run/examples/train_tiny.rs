@@ -7,6 +7,7 @@ use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_engine::model::Module;
 use sprig_learn::data::{LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, run_key};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{Estimator, Forward};
 use sprig_learn::objective::{self, LabelLoss};
 use sprig_learn::optimiser::{Decay, Rule, Schedule};
@@ -57,7 +58,7 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let session = engine.session(&planned, None)?;
     let adapter = engine.adapter(&spec, run_key(0))?;
     let schedule = Schedule { peak: 0.02, warmup: 5, steps: 120, decay: Decay::Constant };
-    let settings = Settings { estimator, rule, schedule, batch, seed: 0 };
+    let settings = Settings { estimator, rule, schedule, batch, dropout: Dropout::NONE, seed: 0 };
     let mut trainer = Trainer::new(session, adapter, &data.train, settings, planned.tuning.cut)?;
     let losses: Vec<f64> =
         (0..120).map(|_| trainer.step().map(|step| step.loss)).collect::<Result<_, _>>()?;

@@ -20,6 +20,7 @@ const USES: [(Use, &[&str]); 5] = [
             "momentum",
             "weight_decay",
             "optimizer",
+            "dropout",
             "adapter_kind",
             "rank",
             "alpha",

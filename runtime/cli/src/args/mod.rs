@@ -31,8 +31,8 @@ use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Decay, Optimiser};
 use sprig_learn::recipe::defaults::{self, SINGLE};
 use sprig_learn::recipe::{
-    Batch, Epochs, HeldBack, Layers, Len, NotNegative, Patience, Positive, Rank, Steps, Tangents, Targets,
-    Way,
+    Batch, Epochs, Fraction, HeldBack, Layers, Len, NotNegative, Patience, Positive, Rank, Steps, Tangents,
+    Targets, Way,
 };
 use sprig_learn::workload::Residency;
 use std::path::PathBuf;
@@ -153,6 +153,9 @@ pub struct ShapeArgs {
     /// otherwise]
     #[arg(long, value_name = "FROM..TO")]
     pub layers: Option<Layers>,
+    /// Share of the adapters' inputs that training leaves out, drawn anew for each step, example and token
+    #[arg(long, value_name = "P", default_value_t = defaults::DROPOUT)]
+    pub dropout: Fraction,
     /// Optimiser
     #[arg(long, value_parser = choice::<Optimiser>(), default_value_t = defaults::OPTIMISER)]
     pub optimizer: Optimiser,

@@ -42,6 +42,7 @@ impl TrainArgs {
             difference_step: self.difference_step,
             variance_limit: self.variance_limit,
             batch: self.shape.batch,
+            dropout: self.shape.dropout,
             label_loss: self.shape.label_loss(),
             seed: self.seed,
         };

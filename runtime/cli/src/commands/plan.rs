@@ -10,6 +10,7 @@ use sprig_budget::BudgetError;
 use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
+use sprig_learn::dropout::Dropout;
 use sprig_learn::objective;
 use sprig_learn::optimiser::Rule;
 use sprig_learn::recipe::Way;
@@ -66,6 +67,7 @@ impl ShapeArgs {
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
         let needs = self.estimator.method().needs(self.tangents(task).as_usize());
         let objective = objective::of_task(task, self.label_loss());
-        Workload::training(objective, spec, self.batch.as_usize(), needs, Some(rule), means)
+        let dropout = Dropout::new(self.dropout);
+        Workload::training(objective, spec, self.batch.as_usize(), needs, Some(rule), means).under(dropout)
     }
 }

@@ -200,6 +200,8 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     let judging = judging.into_iter().filter(|_| held_back > 0);
     let label_loss =
         (args.records.task != Task::Lm).then(|| ("label-loss", args.shape.label_loss().to_string()));
+    // Checkpoints of before it could be given have none.
+    let dropout = settings.dropout.is_on().then(|| ("dropout", args.shape.dropout.to_string()));
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
     [
         (checkpoint::MODEL, digest.to_owned()),
@@ -226,6 +228,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     .chain(settings.estimator.settings())
     .chain(judging)
     .chain(label_loss)
+    .chain(dropout)
     .chain(held_out)
     .chain(from.map(|digest| (checkpoint::FROM, digest)))
     .map(|(key, value)| (key.to_owned(), value))

@@ -98,7 +98,7 @@ fn data_errors_name_file_and_line() {
 #[test]
 fn a_wrong_command_line_is_refused_by_the_flag_that_is_wrong() {
     let scene = Scene::new();
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 16] = [
         ("--targets q,x", &["\"x\"", "q, k, v, o, gate, up or down", "--targets"]),
         ("--targets=", &["--targets"]),
         ("--layers 0..9", &["0..9", "0..3"]),
@@ -112,6 +112,8 @@ fn a_wrong_command_line_is_refused_by_the_flag_that_is_wrong() {
         ("--batch 0", &["--batch", "0"]),
         ("--alpha 0", &["alpha", "0"]),
         ("--alpha NaN", &["alpha", "NaN"]),
+        ("--dropout 1", &["--dropout", "1", "from 0 up to, but not, 1"]),
+        ("--dropout=-0.1", &["--dropout", "-0.1"]),
         ("--threads 0", &["--threads", "0"]),
     ];
     for (flag, words) in cases {

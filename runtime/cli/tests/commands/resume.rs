@@ -55,6 +55,7 @@ fn ctrl_c_leaves_a_checkpoint_that_other_settings_and_damage_do_not_get_past() {
         ("--batch 2", "--batch 2 --optimizer sgd", ["optimizer", "adamw", "sgd"]),
         ("--batch 2", "--batch 2 --weight-decay 0.5", ["weight-decay", "0", "0.5"]),
         ("--batch 2", "--batch 2 --decay cosine", ["decay", "linear", "cosine"]),
+        ("--batch 2", "--batch 2 --dropout 0.1", ["dropout", "unset", "0.1"]),
         ("--batch 2", "--batch 2 --held-back 3", ["held-back", "unset", "3"]),
     ] {
         let [setting, old, new] = words;

@@ -142,7 +142,7 @@ fn training_lowers_the_loss() {
 
 #[test]
 fn a_seed_fixes_the_adapter_for_any_number_of_threads() {
-    for kind in ["lora-xs", "lora"] {
+    for kind in ["lora-xs", "lora", "lora --dropout 0.2"] {
         let scene = Scene::new();
         let train = |out: &str, threads: u32, seed: u32| {
             scene.done(&format!(

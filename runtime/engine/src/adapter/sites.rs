@@ -252,7 +252,8 @@ impl Adapter {
     /// Factors of one layer; `train` names the trainable ones of a layer that [`perturb`](Self::perturb) chose, so that
     /// they are perturbed.
     pub fn site(&self, block: usize, module: Module, train: bool) -> Option<Site<'_>> {
-        let slot = *self.index.get(block * 7 + module as usize)?;
+        let layer = block * 7 + module as usize;
+        let slot = *self.index.get(layer)?;
         let e = self.entries.get(usize::from(slot).checked_sub(1)?)?;
         let factor = |part: &Part| Factor {
             values: self.part(part),
@@ -262,7 +263,8 @@ impl Adapter {
             },
         };
         let core = e.core.as_ref().map(factor);
-        Some(Site { rank: e.rank, scale: e.scale, down: factor(&e.down), core, up: factor(&e.up) })
+        let (down, up) = (factor(&e.down), factor(&e.up));
+        Some(Site { layer: layer as u32, rank: e.rank, scale: e.scale, down, core, up })
     }
 
     fn empty(kind: Kind, alpha: f32, blocks: usize) -> Self {

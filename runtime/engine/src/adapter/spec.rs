@@ -134,6 +134,11 @@ impl AdapterSpec {
         self.kept.iter().map(|place| place.rank).fold(self.rank, usize::max)
     }
 
+    /// Elements of the widest input of an adapted layer.
+    pub fn widest_input(&self, g: &Geometry) -> usize {
+        self.places().into_iter().map(|place| place.module.shape(g).1).max().unwrap_or(0)
+    }
+
     /// (trainable, frozen) numbers of one layer.
     fn numbers(&self, g: &Geometry, place: Place) -> (usize, usize) {
         let ((out, inp), r) = (place.module.shape(g), place.rank);

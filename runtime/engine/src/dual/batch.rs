@@ -1,7 +1,7 @@
 //! Which rows belong to which sequence and example, and the directions that a pass carries for them.
 
 use super::rows::Stack;
-use super::site::{Directions, Site};
+use super::site::{Directions, Mask, Site};
 use std::ops::Range;
 use thiserror::Error;
 
@@ -35,6 +35,8 @@ pub struct DualBatch<'a> {
     pub rows: Batch<'a>,
     /// The directions; none for evaluation and generation.
     pub probe: Option<Probe<'a>>,
+    /// What adapters do not see; all is seen in evaluation and generation.
+    pub mask: Option<&'a dyn Mask>,
 }
 
 /// A batch that cannot be run.
@@ -104,12 +106,12 @@ impl<'a> Batch<'a> {
 
     /// A pass over it without tangents.
     pub fn plain(self) -> DualBatch<'a> {
-        DualBatch { rows: self, probe: None }
+        DualBatch { rows: self, probe: None, mask: None }
     }
 
     /// A pass over it along `probe`.
     pub fn along(self, probe: Probe<'a>) -> DualBatch<'a> {
-        DualBatch { rows: self, probe: Some(probe) }
+        DualBatch { rows: self, probe: Some(probe), mask: None }
     }
 
     /// Token ids, one a position.

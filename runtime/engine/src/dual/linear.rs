@@ -7,12 +7,13 @@
 //!
 //! From ȳ, the adjoint of y: c̄ = s·ȳ·U, h̄ = c̄·C;  x̄ += ȳ·W + h̄·D;  Ū += s·ȳᵀ·c, C̄ += c̄ᵀ·h, D̄ += h̄ᵀ·x. W is read as it
 //! lies in the file, some rows at a time: x̄ += ȳ[rows]·W[rows]. Every sum is one chain in the order of outputs or
-//! positions, so that no bit depends on how it is cut.
+//! positions, so that no bit depends on how it is cut. Where inputs are dropped, the adapter has m ⊙ x for x.
 
 use super::batch::DualBatch;
+use super::dropout::{apply, masked};
 use super::head::unpack;
 use super::keeper::Keeper;
-use super::parallel::{MAX_PIECES, for_each, piece_len};
+use super::parallel::{examples_in_turn, for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
 use super::site::{Factor, Gradient, Site};
 use crate::kernels::elementwise::{axpy, axpy4};
@@ -53,6 +54,8 @@ pub struct LinearScratch<'a> {
     pub directions: &'a mut [f32],
     /// 2·R·rank, used for adjoints.
     pub adjoints: &'a mut [f32],
+    /// R·(1+K)·inputs, used where inputs of adapters are dropped.
+    pub masked: &'a mut [f32],
 }
 
 /// Most rows that take the integer path.
@@ -90,8 +93,8 @@ pub fn linear(
         y.clear_tangents();
     }
     let Some(site) = site else { return };
-    let LinearScratch { panels, low, core, directions, .. } = scratch;
-
+    let LinearScratch { panels, low, core, directions, masked: room, .. } = scratch;
+    let x = masked(env.ctx, &env.batch, site.layer, x, room);
     let mut low = DualRowsMut::new(low, site.rank, stack);
     project(env, &site.down, x, low.reborrow(), panels, directions);
     let last = match &site.core {
@@ -145,7 +148,8 @@ fn perturb(
     let (inputs, outputs, group) = (x.width(), out.width(), out.group());
     let pool = &env.ctx.pool;
     let share = scratch.len() / pool.threads();
-    let pieces = examples_in_turn(env, out.data(), group).zip(scratch.chunks_mut(share));
+    let runs = examples_in_turn(pool, &env.batch.rows, out.data(), group);
+    let pieces = runs.zip(scratch.chunks_mut(share));
     for_each(pool, pieces, |((examples, first_position, out), scratch)| {
         let (direction, panels) = scratch.split_at_mut(outputs * inputs);
         for example in examples {
@@ -162,29 +166,7 @@ fn perturb(
     });
 }
 
-/// Cuts `out` into one run of whole examples a thread, of about equal numbers of positions.
-fn examples_in_turn<'o>(
-    env: &LinearEnv<'_>,
-    mut out: &'o mut [f32],
-    group: usize,
-) -> impl Iterator<Item = (std::ops::Range<usize>, usize, &'o mut [f32])> {
-    let (batch, threads) = (env.batch.rows, env.ctx.pool.threads().min(MAX_PIECES));
-    let mut example = 0;
-    (0..threads).filter_map(move |t| {
-        let until = batch.positions() * (t + 1) / threads;
-        let (from, start) = (example, if example < batch.examples() { batch.span(example).start } else { 0 });
-        let mut end = start;
-        while example < batch.examples() && (batch.span(example).end <= until || t + 1 == threads) {
-            end = batch.span(example).end;
-            example += 1;
-        }
-        let (mine, rest) = std::mem::take(&mut out).split_at_mut((end - start) * group);
-        out = rest;
-        (from < example).then_some((from..example, start, mine))
-    })
-}
-
-/// x̄ += ȳ·W + s·ȳ·U·C·D, without tangents. y_adjoint: positions × outputs; x_adjoint: positions × inputs.
+/// x̄ += ȳ·W + m ⊙ (s·ȳ·U·C·D), without tangents. y_adjoint: positions × outputs; x_adjoint: positions × inputs.
 pub fn linear_adjoint(
     env: &LinearEnv<'_>,
     layer: Layer<'_>,
@@ -208,7 +190,13 @@ pub fn linear_adjoint(
     let Some(site) = site else { return };
     let (_, h) = low_adjoints(env, &site, y_adjoint, scratch.adjoints);
     let down = Rows::new(site.down.values, site.rank, inputs);
-    matmul_nn(ctx, h.rows().all(), down, x_adjoint.all(), Write::Continue);
+    let Some(mask) = env.batch.mask else {
+        return matmul_nn(ctx, h.rows().all(), down, x_adjoint.all(), Write::Continue);
+    };
+    let mut pull = DualRowsMut::new(scratch.masked, inputs, x_adjoint.stack());
+    matmul_nn(ctx, h.rows().all(), down, pull.all(), Write::Set);
+    apply(ctx, &env.batch, (mask, site.layer), &mut pull);
+    x_adjoint.data().iter_mut().zip(pull.data()).for_each(|(x, pull)| *x += *pull);
 }
 
 /// Adds to `gradient` what the positions of a layer contribute for its trainable factors, in their order and without
@@ -222,7 +210,8 @@ pub fn linear_gradient(
     scratch: &mut LinearScratch<'_>,
 ) {
     let Some(site) = layer.site.filter(Site::trains) else { return };
-    let LinearScratch { panels, low, core, directions, adjoints } = scratch;
+    let LinearScratch { panels, low, core, directions, adjoints, masked: room } = scratch;
+    let x = masked(env.ctx, &env.batch, site.layer, x, room);
     let (c_adjoint, h_adjoint) = low_adjoints(env, &site, y_adjoint, adjoints);
     let mut add = |factor: &Factor<'_>, a: DualRows<'_>, b: DualRows<'_>| {
         if let Some(sums) = factor.tensor.and_then(|tensor| gradient.of(tensor)) {

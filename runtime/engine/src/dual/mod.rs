@@ -19,6 +19,7 @@
 mod adjoint_tests;
 mod attention;
 mod batch;
+mod dropout;
 mod gate;
 mod head;
 mod keeper;
@@ -39,4 +40,4 @@ pub use norm::{rms_norm, rms_norm_adjoint};
 pub use parallel::{MAX_PIECES, for_each};
 pub use rope::Rope;
 pub use rows::{DualRows, DualRowsMut, Stack};
-pub use site::{Directions, Factor, Gradient, Site, TensorId};
+pub use site::{Directions, Factor, Gradient, Mask, Site, Spot, TensorId};

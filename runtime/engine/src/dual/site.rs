@@ -1,4 +1,4 @@
-//! The adapter of one linear layer, and where the directions of its tensors come from.
+//! The adapter of one linear layer, and where the directions of its tensors and the masks of its inputs come from.
 
 /// Names one trainable tensor: its place in the canonical order (block, module, A then B).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,6 +8,23 @@ pub struct TensorId(pub u32);
 pub trait Directions: Sync {
     /// Writes the direction of `tensor` for `tangent` k and `example` (its index in the whole batch), row-major.
     fn fill(&self, tangent: usize, example: usize, tensor: TensorId, out: &mut [f32]);
+}
+
+/// Where a mask applies: all channels of one layer's input at one position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Number of the layer ([`Site::layer`]).
+    pub layer: u32,
+    /// Place of the example in the pass.
+    pub example: usize,
+    /// Place of the token in the example.
+    pub token: usize,
+}
+
+/// Which inputs of adapters are left out. A function, as directions are.
+pub trait Mask: Sync {
+    /// Multiplies the mask of `spot` into each of `rows`, which stand one behind another, of `width` elements each.
+    fn apply(&self, spot: Spot, width: usize, rows: &mut [f32]);
 }
 
 /// Where gradients of trainable tensors are summed up.
@@ -28,6 +45,8 @@ pub struct Factor<'a> {
 /// The adapter of one linear layer.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
+    /// Number of the layer in the model, 7·block + module: what its dropout masks are drawn by.
+    pub layer: u32,
     /// r.
     pub rank: usize,
     /// s = alpha / r.

@@ -96,6 +96,7 @@ impl<'m> Generator<'m> {
             candidates: 0,
             rank: adapter.map_or(0, Adapter::rank),
             largest_tensor: 0,
+            masked: 0,
             kept: 0,
             threads,
             panel_rows,

@@ -21,6 +21,8 @@ pub struct PassSize {
     pub rank: usize,
     /// Elements of the largest trainable tensor; 0 when nothing trains.
     pub largest_tensor: usize,
+    /// Elements of the widest input of an adapter of which some are dropped; 0 where none are.
+    pub masked: usize,
     /// Blocks whose inputs are kept for a pass backwards; 0 where there is none.
     pub kept: usize,
     /// Threads of the pool.
@@ -44,6 +46,7 @@ pub struct PassLayout {
     low: usize,
     directions: usize,
     low_adjoints: usize,
+    masked: usize,
     panels: usize,
     stats: usize,
     head: HeadLayout,
@@ -85,6 +88,7 @@ impl PassLayout {
             normed: rows * geometry.width.max(geometry.q_width()),
             projections: rows * attention.max(2 * geometry.ffn),
             low: rows * size.rank,
+            masked: rows * size.masked,
             low_adjoints: if back { 2 * rows * size.rank } else { 0 },
             directions: if trains {
                 size.threads * (size.largest_tensor + matmul_scratch_len(1, SERIAL_PANEL, widest))
@@ -127,6 +131,9 @@ impl PassLayout {
             ("weight panels", b(self.panels)),
             ("row statistics", b(self.stats)),
         ];
+        if self.size.masked > 0 {
+            regions.push(("adapters' inputs under dropout", b(self.masked)));
+        }
         if self.size.kept > 0 {
             let BackLayout { inputs, adjoint, work, attended } = self.back;
             regions.extend([
@@ -161,6 +168,7 @@ impl PassLayout {
                 core: stack.take(self.low)?,
                 directions: stack.take(self.directions)?,
                 adjoints: stack.take(self.low_adjoints)?,
+                masked: stack.take(self.masked)?,
             },
             kept: Kept {
                 inputs: stack.take(self.back.inputs)?,

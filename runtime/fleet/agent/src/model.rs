@@ -55,7 +55,8 @@ impl Opened {
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
         let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
-        let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
+        let work =
+            Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
         Ok(Self { spec, rules, planned, layout, up: train.up, guard: train.guard() })

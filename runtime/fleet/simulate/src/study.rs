@@ -126,7 +126,8 @@ impl Study {
         let means = Means { threads: model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
         let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
-        let work = Workload::training(objective, spec.clone(), batch, needs, None, means);
+        let work =
+            Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let mut work = data.measure(Workload { held_elsewhere, ..work });
         if work.prefix {
             let positions = work.batch * work.length;

@@ -1,6 +1,7 @@
 //! A device that trains nothing: it takes part in the protocol and makes up its scalars. A few tens of bytes each.
 
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Forward};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::spry::{Exchange, Rules, Seeds, ServerRule, Terms};
@@ -19,6 +20,7 @@ pub fn rules(batch: usize) -> Rules {
             tangents: 1,
             run_key: RUN_KEY,
         }),
+        dropout: Dropout::NONE,
         run_key: RUN_KEY,
         seeds: Seeds::Own,
         local: Rule::Sgd { momentum: 0.0 },

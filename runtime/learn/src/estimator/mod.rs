@@ -15,6 +15,7 @@ mod projected;
 mod reverse;
 mod scalars;
 
+pub use crate::directions::Iteration;
 pub use crate::workload::Cut;
 pub use buffers::{Needs, Scalars};
 pub use differences::Differences;
@@ -92,22 +93,4 @@ pub struct StepInput<'a> {
     pub last: &'a [f32],
     /// Judge of the scalars.
     pub guard: &'a mut Guard,
-}
-
-/// Names an iteration of a run: no two of them have directions in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Iteration {
-    /// Round of a fleet.
-    pub round: u32,
-    /// Optimiser step within the round.
-    pub number: u32,
-    /// Device number; 0 for a single device.
-    pub device: u32,
-}
-
-impl Iteration {
-    /// Step `step` of a single device.
-    pub fn of_step(step: u64) -> Self {
-        Self { round: (step >> 32) as u32, number: step as u32, device: 0 }
-    }
 }

@@ -114,7 +114,7 @@ impl PrefixCache {
         lowest: usize,
     ) -> Result<(), LearnError> {
         let Self { slots, missing, counts } = self;
-        let Minibatch { data, ids } = batch;
+        let Minibatch { data, ids, .. } = batch;
         let d = geometry.width;
         let span_of = |place: usize| rows.span(place).start * d..rows.span(place).end * d;
         missing.clear();

@@ -66,6 +66,8 @@ pub const ADAPTER: Kind = Kind::Xs;
 pub const ESTIMATOR: Method = Method::Forward;
 /// Examples of a step.
 pub const BATCH: Batch = Batch::of::<8>();
+/// Share of the adapters' inputs that training leaves out.
+pub const DROPOUT: Fraction = Fraction::of(0.0);
 
 /// The optimiser, of one device and of a fleet's devices within a round.
 pub const OPTIMISER: Optimiser = Optimiser::AdamW;

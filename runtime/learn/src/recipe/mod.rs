@@ -64,6 +64,8 @@ pub struct Recipe {
     pub variance_limit: Option<Positive>,
     /// Examples of a step.
     pub batch: Batch,
+    /// Share of the adapters' inputs that training leaves out.
+    pub dropout: Fraction,
     /// What the loss of labels and choices counts.
     pub label_loss: LabelLoss,
     /// Seed of directions, start values and data order.

@@ -1,6 +1,7 @@
 //! The training of one device by itself: a recipe, an optimiser and a number of steps.
 
 use super::{Fraction, NotNegative, Positive, Recipe};
+use crate::dropout::Dropout;
 use crate::optimiser::{Rule, Schedule};
 use crate::setting::SettingError;
 use crate::trainer::Settings;
@@ -42,6 +43,7 @@ impl Single {
             rule: self.rule,
             schedule: self.schedule,
             batch: self.recipe.batch.as_usize(),
+            dropout: Dropout::new(self.recipe.dropout),
             seed: self.recipe.seed,
         })
     }

@@ -11,7 +11,7 @@ use crate::workload::{Room, Tuning};
 use losses::{Losses, Parts};
 use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{DualBatch, Gradient, Probe, Rope};
+use sprig_engine::dual::{DualBatch, Gradient, Mask, Probe, Rope};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Tap};
 use std::sync::Arc;
@@ -208,7 +208,8 @@ impl<'m> Session<'m> {
         lists.gather(&**objective, batch)?;
         let (g, probe) = (self.model.geometry(), way.probe());
         let rows = lists.batch(g.vocabulary)?;
-        let input = PassInput { batch: DualBatch { rows, probe }, adapter, integer: false };
+        let mask = batch.masks.as_ref().map(|masks| masks as &dyn Mask);
+        let input = PassInput { batch: DualBatch { rows, probe, mask }, adapter, integer: false };
         let mut pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
         let lowest = if way.starts_late() { adapter.map_or(0, Adapter::lowest_block) } else { 0 };
         if matches!(way, Way::Back(_)) {

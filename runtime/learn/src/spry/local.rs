@@ -164,8 +164,10 @@ impl<'d> LocalRound<'d> {
         self.ids.clear();
         let place = |i: u64| self.data.id(self.order.at(first + i));
         self.ids.extend((0..rules.batch.min(left) as u64).map(place));
-        let batch = Minibatch::new(self.data.set(), &self.ids);
-        let (tensors, at) = (&self.part.tensors, rules.at(round, self.iteration, self.assignment.number));
+        let (tensors, number) = (&self.part.tensors, self.assignment.number);
+        let at = rules.at(round, self.iteration, number);
+        let batch =
+            Minibatch::new(self.data.set(), &self.ids).under(rules.masks(round, self.iteration, number));
         let step = StepInput { batch, cut, tensors, at, last: &self.last, guard };
         let per_epoch = rules.exchange != Exchange::PerIteration;
         match rules.estimator.scalars() {

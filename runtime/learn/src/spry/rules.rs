@@ -1,7 +1,8 @@
 //! What all parties of a run must agree on to reach the same bits.
 
-use crate::directions::{Directions, Family, Sharing};
-use crate::estimator::{AnyEstimator, Forward, Iteration};
+use crate::directions::{Directions, Family, Iteration, Sharing};
+use crate::dropout::{Dropout, Masks, PAPER};
+use crate::estimator::{AnyEstimator, Forward};
 use crate::optimiser::Rule;
 use crate::recipe::{Fraction, NotNegative, Positive};
 use crate::setting::{Setting, SettingError};
@@ -25,6 +26,8 @@ pub struct Terms {
     pub batch: usize,
     /// How devices estimate gradients.
     pub estimator: AnyEstimator,
+    /// What of the adapter's inputs devices leave out.
+    pub dropout: Dropout,
     /// Key of start values and data order, and of the estimator's directions.
     pub run_key: [u32; 2],
     /// Whose directions a device takes.
@@ -101,6 +104,7 @@ impl Terms {
                 tangents: 1,
                 run_key,
             }),
+            dropout: Dropout::new(PAPER),
             run_key,
             seeds: Seeds::Shared,
             local: Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.01 },
@@ -201,6 +205,11 @@ impl Rules {
         number: u32,
     ) -> Option<Directions<'a>> {
         Some(self.estimator.scalars()?.directions(tensors, self.at(round, iteration, number)))
+    }
+
+    /// The masks of an iteration of device `number`, its own whatever directions it takes: nobody replays them.
+    pub(super) fn masks(&self, round: u32, iteration: u32, number: u32) -> Option<Masks> {
+        self.dropout.masks(self.run_key, Iteration { round, number: iteration, device: number })
     }
 
     /// The name of an iteration of device `number`.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::directions::{Family, Sharing, run_key};
+use crate::dropout::Dropout;
 use crate::estimator::{AnyEstimator, Forward, accumulate};
 use crate::optimiser::Rule;
 use crate::spry::{Dealing, Member, Seeds, ServerRule, Terms, deal};
@@ -15,6 +16,7 @@ fn terms(exchange: Exchange, server: ServerRule) -> Terms {
         exchange,
         batch: 4,
         estimator: estimator(Family::Rademacher, Sharing::PerExample),
+        dropout: Dropout::NONE,
         run_key: run_key(7),
         seeds: Seeds::Own,
         local: Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 },

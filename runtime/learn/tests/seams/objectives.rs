@@ -123,6 +123,7 @@ pub fn likelihood(adapter: &Adapter, tokens: &[u32]) -> f64 {
         candidates: 0,
         rank: adapter.rank(),
         largest_tensor: 0,
+        masked: 0,
         kept: 0,
         threads: 1,
         panel_rows: ctx.panel_rows(),

@@ -6,7 +6,7 @@ mod head;
 mod linear;
 
 use super::*;
-use crate::kernels::{Ctx, Matrix};
+use crate::kernels::{Ctx, Matrix, Write};
 
 /// Positions of two sequences, of 5 and 70: more keys than a tile has, and runs that end within one.
 const STARTS: [usize; 3] = [0, 5, 75];

@@ -145,6 +145,7 @@ mod tests {
             ("lr = nan", "a number above 0"),
             ("targets = \"q,x\"", "there is no linear layer \"x\""),
             ("server = { beta1 = 1.0 }", "a number from 0 up to, but not, 1"),
+            ("dropout = 1.0", "a number from 0 up to, but not, 1"),
             ("rank = 4.5", "a whole number from 1 to 1024"),
         ] {
             let message = read_train(line).unwrap_err().to_string();

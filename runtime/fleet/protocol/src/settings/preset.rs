@@ -4,6 +4,7 @@ use super::{Preset, Server, SettingsError, TrainTable, Upload};
 use sprig_engine::adapter::Kind;
 use sprig_engine::model::Module;
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::dropout::PAPER;
 use sprig_learn::estimator::Method;
 use sprig_learn::optimiser::Optimiser;
 use sprig_learn::recipe::defaults::{self, FLEET};
@@ -72,13 +73,15 @@ impl TrainTable {
         Self { estimator: Method::Reverse, layers: Some(Layers::all()), dealing, up: Upload::Weights, ..self }
     }
 
-    /// The same along directions of each device's own, which has all groups and steps by plain gradient descent.
+    /// The same along directions of each device's own, which has all groups and steps by plain gradient descent; nothing is
+    /// dropped between the sides of a difference.
     fn by_differences(self, estimator: Method) -> Self {
         Self {
             estimator,
             tangents: FLEET.tangents(estimator),
             seeds: Seeds::Own,
             local_optimizer: Optimiser::Sgd,
+            dropout: defaults::DROPOUT,
             dealing: Dealing::Unsplit,
             ..self
         }
@@ -96,6 +99,7 @@ impl TrainTable {
             layers: None,
             family: Some(Family::Gaussian),
             directions: Sharing::Shared,
+            dropout: PAPER,
             seeds: Seeds::Shared,
             local_optimizer: Optimiser::AdamW,
             adamw: AdamW {
@@ -136,6 +140,7 @@ mod tests {
     use crate::settings::{JobSettings, Train};
     use sprig_engine::model::Geometry;
     use sprig_learn::directions::run_key;
+    use sprig_learn::dropout::Dropout;
     use sprig_learn::estimator::{AnyEstimator, Differences, Reverse};
     use sprig_learn::optimiser::Rule;
     use sprig_learn::spry::{Exchange, Rules, ServerRule, Terms, paper_adapter};
@@ -187,7 +192,12 @@ mod tests {
         for (name, estimator) in [("fedmezo", mezo), ("baffle", baffle)] {
             let found = train(&format!("preset = \"{name}\"\nseed = 7"));
             let (seeds, local) = (Seeds::Own, Rule::Sgd { momentum: 0.0 });
-            assert_eq!(*found.rules(), Terms { estimator, seeds, local, ..*paper.rules() }, "{name}");
+            let dropout = Dropout::NONE;
+            assert_eq!(
+                *found.rules(),
+                Terms { estimator, seeds, local, dropout, ..*paper.rules() },
+                "{name}"
+            );
             assert_eq!(
                 (found.dealing, found.adapter(&SMOLLM2).unwrap()),
                 (Dealing::Unsplit, paper_adapter(&SMOLLM2))
@@ -198,6 +208,7 @@ mod tests {
             matches!(fwdllm.estimator, AnyEstimator::FwdLlm(found) if (found.pairs, found.step) == (10, 1e-2)
             && found.variance_limit == Some(5.5))
         );
+        assert_eq!((fwdllm.dropout, paper.rules().dropout.p()), (Dropout::NONE, 6554.0 / 65536.0));
     }
 
     /// The baselines with exact gradients: the paper's, all blocks, by what their names say.

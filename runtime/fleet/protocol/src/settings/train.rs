@@ -7,6 +7,7 @@ use sprig_engine::model::Geometry;
 use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
+use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Method, Projected};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::LabelLoss;
@@ -14,8 +15,8 @@ use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::readout;
 use sprig_learn::recipe::defaults::{self, FLEET, FLEET_LABEL_LOSS};
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, Batch, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe, Records,
-    Tangents, Targets,
+    AdamW, AdapterRecipe, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe,
+    Records, Tangents, Targets,
 };
 use sprig_learn::setting::{Setting, SettingError};
 use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
@@ -140,6 +141,9 @@ pub struct TrainTable {
     /// where none are. What is no number is left out and counted in any case.
     #[serde(skip_serializing_if = "is_usual_clip")]
     pub clip: NotNegative,
+    /// Share of the adapters' inputs that training leaves out, drawn anew for each step, example and token; 0 if absent.
+    #[serde(skip_serializing_if = "is_none")]
+    pub dropout: Fraction,
     /// Own directions on every device, or the same (the paper's).
     pub seeds: Seeds,
     /// Seed of directions, start values, assignment and data order.
@@ -240,6 +244,7 @@ impl TrainTable {
             difference_step: self.difference_step,
             variance_limit: self.variance_limit,
             batch: self.batch,
+            dropout: self.dropout,
             label_loss: self.label_loss,
             seed: self.seed,
         }
@@ -259,6 +264,7 @@ impl TrainTable {
                 }
                 other => other,
             },
+            dropout: Dropout::new(self.dropout),
             run_key: recipe.run_key(),
             seeds: self.seeds,
             local: match self.local_optimizer {
@@ -279,6 +285,10 @@ fn is_plain<T: Default + PartialEq>(value: &T) -> bool {
 
 fn is_usual_clip(clip: &NotNegative) -> bool {
     *clip == defaults::CLIP
+}
+
+fn is_none(dropout: &Fraction) -> bool {
+    *dropout == defaults::DROPOUT
 }
 
 fn is_usual(estimator: &Method) -> bool {
@@ -310,6 +320,7 @@ impl Default for TrainTable {
             difference_step: None,
             variance_limit: None,
             clip: defaults::CLIP,
+            dropout: defaults::DROPOUT,
             seeds: defaults::SEEDS,
             seed: 0,
             mode: defaults::MODE,
@@ -358,40 +369,5 @@ impl From<Train> for TrainTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_that_contradict_each_other_are_named_with_the_remedy() {
-        let labels = vec!["a".to_owned(), "b".to_owned()];
-        let labelled = TrainTable { labels, ..TrainTable::default() };
-        let cases = [
-            (TrainTable::default(), Setting::Labels, "name all labels"),
-            (TrainTable { up: Upload::Weights, ..labelled.clone() }, Setting::Up, "per-epoch"),
-            (TrainTable { head: Head::Jvp, ..labelled.clone() }, Setting::Head, "use none"),
-        ];
-        for (table, setting, words) in cases {
-            let error = Train::new(table).unwrap_err();
-            assert_eq!(error.setting, setting);
-            assert!(error.problem.contains(words), "{error}");
-        }
-        Train::new(TrainTable { up: Upload::Weights, mode: Mode::PerEpoch, ..labelled.clone() }).unwrap();
-        Train::new(TrainTable { up: Upload::Auto, ..labelled }).unwrap();
-    }
-
-    /// Exact gradients are local steps where weights travel, and derivatives along the directions where scalars do.
-    #[test]
-    fn what_travels_says_what_exact_gradients_are_for() {
-        let of = |mode, up| {
-            let labels = vec!["a".to_owned(), "b".to_owned()];
-            let train = TrainTable { labels, mode, up, estimator: Method::Reverse, ..TrainTable::default() };
-            let rules = Train::new(train).unwrap().rules();
-            (rules.scalar_count(rules.examples()), up.takes_scalars(&rules), up.takes_weights(&rules))
-        };
-        assert_eq!(of(Mode::PerEpoch, Upload::Weights), (0, false, true));
-        assert_eq!(of(Mode::PerEpoch, Upload::Auto), (0, false, true));
-        assert_eq!(of(Mode::PerEpoch, Upload::Scalars), (320, true, false));
-        assert_eq!(of(Mode::PerIteration, Upload::Scalars), (32, true, false));
-        assert_eq!(of(Mode::PerIteration, Upload::Auto), (32, true, false));
-    }
-}
+#[path = "train_tests.rs"]
+mod tests;
