@@ -223,7 +223,11 @@ impl<'a> Bench<'a> {
     fn plan(&self, model: &Path, work: &Work, group: Option<&Group>) -> Result<Value> {
         let mut arguments = vec!["plan".to_owned()];
         arguments.extend(work.flags());
-        arguments.extend(flags(&[("model", utf8(model)?), ("budget", ROOM)]));
+        arguments.extend(flags(&[
+            ("model", utf8(model)?),
+            ("budget", ROOM),
+            ("steps", &work.steps.to_string()),
+        ]));
         let printed = sys::output(member(self.sprig.command(&arguments), group).arg("--json"))?;
         serde_json::from_str(&printed).context("what sprig plan printed")
     }

@@ -178,6 +178,9 @@ pub struct PlanArgs {
     /// What is learnt: lm needs all logits of all rows, label and choice only a few
     #[arg(long, value_parser = choice::<Task>(), default_value_t = Task::Lm)]
     pub task: Task,
+    /// Optimiser steps, if `train` is to be told how many: then it keeps no best adapter so far
+    #[arg(long, value_name = "N")]
+    pub steps: Option<Steps>,
 }
 
 /// How records become tokens.

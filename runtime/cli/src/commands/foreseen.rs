@@ -27,6 +27,8 @@ pub struct Foreseer<'a> {
     pub task: Task,
     /// What is learnt from, where it is known.
     pub data: Option<&'a Data>,
+    /// Whether the run is judged on its way, and keeps the best adapter so far.
+    pub judged: bool,
     /// Layers of the adapter that is gone on from.
     pub kept: &'a [Place],
 }
@@ -85,11 +87,10 @@ impl Foreseer<'_> {
             Way::ReadOut => return self.read_out(&shape, budget),
             Way::Auto | Way::Steps(_) => {
                 let spec = shape.spec(self.task, g, self.kept)?;
-                // As a training by default keeps it; one of a given number of steps does not.
-                let best = best_so_far(&spec, g);
+                let best = self.judged.then(|| best_so_far(&spec, g));
                 // Of the optimiser its moments are what counts.
                 let mut work = shape.workload(self.task, spec, shape.rule(), self.model.means());
-                work.held_elsewhere.push(best);
+                work.held_elsewhere.extend(best);
                 self.sized(work)
             }
         };

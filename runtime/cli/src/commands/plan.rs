@@ -27,7 +27,8 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         return Err(readout::not_of_tokens());
     }
     let (shape, model, task) = (&args.shape, &args.model, args.task);
-    let foreseer = Foreseer { base: &base, shape, model, task, data: None, kept: &[] };
+    let foreseer =
+        Foreseer { base: &base, shape, model, task, data: None, judged: args.steps.is_none(), kept: &[] };
     let ways = foreseer.ways(question)?;
     let seconds = foreseer.seconds(&ways)?;
     let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways, question)?;

@@ -60,7 +60,8 @@ fn decided(args: &TrainArgs, opening: &Opening<'_>) -> Result<TrainArgs, Failure
         None => {
             let Opening { base, ref data, ref kept, .. } = *opening;
             let (shape, model, task) = (&args.shape, &args.model, args.records.task);
-            let foreseer = Foreseer { base, shape, model, task, data: Some(data), kept };
+            let judged = !args.held_back(data.train.len()).is_empty();
+            let foreseer = Foreseer { base, shape, model, task, data: Some(data), judged, kept };
             let ways = foreseer.ways(&question)?;
             chosen(&ways, &question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?
         }

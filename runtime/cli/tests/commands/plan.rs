@@ -55,6 +55,21 @@ fn a_small_budget_is_refused_and_the_smallest_that_would_do_does() {
 }
 
 #[test]
+fn a_given_number_of_steps_keeps_no_best_adapter() {
+    let scene = Scene::new();
+    let smallest = |more: &str| {
+        let plan = scene.done(&format!("{LINE} --budget 1GiB {more}")).last();
+        let kept = plan["regions"].as_array().unwrap().iter().any(|r| r["name"] == "best adapter so far");
+        (plan["smallest_budget_bytes"].as_u64().unwrap(), kept)
+    };
+    let ((whole, kept), (less, without)) = (smallest(""), smallest("--steps 5"));
+    assert!(kept && !without && less < whole, "{less} and {whole} bytes");
+    let train =
+        LINE.replace("plan", "train").replace("--json", "--data lm.jsonl --task lm --raw --out a.gguf");
+    scene.done(&format!("{train} --steps 5 --estimator forward --budget {less}"));
+}
+
+#[test]
 fn the_smallest_budget_that_the_message_names_does() {
     let scene = Scene::new();
     // Several shapes: a size rounded down in the message would pass one of them by luck.

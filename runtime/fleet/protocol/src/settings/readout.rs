@@ -1,8 +1,10 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
+use sprig_learn::estimator::Method;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
@@ -34,6 +36,16 @@ impl ReadOut {
     }
 }
 
+/// Reads `estimator`, and says where a read-out is asked for instead.
+pub(super) fn estimator<'de, D: Deserializer<'de>>(from: D) -> Result<Method, D::Error> {
+    let name = String::deserialize(from)?;
+    if name == "readout" {
+        let remedy = "leave out `estimator` and write a table [train.readout]";
+        return Err(D::Error::custom(format_args!("a read-out takes no steps; {remedy}")));
+    }
+    name.parse().map_err(D::Error::custom)
+}
+
 impl Default for ReadOut {
     fn default() -> Self {
         Self { directions: Whole::of::<128>(), min_examples: Whole::of::<20>() }
@@ -52,6 +64,10 @@ mod tests {
         };
         let error = train("task = \"lm\"").unwrap_err();
         assert!(error.contains("[train.readout] learns labels") && error.contains("label"), "{error}");
+        let error = train("estimator = \"readout\"").unwrap_err();
+        assert!(error.contains("takes no steps") && error.contains("a table [train.readout]"), "{error}");
+        let error = train("estimator = \"reverze\"").unwrap_err();
+        assert!(error.contains("there is no estimator \"reverze\"; use forward, reverse"), "{error}");
         let set = train("").unwrap().readout.unwrap();
         assert_eq!((set.directions.get(), set.min_examples.get()), (64, 20));
     }

@@ -105,6 +105,7 @@ pub struct TrainTable {
     /// differences along directions as published. Per epoch, reverse has exact local steps, whose weights travel; with
     /// up = "scalars", and per iteration, its derivatives along the directions, which need no pass of their own.
     #[serde(skip_serializing_if = "is_usual")] // so that the text of a job stays what it was
+    #[serde(deserialize_with = "super::readout::estimator")]
     pub estimator: Method,
     /// K, directions of each example, or of each batch if they are shared. If absent 4; 1 for mezo, 10 for baffle and fwdllm.
     pub tangents: Tangents,
