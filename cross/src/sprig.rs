@@ -84,6 +84,13 @@ pub struct Evaluation {
     pub answered: Option<f64>,
 }
 
+impl Evaluation {
+    /// Per cent answered rightly, or the loss in nats where answers are not judged.
+    pub fn figure(&self) -> Option<f64> {
+        self.accuracy.map(|accuracy| 100.0 * accuracy).or(self.loss)
+    }
+}
+
 impl Sprig {
     /// Builds it. A second build of unchanged sources takes a moment.
     pub fn build() -> Result<Self> {

@@ -13,7 +13,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use sprig_engine::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use sprig_tests::{DType, Factors, MODULES, Objective, Oracle, Random, real_model};
 
 /// "The capital of France is Paris. …", "Federated …" and noise: three examples of different lengths.
@@ -132,7 +132,7 @@ fn pass<T>(
         rank: adapter.rank(),
         largest_tensor: adapter.tensors().map(|t| t.range.len()).max().unwrap(),
         masked: 0,
-        kept: if directions.is_some() { 0 } else { geometry.blocks },
+        kept: Checkpoints::all(if directions.is_some() { 0 } else { geometry.blocks }),
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 512,

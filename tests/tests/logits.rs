@@ -7,7 +7,7 @@ use sprig_budget::Arena;
 use sprig_engine::dual::Batch;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Llama, Pass, PassInput, PassLayout, PassSize};
 use sprig_tests::{DType, Oracle, real_model};
 
 /// The start of this repository's LICENSE in token ids, from llama.cpp's tokenizer.
@@ -27,7 +27,7 @@ fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
         rank: 0,
         largest_tensor: 0,
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 512,

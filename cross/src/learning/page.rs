@@ -76,7 +76,8 @@ fn results(rows: &[Row]) -> Markup {
     }
 }
 
-/// Accuracy on the way, from all records, by passes and by seconds; of the first seed.
+/// Accuracy on the way, or the loss where answers are not judged, from all records, by passes and by seconds; of the first
+/// seed.
 fn ways_there(task: &[Row], runs: &[Run]) -> Markup {
     let most = task.iter().map(|row| row.examples).max().unwrap_or(0);
     let first = |row: &&Row| {
@@ -85,6 +86,15 @@ fn ways_there(task: &[Row], runs: &[Run]) -> Markup {
     };
     let rows = task.iter().filter(|row| row.examples == most);
     let runs: Vec<&Run> = rows.filter_map(|row| first(&row)).filter(|run| run.passes.is_some()).collect();
+    let judged = runs.iter().any(|run| run.after.accuracy.is_some());
+    let figures = || runs.iter().flat_map(|run| course(run)).map(|(_, y)| y).filter(|y| y.is_finite());
+    let (y_title, y_range) = match judged {
+        true => ("accuracy on the way, %", (0.0, 100.0)),
+        false => (
+            "loss on the way, nats",
+            (figures().fold(f64::NAN, f64::min), figures().fold(f64::NAN, f64::max)),
+        ),
+    };
     let chart = |x_title: &'static str, scale: &dyn Fn(&Run) -> f64| {
         let series = runs.iter().map(|run| Series {
             name: &run.arm,
@@ -92,18 +102,18 @@ fn ways_there(task: &[Row], runs: &[Run]) -> Markup {
             points: course(run).into_iter().map(|(x, y)| (x * scale(run), y)).collect(),
         });
         LineChart {
-            about: format!("accuracy by {x_title}"),
+            about: format!("{} by {x_title}", if judged { "accuracy" } else { "loss" }),
             x_title,
             places: Vec::new(),
-            y_title: "accuracy on the way, %",
-            y_range: (0.0, 100.0),
+            y_title,
+            y_range,
             may_be_log: false,
             series: series.collect(),
             level: None,
         }
         .draw()
     };
-    if !runs.iter().any(|run| run.after.accuracy.is_some()) {
+    if figures().next().is_none() {
         return html! {};
     }
     let a_pass = |run: &Run| run.seconds.unwrap_or(f64::NAN) / run.passes.unwrap_or(f64::NAN);
@@ -119,7 +129,7 @@ fn ways_there(task: &[Row], runs: &[Run]) -> Markup {
 
 /// A run's judgements by passes, and its end.
 fn course(run: &Run) -> Vec<(f64, f64)> {
-    let end = run.passes.zip(run.after.accuracy).map(|(passes, accuracy)| (passes, 100.0 * accuracy));
+    let end = run.passes.zip(run.after.figure());
     run.course.iter().copied().filter(|(passes, _)| Some(*passes) < run.passes).chain(end).collect()
 }
 
@@ -185,6 +195,12 @@ mod tests {
 
     #[test]
     fn a_course_ends_where_the_held_out_records_put_it() {
-        assert_eq!(course(&run("a", "MeZO", 100, 1, 0.5)), [(400.0, 25.0), (800.0, 50.0)]);
+        let mut run = run("a", "MeZO", 100, 1, 0.5);
+        assert_eq!(course(&run), [(400.0, 25.0), (800.0, 50.0)]);
+        // Free text has a loss alone.
+        (run.after.accuracy, run.course) = (None, vec![(400.0, 0.75)]);
+        assert_eq!(course(&run), [(400.0, 0.75), (800.0, 0.5)]);
+        let page = page(&rows(&[run.clone()]), &[run], "200MiB");
+        assert!(page.contains("loss on the way, nats") && !page.contains("accuracy on the way"), "{page}");
     }
 }

@@ -6,7 +6,7 @@ use sprig_budget::Arena;
 use sprig_engine::dual::Batch;
 use sprig_engine::gguf::{Gguf, Synthetic, TensorType, Writer};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Generator, Geometry, Llama, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Generator, Geometry, Llama, Pass, PassInput, PassLayout, PassSize};
 
 const VOCABULARY: usize = 300;
 /// Difference of logits, in parts of the largest: keys and values are rounded to 11 bits.
@@ -39,7 +39,7 @@ fn at_once(model: &Llama<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Ve
         rank: 0,
         largest_tensor: 0,
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 0,

@@ -6,7 +6,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, BatchError, Directions, MAX_TANGENTS, Probe, RowStats, TensorId};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, Pass, PassError, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassError, PassInput, PassLayout, PassSize};
 
 /// Two examples, of 5 and 4 tokens.
 const TOKENS: [u32; 9] = [3, 77, 150, 20, 299, 8, 41, 41, 260];
@@ -75,7 +75,7 @@ impl Case<'_> {
                 rank: spec.rank,
                 largest_tensor: spec.largest_tensor(model.geometry()),
                 masked: 0,
-                kept: 0,
+                kept: Checkpoints::NONE,
                 threads: self.threads,
                 panel_rows: ctx.panel_rows(),
                 head_tile,
@@ -345,7 +345,7 @@ fn more_tangents_than_attention_holds_are_refused() {
         rank: 0,
         largest_tensor: 0,
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: VOCABULARY,

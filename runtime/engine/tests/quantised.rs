@@ -7,7 +7,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, Directions, HEAD_TILE, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use sprig_engine::tokenizer::{Specials, Tokenizer};
 
 const DIRECTIONS: usize = 64;
@@ -44,7 +44,7 @@ fn slopes(
         rank: spec.rank,
         largest_tensor: spec.largest_tensor(g),
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: 2,
         panel_rows: ctx.panel_rows(),
         head_tile: HEAD_TILE,

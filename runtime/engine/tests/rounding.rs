@@ -8,7 +8,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, Directions, HEAD_TILE, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::{Ctx, Isa, keep_rows, kept_len};
-use sprig_engine::model::{Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use sprig_engine::tokenizer::{Specials, Tokenizer};
 
 const TEXT: &str = "The committee met on Tuesday, and nobody could say why. A battery lasts two days where it is cold; \
@@ -47,7 +47,7 @@ fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -
         rank: spec.rank,
         largest_tensor: spec.largest_tensor(g),
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: 2,
         panel_rows: ctx.panel_rows(),
         head_tile: HEAD_TILE,

@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::workload::{Cut, Residency, Tuning, Workload};
 use sprig_budget::{BudgetError, Bytes, Kind, Machine, Move, Plan, Region, Step, climb};
 use sprig_engine::dual::{HEAD_TILE, Rope};
-use sprig_engine::model::{Geometry, KvCache, Llama, PassLayout, WeightBytes};
+use sprig_engine::model::{Checkpoints, Geometry, KvCache, Llama, PassLayout, WeightBytes};
 use sprig_engine::tokenizer::TokenizerBytes;
 
 /// Time of a step with streamed weights against resident ones, while the file stays in the page cache. From flash it
@@ -52,11 +52,13 @@ pub fn plan(
     let fewer_tangents = |t: &Tuning| fewer_tangents(t, work);
     let micro_batch = |t: &Tuning| micro_batch(t, work);
     let stream = |t: &Tuning| stream(t, work, model);
+    let fewer_inputs = |t: &Tuning| fewer_inputs(t, work, model.geometry);
     let rungs = [
         Step { name: "fewer tangents per pass", next: &fewer_tangents },
         Step { name: "smaller micro-batch", next: &micro_batch },
         Step { name: "smaller tiles", next: &smaller_panels },
         Step { name: "streamed weights", next: &stream },
+        Step { name: "fewer block inputs", next: &fewer_inputs },
     ];
     let regions = |t: &Tuning| regions(model, work, t, machine);
     let (tuning, plan) = climb(Tuning::widest(work), &rungs, budget, regions)?;
@@ -99,6 +101,22 @@ fn stream(t: &Tuning, work: &Workload, model: &ModelSize<'_>) -> Option<Move<Tun
         let file = model.weights.file;
         let why = format!("{file} of weights mapped anew in each pass, one linear layer at a time");
         Move { config: Tuning { streamed: true, ..*t }, why, time_factor: STREAMED_TIME }
+    })
+}
+
+fn fewer_inputs(t: &Tuning, work: &Workload, geometry: &Geometry) -> Option<Move<Tuning>> {
+    let all = work.kept(geometry, t.run);
+    let fewest = Checkpoints::fewest(all.blocks);
+    (t.run == 1 && fewest.inputs() < all.inputs()).then(|| {
+        let why = format!(
+            "{} inputs of {} blocks kept for the pass backwards, {} blocks computed once more",
+            fewest.inputs(),
+            all.blocks,
+            fewest.anew()
+        );
+        // Of these blocks a step has a pass forwards, one anew, and the transposes.
+        let time_factor = 1.0 + fewest.anew() as f64 / (3 * all.blocks) as f64;
+        Move { config: Tuning { run: fewest.run, ..*t }, why, time_factor }
     })
 }
 

@@ -133,8 +133,8 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         self.state.step += 1;
         let (step, lr) = (self.state.step, self.settings.schedule.at(self.state.step));
         self.settings.rule.step(self.adapter.values_mut(), &self.gradient, &mut self.state.moments, lr, step);
-        let passes =
-            batch.len() as f64 * self.settings.estimator.needs().passes(self.cut.tangents, self.upper());
+        let passes = self.settings.estimator.needs().passes(self.cut.tangents, self.upper());
+        let passes = batch.len() as f64 * (passes + self.session.anew());
         Ok(StepReport { step, loss: self.scalars.loss(), lr, tokens: batch.tokens(), passes })
     }
 

@@ -9,7 +9,7 @@ use sprig_budget::Bytes;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::dual::HEAD_TILE;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, PREFILL, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Geometry, PREFILL, PassLayout, PassSize};
 use sprig_ground::names;
 use std::sync::Arc;
 
@@ -109,6 +109,8 @@ pub struct Tuning {
     pub panel_rows: usize,
     /// Whether weights are streamed.
     pub streamed: bool,
+    /// Blocks of a run whose inputs are kept together for a pass backwards, beside the first of each other run; 1 keeps all.
+    pub run: usize,
 }
 
 /// The most that a session can run.
@@ -177,17 +179,22 @@ impl Workload {
         Self { length, candidates, data: DATA_ALLOWANCE, ..self }
     }
 
-    /// Blocks whose inputs its passes keep.
-    fn kept(&self, geometry: &Geometry) -> usize {
+    /// Block inputs that its passes keep, in runs of so many blocks.
+    pub(crate) fn kept(&self, geometry: &Geometry, run: usize) -> Checkpoints {
         let below = self.adapter.lowest_block().unwrap_or(0).min(geometry.blocks);
-        if self.needs.backward { geometry.blocks - below } else { 0 }
+        if self.needs.backward {
+            Checkpoints { blocks: geometry.blocks - below, run }
+        } else {
+            Checkpoints::NONE
+        }
     }
 
-    /// Plain forward passes of an example that a step is worth with `cut`, by arithmetic ([`Needs::passes`]).
-    pub fn passes(&self, geometry: &Geometry, cut: Cut) -> f64 {
+    /// Plain forward passes of an example that a step is worth when it is cut by `tuning`, by arithmetic ([`Needs::passes`]).
+    pub fn passes(&self, geometry: &Geometry, tuning: &Tuning) -> f64 {
         let lowest = self.adapter.lowest_block().unwrap_or(0);
         let upper = (geometry.blocks - lowest) as f64 / geometry.blocks as f64;
-        self.batch as f64 * self.needs.passes(cut.tangents, upper)
+        let anew = self.kept(geometry, tuning.run).anew() as f64 / geometry.blocks as f64;
+        self.batch as f64 * (self.needs.passes(tuning.cut.tangents, upper) + anew)
     }
 
     /// How large its examples are.
@@ -262,6 +269,7 @@ impl Tuning {
             cut: Cut { tangents: workload.needs.tangents, examples: workload.batch },
             panel_rows: Ctx::PANEL_ROWS,
             streamed: workload.means.residency == Residency::Streamed,
+            run: 1,
         }
     }
 
@@ -277,7 +285,7 @@ impl Tuning {
             rank: workload.adapter.rank(),
             largest_tensor: workload.adapter.largest_tensor(geometry),
             masked: if workload.dropout { workload.adapter.widest_input(geometry) } else { 0 },
-            kept: workload.kept(geometry),
+            kept: workload.kept(geometry, self.run),
             threads: workload.means.threads,
             panel_rows: self.panel_rows,
             head_tile: HEAD_TILE,

@@ -61,7 +61,8 @@ fn server(spec: &AdapterSpec, terms: Terms) -> Server {
 /// A session for passes of up to `WHOLE`, forwards and backwards.
 fn session_back(data: &DataSet, spec: &AdapterSpec) -> Session<'static> {
     let (ctx, needs) = (ctx(2), Reverse.needs());
-    let tuning = Tuning { cut: Cut { tangents: 0, ..WHOLE }, panel_rows: ctx.panel_rows(), streamed: false };
+    let tuning =
+        Tuning { cut: Cut { tangents: 0, ..WHOLE }, panel_rows: ctx.panel_rows(), streamed: false, run: 1 };
     let work = Workload { needs, ..workload(data, spec, WHOLE.examples, 1, 2) };
     let layout = PassLayout::new(WORLD.model.geometry(), tuning.pass(WORLD.model.geometry(), &work));
     Session::new(&WORLD.model, ctx, room(data, layout, WHOLE.examples), objective(data), None).unwrap()

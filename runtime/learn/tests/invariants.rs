@@ -4,6 +4,8 @@
 #![allow(unreachable_pub)]
 #![allow(missing_docs, clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+#[path = "invariants/checkpoints.rs"]
+mod checkpoints;
 #[path = "invariants/derivatives.rs"]
 mod derivatives;
 #[path = "invariants/dropout.rs"]
@@ -183,7 +185,7 @@ fn residency_and_retuning_change_no_bit() {
         let mut resident = trainer(ctx(2), data, &spec, ADAMW, cut, None);
         take(&mut resident, 10);
         let ctx = ctx(2);
-        let widest = Tuning { cut, panel_rows: 64, streamed: true };
+        let widest = Tuning { cut, panel_rows: 64, streamed: true, run: 1 };
         let shape = layout(ctx, data, &spec, &widest);
         let room = room(data, shape, cut.examples);
         let session = Session::new(streamed, ctx, room, objective(data), None).unwrap();
@@ -191,7 +193,7 @@ fn residency_and_retuning_change_no_bit() {
         for step in 0..10 {
             let cut = [cut, Cut { tangents: 1, ..cut }, Cut { examples: 1, ..cut }][step % 3];
             let panel_rows = [64, 16][step % 2];
-            let tuning = Tuning { cut, panel_rows, streamed: step % 4 != 3 };
+            let tuning = Tuning { cut, panel_rows, streamed: step % 4 != 3, run: 1 };
             moving.retune(&tuning, layout(ctx, data, &spec, &tuning)).unwrap();
             take(&mut moving, 1);
         }

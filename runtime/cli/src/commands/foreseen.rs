@@ -140,10 +140,10 @@ impl Foreseer<'_> {
         let g = &self.base.geometry;
         match self.base.fit(work, budget) {
             Ok(Fitted { plan, tuning, .. }) => {
-                Ok(Room { plan, smallest: None, passes: work.passes(g, tuning.cut) })
+                Ok(Room { plan, smallest: None, passes: work.passes(g, &tuning) })
             }
             Err(LearnError::Budget(BudgetError::TooSmall { plan, smallest, .. })) => {
-                let passes = work.passes(g, Tuning::widest(work).cut);
+                let passes = work.passes(g, &Tuning::widest(work));
                 Ok(Room { plan: *plan, smallest: Some(smallest), passes })
             }
             Err(other) => Err(other.into()),

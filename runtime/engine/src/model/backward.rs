@@ -1,12 +1,13 @@
-//! A pass backwards, by checkpoints: on the way forward the input of each block from the lowest adapted one on is kept; then,
-//! from the top, each block is computed anew and its adjoint rules run, last operation first. At no time is more than one
+//! A pass backwards, by checkpoints: on the way forward inputs of blocks from the lowest adapted one on are kept; then, from the
+//! top, each block is computed anew and its adjoint rules run, last operation first. At no time is more than one
 //! block's working held, no weight is held in another form, and nothing is computed below the lowest layer that trains.
 //!
 //! Weights are needed twice more per block, going down: a streamed model reads block b − 1 ahead.
 
+use super::checkpoints::Keeping;
 use super::forward::{Net, Pass};
 use super::layout::Kept;
-use super::{Module, PassError};
+use super::{Checkpoints, Module, PassError};
 use crate::dual::{
     Attended, DualRows, DualRowsMut, Gradient, LinearScratch, Qkv, Stack, attend_adjoint, attend_batch,
     linear_adjoint, linear_gradient, swiglu_adjoint,
@@ -32,25 +33,39 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// [`BudgetError`] where fewer blocks were laid out.
     pub fn keeping(mut self, lowest: usize) -> Result<Self, BudgetError> {
-        let (g, planned) = (self.net.model.geometry(), self.layout.size().kept);
-        let asked = g.blocks - lowest.min(g.blocks);
-        if asked > planned {
-            let of = |blocks: usize| Bytes::of::<f32>(blocks * self.layout.size().positions * g.width);
+        let (g, size) = (self.net.model.geometry(), self.layout.size());
+        let asked = Checkpoints { blocks: g.blocks - lowest.min(g.blocks), ..size.kept };
+        if asked.inputs() > size.kept.inputs() {
+            let of = |kept: Checkpoints| Bytes::of::<f32>(kept.inputs() * size.positions * g.width);
             return Err(BudgetError::ArenaExhausted {
-                planned: of(planned),
+                planned: of(size.kept),
                 used: Bytes::ZERO,
                 asked: of(asked),
             });
         }
-        self.kept_from = Some(lowest);
+        self.keeping = Some(Keeping::new(lowest, asked));
         Ok(self)
     }
 
-    /// Keeps the residual stream as the input of block `b`, if it is one of those to be kept.
+    /// Keeps the residual stream as the input of block `b`, if it is one of those to be kept now.
     pub(super) fn keep_input(&mut self, b: usize) {
-        let Some(slot) = self.kept_from.and_then(|lowest| b.checked_sub(lowest)) else { return };
+        let Some(place) = self.keeping.and_then(|keeping| keeping.place(b)) else { return };
         let x = self.buffers.residual.rows().data();
-        self.buffers.kept.inputs[slot * x.len()..][..x.len()].copy_from_slice(x);
+        self.buffers.kept.inputs[place * x.len()..][..x.len()].copy_from_slice(x);
+    }
+
+    /// Where the input of block `b` is kept; it and those of its run are computed anew if they are not.
+    fn input(&mut self, b: usize) -> Result<usize, BudgetError> {
+        let Some(keeping) = &mut self.keeping else { return Ok(0) };
+        if keeping.place(b).is_none() {
+            let missing = keeping.enter(b);
+            let first = keeping.place(missing.start).unwrap_or(0);
+            let (x, inputs) = (self.buffers.residual.data(), &self.buffers.kept.inputs);
+            x.copy_from_slice(&inputs[first * x.len()..][..x.len()]);
+            self.blocks(missing)?;
+            self.keep_input(b);
+        }
+        Ok(self.keeping.and_then(|keeping| keeping.place(b)).unwrap_or(0))
     }
 
     /// Adds to `gradient` the gradient of a loss with the derivatives that were left in the
@@ -66,7 +81,7 @@ impl<'a> Pass<'a> {
         lists: impl Iterator<Item = (usize, &'c [u32])> + Clone,
         gradient: &mut dyn Gradient,
     ) -> Result<(), PassError> {
-        let first = self.kept_from.unwrap_or(usize::MAX);
+        let first = self.keeping.map_or(usize::MAX, |keeping| keeping.first);
         self.head_adjoint(rows, targets, lists)?;
         let blocks = self.net.model.geometry().blocks;
         let trained = |b: usize| Module::ALL.into_iter().find(|&m| self.net.trains(b, m));
@@ -74,9 +89,10 @@ impl<'a> Pass<'a> {
             return Ok(());
         };
         for b in (lowest..blocks).rev() {
+            let place = self.input(b)?;
             self.net.model.foresee((b > lowest).then(|| b - 1));
             let reach = if b > lowest { Reach::Below } else { Reach::of(module) };
-            self.block_adjoint(b, b - first, reach, gradient)?;
+            self.block_adjoint(b, place, reach, gradient)?;
         }
         Ok(())
     }
@@ -128,11 +144,11 @@ impl<'a> Pass<'a> {
     }
 
     /// From the adjoint of block `b`'s output, in place, that of its input, and its share of the gradient. Its input is the
-    /// one in place `slot` of those kept.
+    /// one in `place` of those kept.
     fn block_adjoint(
         &mut self,
         b: usize,
-        slot: usize,
+        place: usize,
         reach: Reach,
         gradient: &mut dyn Gradient,
     ) -> Result<(), BudgetError> {
@@ -142,7 +158,7 @@ impl<'a> Pass<'a> {
         let mut block = BlockAdjoint {
             net,
             b,
-            input: &inputs[slot * n..(slot + 1) * n],
+            input: &inputs[place * n..(place + 1) * n],
             residual: buffers.residual.reborrow(),
             normed: &mut *buffers.normed,
             adjoint: &mut adjoint[..n],

@@ -1,6 +1,7 @@
 //! Generation: a generator that feeds tokens to the model and keeps their keys and values.
 
 use super::cache::KvCache;
+use super::checkpoints::Checkpoints;
 use super::forward::{Pass, PassInput};
 use super::layout::{PassLayout, PassSize};
 use super::{Geometry, Llama, PassError};
@@ -97,7 +98,7 @@ impl<'m> Generator<'m> {
             rank: adapter.map_or(0, Adapter::rank),
             largest_tensor: 0,
             masked: 0,
-            kept: 0,
+            kept: Checkpoints::NONE,
             threads,
             panel_rows,
             head_tile: 0,

@@ -2,6 +2,7 @@
 //! run this; inference is the same code with K = 0.
 
 use super::cache::KvCache;
+use super::checkpoints::Keeping;
 use super::layout::{Buffers, PassLayout};
 use super::{Llama, Module, PassError};
 use crate::adapter::Adapter;
@@ -28,8 +29,8 @@ pub struct Pass<'a> {
     pub(super) layout: PassLayout,
     pub(super) buffers: Buffers<'a>,
     pub(super) shared: sprig_budget::Stack<'a>,
-    /// The lowest block whose input is kept for a pass backwards.
-    pub(super) kept_from: Option<usize>,
+    /// Whose inputs are kept for a pass backwards.
+    pub(super) keeping: Option<Keeping>,
     cache: Option<&'a mut KvCache>,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Pass<'a> {
         let buffers = layout.cut(&mut stack, batch.rows.positions(), model.geometry().width)?;
         let env = LinearEnv { ctx, batch, keeper: model, integer };
         let net = Net { model, env, rope, adapter };
-        Ok(Self { net, layout, buffers, shared: stack, kept_from: None, cache: None })
+        Ok(Self { net, layout, buffers, shared: stack, keeping: None, cache: None })
     }
 
     /// Continues the text held in `cache` instead of starting one: the batch is one example, without tangents.

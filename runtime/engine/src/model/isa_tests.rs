@@ -1,7 +1,7 @@
 //! A model runs with the instructions it is told to use, all of it, and gives the same bits with any: those of the
 //! arithmetic's revision.
 
-use super::{Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use super::{Checkpoints, Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use crate::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use crate::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use crate::gguf::{Gguf, Synthetic};
@@ -49,7 +49,7 @@ fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         rank: adapter.rank(),
         largest_tensor: 16,
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: 64,
@@ -98,7 +98,7 @@ fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         rank: adapter.rank(),
         largest_tensor: 16,
         masked: 0,
-        kept: 2,
+        kept: Checkpoints::all(2),
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: 64,

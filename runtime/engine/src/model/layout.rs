@@ -1,7 +1,7 @@
 //! How much working memory a pass takes, region by region. The same numbers make the plan and cut the arena, so the
 //! plan is not an estimate: it is what is allocated.
 
-use super::{Geometry, Module};
+use super::{Checkpoints, Geometry, Module};
 use crate::dual::{DualRowsMut, FEW, HeadScratch, LinearScratch, RowStats, Stack as Shape};
 use crate::kernels::{matmul_scratch_len, matvec_scratch_len};
 use sprig_budget::{BudgetError, Bytes, Stack, bytes_for};
@@ -23,8 +23,8 @@ pub struct PassSize {
     pub largest_tensor: usize,
     /// Elements of the widest input of an adapter of which some are dropped; 0 where none are.
     pub masked: usize,
-    /// Blocks whose inputs are kept for a pass backwards; 0 where there is none.
-    pub kept: usize,
+    /// Block inputs that are kept for a pass backwards; none where there is none.
+    pub kept: Checkpoints,
     /// Threads of the pool.
     pub threads: usize,
     /// Weight rows dequantised at a time by each thread.
@@ -78,7 +78,7 @@ impl PassLayout {
         let rows = size.positions * (1 + size.tangents);
         let widest = Module::ALL.iter().map(|m| m.shape(geometry).1).max().unwrap_or(0);
         let attention = geometry.q_width() + 2 * geometry.kv_width();
-        let (trains, back) = (size.tangents > 0, size.kept > 0);
+        let (trains, back) = (size.tangents > 0, size.kept.blocks > 0);
         let tile = size.head_tile.min(geometry.vocabulary);
         // Rows that want their statistics walk the whole vocabulary; candidates look up their own rows alone.
         let walks_vocabulary = size.wanted > 0;
@@ -134,7 +134,7 @@ impl PassLayout {
         if self.size.masked > 0 {
             regions.push(("adapters' inputs under dropout", b(self.masked)));
         }
-        if self.size.kept > 0 {
+        if self.size.kept.blocks > 0 {
             let BackLayout { inputs, adjoint, work, attended } = self.back;
             regions.extend([
                 ("block inputs", b(inputs)),
@@ -228,7 +228,7 @@ pub(super) struct Buffers<'a> {
 
 /// What a pass backwards works with; R positions of width d.
 pub(super) struct Kept<'a> {
-    /// The input of each block from the lowest adapted one on, R × d each.
+    /// Inputs of blocks from the lowest adapted one on, R × d each, in the places that `Keeping` gives them.
     pub inputs: &'a mut [f32],
     /// R × d: the adjoint of the residual stream.
     pub adjoint: &'a mut [f32],
@@ -246,7 +246,7 @@ impl BackLayout {
     fn new(g: &Geometry, size: &PassSize) -> Self {
         let (rows, widest) = (size.positions, g.ffn.max(g.width).max(g.q_width()));
         Self {
-            inputs: size.kept * rows * g.width,
+            inputs: size.kept.inputs() * rows * g.width,
             adjoint: rows * g.width,
             work: (rows * widest).max(size.wanted * g.width),
             attended: [rows * (g.q_width() + 2 * g.kv_width()), rows * g.q_width(), rows * g.heads],

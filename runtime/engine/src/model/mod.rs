@@ -2,6 +2,7 @@
 
 mod backward;
 mod cache;
+mod checkpoints;
 mod decode;
 mod error;
 mod forward;
@@ -16,6 +17,7 @@ mod read;
 mod stream;
 
 pub use cache::KvCache;
+pub use checkpoints::Checkpoints;
 pub use decode::{GenerateError, Generator, PREFILL};
 pub use error::{ModelError, PassError};
 pub use forward::{Pass, PassInput, Tap};

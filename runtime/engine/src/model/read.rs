@@ -33,7 +33,7 @@ impl<'a> Pass<'a> {
         let k = self.net.env.batch.tangents();
         let candidates: usize = lists.clone().map(|(_, list)| list.len()).sum();
         let (first, second) = ((4 + 3 * k) * rows.len(), candidates * (1 + k));
-        let slopes = if self.kept_from.is_some() { 3 * rows.len() + candidates } else { 0 };
+        let slopes = if self.keeping.is_some() { 3 * rows.len() + candidates } else { 0 };
         self.check(first + second + slopes, targets.iter().chain(lists.clone().flat_map(|(_, list)| list)))?;
         if !rows.is_empty() {
             self.statistics(rows, targets)?;
@@ -96,9 +96,9 @@ impl<'a> Pass<'a> {
         self.normalise(rows);
         let (n, k, d) = (rows.len(), self.net.env.batch.tangents(), self.net.model.geometry().width);
         let mut shared = self.shared.scope();
-        let pulled = k > 0 || self.kept_from.is_some();
+        let pulled = k > 0 || self.keeping.is_some();
         let mut scratch = self.layout.head(&mut shared, self.buffers.scratch.panels, n, d, pulled)?;
-        if self.kept_from.is_some() {
+        if self.keeping.is_some() {
             scratch.pull = &mut self.buffers.kept.work[..n * d];
         }
         let mut stats = row_stats(self.buffers.stats, n, k);

@@ -138,6 +138,11 @@ impl<'m> Session<'m> {
         self.layout.size().positions
     }
 
+    /// Share of a plain forward pass that a pass backwards computes once more because it keeps few block inputs.
+    pub fn anew(&self) -> f64 {
+        self.layout.size().kept.anew() as f64 / self.model.geometry().blocks as f64
+    }
+
     /// What it learns or judges by.
     pub fn objective(&self) -> &dyn Objective {
         &*self.objective

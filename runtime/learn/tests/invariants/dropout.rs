@@ -60,7 +60,7 @@ fn session_of(
     back: bool,
 ) -> Session<'static> {
     let cut = if back { Cut { tangents: 0, ..cut } } else { cut };
-    let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
+    let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false, run: 1 };
     let work = work(data, spec, cut, ctx.pool.threads(), back);
     let layout = PassLayout::new(WORLD.model.geometry(), tuning.pass(WORLD.model.geometry(), &work));
     Session::new(&WORLD.model, ctx, room(data, layout, cut.examples), objective(data), None).unwrap()

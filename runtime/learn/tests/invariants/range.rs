@@ -37,7 +37,7 @@ fn a_stream_beyond_half_floats_is_kept_in_the_prefix_cache() {
         let adapter = Adapter::new(&spec, model, ctx, |id, out| initial_normals([1, 2], id, out)).unwrap();
         let origin = Origin { model: "large", data: data.digest(), blocks: 2, width: 64, isa: Isa::Scalar };
         let cache = PrefixCache::open(&dir.path().join("a.prefix"), Bytes::mib(1), &origin, LENGTH);
-        let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
+        let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false, run: 1 };
         let room = room(data, layout(ctx, data, &spec, &tuning), cut.examples);
         let mut session = Session::new(model, ctx, room, objective(data), Some(cache)).unwrap();
         let whole = evaluate(&mut session, Some(&adapter), data, 4, |_| true).unwrap().unwrap();

@@ -37,7 +37,7 @@ fn layout_of(ctx: &Ctx, data: &DataSet, spec: &AdapterSpec, tuning: &Tuning) -> 
 
 fn tuning(ctx: &Ctx, examples: usize) -> Tuning {
     let cut = Cut { tangents: 0, examples };
-    Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false }
+    Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false, run: 1 }
 }
 
 fn session_of(
@@ -211,7 +211,7 @@ fn residency_retuning_and_resuming_change_no_bit_of_a_reverse_run() {
     let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
     let (checkpoint, fingerprint) = (dir.path().join("run.ckpt"), Fingerprint::new());
     for data in both_objectives() {
-        let (spec, ctx) = (spec(Kind::Lora, 1..3), ctx(2));
+        let (spec, ctx) = (spec(Kind::Lora, 0..3), ctx(2));
         let straight = end(trainer(ctx, data, &spec, 4, None), STEPS);
         assert_ne!(straight.0, bits(fresh_adapter(&spec).values()), "nothing was learnt");
         let widest = Tuning { streamed: true, ..tuning(ctx, 4) };
@@ -221,8 +221,8 @@ fn residency_retuning_and_resuming_change_no_bit_of_a_reverse_run() {
             Trainer::new(session, fresh_adapter(&spec), data, reverse_settings(), widest.cut).unwrap();
         for step in 0..STEPS {
             let examples = [4, 1, 2][step % 3];
-            let tuning =
-                Tuning { streamed: step % 4 != 3, panel_rows: [64, 16][step % 2], ..tuning(ctx, examples) };
+            let (panel_rows, run) = ([64, 16][step % 2], [2, 1, 3][step % 3]);
+            let tuning = Tuning { streamed: step % 4 != 3, panel_rows, run, ..tuning(ctx, examples) };
             moving.retune(&tuning, layout_of(ctx, data, &spec, &tuning)).unwrap();
             moving.step().unwrap();
         }

@@ -131,7 +131,7 @@ pub fn session(
     cut: Cut,
     prefix: Option<PrefixCache>,
 ) -> Session<'static> {
-    let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false };
+    let tuning = Tuning { cut, panel_rows: ctx.panel_rows(), streamed: false, run: 1 };
     let layout = layout(ctx, data, spec, &tuning);
     Session::new(&WORLD.model, ctx, room(data, layout, cut.examples), objective(data), prefix).unwrap()
 }

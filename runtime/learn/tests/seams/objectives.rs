@@ -5,7 +5,7 @@ use sprig_budget::Arena;
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::Batch;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Pass, PassInput, PassLayout, PassSize};
 use sprig_learn::LearnError;
 use sprig_learn::data::{Example, Target};
 use sprig_learn::objective::{Ask, Dual, Extent, Found, Objective, Verdict, Wants};
@@ -124,7 +124,7 @@ pub fn likelihood(adapter: &Adapter, tokens: &[u32]) -> f64 {
         rank: adapter.rank(),
         largest_tensor: 0,
         masked: 0,
-        kept: 0,
+        kept: Checkpoints::NONE,
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: sprig_engine::dual::HEAD_TILE,
