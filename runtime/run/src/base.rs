@@ -85,6 +85,17 @@ impl<'m> Base<'m> {
         Ok(data)
     }
 
+    /// An example that asks about `text`, with the labels that `options` name.
+    ///
+    /// # Errors
+    /// As [`DataSet::about`].
+    pub fn about(&self, text: &str, options: LoadOptions) -> Result<DataSet, RunError> {
+        let options = LoadOptions { rows: self.geometry.vocabulary, ..options };
+        let set = DataSet::about(text, &options, &self.tokenizer()?)?;
+        alloc::release_free_memory();
+        Ok(set)
+    }
+
     /// Refuses examples longer than the texts the model was made for.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Command lines of a fleet's device.
 
 use clap::Args;
+use sprig_learn::readout::fleet::privacy::Epsilon;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -8,6 +9,10 @@ pub struct AgentArgs {
     /// Configuration of this device (device.toml)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Add noise to what leaves for a read-out: (EPSILON, 1e-6)-differential privacy of each example, spent anew by every
+    /// run; in place of `dp` in the file
+    #[arg(long, value_name = "EPSILON")]
+    pub dp: Option<Epsilon>,
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,

@@ -14,7 +14,8 @@ use sprig_transport::mqtt::connect;
 pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Output::new(args.json);
-    let settings = DeviceSettings::read(&args.config)?;
+    let mut settings = DeviceSettings::read(&args.config)?;
+    settings.data.dp = args.dp.or(settings.data.dp);
     let device = settings.fleet.device()?;
     let topics = settings.fleet.topics()?;
     let session = super::nonce()?;
@@ -54,6 +55,10 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Planned { plan_bytes, budget_bytes } => {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }
+        AgentEvent::Noise { epsilon, delta } => format!(
+            "what leaves has noise: ({epsilon}, {delta:e})-differential privacy of each example; every run spends as much \
+             again"
+        ),
         AgentEvent::Pressure { plan_bytes, room_bytes, .. } => {
             stepped_aside(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
         }

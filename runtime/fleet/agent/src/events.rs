@@ -26,6 +26,13 @@ pub enum AgentEvent {
         /// Of.
         budget_bytes: u64,
     },
+    /// Sums leave with noise: of this device's examples the run spends so much.
+    Noise {
+        /// ε of differential privacy.
+        epsilon: f64,
+        /// δ.
+        delta: f64,
+    },
     /// Others on this machine needed memory, or no longer do: less or more is held from now on.
     Pressure {
         /// The first round not applied, as the agent knows it.

@@ -8,6 +8,7 @@ mod catch_up;
 mod events;
 mod model;
 mod note;
+mod randomness;
 mod regions;
 mod run;
 mod sending;

@@ -188,6 +188,7 @@ impl Worker for ModelWorker<'_> {
             regions: regions(&self.running, &self.session),
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
+            quiet: false,
         }))
     }
 

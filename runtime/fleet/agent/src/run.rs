@@ -5,6 +5,7 @@ use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWor
 use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
+use sprig_learn::readout::fleet::privacy::DELTA;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
 use sprig_run::{Base, Planned, let_go};
@@ -160,6 +161,11 @@ fn take_part(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
+    if let (Some(epsilon), None) = (settings.data.dp, what.train.readout) {
+        let remedy = "this fleet trains in steps, and what devices send of those gets no noise; have its coordinator use \
+                      [train.readout], or leave dp out";
+        return Err(SettingsError::value("data", "dp", epsilon, remedy).into());
+    }
     let base = Base::open(map)?;
     let data = open_data(&base, settings, &what.train)?;
     let told = |planned: &Planned, watch: &mut dyn FnMut(AgentEvent)| {
@@ -169,9 +175,14 @@ fn take_part(
     if let Some(shape) = what.train.sums(&base.geometry) {
         let opened = OpenedSums::plan(&base, (&what.train, shape), &data, settings)?;
         told(&opened.planned, watch);
+        if let Some(epsilon) = opened.epsilon() {
+            watch(AgentEvent::Noise { epsilon: epsilon.get(), delta: DELTA });
+        }
         let engine = base.engine(&opened.planned)?;
         let mut worker = SumsWorker::new(&base, &engine, &opened, &data.train, settings)?;
-        let able = Able { rate: worker.measure()?, planned: &opened.planned, examples: data.train.len() };
+        // How fast it reads its own examples says how long these are.
+        let rate = if opened.epsilon().is_some() { 0.0 } else { worker.measure()? };
+        let able = Able { rate, planned: &opened.planned, examples: data.train.len() };
         return join(host, job, (worker, able), outbox, watch);
     }
     let opened = Opened::plan(&base, &what.train, &data, settings)?;

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::tests::{settings, task};
 use sprig_budget::process;
 use sprig_coordinator::{Coordinator, FleetView, Options};
+use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::{Rounds, Seconds};
 use sprig_transport::link::Farewell;
@@ -156,4 +157,17 @@ fn a_new_run_takes_the_place_of_one_that_was_given_up() {
     let view = world.work(&mut second, |view| all_done(view) && device.thread.is_finished());
     assert_eq!(device.finished(), [digest(&view)]);
     assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Finished);
+}
+
+/// Whoever asks for noise sends nothing that has none.
+#[test]
+fn a_device_that_adds_noise_takes_part_in_read_outs_alone() {
+    let mut world = World::new(false);
+    world.settings.data.dp = Epsilon::new(2.0);
+    let device = world.device();
+    let mut coordinator = world.coordinator(1, 3);
+    let view = world.work(&mut coordinator, |_| device.thread.is_finished());
+    assert!(view.history.is_empty());
+    let refused = device.thread.join().unwrap().unwrap_err().to_string();
+    assert!(refused.contains("[data] dp = 2") && refused.contains("[train.readout]"), "{refused}");
 }

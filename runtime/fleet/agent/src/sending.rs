@@ -29,7 +29,8 @@ impl<W: Worker> Agent<'_, W> {
         link: &mut dyn Link,
         now: Duration,
     ) -> Result<(), FleetError> {
-        let Trained { examples, tokens, loss, body, dense, memory, regions, planned, weights } = trained;
+        let Trained { examples, tokens, loss, body, dense, memory, regions, planned, weights, quiet } =
+            trained;
         let update = Update {
             run: self.who.run,
             round: task.round,
@@ -49,6 +50,9 @@ impl<W: Worker> Agent<'_, W> {
         (self.watch)(AgentEvent::Trained { round: task.round, loss, seconds });
         self.resend = Resend { pause: self.who.resend, at: now };
         self.send_pending(link, now)?;
+        if quiet {
+            return Ok(());
+        }
         let status = sprig_budget::process::status();
         let (before, all) = (self.counted, link.traffic());
         self.counted = all;

@@ -1,12 +1,15 @@
 //! The worker of a read-out: sums over all of the device's examples, once, and the fleet's total as it is announced.
 
 use super::model::{FLEET, budget};
+use super::randomness::System;
 use super::regions::regions;
 use super::{Trained, Worker};
+use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::to_judge;
+use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::readout::fleet::{Flaw, FleetSums, Gatherer, Shape, gathering_needs};
 use sprig_learn::session::Session;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
@@ -14,13 +17,24 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, SettingsError, Train};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
 use sprig_transport::messages::{Body, Digest, Record, Snapshot, Task};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// What everybody's rows are measured from where sums get noise: a text that says nothing, asked about as all are.
+const REFERENCE: &str = "x";
 
 /// A device's part of a read-out, planned.
 pub struct OpenedSums {
     /// What it takes.
     pub planned: Planned,
     shape: Shape,
+    private: Option<Private>,
+}
+
+/// What noise is for, and the example that asks about [`REFERENCE`].
+struct Private {
+    epsilon: Epsilon,
+    reference: DataSet,
 }
 
 /// Sums as they grow.
@@ -30,6 +44,7 @@ pub struct SumsWorker<'m> {
     total: FleetSums,
     digest: Digest,
     round: u32,
+    private: Option<&'m Private>,
     under_way: Option<UnderWay>,
     /// Most examples of a pass.
     batch: usize,
@@ -38,10 +53,11 @@ pub struct SumsWorker<'m> {
     running: Running<'m>,
 }
 
-struct UnderWay {
-    gatherer: Gatherer,
-    done: usize,
-    tokens: usize,
+enum UnderWay {
+    /// A pass over the examples.
+    Reading { gatherer: Box<Gatherer>, done: usize, tokens: usize },
+    /// Nothing: these sums, of so many examples, have their noise already.
+    Drawn { examples: u32, packed: Vec<u8> },
 }
 
 impl OpenedSums {
@@ -65,12 +81,23 @@ impl OpenedSums {
         let g = &base.geometry;
         train.adapter(g)?;
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
+        let private = private(train, settings).map(|epsilon| {
+            let reference = base.about(REFERENCE, train.recipe().records.load_options())?;
+            Ok::<_, FleetError>(Private { epsilon, reference })
+        });
+        let private = private.transpose()?;
         let (batch, judged) = (train.batch.as_usize(), to_judge(train.task, train.label_loss));
-        let mut held_elsewhere = gathering_needs(g, shape, batch);
+        let mut held_elsewhere = gathering_needs(g, shape, batch, private.is_some());
         held_elsewhere.push(("link and outbox", FLEET));
-        let work = Workload::evaluation(judged, Adapted::Plain, batch, means);
-        let work = Workload { held_elsewhere, ..work };
-        Ok(Self { planned: base.plan(data.measure(work), budget(settings)?, None)?, shape })
+        let work = data.measure(Workload::evaluation(judged, Adapted::Plain, batch, means));
+        let length = private.as_ref().map_or(0, |private| private.reference.longest()).max(work.length);
+        let work = Workload { held_elsewhere, length, ..work };
+        Ok(Self { planned: base.plan(work, budget(settings)?, None)?, shape, private })
+    }
+
+    /// What its sums get noise for, if they do.
+    pub fn epsilon(&self) -> Option<Epsilon> {
+        self.private.as_ref().map(|private| private.epsilon)
     }
 }
 
@@ -83,7 +110,7 @@ impl<'m> SumsWorker<'m> {
         data: &'m DataSet,
         settings: &DeviceSettings,
     ) -> Result<Self, FleetError> {
-        let OpenedSums { planned, shape } = opened;
+        let OpenedSums { planned, shape, private } = opened;
         let total = FleetSums::new(*shape);
         Ok(Self {
             session: engine.session(planned, None)?,
@@ -91,6 +118,7 @@ impl<'m> SumsWorker<'m> {
             digest: Digest(total.digest()),
             total,
             round: 0,
+            private: private.as_ref(),
             under_way: None,
             batch: planned.work.batch,
             examples: planned.tuning.cut.examples,
@@ -115,6 +143,22 @@ impl<'m> SumsWorker<'m> {
     /// The fleet's sums, as last announced.
     pub fn total(&self) -> &FleetSums {
         &self.total
+    }
+
+    fn trained(&self, (examples, tokens): (u32, usize), packed: Vec<u8>, quiet: bool) -> Trained {
+        let memory = if quiet { [&examples.to_le_bytes()[..], &packed].concat() } else { Vec::new() };
+        Trained {
+            examples,
+            tokens: tokens.try_into().unwrap_or(u32::MAX),
+            loss: 0.0,
+            body: Body::Dense { digest: Digest::of(&packed), bytes: packed.len() as u32 },
+            dense: packed,
+            memory,
+            regions: regions(&self.running, &self.session),
+            planned: self.running.plan().total().0,
+            weights: self.running.plan().mapped().0,
+            quiet,
+        }
     }
 
     fn fresh(&self) -> Gatherer {
@@ -145,40 +189,48 @@ impl Worker for SumsWorker<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, _task: &Task, _memory: Option<&[u8]>) -> Result<(), FleetError> {
-        self.under_way = Some(UnderWay { gatherer: self.fresh(), done: 0, tokens: 0 });
+    fn begin(&mut self, _task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError> {
+        // What was drawn for this run goes out again, whatever came of it: a second draw would tell more.
+        if let Some((&examples, packed)) = memory.and_then(<[u8]>::split_first_chunk) {
+            let (examples, packed) = (u32::from_le_bytes(examples), packed.to_vec());
+            self.under_way = Some(UnderWay::Drawn { examples, packed });
+            return Ok(());
+        }
+        let mut gatherer = self.fresh();
+        if let Some(Private { epsilon, reference }) = self.private {
+            gatherer = gatherer.private(*epsilon, &mut self.session, Minibatch::new(reference, &[0]))?;
+        }
+        self.under_way = Some(UnderWay::Reading { gatherer: Box::new(gatherer), done: 0, tokens: 0 });
         Ok(())
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
-        let Some(under_way) = &mut self.under_way else { return Ok(None) };
-        let (n, done) = (self.data.len(), under_way.done);
-        let ids: Vec<usize> = (done..n.min(done + self.examples)).collect();
-        let batch = Minibatch::new(self.data, &ids);
-        under_way.gatherer.take(&mut self.session, batch)?;
-        under_way.done += ids.len();
-        under_way.tokens += batch.tokens();
-        if under_way.done < n {
-            return Ok(None);
+        if let Some(UnderWay::Reading { gatherer, done, tokens }) = &mut self.under_way {
+            let n = self.data.len();
+            let ids: Vec<usize> = (*done..n.min(*done + self.examples)).collect();
+            let batch = Minibatch::new(self.data, &ids);
+            gatherer.take(&mut self.session, batch)?;
+            *done += ids.len();
+            *tokens += batch.tokens();
+            if *done < n {
+                return Ok(None);
+            }
         }
-        let Some(UnderWay { gatherer, tokens, .. }) = self.under_way.take() else { return Ok(None) };
-        let sums = gatherer.finish();
-        let packed = sums.packed();
-        Ok(Some(Trained {
-            examples: sums.examples().try_into().unwrap_or(u32::MAX),
-            tokens: tokens.try_into().unwrap_or(u32::MAX),
-            loss: 0.0,
-            body: Body::Dense { digest: Digest::of(&packed), bytes: packed.len() as u32 },
-            dense: packed,
-            memory: Vec::new(),
-            regions: regions(&self.running, &self.session),
-            planned: self.running.plan().total().0,
-            weights: self.running.plan().mapped().0,
-        }))
+        Ok(match self.under_way.take() {
+            None => None,
+            Some(UnderWay::Drawn { examples, packed }) => Some(self.trained((examples, 0), packed, true)),
+            Some(UnderWay::Reading { gatherer, tokens, .. }) => {
+                let none = PathError::at("draw random numbers from", Path::new("the system"));
+                let sums = gatherer.finish(&mut System).map_err(none)?;
+                let examples = sums.examples().try_into().unwrap_or(u32::MAX);
+                Some(self.trained((examples, tokens), sums.packed(), self.private.is_some()))
+            }
+        })
     }
 
     fn progress(&self) -> Option<(usize, usize)> {
-        let (done, n) = (self.under_way.as_ref()?.done, self.data.len());
+        let Some(&UnderWay::Reading { done, .. }) = self.under_way.as_ref() else { return None };
+        let n = self.data.len();
         // A line for each tenth.
         let tenth = |done: usize| 10 * done / n;
         (tenth(done) > tenth(done.saturating_sub(self.examples))).then_some((done, n))
@@ -195,6 +247,12 @@ impl Worker for SumsWorker<'_> {
     fn abandon(&mut self) {
         self.under_way = None;
     }
+}
+
+/// The most private of what fleet and device ask for.
+fn private(train: &Train, settings: &DeviceSettings) -> Option<Epsilon> {
+    let asked = [settings.data.dp, train.readout.and_then(|set| set.dp)];
+    asked.into_iter().flatten().reduce(Epsilon::least)
 }
 
 #[cfg(test)]

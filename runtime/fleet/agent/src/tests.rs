@@ -79,6 +79,7 @@ impl Worker for Synthetic {
             regions: Vec::new(),
             planned: 0,
             weights: 0,
+            quiet: false,
         }))
     }
 

@@ -61,4 +61,6 @@ pub struct Trained {
     pub planned: u64,
     /// Bytes of weights among them.
     pub weights: u64,
+    /// Whether the update is all that may be told of the examples: no report follows it.
+    pub quiet: bool,
 }

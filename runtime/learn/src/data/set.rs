@@ -91,6 +91,21 @@ impl DataSet {
         Ok(set)
     }
 
+    /// A set of one example, which asks about `text` with the labels that `options` name; its answer means nothing.
+    ///
+    /// # Errors
+    /// The labels, the words or the template cannot be used with this tokenizer.
+    pub fn about(text: &str, options: &LoadOptions, tokenizer: &Tokenizer) -> Result<Self, DataError> {
+        let mut encoder = label_encoder(Path::new(""), options, tokenizer)?;
+        let mut set = Self { candidates: encoder.candidates().to_vec(), ..Self::empty() };
+        let asked = encoder.ask(text).map_err(option_error)?;
+        let kind = Kind::Pick { candidates: set.candidates.len(), answer: 0 };
+        set.push(&Encoded { tokens: asked.tokens, kind, cut: asked.cut }, 1.0);
+        set.labels = encoder.into_labels();
+        set.digest = set.hash();
+        Ok(set)
+    }
+
     /// Number of examples, at least one.
     #[allow(clippy::len_without_is_empty, reason = "a set without examples cannot be made")]
     pub fn len(&self) -> usize {

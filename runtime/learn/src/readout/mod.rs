@@ -7,6 +7,7 @@
 //! it as any adapter. Nobody reads the projection's other rows, so what it does to them changes nothing.
 
 mod collect;
+mod eigen;
 mod features;
 pub mod file;
 mod fit;

@@ -15,9 +15,9 @@ pub(super) struct Tridiagonal<'a> {
     reflectors: &'a [f64],
     /// 2 / |uᵢ|²; 0 where nothing was to be done.
     factors: Vec<f64>,
-    diagonal: Vec<f64>,
+    pub(super) diagonal: Vec<f64>,
     /// Below the diagonal; the first is not used.
-    lower: Vec<f64>,
+    pub(super) lower: Vec<f64>,
 }
 
 impl<'a> Tridiagonal<'a> {

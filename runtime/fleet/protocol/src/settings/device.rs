@@ -5,6 +5,7 @@ use super::{join, named, parse, read, size};
 use serde::{Deserialize, Serialize};
 use sprig_budget::{Bytes, Size};
 use sprig_ground::file;
+use sprig_learn::readout::fleet::privacy::Epsilon;
 use std::path::{Path, PathBuf};
 
 /// `device.toml`: one board.
@@ -28,6 +29,9 @@ pub struct DeviceSettings {
 pub struct LocalData {
     /// Records to learn from (JSONL); they never leave the board.
     pub train: PathBuf,
+    /// ε of differential privacy: this device's sums for a read-out get noise before they leave, and it takes part in
+    /// nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
+    pub dp: Option<Epsilon>,
 }
 
 /// What an agent keeps on disk.

@@ -6,6 +6,7 @@ use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
 use sprig_learn::estimator::Method;
 use sprig_learn::readout::fleet::Shape;
+use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
 
@@ -18,6 +19,10 @@ pub struct ReadOut {
     pub directions: Whole<2, 2048>,
     /// Fewest examples of a device: sums of fewer tell too much of each, and are neither sent nor taken.
     pub min_examples: Whole<1, 1_000_000>,
+    /// Every device adds noise to its sums: no more than this ε of differential privacy is spent of an example. None is
+    /// added if absent, but by devices that ask for it themselves (`[data] dp`).
+    #[serde(skip_serializing_if = "Option::is_none")] // so that the text of a job stays what it was
+    pub dp: Option<Epsilon>,
 }
 
 impl ReadOut {
@@ -48,7 +53,7 @@ pub(super) fn estimator<'de, D: Deserializer<'de>>(from: D) -> Result<Method, D:
 
 impl Default for ReadOut {
     fn default() -> Self {
-        Self { directions: Whole::of::<128>(), min_examples: Whole::of::<20>() }
+        Self { directions: Whole::of::<128>(), min_examples: Whole::of::<20>(), dp: None }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod gather;
 mod packed;
+pub mod privacy;
 mod solve;
 mod sums;
 

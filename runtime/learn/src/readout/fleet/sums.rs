@@ -71,6 +71,12 @@ impl Shape {
         Directions { inputs: self.inputs, kept: self.kept }
     }
 
+    /// The largest square of a number of φ.
+    pub(super) fn most_square(&self) -> i64 {
+        let most = ((self.inputs.min(MOST_INPUTS) as f64).sqrt() * STEPS).ceil() as i64;
+        most * most
+    }
+
     /// Numbers of the sums.
     pub fn numbers(&self) -> usize {
         1 + self.classes * (1 + self.kept) + packed_len(self.kept)
@@ -110,8 +116,7 @@ impl FleetSums {
 
     /// Notes how large the stream of an example is beside its row.
     pub(super) fn note(&mut self, ratio: f64) {
-        // Not a number is 0 to a cast.
-        self.ratio += ((RATIO_STEPS * ratio).round() as i64).clamp(0, MOST_RATIO);
+        self.ratio += ratio_steps(ratio);
     }
 
     /// Adds the sums of other examples: the same as if they had been summed up here.
@@ -191,6 +196,11 @@ impl FleetSums {
         counts.chain([self.ratio]).chain(classes.iter().copied()).chain(products.iter().copied())
     }
 
+    /// The same from numbers that were made to be sums.
+    pub(super) fn made(shape: Shape, sums: Sums, ratio: i64) -> Self {
+        Self { sums, ratio, shape }
+    }
+
     fn of(shape: Shape, numbers: &[i64]) -> Result<Self, Flaw> {
         let mut this = Self::new(shape);
         let (counts, rest) = numbers.split_at(shape.classes);
@@ -214,11 +224,9 @@ impl FleetSums {
         let n = within("examples", found as i64, 0, MOST_EXAMPLES as i64)?;
         within("size of the stream", self.ratio, 0, n * MOST_RATIO)?;
         let m = self.shape.kept;
-        let inputs = self.shape.inputs.min(MOST_INPUTS) as f64;
-        let most = (inputs.sqrt() * STEPS).ceil() as i64;
         let square = |i: usize| self.sums.products[packed_len(i + 1) - 1];
         for i in 0..m {
-            within("sum of squares", square(i), 0, n * most * most)?;
+            within("sum of squares", square(i), 0, n * self.shape.most_square())?;
         }
         let row = |i: usize| &self.sums.products[packed_len(i)..packed_len(i) + i];
         for i in 0..m {
@@ -233,6 +241,12 @@ impl FleetSums {
         }
         Ok(())
     }
+}
+
+/// How large a stream is beside its row, in steps.
+pub(super) fn ratio_steps(ratio: f64) -> i64 {
+    // Not a number is 0 to a cast.
+    ((RATIO_STEPS * ratio).round() as i64).clamp(0, MOST_RATIO)
 }
 
 /// Writes φ of `row` into `out`, and returns the row's root mean square.
@@ -278,73 +292,5 @@ impl Display for Flaw {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sprig_engine::kernels::Pool;
-    use sprig_ground::random::SplitMix64;
-
-    const SHAPE: Shape = Shape { inputs: 100, kept: 5, classes: 2 };
-
-    #[test]
-    fn weights_unfold_to_those_of_the_row() {
-        let row: Vec<f32> = (0..100).map(|i| ((i * 37 + 11) % 50) as f32 * 0.3 - 6.0).collect();
-        let (mut whole, mut unfolded) = ([0; 5], [0.0; 100]);
-        let size = quantise(SHAPE.directions(), &row, &mut whole);
-        let mut weights = [1e-2, -2e-2, 3e-2, 0.0, 5e-3];
-        let folded: f64 = weights.iter().zip(&whole).map(|(w, &v)| w * f64::from(v)).sum();
-        unfold(SHAPE.directions(), &mut weights, &mut unfolded);
-        let own: f64 = unfolded.iter().zip(&row).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum();
-        assert!((own / size - folded).abs() < 0.04, "{own} {folded}");
-        assert!(whole.iter().any(|v| v.abs() > 8), "{whole:?}");
-    }
-
-    fn some(examples: usize) -> FleetSums {
-        let mut random = SplitMix64::new(examples as u64);
-        let mut sums = FleetSums::new(SHAPE);
-        let rows: Vec<i32> = (0..5 * examples).map(|_| random.below(201) as i32 - 100).collect();
-        let answers: Vec<usize> = (0..examples).map(|_| random.below(2)).collect();
-        sums.sums.add(&Pool::new(1), &rows, &answers).unwrap();
-        (0..examples).for_each(|_| sums.note(random.fraction()));
-        sums
-    }
-
-    #[test]
-    fn sums_come_back_from_what_travels() {
-        let (mut all, other) = (some(40), some(31));
-        assert_eq!(FleetSums::unpacked(SHAPE, &all.packed(), 40).unwrap(), all);
-        all.merge(&other).unwrap();
-        let values = all.values();
-        assert_eq!(values.len(), SHAPE.values());
-        assert_eq!(FleetSums::from_values(SHAPE, &values).unwrap(), all);
-        let none = FleetSums::new(SHAPE);
-        assert_eq!(FleetSums::from_values(SHAPE, &vec![0.0; SHAPE.values()]).unwrap(), none);
-        // The largest there can be.
-        let mut numbers = vec![0; SHAPE.numbers()];
-        numbers[3] = (1 << 48) - 1;
-        numbers[4] = -(1 << 48);
-        let extreme = FleetSums::of(SHAPE, &numbers).unwrap();
-        let back: Vec<i64> =
-            extreme.values().as_chunks::<2>().0.iter().map(|&[a, b]| a as i64 * LIMB + b as i64).collect();
-        assert_eq!(back, numbers);
-    }
-
-    #[test]
-    fn what_no_examples_sum_up_to_is_refused() {
-        let sums = some(40);
-        let refused = |change: &dyn Fn(&mut FleetSums)| {
-            let mut sums = sums.clone();
-            change(&mut sums);
-            FleetSums::unpacked(SHAPE, &sums.packed(), 40).unwrap_err().to_string()
-        };
-        assert!(refused(&|s| s.sums.counts[0] += 1).contains("sums of 41 examples; the message says 40"));
-        assert!(refused(&|s| s.sums.products[0] = -1).contains("sum of squares of -1"));
-        assert!(refused(&|s| s.sums.products[0] = 1 << 30).contains("sum of squares"));
-        assert!(refused(&|s| s.sums.products[1] = 1 << 20).contains("sum of products"));
-        assert!(refused(&|s| s.sums.classes[3] = -(1 << 20)).contains("sum of a class"));
-        assert!(refused(&|s| s.ratio = -1).contains("size of the stream"));
-        assert_eq!(FleetSums::unpacked(SHAPE, &[], 40), Err(Flaw::Form));
-        let mut values = sums.values();
-        values[5] = f32::NAN;
-        assert_eq!(FleetSums::from_values(SHAPE, &values), Err(Flaw::Form));
-    }
-}
+#[path = "sums_tests.rs"]
+mod tests;
