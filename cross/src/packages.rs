@@ -33,6 +33,19 @@ impl Pip {
             .map(|python| Self { python: python.into() })
     }
 
+    /// The interpreter.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
+    /// Installs the wheels of `requirements`, and of what they need, into `folder`.
+    pub fn install(&self, requirements: &[String], folder: &Path) -> Result<()> {
+        let mut pip = sys::command(&self.python, true);
+        pip.args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--upgrade"]);
+        pip.args(["--only-binary", ":all:", "--target"]).arg(folder).args(requirements);
+        sys::check(&mut pip).with_context(|| format!("pip could not install {}", requirements.join(" and ")))
+    }
+
     /// Downloads the wheel of `requirement` (such as `name==1.2`) into `folder` and returns its path. Runs
     /// none of the package's code.
     pub fn wheel(&self, requirement: &str, folder: &Path) -> Result<PathBuf> {

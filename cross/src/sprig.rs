@@ -100,6 +100,11 @@ impl Sprig {
         Ok(Self { path: sys::target_dir().join("release/sprig") })
     }
 
+    /// One that is built already.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// A command of it.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = sys::command(&self.path, false);

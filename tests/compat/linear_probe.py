@@ -12,7 +12,7 @@ import numpy
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from stock import ffi, lib, load
+from stock import ffi, lib, load, tokenise
 
 TOKENS = 512
 
@@ -31,15 +31,12 @@ def embedder(model):
     params.pooling_type = 0  # LLAMA_POOLING_TYPE_NONE
     state = lib.llama_init_from_model(model, params)
     width = lib.llama_model_n_embd(model)
-    vocabulary = lib.llama_model_get_vocab(model)
 
     def embed(text):
-        raw = text.encode()
-        tokens = ffi.new("llama_token[]", len(raw) + 8)
-        count = lib.llama_tokenize(vocabulary, raw, len(raw), tokens, len(tokens), True, True)
-        count = min(count, TOKENS)
+        ids = tokenise(model, text)[:TOKENS]
+        tokens = ffi.new("llama_token[]", ids)
         lib.llama_memory_clear(lib.llama_get_memory(state), True)
-        if lib.llama_decode(state, lib.llama_batch_get_one(tokens, count)) != 0:
+        if lib.llama_decode(state, lib.llama_batch_get_one(tokens, len(ids))) != 0:
             raise SystemExit("llama_decode failed")
         return numpy.array(ffi.unpack(lib.llama_get_embeddings_ith(state, -1), width))
 

@@ -9,27 +9,13 @@ import argparse
 import json
 import sys
 
-from stock import context, ffi, lib, load
-
-def tokenise(model, text):
-    raw = text.encode()
-    tokens = ffi.new("llama_token[]", len(raw) + 8)
-    count = lib.llama_tokenize(
-        lib.llama_model_get_vocab(model), raw, len(raw), tokens, len(tokens), True, True
-    )
-    if count < 0:
-        sys.exit(f"tokenise failed: {count}")
-    return list(tokens[0:count])
+from stock import attach, context, ffi, lib, load, tokenise
 
 
 def last_logits(model, ids, adapter, scale):
     state = context(model, len(ids))
     if adapter is not None:
-        code = lib.llama_set_adapters_lora(
-            state, ffi.new("struct llama_adapter_lora *[]", [adapter]), 1, ffi.new("float[]", [scale])
-        )
-        if code != 0:
-            sys.exit(f"llama_set_adapters_lora failed: {code}")
+        attach(state, model, adapter, scale)
     tokens = ffi.new("llama_token[]", ids)
     if lib.llama_decode(state, lib.llama_batch_get_one(tokens, len(ids))) != 0:
         sys.exit("llama_decode failed")
@@ -59,10 +45,7 @@ def main():
     base = last_logits(model, ids, None, 1.0)
     report = {"ids": ids, "base": top10(base)}
     if args.adapter:
-        adapter = lib.llama_adapter_lora_init(model, args.adapter.encode())
-        if adapter == ffi.NULL:
-            sys.exit(f"llama.cpp refuses the adapter {args.adapter}")
-        adapted = last_logits(model, ids, adapter, args.scale)
+        adapted = last_logits(model, ids, args.adapter, args.scale)
         report["adapted"] = top10(adapted)
         report["largest_change"] = max(abs(a - b) for a, b in zip(adapted, base))
     print(json.dumps(report))

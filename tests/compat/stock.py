@@ -45,3 +45,24 @@ def context(model, tokens, threads=2):
     if made == ffi.NULL:
         raise SystemExit("llama.cpp cannot make a context")
     return made
+
+
+def tokenise(model, text):
+    """The tokens of a text, with those that the model wants around it."""
+    raw = text.encode()
+    tokens = ffi.new("llama_token[]", len(raw) + 8)
+    count = lib.llama_tokenize(lib.llama_model_get_vocab(model), raw, len(raw), tokens, len(tokens), True, True)
+    if count < 0:
+        raise SystemExit(f"tokenise failed: {count}")
+    return list(tokens[0:count])
+
+
+def attach(state, model, path, scale=1.0):
+    """Has a context answer with the adapter in a GGUF file, times `scale`."""
+    adapter = lib.llama_adapter_lora_init(model, path.encode())
+    if adapter == ffi.NULL:
+        raise SystemExit(f"llama.cpp refuses the adapter {path}")
+    adapters, scales = ffi.new("struct llama_adapter_lora *[]", [adapter]), ffi.new("float[]", [scale])
+    code = lib.llama_set_adapters_lora(state, adapters, 1, scales)
+    if code != 0:
+        raise SystemExit(f"llama_set_adapters_lora failed: {code}")

@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod board;
+mod judge;
 mod minimum;
 mod report;
 mod tools;
@@ -57,6 +58,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     report.stage("tests", || suite.tests());
     if !args.quick {
         report.stage("board build", || board::host(&suite));
+        report.stage("stock llama.cpp", || judge::check(&suite));
         report.stage("minimum Rust", || minimum::check(&suite));
         report.stage("documentation tests", || suite.cargo(&["test", "--doc", "--workspace", "--locked"]));
         report.stage("supply chain", || suite.supply_chain());
