@@ -39,26 +39,35 @@ pub(crate) trait Kernel {
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     #[cfg(test)]
     DISPATCHED.with_borrow_mut(|seen| seen.insert(isa));
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => match Avx2::new() {
-            Some(arch) => arch.enter(kernel),
-            None => kernel.run(Scalar),
-        },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => match Avx2::wide() {
-            Some(arch) => arch.enter(kernel),
-            None => kernel.run(Scalar),
-        },
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => kernel.run(Neon),
-        #[cfg(target_arch = "aarch64")]
-        Isa::NeonDotprod => match NeonDotprod::new() {
-            Some(arch) => arch.enter(kernel),
-            None => kernel.run(Neon),
-        },
-        _ => kernel.run(Scalar),
+    #[cfg(target_arch = "x86_64")]
+    {
+        let found = match isa {
+            Isa::Avx2 => Avx2::new(),
+            Isa::Avx512 => Avx2::wide(),
+            _ => None,
+        };
+        if let Some(arch) = found {
+            return arch.enter(kernel);
+        }
     }
+    #[cfg(target_arch = "aarch64")]
+    {
+        if isa == Isa::NeonDotprod
+            && let Some(arch) = NeonDotprod::new()
+        {
+            return arch.enter(kernel);
+        }
+        if matches!(isa, Isa::Neon | Isa::NeonDotprod) {
+            return alone(kernel, Neon);
+        }
+    }
+    alone(kernel, Scalar)
+}
+
+/// Runs `kernel` in a function of its own, of which the program has one: all of a kernel is inlined where it runs.
+#[inline(never)]
+fn alone<K: Kernel, A: Arch>(kernel: K, arch: A) -> K::Output {
+    kernel.run(arch)
 }
 
 #[cfg(test)]
