@@ -54,12 +54,12 @@ fn training(measured: &Measured) -> Vec<Row> {
     let flop = forward_flop(8.0, 64.0);
     let how = format!(
         "{:.1} GFLOP (2 a weight and token, head on 63 of 64 tokens, 4 a feature and causal pair) against the best \
-         f32 product measured beside it, {:.0} GFLOP/s",
+         f32 product of the gemm crate, measured beside it, {:.0} GFLOP/s",
         flop * 1e-9,
         over(&|r| r.machine.product_gflops).median
     );
     let share = over(&|r| 100.0 * flop / (forward(r) * 1e6) / r.machine.product_gflops);
-    let share = row("Forward pass, share of the f32 product peak", &how, share, "%");
+    let share = row("Forward pass against a plain f32 product", &how, share, "%");
     // Where llama.cpp is at hand, it is the judge.
     let has_llama_cpp = measured.rounds.iter().all(|round| round.llama_cpp.is_some());
     rows.push(if has_llama_cpp { share } else { share.at_least(60.0) });
@@ -321,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn the_product_peak_judges_only_where_llama_cpp_does_not() {
-        let name = "Forward pass, share of the f32 product peak";
+    fn a_plain_product_judges_only_where_llama_cpp_does_not() {
+        let name = "Forward pass against a plain f32 product";
         let of = |measured: &Measured| rows(measured).into_iter().find(|row| row.name == name).unwrap();
         let mut measured = measured();
         // 138.4 GFLOP in a second, of 160.

@@ -1,6 +1,6 @@
 //! Which way of learning a training takes when nobody names one: of those that the budget has room for, the one that
-//! learns most. The order rests on what docs/results.md compares: a read-out learns labels better than any gradient and
-//! from one plain pass; exact gradients learn in a tenth of the passes of forward ones; those are what is left where the
+//! learns most. The order rests on what docs/results.md compares: a read-out learns labels as well as any gradient and from
+//! one plain pass; exact gradients learn in a tenth of the passes of forward ones; those are what is left where the
 //! memory is too little for either.
 
 use crate::data::Task;
