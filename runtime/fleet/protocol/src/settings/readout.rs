@@ -1,14 +1,16 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
-use serde::de::Error;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sprig_engine::model::Geometry;
+use sprig_ground::names::NameVisitor;
 use sprig_learn::data::Task;
 use sprig_learn::estimator::Method;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
+use std::fmt::{self, Formatter};
 
 /// A read-out instead of steps. With this table, all keys of `[train]` count that say what is asked and how many examples
 /// are a pass; those of steps do not.
@@ -43,12 +45,26 @@ impl ReadOut {
 
 /// Reads `estimator`, and says where a read-out is asked for instead.
 pub(super) fn estimator<'de, D: Deserializer<'de>>(from: D) -> Result<Method, D::Error> {
-    let name = String::deserialize(from)?;
-    if name == "readout" {
-        let remedy = "leave out `estimator` and write a table [train.readout]";
-        return Err(D::Error::custom(format_args!("a read-out takes no steps; {remedy}")));
+    from.deserialize_str(StepsAlone)
+}
+
+/// The estimators that take steps, by their names.
+struct StepsAlone;
+
+impl Visitor<'_> for StepsAlone {
+    type Value = Method;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        NameVisitor::<Method>::new().expecting(f)
     }
-    name.parse().map_err(D::Error::custom)
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Method, E> {
+        if name == "readout" {
+            let remedy = "leave out `estimator` and write a table [train.readout]";
+            return Err(E::custom(format_args!("a read-out takes no steps; {remedy}")));
+        }
+        NameVisitor::new().visit_str(name)
+    }
 }
 
 impl Default for ReadOut {
