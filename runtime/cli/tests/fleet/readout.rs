@@ -6,9 +6,10 @@ use serde_json::Value;
 
 const CONFIG: &str = "--config fleet/coordinator/fleet.toml";
 
-/// A fleet of `devices` that has every device's records from `data`, after its one round: its last line.
-fn read_out(devices: usize, data: impl Fn(&Scene) -> String) -> (World, Value) {
-    let train = "len = 64\nbatch = 2\n[train.readout]\ndirections = 16\nmin_examples = 2\n".to_owned();
+/// A fleet of `devices` that has every device's records from `data`, after its one round, with `more` in its read-out: its
+/// last line.
+fn read_out(devices: usize, more: &str, data: impl Fn(&Scene) -> String) -> (World, Value) {
+    let train = format!("len = 64\nbatch = 2\n[train.readout]\ndirections = 16\nmin_examples = 2\n{more}");
     let mut world = World::with(Scene::new(), &Setup { devices, rounds: 1, train, ..Setup::default() });
     world.scene.write("own.jsonl", &data(&world.scene));
     world.start("coordinator");
@@ -27,12 +28,12 @@ fn read_out(devices: usize, data: impl Fn(&Scene) -> String) -> (World, Value) {
 #[test]
 fn one_round_of_sums_is_one_device_with_all_the_records() {
     let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
-    let (two, done) = read_out(2, records);
+    let (two, done) = read_out(2, "", records);
     assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
     assert!(done["accuracy_after"].is_f64(), "{done}");
     // All pieces of the sums: 1 + 2·(1 + 16) + 136 numbers of a byte or more.
     assert!(done["bytes_up_per_device_round"].as_f64().unwrap() > 171.0, "{done}");
-    let (one, alone) = read_out(1, |scene| records(scene).repeat(2));
+    let (one, alone) = read_out(1, "", |scene| records(scene).repeat(2));
     assert_eq!(done["adapter_digest"], alone["adapter_digest"]);
     assert_eq!(two.adapter(), one.adapter());
     let export = two.scene.done(&format!("fleet export {CONFIG} --out last.gguf --json")).last();
@@ -41,6 +42,20 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
     let judged = "eval --json --model tiny.gguf --adapter last.gguf --task label --data label.jsonl --len 64";
     let judged = two.scene.done(judged).last();
     assert_eq!(judged["accuracy"], done["accuracy_after"], "{judged} {done}");
+}
+
+/// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same.
+#[test]
+fn sums_with_noise_are_taken_and_differ_from_run_to_run() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let run = || {
+        let (world, done) = read_out(2, "dp = 2.0\n", records);
+        assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
+        assert!(done["accuracy_after"].is_f64(), "{done}");
+        (world.adapter(), done["adapter_digest"].clone())
+    };
+    let ((first, one), (second, other)) = (run(), run());
+    assert!(first != second && one != other, "the noise of two runs is the same");
 }
 
 /// A simulation takes steps; it does not pass a read-out over in silence.
