@@ -48,7 +48,8 @@ pub struct Cli {
 impl Cli {
     /// As this process was called.
     pub fn read() -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        // A number below 0 is refused by its limit, not as an unknown flag.
+        let mut command = Self::command().mut_subcommands(|command| command.allow_negative_numbers(true));
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let given = matches.subcommand().map(|(_, matches)| Given::of(matches)).unwrap_or_default();

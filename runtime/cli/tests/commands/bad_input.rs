@@ -113,7 +113,7 @@ fn a_wrong_command_line_is_refused_by_the_flag_that_is_wrong() {
         ("--alpha 0", &["alpha", "0"]),
         ("--alpha NaN", &["alpha", "NaN"]),
         ("--dropout 1", &["--dropout", "1", "from 0 up to, but not, 1"]),
-        ("--dropout=-0.1", &["--dropout", "-0.1"]),
+        ("--dropout -0.1", &["--dropout", "-0.1", "from 0 up to, but not, 1"]),
         ("--threads 0", &["--threads", "0"]),
     ];
     for (flag, words) in cases {
@@ -122,9 +122,12 @@ fn a_wrong_command_line_is_refused_by_the_flag_that_is_wrong() {
             scene.fails(2, &format!("{TRAIN} {flag}"), words);
         }
     }
-    for (flag, words) in
-        [("--lr NaN", ["lr", "NaN"]), ("--lr inf", ["lr", "inf"]), ("--steps 0", ["--steps", "0"])]
-    {
+    for (flag, words) in [
+        ("--lr NaN", ["lr", "NaN"]),
+        ("--lr inf", ["lr", "inf"]),
+        ("--lr -1", ["--lr", "-1"]),
+        ("--steps 0", ["--steps", "0"]),
+    ] {
         scene.fails(2, &format!("{} {flag}", TRAIN.replace("--steps 1 ", "")), &words);
     }
     let bare = scene.run("");

@@ -56,16 +56,17 @@ impl<'a> Pass<'a> {
 
     /// Where the input of block `b` is kept; it and those of its run are computed anew if they are not.
     fn input(&mut self, b: usize) -> Result<usize, BudgetError> {
-        let Some(keeping) = &mut self.keeping else { return Ok(0) };
-        if keeping.place(b).is_none() {
-            let missing = keeping.enter(b);
-            let first = keeping.place(missing.start).unwrap_or(0);
-            let (x, inputs) = (self.buffers.residual.data(), &self.buffers.kept.inputs);
-            x.copy_from_slice(&inputs[first * x.len()..][..x.len()]);
-            self.blocks(missing)?;
-            self.keep_input(b);
+        let keeping = self.keeping.as_mut().expect("only a pass that keeps inputs goes backwards");
+        if let Some(place) = keeping.place(b) {
+            return Ok(place);
         }
-        Ok(self.keeping.and_then(|keeping| keeping.place(b)).unwrap_or(0))
+        let (first, missing) = keeping.enter(b);
+        let place = keeping.place(b).expect("the run that was entered has all its places");
+        let (x, inputs) = (self.buffers.residual.data(), &self.buffers.kept.inputs);
+        x.copy_from_slice(&inputs[first * x.len()..][..x.len()]);
+        self.blocks(missing)?;
+        self.keep_input(b);
+        Ok(place)
     }
 
     /// Adds to `gradient` the gradient of a loss with the derivatives that were left in the
@@ -81,9 +82,9 @@ impl<'a> Pass<'a> {
         lists: impl Iterator<Item = (usize, &'c [u32])> + Clone,
         gradient: &mut dyn Gradient,
     ) -> Result<(), PassError> {
-        let first = self.keeping.map_or(usize::MAX, |keeping| keeping.first);
-        self.head_adjoint(rows, targets, lists)?;
         let blocks = self.net.model.geometry().blocks;
+        let first = self.keeping.map_or(blocks, |keeping| keeping.first);
+        self.head_adjoint(rows, targets, lists)?;
         let trained = |b: usize| Module::ALL.into_iter().find(|&m| self.net.trains(b, m));
         let Some((lowest, module)) = (first..blocks).find_map(|b| Some((b, trained(b)?))) else {
             return Ok(());

