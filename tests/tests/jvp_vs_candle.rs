@@ -136,6 +136,7 @@ fn pass<T>(
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 512,
+        routes: None,
     };
     let layout = PassLayout::new(geometry, size);
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -212,7 +213,7 @@ fn backwards(
             let weight = 1.0 / n / (EXAMPLES[example].len() - 1) as f32;
             slopes.copy_from_slice(&[weight, -weight, 0.0]);
         }
-        pass.backward(&wanted, &targets, std::iter::empty(), &mut sums).unwrap();
+        pass.backward(&wanted, &targets, std::iter::empty(), None, &mut sums).unwrap();
     } else {
         let lists = || starts[1..].iter().map(|end| end - 1).zip(CANDIDATES);
         let read = pass.read(&[], &[], lists()).unwrap();
@@ -226,7 +227,7 @@ fn backwards(
                 read.slopes[place] = (read.logits[place].exp() / z - right) / n;
             }
         }
-        pass.backward(&[], &[], lists(), &mut sums).unwrap();
+        pass.backward(&[], &[], lists(), None, &mut sums).unwrap();
     }
     sums.1
 }
@@ -257,7 +258,15 @@ fn check_gradient(what: &str, found: &[f32], gradients: &[(f64, sprig_tests::Ada
 }
 
 fn spec(kind: Kind, rank: usize, targets: &[Module], layers: std::ops::Range<usize>) -> AdapterSpec {
-    AdapterSpec { kind, rank, alpha: 16.0, targets: targets.to_vec(), layers, kept: Vec::new() }
+    AdapterSpec {
+        kind,
+        rank,
+        alpha: 16.0,
+        targets: targets.to_vec(),
+        layers,
+        kept: Vec::new(),
+        routing: None,
+    }
 }
 
 fn check(spec: AdapterSpec, per_example: bool) {

@@ -31,6 +31,7 @@ fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 512,
+        routes: None,
     };
     let layout = PassLayout::new(geometry, size);
     let mut arena = Arena::new(layout.bytes()).unwrap();

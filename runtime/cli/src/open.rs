@@ -52,6 +52,6 @@ pub fn adapter(path: &Path, base: &Base<'_>) -> Result<AdapterFile, Failure> {
 pub fn adapted(file: Option<&AdapterFile>, g: &Geometry) -> Adapted {
     file.map_or(Adapted::Plain, |file| {
         let bytes = file.heap_bytes(g);
-        Adapted::Read { rank: file.rank(), bytes, loading: file.load_bytes(g) - bytes }
+        Adapted::Read { rank: file.rank(), bytes, loading: file.load_bytes(g) - bytes, routes: None }
     })
 }

@@ -43,6 +43,7 @@ fn at_once(model: &Llama<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Ve
         threads: ctx.pool.threads(),
         panel_rows: ctx.panel_rows(),
         head_tile: 0,
+        routes: None,
     };
     let (layout, rope, starts) = (PassLayout::new(g, size), model.rope(tokens.len()), [0, tokens.len()]);
     let mut arena = Arena::new(layout.bytes()).unwrap();

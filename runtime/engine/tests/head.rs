@@ -61,6 +61,7 @@ impl Case<'_> {
             targets: vec![Module::Q, Module::V, Module::Down],
             layers: 1..3,
             kept: Vec::new(),
+            routing: None,
         };
         let wave = |id: TensorId, out: &mut [f32]| Waves.fill(9, 9, id, out);
         let mut adapter = Adapter::new(&spec, &model, &ctx, wave).unwrap();
@@ -79,6 +80,7 @@ impl Case<'_> {
                 threads: self.threads,
                 panel_rows: ctx.panel_rows(),
                 head_tile,
+                routes: None,
             },
         );
         let rope = model.rope(TOKENS.len());
@@ -349,6 +351,7 @@ fn more_tangents_than_attention_holds_are_refused() {
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: VOCABULARY,
+        routes: None,
     };
     let layout = PassLayout::new(model.geometry(), size);
     let mut arena = Arena::new(layout.bytes()).unwrap();

@@ -22,7 +22,8 @@ fn the_factors_of_an_adapter_take_what_is_planned() {
         (Kind::Xs, 256, vec![Module::Down]),
         (Kind::XsSeeded, 100, targets),
     ] {
-        let spec = AdapterSpec { kind, rank, alpha: 1.0, targets, layers: 1..3, kept: Vec::new() };
+        let spec =
+            AdapterSpec { kind, rank, alpha: 1.0, targets, layers: 1..3, kept: Vec::new(), routing: None };
         let before = alloc::current();
         alloc::reset_peak();
         let adapter = Adapter::new(&spec, &model, &ctx, |_, out| {

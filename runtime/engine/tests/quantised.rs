@@ -48,6 +48,7 @@ fn slopes(
         threads: 2,
         panel_rows: ctx.panel_rows(),
         head_tile: HEAD_TILE,
+        routes: None,
     };
     let (layout, rope) = (PassLayout::new(g, size), model.rope(2));
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -79,6 +80,7 @@ fn quantised_activations_give_the_derivatives_of_f32_ones() {
         targets: vec![Module::Q, Module::V],
         layers: 0..blocks,
         kept: Vec::new(),
+        routing: None,
     };
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| Signs(99).fill(0, 0, id, out)).unwrap();
     // B is no longer 0, so that A has derivatives too.

@@ -35,7 +35,15 @@ struct Given {
 fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -> Given {
     let (g, ctx) = (model.geometry(), Ctx::new(2).unwrap());
     let (targets, layers) = (vec![Module::Q, Module::V, Module::O], CUT..g.blocks);
-    let spec = AdapterSpec { kind: Kind::BOnly, rank: 4, alpha: 4.0, targets, layers, kept: Vec::new() };
+    let spec = AdapterSpec {
+        kind: Kind::BOnly,
+        rank: 4,
+        alpha: 4.0,
+        targets,
+        layers,
+        kept: Vec::new(),
+        routing: None,
+    };
     let mut adapter = Adapter::new(&spec, model, &ctx, |id, out| Waves.fill(9, 0, id, out)).unwrap();
     adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.01 * (i as f32).sin());
     let rows: Vec<usize> = (0..tokens.len() - 1).collect();
@@ -51,6 +59,7 @@ fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -
         threads: 2,
         panel_rows: ctx.panel_rows(),
         head_tile: HEAD_TILE,
+        routes: None,
     };
     let (layout, rope, starts) = (PassLayout::new(g, size), model.rope(tokens.len()), [0, tokens.len()]);
     let mut arena = Arena::new(layout.bytes()).unwrap();

@@ -192,7 +192,7 @@ fn of_a_text(model: &ModelSize<'_>, w: &Workload) -> Vec<Region> {
     let g = model.geometry;
     let table = Rope::table_bytes(w.length, g.rope_dims);
     vec![
-        heap("keys and values", KvCache::bytes(g, w.length)),
+        heap("keys and values", KvCache::bytes(g, w.length, w.adapter.routes(g))),
         heap("logits and rotary table", Bytes((g.vocabulary * 4 + table) as u64)),
         heap("tokenizer", model.tokenizer.kept),
     ]

@@ -9,7 +9,7 @@ use sprig_budget::Bytes;
 use sprig_engine::adapter::AdapterSpec;
 use sprig_engine::dual::HEAD_TILE;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Geometry, PREFILL, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Geometry, PREFILL, PassLayout, PassSize, RouteSize};
 use sprig_ground::names;
 use std::sync::Arc;
 
@@ -88,6 +88,8 @@ pub enum Adapted {
         bytes: Bytes,
         /// What reading it takes beside them.
         loading: Bytes,
+        /// Routed blocks and what a router looks at, of two adapters in one.
+        routes: Option<(usize, usize)>,
     },
 }
 
@@ -247,6 +249,15 @@ impl Adapted {
         }
     }
 
+    /// Routed blocks of two adapters in one, and numbers that a router looks at, on a model of shape `geometry`.
+    pub fn routes(&self, geometry: &Geometry) -> Option<(usize, usize)> {
+        match self {
+            Self::Made(spec) => spec.routing.map(|routing| (spec.blocks().len(), routing.width(geometry))),
+            Self::Read { routes, .. } => *routes,
+            Self::Plain => None,
+        }
+    }
+
     fn widest_input(&self, geometry: &Geometry) -> usize {
         match self {
             Self::Made(spec) => spec.widest_input(geometry),
@@ -289,6 +300,12 @@ impl Tuning {
             threads: workload.means.threads,
             panel_rows: self.panel_rows,
             head_tile: HEAD_TILE,
+            routes: workload.adapter.routes(geometry).map(|(blocks, width)| RouteSize {
+                blocks,
+                width,
+                examples: self.cut.examples,
+                features: workload.needs.features,
+            }),
         }
     }
 }

@@ -42,6 +42,7 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
         targets: vec![Module::Q, Module::V],
         layers: 0..blocks,
         kept: Vec::new(),
+        routing: None,
     };
     let (batch, tangents) = (4, 4);
     let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };

@@ -39,8 +39,14 @@ fn work() -> impl Strategy<Value = Workload> {
                 targets: vec![Module::Q],
                 layers: 1..3,
                 kept: Vec::new(),
+                routing: None,
             };
-            let read = Adapted::Read { rank: batch, bytes: Bytes::kib(length as u64), loading: Bytes::ZERO };
+            let read = Adapted::Read {
+                rank: batch,
+                bytes: Bytes::kib(length as u64),
+                loading: Bytes::ZERO,
+                routes: None,
+            };
             match what {
                 0 => {
                     let (needs, rule) = (Forward::needs_for(tangents), Some(Rule::Sgd { momentum: 0.9 }));

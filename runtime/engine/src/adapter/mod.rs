@@ -3,6 +3,7 @@
 mod asking;
 mod basis;
 mod file;
+mod routing;
 mod sites;
 mod spec;
 mod write;
@@ -10,5 +11,6 @@ mod write;
 pub use asking::{Asking, AskingError};
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
+pub use routing::{Group, Policy, Routing, Sees};
 pub use sites::{Adapter, Pair};
 pub use spec::{AdapterSpec, Kind, Place, SpecError, Tensor};

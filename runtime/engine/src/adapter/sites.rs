@@ -1,10 +1,11 @@
 //! The adapter of a model: trainable numbers in one flat vector, frozen factors in another.
 
 use super::basis::{principal_factors, seeded_factors};
+use super::routing::{Group, Policy, Routers, Routing, local};
 use super::spec::{AdapterSpec, Kind, Place, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
-use crate::model::{Llama, Module};
+use crate::model::{Geometry, Llama, Module};
 use sprig_budget::Bytes;
 use std::ops::Range;
 
@@ -14,10 +15,18 @@ struct Entry {
     module: Module,
     rank: usize,
     scale: f32,
+    own: Parts,
+    /// Those of the local adapter beside it.
+    local: Option<Parts>,
+    perturbed: bool,
+}
+
+/// The factors of one layer's adapter.
+#[derive(Clone, Debug)]
+struct Parts {
     down: Part,
     core: Option<Part>,
     up: Part,
-    perturbed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,8 +43,11 @@ pub struct Adapter {
     entries: Vec<Entry>,
     /// block × 7 + module → entry + 1; 0 for none.
     index: Vec<u16>,
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
     frozen: Vec<f32>,
+    pub(super) routers: Option<Routers>,
+    pub(super) policy: Policy,
+    pub(super) group: Group,
 }
 
 /// A plain LoRA pair of one base tensor, as adapter files hold it.
@@ -80,14 +92,14 @@ impl Adapter {
             };
             let (down, core, up) = match spec.kind {
                 Kind::Lora => {
-                    let a = adapter.train(id(0), r * inp);
+                    let a = adapter.place(id(0), r * inp);
                     random_a(&mut adapter.values[a.range.clone()]);
-                    (Part::Trained(a), None, Part::Trained(adapter.train(id(1), out * r)))
+                    (Part::Trained(a), None, Part::Trained(adapter.place(id(1), out * r)))
                 }
                 Kind::BOnly => {
                     let a = adapter.freeze(r * inp);
                     random_a(&mut adapter.frozen[a.clone()]);
-                    (Part::Frozen(a), None, Part::Trained(adapter.train(id(1), out * r)))
+                    (Part::Frozen(a), None, Part::Trained(adapter.place(id(1), out * r)))
                 }
                 Kind::Xs | Kind::XsSeeded => {
                     let (q, p) = (adapter.freeze(r * inp), adapter.freeze(out * r));
@@ -103,13 +115,40 @@ impl Adapter {
                         }
                         _ => seeded_factors(r, up, down, |slot, v| normal(id(slot), v)),
                     }
-                    (Part::Frozen(q), Some(Part::Trained(adapter.train(id(0), r * r))), Part::Frozen(p))
+                    (Part::Frozen(q), Some(Part::Trained(adapter.place(id(0), r * r))), Part::Frozen(p))
                 }
             };
-            let scale = spec.alpha / r as f32;
-            adapter.push(Entry { block, module, rank: r, scale, down, core, up, perturbed: true });
+            let (scale, own) = (spec.alpha / r as f32, Parts { down, core, up });
+            adapter.push(Entry { block, module, rank: r, scale, own, local: None, perturbed: true });
+        }
+        if let Some(routing) = spec.routing {
+            adapter.split(routing, g);
         }
         Ok(adapter)
+    }
+
+    /// Puts a local adapter beside it that begins as it does, and routers that give both the same share. What does not train is
+    /// there once.
+    fn split(&mut self, routing: Routing, g: &Geometry) {
+        let from = self.values.len();
+        self.values.extend_from_within(..);
+        let beside = |part: &Part| match part {
+            Part::Trained(Tensor { id, range }) => {
+                Part::Trained(Tensor { id: local(*id), range: from + range.start..from + range.end })
+            }
+            Part::Frozen(range) => Part::Frozen(range.clone()),
+        };
+        for entry in &mut self.entries {
+            let Parts { down, core, up } = &entry.own;
+            let core = core.as_ref().map(beside);
+            entry.local = Some(Parts { down: beside(down), core, up: beside(up) });
+        }
+        let mut blocks: Vec<usize> = self.entries.iter().map(|entry| entry.block).collect();
+        blocks.dedup();
+        let routers = Routers::new(routing, blocks.into_iter(), g, self.values.len());
+        let end = routers.tensors().last().map_or(self.values.len(), |tensor| tensor.range.end);
+        self.values.resize(end, 0.0);
+        self.routers = Some(routers);
     }
 
     /// A frozen adapter with room for `pairs` pairs of `numbers` numbers in all, to be filled by
@@ -137,8 +176,8 @@ impl Adapter {
     ) -> (&mut [f32], &mut [f32]) {
         let (a, b) = (self.freeze(a_len), self.freeze(b_len));
         let (from, scale) = (a.start, self.alpha / rank as f32);
-        let (down, up) = (Part::Frozen(a), Part::Frozen(b));
-        self.push(Entry { block, module, rank, scale, down, core: None, up, perturbed: true });
+        let own = Parts { down: Part::Frozen(a), core: None, up: Part::Frozen(b) };
+        self.push(Entry { block, module, rank, scale, own, local: None, perturbed: true });
         self.frozen[from..].split_at_mut(a_len)
     }
 
@@ -153,13 +192,14 @@ impl Adapter {
         let Some(entry) = self.entries.iter().find(|e| (e.block, e.module) == (block, module)) else {
             return Ok(());
         };
-        let (a, b, r) = (entry.down.range(), entry.up.range(), entry.rank);
-        if let Some(core) = &entry.core {
+        let (Parts { down, core, up }, r) = (&entry.own, entry.rank);
+        let (a, b) = (down.range(), up.range());
+        if let Some(core) = core {
             let core = &mut self.values[core.range()];
             core.iter_mut().enumerate().for_each(|(i, v)| *v = f32::from(u8::from(i % (r + 1) == 0)));
         }
         let trains = |part: &Part| matches!(part, Part::Trained(_));
-        let (a, b) = match (trains(&entry.down), trains(&entry.up)) {
+        let (a, b) = match (trains(down), trains(up)) {
             (true, true) => two(&mut self.values, a, b),
             (false, false) => two(&mut self.frozen, a, b),
             (false, true) => (&mut self.frozen[a], &mut self.values[b]),
@@ -175,9 +215,9 @@ impl Adapter {
     /// The adapter as plain LoRA pairs; LoRA-XS becomes A = R·Q, B = P. A copy: [`write`](Self::write) makes none.
     pub fn to_pairs(&self) -> Vec<Pair> {
         let pair = |e: &Entry| {
-            let (down, b) = (self.part(&e.down), self.part(&e.up).to_vec());
+            let (down, b) = (self.part(&e.own.down), self.part(&e.own.up).to_vec());
             let mut a = down.to_vec();
-            if let Some(core) = &e.core {
+            if let Some(core) = &e.own.core {
                 for (i, row) in a.chunks_exact_mut(down.len() / e.rank).enumerate() {
                     merged_row(self.part(core), down, e.rank, i, row);
                 }
@@ -233,16 +273,24 @@ impl Adapter {
         &mut self.values
     }
 
-    /// Trainable tensors in canonical order; their ranges follow one another.
+    /// Trainable tensors in canonical order; their ranges follow one another. Of two adapters those of the global one.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        trained(&self.entries)
+        self.entries.iter().flat_map(|e| e.own.trained())
+    }
+
+    /// Those of the local one.
+    pub(super) fn local_tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.entries.iter().filter_map(|e| e.local.as_ref()).flat_map(Parts::trained)
     }
 
     /// Calls `with` for each of `tensors`, which are in canonical order, with the numbers it has here. Their own ranges may
     /// be places in another vector.
     pub fn each_mut(&mut self, tensors: &[Tensor], mut with: impl FnMut(&Tensor, &mut [f32])) {
         let mut wanted = tensors.iter().peekable();
-        for own in trained(&self.entries) {
+        let own = self.entries.iter().flat_map(|e| e.own.trained());
+        let local = self.entries.iter().filter_map(|e| e.local.as_ref()).flat_map(Parts::trained);
+        let routers = self.routers.iter().flat_map(Routers::tensors);
+        for own in own.chain(local).chain(routers) {
             if let Some(tensor) = wanted.next_if(|tensor| tensor.id == own.id) {
                 with(tensor, &mut self.values[own.range.clone()]);
             }
@@ -250,11 +298,24 @@ impl Adapter {
     }
 
     /// Factors of one layer; `train` names the trainable ones of a layer that [`perturb`](Self::perturb) chose, so that
-    /// they are perturbed.
+    /// they are perturbed. Of two adapters those of the global one.
     pub fn site(&self, block: usize, module: Module, train: bool) -> Option<Site<'_>> {
-        let layer = block * 7 + module as usize;
-        let slot = *self.index.get(layer)?;
-        let e = self.entries.get(usize::from(slot).checked_sub(1)?)?;
+        let entry = self.entry(block, module)?;
+        Some(self.factors(entry, &entry.own, train && self.group == Group::Global))
+    }
+
+    /// Those of the local one.
+    pub(super) fn local_site(&self, block: usize, module: Module, train: bool) -> Option<Site<'_>> {
+        let entry = self.entry(block, module)?;
+        Some(self.factors(entry, entry.local.as_ref()?, train && self.group == Group::Local))
+    }
+
+    fn entry(&self, block: usize, module: Module) -> Option<&Entry> {
+        let slot = *self.index.get(block * 7 + module as usize)?;
+        self.entries.get(usize::from(slot).checked_sub(1)?)
+    }
+
+    fn factors(&self, e: &Entry, parts: &Parts, train: bool) -> Site<'_> {
         let factor = |part: &Part| Factor {
             values: self.part(part),
             tensor: match part {
@@ -262,9 +323,10 @@ impl Adapter {
                 _ => None,
             },
         };
-        let core = e.core.as_ref().map(factor);
-        let (down, up) = (factor(&e.down), factor(&e.up));
-        Some(Site { layer: layer as u32, rank: e.rank, scale: e.scale, down, core, up })
+        let core = parts.core.as_ref().map(factor);
+        let (down, up) = (factor(&parts.down), factor(&parts.up));
+        let layer = (e.block * 7 + e.module as usize) as u32;
+        Site { layer, rank: e.rank, scale: e.scale, down, core, up }
     }
 
     fn empty(kind: Kind, alpha: f32, blocks: usize) -> Self {
@@ -275,6 +337,9 @@ impl Adapter {
             index: vec![0; blocks * 7],
             values: Vec::new(),
             frozen: Vec::new(),
+            routers: None,
+            policy: Policy::Global,
+            group: Group::Global,
         }
     }
 
@@ -284,7 +349,7 @@ impl Adapter {
         self.index[slot] = self.entries.len() as u16;
     }
 
-    fn train(&mut self, id: TensorId, len: usize) -> Tensor {
+    fn place(&mut self, id: TensorId, len: usize) -> Tensor {
         let range = self.values.len()..self.values.len() + len;
         self.values.resize(range.end, 0.0);
         Tensor { id, range }
@@ -304,6 +369,16 @@ impl Adapter {
     }
 }
 
+impl Parts {
+    fn trained(&self) -> impl Iterator<Item = &Tensor> {
+        let parts = [Some(&self.down), self.core.as_ref(), Some(&self.up)].into_iter().flatten();
+        parts.filter_map(|part| match part {
+            Part::Trained(tensor) => Some(tensor),
+            Part::Frozen(_) => None,
+        })
+    }
+}
+
 impl Part {
     fn range(&self) -> Range<usize> {
         match self {
@@ -317,14 +392,6 @@ impl Part {
 fn two(numbers: &mut [f32], a: Range<usize>, b: Range<usize>) -> (&mut [f32], &mut [f32]) {
     let (head, tail) = numbers.split_at_mut(b.start);
     (&mut head[a], &mut tail[..b.len()])
-}
-
-fn trained(entries: &[Entry]) -> impl Iterator<Item = &Tensor> {
-    let parts = entries.iter().flat_map(|e| [Some(&e.down), e.core.as_ref(), Some(&e.up)]).flatten();
-    parts.filter_map(|part| match part {
-        Part::Trained(tensor) => Some(tensor),
-        Part::Frozen(_) => None,
-    })
 }
 
 /// Row i of A = R·Q, where `core` is R and `down` is Q.

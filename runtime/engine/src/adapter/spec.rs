@@ -2,6 +2,7 @@
 //! alone, before a weight is read.
 
 use super::basis::factor_bytes;
+use super::routing::Routing;
 use crate::dual::TensorId;
 use crate::model::{Geometry, Module};
 use sprig_budget::Bytes;
@@ -45,6 +46,8 @@ pub struct AdapterSpec {
     /// Layers whose first factors come from elsewhere, and of what rank: those of an adapter that is gone on from. They
     /// are adapted beside the others, wherever they are.
     pub kept: Vec<Place>,
+    /// How a local adapter beside it is chosen; without one it is one alone.
+    pub routing: Option<Routing>,
 }
 
 /// An adapted linear layer.
@@ -92,13 +95,14 @@ pub enum SpecError {
 impl AdapterSpec {
     /// Checks it against a model.
     pub fn check(&self, g: &Geometry) -> Result<(), SpecError> {
-        if self.targets.is_empty() {
+        if self.targets.is_empty() && self.kept.is_empty() {
             return Err(SpecError::NoTargets);
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(SpecError::Alpha(self.alpha));
         }
-        if self.layers.is_empty() || self.layers.end > g.blocks {
+        let none = self.targets.is_empty();
+        if self.layers.is_empty() && !none || self.layers.end > g.blocks {
             let (from, to) = (self.layers.start, self.layers.end);
             return Err(SpecError::Layers { from, to, blocks: g.blocks });
         }
@@ -126,7 +130,8 @@ impl AdapterSpec {
 
     /// The lowest adapted block.
     pub fn lowest_block(&self) -> usize {
-        self.kept.iter().map(|place| place.block).fold(self.layers.start, usize::min)
+        let own = (!self.targets.is_empty()).then_some(self.layers.start);
+        self.kept.iter().map(|place| place.block).chain(own).min().unwrap_or(0)
     }
 
     /// The largest rank.
@@ -152,7 +157,17 @@ impl AdapterSpec {
     /// (trainable, frozen) numbers in all.
     pub fn sizes(&self, g: &Geometry) -> (usize, usize) {
         let numbers = self.places().into_iter().map(|place| self.numbers(g, place));
-        numbers.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+        let (trainable, frozen) = numbers.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let Some(routing) = self.routing else { return (trainable, frozen) };
+        let routers = routing.routers(self.blocks().len()) * (routing.width(g) + 1);
+        (2 * trainable + routers, frozen)
+    }
+
+    /// The adapted blocks, ascending.
+    pub fn blocks(&self) -> Vec<usize> {
+        let mut blocks: Vec<usize> = self.places().into_iter().map(|place| place.block).collect();
+        blocks.dedup();
+        blocks
     }
 
     /// Heap bytes that making one of it takes beside its own numbers, and gives back: the working memory of LoRA-XS's
@@ -199,6 +214,10 @@ impl AdapterSpec {
             for (_, module, tensors) in self.trained(g) {
                 start_a(tensors[0].id, module.shape(g).1, &normal, &mut values[tensors[0].range.clone()]);
             }
+        }
+        if self.routing.is_some() {
+            let one = Self { routing: None, ..self.clone() }.sizes(g).0;
+            values.copy_within(..one, one);
         }
         values
     }

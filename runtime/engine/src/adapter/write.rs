@@ -90,7 +90,15 @@ mod tests {
         let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         for kind in [Kind::Xs, Kind::XsSeeded, Kind::Lora, Kind::BOnly] {
             let targets = vec![Module::Q, Module::Down];
-            let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3, kept: Vec::new() };
+            let spec = AdapterSpec {
+                kind,
+                rank: 3,
+                alpha: 6.0,
+                targets,
+                layers: 1..3,
+                kept: Vec::new(),
+                routing: None,
+            };
             let mut adapter = Adapter::new(&spec, &model, &ctx, |_, out| {
                 out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i))
             })
@@ -137,6 +145,7 @@ mod tests {
             targets: vec![Module::Down],
             layers: 0..1,
             kept: Vec::new(),
+            routing: None,
         };
         let mut adapter = Adapter::new(&first, &model, &ctx, normal).unwrap();
         adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = number(i * 5));
@@ -146,7 +155,7 @@ mod tests {
         for kind in [Kind::Xs, Kind::Lora, Kind::BOnly] {
             let targets = vec![Module::Q, Module::Down];
             let kept = file.places(g).unwrap();
-            let spec = AdapterSpec { kind, rank: 2, alpha: 12.0, targets, layers: 0..2, kept };
+            let spec = AdapterSpec { kind, rank: 2, alpha: 12.0, targets, layers: 0..2, kept, routing: None };
             assert_eq!((spec.lowest_block(), spec.largest_rank(), spec.places().len()), (0, 3, 4));
             let mut next = Adapter::new(&spec, &model, &ctx, normal).unwrap();
             file.begin(&mut next, g).unwrap();

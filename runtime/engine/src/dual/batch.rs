@@ -1,7 +1,7 @@
 //! Which rows belong to which sequence and example, and the directions that a pass carries for them.
 
 use super::rows::Stack;
-use super::site::{Directions, Mask, Site};
+use super::site::{Directions, Mask};
 use std::ops::Range;
 use thiserror::Error;
 
@@ -15,6 +15,7 @@ pub struct Batch<'a> {
     tokens: &'a [u32],
     examples: &'a [usize],
     sequences: &'a [usize],
+    prompts: Option<&'a [usize]>,
 }
 
 /// Directions to carry: tangent k of an example is the derivative along its direction k.
@@ -88,7 +89,7 @@ impl<'a> Batch<'a> {
         check_offsets(starts, tokens.len())?;
         match tokens.iter().position(|&t| t as usize >= vocabulary) {
             Some(row) => Err(BatchError::Token { token: tokens[row], row, vocabulary }),
-            None => Ok(Self { tokens, examples: starts, sequences: starts }),
+            None => Ok(Self { tokens, examples: starts, sequences: starts, prompts: None }),
         }
     }
 
@@ -102,6 +103,11 @@ impl<'a> Batch<'a> {
             Some(&end) => Err(BatchError::Offsets { end, tokens: self.tokens.len() }),
             None => Ok(Self { sequences, ..self }),
         }
+    }
+
+    /// The same of which the first tokens of each example, so many as `prompts` has for it, are its prompt.
+    pub fn prompted(self, prompts: &'a [usize]) -> Self {
+        Self { prompts: Some(prompts), ..self }
     }
 
     /// A pass over it without tangents.
@@ -132,6 +138,13 @@ impl<'a> Batch<'a> {
     /// Positions of example `e`.
     pub fn span(&self, e: usize) -> Range<usize> {
         self.examples[e]..self.examples[e + 1]
+    }
+
+    /// Positions of the prompt of example `e`, up to `most`: all of it where nothing is said of prompts.
+    pub fn prompt(&self, e: usize, most: usize) -> Range<usize> {
+        let span = self.span(e);
+        let tokens = self.prompts.map_or(span.len(), |prompts| prompts[e]).clamp(1, span.len());
+        span.start..span.start + tokens.min(most)
     }
 
     /// Positions of the sequence that owns `position`.
@@ -165,10 +178,9 @@ impl<'a> DualBatch<'a> {
         Stack { positions: self.rows.positions(), tangents: self.tangents() }
     }
 
-    /// The rows that layers with `sites` make of rows `x`: live if those are, or if one of the sites trains.
-    pub fn behind<'s>(&self, x: Stack, sites: impl IntoIterator<Item = Option<&'s Site<'s>>>) -> Stack {
-        let trains = sites.into_iter().flatten().any(Site::trains);
-        if trains { self.live() } else { x }
+    /// The rows that layers make of rows `x`: live if those are, or if one of the layers [moves](super::Layer::moves).
+    pub fn behind(&self, x: Stack, moves: bool) -> Stack {
+        if moves { self.live() } else { x }
     }
 
     /// Refuses more tangents than attention has room for.

@@ -27,6 +27,7 @@ mod linear;
 mod norm;
 mod parallel;
 mod rope;
+mod route;
 mod rows;
 mod site;
 
@@ -35,9 +36,12 @@ pub use batch::{Batch, BatchError, DualBatch, MAX_TANGENTS, Probe};
 pub use gate::{swiglu, swiglu_adjoint};
 pub use head::{HEAD_TILE, Head, HeadScratch, RowStats, unpack};
 pub use keeper::Keeper;
-pub use linear::{FEW, Layer, LinearEnv, LinearScratch, linear, linear_adjoint, linear_gradient};
+pub use linear::{
+    Blend, Contribution, FEW, Layer, LinearEnv, LinearScratch, linear, linear_adjoint, linear_gradient,
+};
 pub use norm::{rms_norm, rms_norm_adjoint};
 pub use parallel::{MAX_PIECES, for_each};
 pub use rope::Rope;
+pub use route::{Carry, Held, Left, MOST_SEEN, Pool, Route, RouteAdjoint, Router, Seen, route_scratch_len};
 pub use rows::{DualRows, DualRowsMut, Stack};
 pub use site::{Directions, Factor, Gradient, Mask, Site, Spot, TensorId};

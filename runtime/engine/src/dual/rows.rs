@@ -5,6 +5,7 @@
 //! [`DualBatch::behind`](super::DualBatch::behind) is that rule, and every operation holds its operands to it.
 
 use crate::kernels::{Rows, RowsMut};
+use std::ops::Range;
 
 /// Positions and tangents of a stacked matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,12 @@ impl<'a> DualRows<'a> {
         Self { data: &self.data[at * self.group()..], stack, ..*self }
     }
 
+    /// The rows of positions `run` alone.
+    pub fn part(&self, run: Range<usize>) -> Self {
+        let (group, stack) = (self.group(), Stack { positions: run.len(), ..self.stack });
+        Self { data: &self.data[run.start * group..run.end * group], stack, ..*self }
+    }
+
     /// All rows as a plain matrix.
     pub fn all(&self) -> Rows<'a> {
         Rows::new(self.data, self.stack.rows(), self.width)
@@ -146,6 +153,12 @@ impl<'a> DualRowsMut<'a> {
     /// The same rows under a shorter borrow.
     pub fn reborrow(&mut self) -> DualRowsMut<'_> {
         DualRowsMut { data: self.data, width: self.width, stack: self.stack }
+    }
+
+    /// The rows of positions `run` alone.
+    pub fn part(&mut self, run: Range<usize>) -> DualRowsMut<'_> {
+        let (group, stack) = (self.group(), Stack { positions: run.len(), ..self.stack });
+        DualRowsMut::new(&mut self.data[run.start * group..run.end * group], self.width, stack)
     }
 
     /// All rows as a plain matrix.

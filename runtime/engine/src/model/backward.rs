@@ -7,10 +7,11 @@
 use super::checkpoints::Keeping;
 use super::forward::{Net, Pass};
 use super::layout::Kept;
+use super::routes::Routes;
 use super::{Checkpoints, Module, PassError};
 use crate::dual::{
-    Attended, DualRows, DualRowsMut, Gradient, LinearScratch, Qkv, Stack, attend_adjoint, attend_batch,
-    linear_adjoint, linear_gradient, swiglu_adjoint,
+    Attended, Contribution, DualRows, DualRowsMut, Gradient, Held, LinearScratch, Qkv, RouteAdjoint, Router,
+    Stack, attend_adjoint, attend_batch, linear_adjoint, linear_gradient, swiglu_adjoint,
 };
 use sprig_budget::{BudgetError, Bytes};
 
@@ -71,7 +72,7 @@ impl<'a> Pass<'a> {
 
     /// Adds to `gradient` the gradient of a loss with the derivatives that were left in the
     /// [`slopes`](super::Read::slopes) of [`read`](Self::read), with the same `rows`, `targets` and `lists`. Positions
-    /// contribute in their order. The pass is used up: its residual stream is no longer that of its end.
+    /// contribute in their order. Routers that train are `held` to the global adapter. The pass is used up: its residual stream is no longer that of its end.
     ///
     /// # Errors
     /// [`PassError::Budget`] unless the pass is [`keeping`](Self::keeping) what it needs.
@@ -80,20 +81,20 @@ impl<'a> Pass<'a> {
         rows: &[usize],
         targets: &[u32],
         lists: impl Iterator<Item = (usize, &'c [u32])> + Clone,
+        held: Option<Held<'_>>,
         gradient: &mut dyn Gradient,
     ) -> Result<(), PassError> {
         let blocks = self.net.model.geometry().blocks;
         let first = self.keeping.map_or(blocks, |keeping| keeping.first);
         self.head_adjoint(rows, targets, lists)?;
-        let trained = |b: usize| Module::ALL.into_iter().find(|&m| self.net.trains(b, m));
-        let Some((lowest, module)) = (first..blocks).find_map(|b| Some((b, trained(b)?))) else {
+        let Some((lowest, module)) = (first..blocks).find_map(|b| Some((b, self.net.lowest(b)?))) else {
             return Ok(());
         };
         for b in (lowest..blocks).rev() {
             let place = self.input(b)?;
             self.net.model.foresee((b > lowest).then(|| b - 1));
             let reach = if b > lowest { Reach::Below } else { Reach::of(module) };
-            self.block_adjoint(b, place, reach, gradient)?;
+            self.block_adjoint((b, place), reach, held, gradient)?;
         }
         Ok(())
     }
@@ -148,18 +149,30 @@ impl<'a> Pass<'a> {
     /// one in `place` of those kept.
     fn block_adjoint(
         &mut self,
-        b: usize,
-        place: usize,
+        (b, place): (usize, usize),
         reach: Reach,
+        held: Option<Held<'_>>,
         gradient: &mut dyn Gradient,
     ) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, .. } = self;
-        let n = buffers.residual.rows().data().len();
+        let (n, positions) = (buffers.residual.rows().data().len(), buffers.residual.stack().positions);
         let Kept { inputs, adjoint, work, projected, attended, lse } = &mut buffers.kept;
+        let input = &inputs[place * n..(place + 1) * n];
+        let x = DualRows::new(input, net.model.geometry().width, Stack::plain(positions));
+        buffers.routes.decide(net, (b, x), false, None);
+        let Routes { shares, decided, pull, scratch: route_scratch, .. } = &mut buffers.routes;
+        let shares = decided.then(|| shares.rows());
+        let embed = |token, row: &mut [f32]| net.embed(token, row);
+        let router = shares.and_then(|_| net.router(b, x, true, &embed));
+        let below = |router: &Router<'_>| reach == Reach::Below && router.goes_through();
+        let router = router.filter(|router| router.route.weights.tensor.is_some() || below(router));
+        let mut pull = router.map(|_| &mut pull[..positions]);
+        pull.iter_mut().for_each(|pull| pull.fill(0.0));
         let mut block = BlockAdjoint {
             net,
             b,
-            input: &inputs[place * n..(place + 1) * n],
+            input,
+            shares,
             residual: buffers.residual.reborrow(),
             normed: &mut *buffers.normed,
             adjoint: &mut adjoint[..n],
@@ -168,13 +181,18 @@ impl<'a> Pass<'a> {
             attended,
             lse,
             scratch: &mut buffers.scratch,
-            gradient,
+            to: Contribution { gradient: &mut *gradient, shares: pull.as_deref_mut() },
         };
         block.attention();
         let mut shared = shared.scope();
         let projections = layout.projections(&mut shared)?;
         block.feed_forward_adjoint(projections, reach);
         block.attention_adjoint(projections, reach);
+        if let (Some(router), Some(pull), Some(shares)) = (router, pull, shares) {
+            let through = below(&router).then(|| DualRowsMut::new(&mut adjoint[..n], x.width(), x.stack()));
+            let to = RouteAdjoint { shares, pull, held, gradient, input: through, work };
+            router.adjoint(to, route_scratch);
+        }
         Ok(())
     }
 }
@@ -196,6 +214,8 @@ struct BlockAdjoint<'p, 'a> {
     b: usize,
     /// The block's input, R × d.
     input: &'p [f32],
+    /// Shares of the global one of two adapters.
+    shares: Option<DualRows<'p>>,
     /// What its attention makes of that, R × d.
     residual: DualRowsMut<'p>,
     normed: &'p mut [f32],
@@ -206,18 +226,18 @@ struct BlockAdjoint<'p, 'a> {
     attended: &'p mut [f32],
     lse: &'p mut [f32],
     scratch: &'p mut LinearScratch<'a>,
-    gradient: &'p mut dyn Gradient,
+    to: Contribution<'p>,
 }
 
 impl BlockAdjoint<'_, '_> {
     /// The attention anew: queries, keys, values, its output and log-sum-exp are kept, the residual stream is what enters the
     /// feed-forward part.
     fn attention(&mut self) {
-        let (net, b, stack) = (self.net, self.b, self.residual.stack());
+        let (net, b, stack, shares) = (self.net, self.b, self.residual.stack(), self.shares);
         let g = net.model.geometry();
         self.residual.data().copy_from_slice(self.input);
         let x = net.norm(&net.model.block(b).attention_norm, self.residual.rows(), self.normed);
-        let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module));
+        let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module, shares));
         let [mut q, mut k, v] = net.project(layers, x, self.projected, self.scratch);
         for rows in [q.reborrow(), k.reborrow()] {
             net.rope.apply(net.env.ctx, g.head_dim, rows, |i| net.place(i));
@@ -226,7 +246,7 @@ impl BlockAdjoint<'_, '_> {
         let mut out = DualRowsMut::new(self.attended, g.q_width(), stack);
         let lse = &mut self.lse[..stack.positions * g.heads];
         attend_batch(net.env.ctx, g.attention(), &net.env.batch.rows, qkv, out.reborrow(), Some(lse));
-        net.join(net.layer(b, Module::O), out.rows(), &mut self.residual, self.scratch);
+        net.join(net.layer(b, Module::O, shares), out.rows(), &mut self.residual, self.scratch);
     }
 
     /// ȳ of the block to that of the middle: h̄ = ȳ·Down, then gate and up, then the norm. `projections` holds gate and up.
@@ -236,14 +256,14 @@ impl BlockAdjoint<'_, '_> {
         let y = DualRows::new(self.adjoint, g.width, stack);
         let x = net.norm(gain, self.residual.rows(), self.normed);
         let [gate, up, down] =
-            [Module::Gate, Module::Up, Module::Down].map(|module| net.trained_layer(b, module));
+            [Module::Gate, Module::Up, Module::Down].map(|module| net.trained_layer(b, module, self.shares));
         let [mut a, mut u] = net.project([gate, up], x, projections, self.scratch);
         let mut h = zeros(self.work, g.ffn, stack);
         linear_adjoint(&net.env, down, y, h.reborrow(), self.scratch);
         swiglu_adjoint(net.env.ctx, a.reborrow(), u.reborrow(), h.reborrow());
-        linear_gradient(&net.env, down, h.rows(), y, self.gradient, self.scratch);
+        linear_gradient(&net.env, down, h.rows(), y, self.to.reborrow(), self.scratch);
         for (layer, y) in [(gate, a.rows()), (up, u.rows())] {
-            linear_gradient(&net.env, layer, x, y, self.gradient, self.scratch);
+            linear_gradient(&net.env, layer, x, y, self.to.reborrow(), self.scratch);
         }
         if reach == Reach::FeedForward {
             return;
@@ -265,8 +285,8 @@ impl BlockAdjoint<'_, '_> {
         let (g, env, gain) = (net.model.geometry(), &net.env, &net.model.block(b).attention_norm);
         let y = DualRows::new(self.adjoint, g.width, stack);
         let out = DualRows::new(self.attended, g.q_width(), stack);
-        let layer = net.trained_layer(b, Module::O);
-        linear_gradient(env, layer, out, y, self.gradient, self.scratch);
+        let layer = net.trained_layer(b, Module::O, self.shares);
+        linear_gradient(env, layer, out, y, self.to.reborrow(), self.scratch);
         if reach < Reach::Projections {
             return;
         }
@@ -285,9 +305,9 @@ impl BlockAdjoint<'_, '_> {
         let input = DualRows::new(self.input, g.width, stack);
         let x = net.norm(gain, input, self.normed);
         let layers = [(Module::Q, q.rows()), (Module::K, k.rows()), (Module::V, v.rows())];
-        let layers = layers.map(|(module, y)| (net.trained_layer(b, module), y));
+        let layers = layers.map(|(module, y)| (net.trained_layer(b, module, self.shares), y));
         for (layer, y) in layers {
-            linear_gradient(env, layer, x, y, self.gradient, self.scratch);
+            linear_gradient(env, layer, x, y, self.to.reborrow(), self.scratch);
         }
         if reach < Reach::Below {
             return;

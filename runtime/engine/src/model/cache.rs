@@ -1,6 +1,8 @@
 //! Keys and values of a text under way, in f16, bounded when made.
 
 use super::Geometry;
+use super::layout::RouteSize;
+use super::routes::Memory;
 use crate::kernels::Isa;
 use crate::kernels::half_floats::f32_to_f16;
 use half::f16;
@@ -13,6 +15,8 @@ pub struct KvCache {
     width: usize,
     capacity: usize,
     len: usize,
+    /// What routers remember of the text, where there are any.
+    pub(super) routes: Option<Memory>,
 }
 
 impl KvCache {
@@ -20,12 +24,18 @@ impl KvCache {
     pub fn new(geometry: &Geometry, capacity: usize) -> Self {
         let width = geometry.kv_width();
         let all = vec![f16::ZERO; geometry.blocks * capacity * width];
-        Self { values: all.clone(), keys: all, width, capacity, len: 0 }
+        Self { values: all.clone(), keys: all, width, capacity, len: 0, routes: None }
     }
 
-    /// Its size: blocks × 2 × capacity × kv width × 2 bytes.
-    pub fn bytes(geometry: &Geometry, capacity: usize) -> Bytes {
-        Bytes((geometry.blocks * 2 * capacity * geometry.kv_width() * size_of::<f16>()) as u64)
+    /// The same for texts that routers of `size` decide about.
+    pub(super) fn with_routes(self, size: Option<RouteSize>) -> Self {
+        Self { routes: size.map(|size| Memory::new(size.blocks, size.width)), ..self }
+    }
+
+    /// Its size: blocks × 2 × capacity × kv width × 2 bytes, and what `routes` routers of so many numbers remember.
+    pub fn bytes(geometry: &Geometry, capacity: usize, routes: Option<(usize, usize)>) -> Bytes {
+        let remembered = routes.map_or(Bytes::ZERO, |(blocks, width)| Memory::bytes(blocks, width));
+        Bytes((geometry.blocks * 2 * capacity * geometry.kv_width() * size_of::<f16>()) as u64) + remembered
     }
 
     /// Positions held.
@@ -61,5 +71,6 @@ impl KvCache {
     /// Counts the rows stored last as held.
     pub(super) fn advance(&mut self, positions: usize) {
         self.len += positions;
+        self.routes.iter_mut().for_each(Memory::advance);
     }
 }

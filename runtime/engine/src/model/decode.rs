@@ -3,7 +3,7 @@
 use super::cache::KvCache;
 use super::checkpoints::Checkpoints;
 use super::forward::{Pass, PassInput};
-use super::layout::{PassLayout, PassSize};
+use super::layout::{PassLayout, PassSize, RouteSize};
 use super::{Geometry, Llama, PassError};
 use crate::adapter::Adapter;
 use crate::dual::{Batch, BatchError, Rope};
@@ -53,6 +53,7 @@ pub struct Generator<'m> {
     layout: PassLayout,
     arena: Arena,
     logits: Vec<f32>,
+    shares: Vec<f32>,
     integer: bool,
 }
 
@@ -74,7 +75,8 @@ impl<'m> Generator<'m> {
             adapter,
             ctx,
             rope: model.rope(capacity),
-            cache: KvCache::new(model.geometry(), capacity),
+            cache: KvCache::new(model.geometry(), capacity).with_routes(layout.size().routes),
+            shares: Vec::with_capacity(layout.size().routes.map_or(0, |routes| routes.blocks)),
             arena: Arena::new(layout.bytes())?,
             layout,
             logits: vec![0.0; model.geometry().vocabulary],
@@ -102,6 +104,7 @@ impl<'m> Generator<'m> {
             threads,
             panel_rows,
             head_tile: 0,
+            routes: adapter.and_then(|adapter| RouteSize::of(adapter, geometry, 1)),
         };
         PassLayout::new(geometry, size)
     }
@@ -125,9 +128,17 @@ impl<'m> Generator<'m> {
             if left == 0 {
                 pass.logits(chunk.len() - 1, &mut self.logits);
             }
+            self.shares.clear();
+            self.shares.extend_from_slice(pass.shares());
+            drop(pass);
             self.cache.advance(chunk.len());
         }
         Ok(&self.logits)
+    }
+
+    /// Share of the global one of two adapters in each routed block, a mean over the tokens fed last; empty where there is one.
+    pub fn shares(&self) -> &[f32] {
+        &self.shares
     }
 
     /// Tokens held.

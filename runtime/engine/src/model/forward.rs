@@ -7,10 +7,10 @@ use super::layout::{Buffers, PassLayout};
 use super::{Llama, Module, PassError};
 use crate::adapter::Adapter;
 use crate::dual::{
-    Batch, Cached, DualBatch, DualRows, DualRowsMut, Head, Keeper, Layer, LinearEnv, LinearScratch, Qkv,
-    Rope, attend_batch, attend_cache, linear, rms_norm, rms_norm_adjoint, swiglu,
+    Batch, Blend, Cached, DualBatch, DualRows, DualRowsMut, Head, Layer, LinearEnv, LinearScratch, Qkv, Rope,
+    Site, attend_batch, attend_cache, linear, rms_norm, rms_norm_adjoint, swiglu,
 };
-use crate::kernels::{Ctx, Write, dequantize};
+use crate::kernels::{Ctx, Write};
 use sprig_budget::BudgetError;
 
 /// What a pass is about.
@@ -83,13 +83,10 @@ impl<'a> Pass<'a> {
 
     /// Looks up the embeddings: the input of block 0.
     pub fn embed(&mut self) {
-        let Net { model, env, .. } = &self.net;
-        let (embedding, d) = (model.embedding(), model.geometry().width);
+        let d = self.net.model.geometry().width;
         let rows = self.buffers.residual.data().chunks_exact_mut(d);
-        for (&token, row) in env.batch.rows.tokens().iter().zip(rows) {
-            let at = token as usize;
-            dequantize(env.ctx.isa, embedding, at..at + 1, row);
-            model.done_with(&embedding.row_slice(at..at + 1));
+        for (&token, row) in self.net.env.batch.rows.tokens().iter().zip(rows) {
+            self.net.embed(token, row);
         }
     }
 
@@ -124,18 +121,39 @@ impl<'a> Pass<'a> {
     fn block(&mut self, b: usize, tap: Option<Tap<'_>>) -> Result<(), BudgetError> {
         self.net.model.foresee(Some(b + 1));
         self.keep_input(b);
+        self.route(b);
         self.attention(b)?;
         self.feed_forward(b, tap)
     }
 
+    /// Decides which adapter answers in block `b`.
+    fn route(&mut self, b: usize) {
+        let Self { net, buffers: Buffers { residual, routes, .. }, cache, .. } = self;
+        let memory = cache.as_mut().and_then(|cache| cache.routes.as_mut());
+        routes.decide(net, (b, residual.rows()), net.env.batch.tangents() > 0, memory);
+    }
+
+    /// Mean share of the global adapter in each example, routed block after routed block; nothing where no router was asked.
+    pub fn shares(&self) -> &[f32] {
+        let blocks = self.net.adapter.filter(|_| self.buffers.routes.decided).map_or(0, |a| a.routed().len());
+        let n = blocks * self.net.env.batch.rows.examples();
+        self.buffers.routes.means.get(..n).unwrap_or(&[])
+    }
+
+    /// What the routers looked at in each example, routed block after routed block, where that was laid out.
+    pub fn features(&self) -> &[f32] {
+        self.buffers.routes.features
+    }
+
     fn attention(&mut self, b: usize) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, cache, .. } = self;
-        let Buffers { residual, normed, scratch, .. } = buffers;
+        let Buffers { residual, normed, scratch, routes, .. } = buffers;
+        let shares = routes.shares();
         let (g, ctx, batch) = (net.model.geometry(), net.env.ctx, net.env.batch.rows);
         let mut shared = shared.scope();
         let projections = layout.projections(&mut shared)?;
         let x = net.norm(&net.model.block(b).attention_norm, residual.rows(), normed);
-        let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module));
+        let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module, shares));
         let [mut q, mut k, v] = net.project(layers, x, projections, scratch);
         let past = cache.as_ref().map_or(0, |c| c.len());
         let position = |i: usize| past + net.place(i);
@@ -153,17 +171,18 @@ impl<'a> Pass<'a> {
             }
             _ => attend_batch(ctx, g.attention(), &batch, qkv, out.reborrow(), None),
         }
-        net.join(net.layer(b, Module::O), out.rows(), residual, scratch);
+        net.join(net.layer(b, Module::O, shares), out.rows(), residual, scratch);
         Ok(())
     }
 
     fn feed_forward(&mut self, b: usize, tap: Option<Tap<'_>>) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, .. } = self;
-        let Buffers { residual, normed, scratch, .. } = buffers;
+        let Buffers { residual, normed, scratch, routes, .. } = buffers;
+        let shares = routes.shares();
         let mut shared = shared.scope();
         let projections = layout.projections(&mut shared)?;
         let x = net.norm(&net.model.block(b).ffn_norm, residual.rows(), normed);
-        let layers = [Module::Gate, Module::Up].map(|module| net.layer(b, module));
+        let layers = [Module::Gate, Module::Up].map(|module| net.layer(b, module, shares));
         let [mut gate, up] = net.project(layers, x, projections, scratch);
         swiglu(net.env.ctx, gate.reborrow(), up.rows());
         if let Some(Tap { positions, rows }) = tap {
@@ -172,25 +191,47 @@ impl<'a> Pass<'a> {
                 row.copy_from_slice(&gated.from(position).data()[..width]);
             }
         }
-        net.join(net.layer(b, Module::Down), gate.rows(), residual, scratch);
+        net.join(net.layer(b, Module::Down, shares), gate.rows(), residual, scratch);
         Ok(())
     }
 }
 
 impl<'a> Net<'a> {
-    /// A linear layer with its adapter, whose trainable factors are named where there are tangents.
-    pub(super) fn layer(&self, block: usize, module: Module) -> Layer<'a> {
-        self.layer_as(block, module, self.env.batch.tangents() > 0)
+    /// A linear layer with its adapter, or its two with the global one's `shares`, whose trainable factors are named where
+    /// there are tangents.
+    pub(super) fn layer<'s>(
+        &'s self,
+        block: usize,
+        module: Module,
+        shares: Option<DualRows<'s>>,
+    ) -> Layer<'s> {
+        self.layer_as(block, module, self.env.batch.tangents() > 0, shares)
     }
 
     /// The same with its trainable factors named.
-    pub(super) fn trained_layer(&self, block: usize, module: Module) -> Layer<'a> {
-        self.layer_as(block, module, true)
+    pub(super) fn trained_layer<'s>(
+        &'s self,
+        block: usize,
+        module: Module,
+        shares: Option<DualRows<'s>>,
+    ) -> Layer<'s> {
+        self.layer_as(block, module, true, shares)
     }
 
-    fn layer_as(&self, block: usize, module: Module, train: bool) -> Layer<'a> {
-        let site = self.adapter.and_then(|adapter| adapter.site(block, module, train));
-        Layer { weight: self.model.block(block).linear(module), site }
+    fn layer_as<'s>(
+        &'s self,
+        block: usize,
+        module: Module,
+        train: bool,
+        shares: Option<DualRows<'s>>,
+    ) -> Layer<'s> {
+        let weight = self.model.block(block).linear(module);
+        let Some((first, second)) = self.adapter.and_then(|adapter| adapter.sites(block, module, train))
+        else {
+            return Layer { weight, site: None, blend: None };
+        };
+        let blend = second.zip(shares).map(|(other, shares)| Blend { other, shares });
+        Layer { weight, site: Some(first), blend }
     }
 
     /// The output head.
@@ -205,9 +246,16 @@ impl<'a> Net<'a> {
         out.into_rows()
     }
 
-    /// Whether a layer has a factor that trains.
-    pub(super) fn trains(&self, block: usize, module: Module) -> bool {
-        self.trained_layer(block, module).site.is_some_and(|site| site.trains())
+    /// The lowest layer of a block whose output a pass backwards has to get to: one that trains, or one that has an adapter
+    /// where the block's router trains.
+    pub(super) fn lowest(&self, block: usize) -> Option<Module> {
+        let route = self.adapter.and_then(|adapter| adapter.route(block, true));
+        let routed = route.is_some_and(|route| route.weights.tensor.is_some());
+        Module::ALL.into_iter().find(|&module| {
+            let sites = self.adapter.and_then(|adapter| adapter.sites(block, module, true));
+            let (first, second) = sites.map_or((None, None), |(first, second)| (Some(first), second));
+            routed && first.is_some() || first.iter().chain(&second).any(Site::trains)
+        })
     }
 
     /// Place of a position in its text.
@@ -235,7 +283,7 @@ impl<'a> Net<'a> {
         out: &'o mut [f32],
         scratch: &mut LinearScratch<'_>,
     ) -> [DualRowsMut<'o>; N] {
-        let stack = self.env.batch.behind(x.stack(), layers.iter().map(|layer| layer.site.as_ref()));
+        let stack = self.env.batch.behind(x.stack(), layers.iter().any(Layer::moves));
         let mut outs = DualRowsMut::split(out, stack, layers.map(|layer| layer.weight.rows()));
         for (layer, out) in layers.into_iter().zip(&mut outs) {
             linear(&self.env, layer, x, out.reborrow(), Write::Set, scratch);
@@ -251,7 +299,7 @@ impl<'a> Net<'a> {
         residual: &mut DualRowsMut<'_>,
         scratch: &mut LinearScratch<'_>,
     ) {
-        if self.env.batch.behind(x.stack(), [layer.site.as_ref()]) == self.env.batch.live() {
+        if self.env.batch.behind(x.stack(), layer.moves()) == self.env.batch.live() {
             residual.enliven(self.env.batch.live());
         }
         linear(&self.env, layer, x, residual.reborrow(), ADD, scratch);

@@ -31,6 +31,7 @@ fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
         targets: Module::ALL.to_vec(),
         layers: 1..3,
         kept: Vec::new(),
+        routing: None,
     };
     let mut adapter = Adapter::new(&spec, model, ctx, |id, out| Waves.fill(9, 9, id, out)).unwrap();
     adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (i as f32).sin());
@@ -53,6 +54,7 @@ fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: 64,
+        routes: None,
     };
     let (layout, rope) = (PassLayout::new(g, size), model.rope(TOKENS.len()));
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -102,6 +104,7 @@ fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: 64,
+        routes: None,
     };
     let (layout, rope) = (PassLayout::new(g, size), model.rope(TOKENS.len()));
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -115,7 +118,7 @@ fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
     let read = pass.read(&rows, &TOKENS[1..], lists.into_iter()).unwrap();
     read.slopes.iter_mut().enumerate().for_each(|(i, s)| *s = (i as f32).cos());
     let mut sums = Sums(adapter.tensors().cloned().collect(), vec![0.0; adapter.values().len()]);
-    pass.backward(&rows, &TOKENS[1..], lists.into_iter(), &mut sums).unwrap();
+    pass.backward(&rows, &TOKENS[1..], lists.into_iter(), None, &mut sums).unwrap();
     sums.1.into_iter().map(f32::to_bits).collect()
 }
 

@@ -1,8 +1,12 @@
 //! How much working memory a pass takes, region by region. The same numbers make the plan and cut the arena, so the
 //! plan is not an estimate: it is what is allocated.
 
+use super::routes::Routes;
 use super::{Checkpoints, Geometry, Module};
-use crate::dual::{DualRowsMut, FEW, HeadScratch, LinearScratch, RowStats, Stack as Shape};
+use crate::adapter::Adapter;
+use crate::dual::{
+    DualRowsMut, FEW, HeadScratch, LinearScratch, RowStats, Stack as Shape, route_scratch_len,
+};
 use crate::kernels::{matmul_scratch_len, matvec_scratch_len};
 use sprig_budget::{BudgetError, Bytes, Stack, bytes_for};
 
@@ -31,6 +35,29 @@ pub struct PassSize {
     pub panel_rows: usize,
     /// Vocabulary rows of a head tile.
     pub head_tile: usize,
+    /// Routers of its adapter.
+    pub routes: Option<RouteSize>,
+}
+
+/// Routers that say which of two adapters answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteSize {
+    /// Blocks that have one.
+    pub blocks: usize,
+    /// Numbers that one looks at.
+    pub width: usize,
+    /// Most examples of a pass.
+    pub examples: usize,
+    /// Whether what they looked at is kept.
+    pub features: bool,
+}
+
+impl RouteSize {
+    /// The routers of `adapter` on a model of shape `g`, in passes of up to `examples` examples.
+    pub fn of(adapter: &Adapter, g: &Geometry, examples: usize) -> Option<Self> {
+        let (routing, blocks) = (adapter.routing()?, adapter.routed().len());
+        Some(Self { blocks, width: routing.width(g), examples, features: false })
+    }
 }
 
 /// Weight rows a serial product packs at a time: adapters have few.
@@ -51,6 +78,18 @@ pub struct PassLayout {
     stats: usize,
     head: HeadLayout,
     back: BackLayout,
+    shared: usize,
+    routes: RouteLayout,
+}
+
+/// The regions of routers, as [`Routes`] names them.
+#[derive(Clone, Copy, Debug, Default)]
+struct RouteLayout {
+    shares: usize,
+    pull: usize,
+    scratch: usize,
+    means: usize,
+    features: usize,
 }
 
 /// The regions of a pass backwards, as [`Kept`] names them.
@@ -109,6 +148,8 @@ impl PassLayout {
                 rows: 4 * size.threads * geometry.width,
             },
             back: if back { BackLayout::new(geometry, &size) } else { BackLayout::default() },
+            shared: if size.routes.is_some() { rows * size.rank } else { 0 },
+            routes: size.routes.map_or_else(RouteLayout::default, |routes| RouteLayout::new(&size, routes)),
         }
     }
 
@@ -133,6 +174,11 @@ impl PassLayout {
         ];
         if self.size.masked > 0 {
             regions.push(("adapters' inputs under dropout", b(self.masked)));
+        }
+        if self.size.routes.is_some() {
+            let RouteLayout { shares, pull, scratch, means, features } = self.routes;
+            let routes = [self.shared, shares, pull, scratch, means, features];
+            regions.push(("routers and their shares", routes.map(b).into_iter().sum()));
         }
         if self.size.kept.blocks > 0 {
             let BackLayout { inputs, adjoint, work, attended } = self.back;
@@ -166,6 +212,7 @@ impl PassLayout {
                 panels: stack.take(self.panels)?,
                 low: stack.take(self.low)?,
                 core: stack.take(self.low)?,
+                shared: stack.take(self.shared)?,
                 directions: stack.take(self.directions)?,
                 adjoints: stack.take(self.low_adjoints)?,
                 masked: stack.take(self.masked)?,
@@ -177,6 +224,14 @@ impl PassLayout {
                 projected: stack.take(self.back.attended[0])?,
                 attended: stack.take(self.back.attended[1])?,
                 lse: stack.take(self.back.attended[2])?,
+            },
+            routes: Routes {
+                shares: DualRowsMut::new(stack.take(self.routes.shares)?, 1, Shape::plain(0)),
+                decided: false,
+                pull: stack.take(self.routes.pull)?,
+                scratch: stack.take(self.routes.scratch)?,
+                means: stack.take(self.routes.means)?,
+                features: stack.take(self.routes.features)?,
             },
         })
     }
@@ -224,6 +279,7 @@ pub(super) struct Buffers<'a> {
     pub stats: &'a mut [f32],
     pub scratch: LinearScratch<'a>,
     pub kept: Kept<'a>,
+    pub routes: Routes<'a>,
 }
 
 /// What a pass backwards works with; R positions of width d.
@@ -240,6 +296,19 @@ pub(super) struct Kept<'a> {
     pub attended: &'a mut [f32],
     /// Log-sum-exp of each position and head.
     pub lse: &'a mut [f32],
+}
+
+impl RouteLayout {
+    fn new(size: &PassSize, routes: RouteSize) -> Self {
+        let each = routes.blocks * routes.examples;
+        Self {
+            shares: size.positions * (1 + size.tangents),
+            pull: if size.kept.blocks > 0 { size.positions } else { 0 },
+            scratch: route_scratch_len(routes.width, size.tangents),
+            means: each,
+            features: if routes.features { each * routes.width } else { 0 },
+        }
+    }
 }
 
 impl BackLayout {

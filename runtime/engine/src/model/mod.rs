@@ -14,6 +14,7 @@ mod llama;
 mod module;
 mod parts;
 mod read;
+mod routes;
 mod stream;
 
 pub use cache::KvCache;
@@ -22,7 +23,7 @@ pub use decode::{GenerateError, Generator, PREFILL};
 pub use error::{ModelError, PassError};
 pub use forward::{Pass, PassInput, Tap};
 pub use geometry::Geometry;
-pub use layout::{PassLayout, PassSize};
+pub use layout::{PassLayout, PassSize, RouteSize};
 pub use llama::{Block, Llama};
 pub use module::Module;
 pub use parts::WeightBytes;

@@ -18,6 +18,8 @@ pub struct Needs {
     pub backward: bool,
     /// Whether it looks at the last update, which is kept for it then: one more vector.
     pub last: bool,
+    /// Whether it looks at what routers looked at.
+    pub features: bool,
 }
 
 /// Buffers of an estimator for batches of one size.
@@ -36,7 +38,7 @@ pub struct Scalars {
 impl Needs {
     /// Of what trains nothing.
     pub const NOTHING: Self =
-        Self { tangents: 0, plain: 0, scalars: 0, vectors: 0, backward: false, last: false };
+        Self { tangents: 0, plain: 0, scalars: 0, vectors: 0, backward: false, last: false, features: false };
 
     /// Heap bytes of the [`Scalars`] for batches of `examples` examples and `weights` trainable numbers, and of the last
     /// update where that is kept.

@@ -1,9 +1,10 @@
 //! What the examples of a pass ask for, one after another. Capacity is reserved once.
 
 use super::{Objective, Wants};
+use crate::data::{Example, Target};
 use crate::error::LearnError;
 use crate::minibatch::{Minibatch, Sequences};
-use sprig_engine::dual::{Batch, BatchError, Gradient};
+use sprig_engine::dual::{Batch, BatchError, Gradient, Held};
 use sprig_engine::model::{Pass, PassError, Read};
 use std::ops::Range;
 
@@ -22,6 +23,8 @@ pub(crate) struct Lists {
     /// Positions after which logits are wanted, and where the list of each ends in `candidates`.
     places: Vec<(usize, usize)>,
     candidates: Vec<u32>,
+    /// Tokens of each example's prompt.
+    prompts: Vec<usize>,
 }
 
 impl Ask<'_> {
@@ -48,6 +51,7 @@ impl Lists {
     /// Reserves for passes of up to `examples` examples and `positions` tokens that want `wants` each.
     pub(crate) fn reserve(&mut self, positions: usize, examples: usize, wants: Wants) {
         self.sequences.reserve(positions, examples, wants.sequences);
+        self.prompts.reserve_exact(examples);
         let rows = (wants.rows * examples).min(positions);
         self.rows.reserve_exact(rows);
         self.targets.reserve_exact(rows);
@@ -63,7 +67,7 @@ impl Lists {
         let logits = if wants.logits > 0 { examples * (16 + 4 * wants.logits) } else { 0 };
         let sequences = if wants.sequences > 1 { 2 * 8 * (examples * wants.sequences + 1) } else { 0 };
         // One allowance for all that ask for no more than a row a position.
-        4 * positions + 8 * (examples + 1) + (rows + logits).max(12 * positions) + sequences
+        4 * positions + 8 * (2 * examples + 1) + (rows + logits).max(12 * positions) + sequences
     }
 
     /// Fills the lists for the examples of `batch`.
@@ -80,7 +84,9 @@ impl Lists {
         self.targets.clear();
         self.places.clear();
         self.candidates.clear();
+        self.prompts.clear();
         for (id, example) in batch.examples() {
+            self.prompts.push(prompt(&example));
             let start = self.sequences.push(example.tokens);
             objective.ask(id, &example, &mut Ask { lists: self, start })?;
         }
@@ -92,7 +98,7 @@ impl Lists {
     /// # Errors
     /// [`BatchError`] for tokens the model does not have.
     pub(crate) fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
-        self.sequences.batch(vocabulary)
+        Ok(self.sequences.batch(vocabulary)?.prompted(&self.prompts))
     }
 
     /// Reads what was asked for off `pass`.
@@ -103,12 +109,17 @@ impl Lists {
         pass.read(&self.rows, &self.targets, self.asked())
     }
 
-    /// Has `pass` go backwards from what was read off it.
+    /// Has `pass` go backwards from what was read off it, its routers `held` to the global adapter.
     ///
     /// # Errors
     /// As [`Pass::backward`].
-    pub(crate) fn backward(&self, pass: &mut Pass<'_>, gradient: &mut dyn Gradient) -> Result<(), PassError> {
-        pass.backward(&self.rows, &self.targets, self.asked(), gradient)
+    pub(crate) fn backward(
+        &self,
+        pass: &mut Pass<'_>,
+        held: Option<Held<'_>>,
+        gradient: &mut dyn Gradient,
+    ) -> Result<(), PassError> {
+        pass.backward(&self.rows, &self.targets, self.asked(), held, gradient)
     }
 
     /// Positions after which logits are wanted, each with its candidates.
@@ -134,5 +145,14 @@ impl Lists {
         let examples = self.sequences.examples();
         let (start, end) = (examples[e], examples[e + 1]);
         (rows(start)..rows(end), candidates(start)..candidates(end))
+    }
+}
+
+/// Tokens of an example that stand before its answer; all of a text without one.
+fn prompt(example: &Example<'_>) -> usize {
+    match example.target {
+        Target::Label { row, .. } => row + 1,
+        Target::Lm { first } if first > 1 => first,
+        Target::Lm { .. } => example.tokens.len(),
     }
 }

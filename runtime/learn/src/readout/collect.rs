@@ -95,6 +95,7 @@ pub fn spec(g: &Geometry, classes: usize) -> AdapterSpec {
         targets: vec![Module::Down],
         layers: g.blocks - 1..g.blocks,
         kept: Vec::new(),
+        routing: None,
     }
 }
 

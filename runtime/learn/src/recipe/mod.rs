@@ -201,6 +201,7 @@ impl AdapterRecipe {
             targets: self.targets.modules().to_vec(),
             layers,
             kept: Vec::new(),
+            routing: None,
         };
         match spec.check(g) {
             Ok(()) => Ok(spec),

@@ -11,7 +11,7 @@ use crate::workload::{Room, Tuning};
 use losses::{Losses, Parts};
 use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{DualBatch, Gradient, Mask, Probe, Rope};
+use sprig_engine::dual::{DualBatch, Gradient, Held, Mask, Probe, Rope};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Tap};
 use std::sync::Arc;
@@ -27,6 +27,17 @@ pub struct Session<'m> {
     objective: Arc<dyn Objective>,
     lists: Lists,
     parts: Parts,
+    routes: Routes,
+}
+
+/// What routers decided in the last pass, and what holds them.
+#[derive(Debug, Default)]
+struct Routes {
+    /// Weight of the regulariser, γ over the number of routed blocks.
+    held: Option<f32>,
+    weights: Vec<f32>,
+    shares: Vec<f32>,
+    features: Vec<f32>,
 }
 
 /// What the last block makes of the last row of each example of a batch, on the model as it is.
@@ -67,6 +78,7 @@ impl<'m> Session<'m> {
             objective,
             lists,
             parts,
+            routes: Routes::default(),
         })
     }
 
@@ -76,6 +88,22 @@ impl<'m> Session<'m> {
         let lists = Lists::bytes(layout.size().positions, examples, objective.wants(extent));
         let parts = Parts::bytes(objective.weights().len(), examples * layout.size().tangents.max(1));
         Bytes((Rope::table_bytes(extent.tokens, rope_dims) + lists + parts) as u64)
+    }
+
+    /// Holds routers that train to the global adapter, in passes backwards, with weight γ: the loss of an example gets γ times
+    /// the mean of −ln q over its blocks (Flow, 3.4).
+    pub fn hold(&mut self, gamma: f32, blocks: usize) {
+        self.routes.held = (gamma > 0.0).then(|| gamma / blocks.max(1) as f32);
+    }
+
+    /// Mean share of the global one of two adapters in each example of the last pass, routed block after routed block.
+    pub fn shares(&self) -> &[f32] {
+        &self.routes.shares
+    }
+
+    /// What routers looked at in each example of the last pass, routed block after routed block, where the layout keeps it.
+    pub fn features(&self) -> &[f32] {
+        &self.routes.features
     }
 
     /// The model.
@@ -209,7 +237,7 @@ impl<'m> Session<'m> {
         way: Way<'_>,
         outcomes: &mut [Outcome],
     ) -> Result<(), LearnError> {
-        let Self { objective, lists, parts, .. } = self;
+        let Self { objective, lists, parts, routes, .. } = self;
         lists.gather(&**objective, batch)?;
         let (g, probe) = (self.model.geometry(), way.probe());
         let rows = lists.batch(g.vocabulary)?;
@@ -228,9 +256,10 @@ impl<'m> Session<'m> {
             }
         }
         pass.blocks(lowest..g.blocks)?;
+        routes.take(&pass);
         let read = lists.read(&mut pass)?;
         parts.clear();
-        let mut losses = Losses { objective: &**objective, lists, parts, batch, outcomes };
+        let mut losses = Losses { objective: &**objective, lists, parts, batch, outcomes: &mut *outcomes };
         match way {
             Way::Along(probe, derivatives) => {
                 losses.along(&read, probe.map_or(0, |p| p.tangents), derivatives)
@@ -238,7 +267,8 @@ impl<'m> Session<'m> {
             Way::Judging => losses.along(&read, 0, &mut []),
             Way::Back(gradient) => {
                 losses.slopes(read);
-                lists.backward(&mut pass, gradient)?;
+                let held = routes.held(outcomes);
+                lists.backward(&mut pass, held, gradient)?;
             }
         }
         Ok(())
@@ -265,6 +295,22 @@ impl<'m> Session<'m> {
             row.copy_from_slice(&pass.hidden()[position * g.width..][..g.width]);
         }
         Ok(())
+    }
+}
+
+impl Routes {
+    fn take(&mut self, pass: &Pass<'_>) {
+        for (kept, now) in [(&mut self.shares, pass.shares()), (&mut self.features, pass.features())] {
+            kept.clear();
+            kept.extend_from_slice(now);
+        }
+    }
+
+    fn held(&mut self, outcomes: &[Outcome]) -> Option<Held<'_>> {
+        let weight = self.held?;
+        self.weights.clear();
+        self.weights.extend(outcomes.iter().map(Outcome::weight));
+        Some(Held { weight, examples: &self.weights })
     }
 }
 

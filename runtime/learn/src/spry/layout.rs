@@ -172,7 +172,15 @@ mod tests {
         let (model, ctx, key) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap(), run_key(99));
         for kind in [Kind::Lora, Kind::BOnly, Kind::Xs, Kind::XsSeeded] {
             let targets = vec![Module::Q, Module::O, Module::Down];
-            let spec = AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3, kept: Vec::new() };
+            let spec = AdapterSpec {
+                kind,
+                rank: 3,
+                alpha: 6.0,
+                targets,
+                layers: 1..3,
+                kept: Vec::new(),
+                routing: None,
+            };
             let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out)).unwrap();
             let layout = Layout::new(&spec, model.geometry()).unwrap();
             assert!(layout.tensors().iter().eq(adapter.tensors()));

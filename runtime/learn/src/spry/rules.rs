@@ -234,6 +234,7 @@ pub fn paper_adapter(geometry: &Geometry) -> AdapterSpec {
         targets: vec![Module::Q, Module::V],
         layers: 0..geometry.blocks,
         kept: Vec::new(),
+        routing: None,
     }
 }
 

@@ -111,13 +111,14 @@ fn the_mean_over_masks_is_the_layer_without_dropout() {
             panels: &mut panels,
             low: &mut low,
             core: &mut [],
+            shared: &mut [],
             directions: &mut [],
             adjoints: &mut [],
             masked: &mut masked,
         };
         let (mut y, stack) = (vec![0.0; ROWS * OUT], Stack::plain(ROWS));
         let out = DualRowsMut::new(&mut y, OUT, stack);
-        let layer = Layer { weight: &weight, site: Some(site) };
+        let layer = Layer { weight: &weight, site: Some(site), blend: None };
         linear(&env, layer, DualRows::new(&x, IN, stack), out, Write::Set, scratch);
         y
     };

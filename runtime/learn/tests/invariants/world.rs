@@ -75,7 +75,15 @@ pub fn ctx(threads: usize) -> &'static Ctx {
 }
 
 pub fn spec(kind: Kind, layers: Range<usize>) -> AdapterSpec {
-    AdapterSpec { kind, rank: 2, alpha: 4.0, targets: Module::ALL.to_vec(), layers, kept: Vec::new() }
+    AdapterSpec {
+        kind,
+        rank: 2,
+        alpha: 4.0,
+        targets: Module::ALL.to_vec(),
+        layers,
+        kept: Vec::new(),
+        routing: None,
+    }
 }
 
 /// An adapter in mid-training: all its numbers differ from 0.

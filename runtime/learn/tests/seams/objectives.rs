@@ -128,6 +128,7 @@ pub fn likelihood(adapter: &Adapter, tokens: &[u32]) -> f64 {
         threads: 1,
         panel_rows: ctx.panel_rows(),
         head_tile: sprig_engine::dual::HEAD_TILE,
+        routes: None,
     };
     let (layout, rope, starts) =
         (PassLayout::new(g, size), WORLD.model.rope(tokens.len()), [0, tokens.len()]);

@@ -162,7 +162,7 @@ fn holds_as_in_f64(mask: Option<&Thirds>) {
     let run = |threads: usize, panels: usize, with_core: bool| {
         let ctx = Ctx::new(threads).unwrap().with_panel_rows(16).unwrap();
         let env = LinearEnv { ctx: &ctx, batch: case.batch(mask, None), keeper: &Nobody, integer: false };
-        let layer = Layer { weight: &weight, site: Some(case.site(&values, with_core)) };
+        let layer = Layer { weight: &weight, site: Some(case.site(&values, with_core)), blend: None };
         let n = case.positions * case.rank;
         let (mut low, mut core, mut adjoints) = (vec![0.0; n], vec![0.0; n], vec![0.0; 2 * n]);
         let (mut panels, mut directions) = (vec![0.0; panels], Vec::new());
@@ -171,6 +171,7 @@ fn holds_as_in_f64(mask: Option<&Thirds>) {
             panels: &mut panels,
             low: &mut low,
             core: &mut core,
+            shared: &mut [],
             directions: &mut directions,
             adjoints: &mut adjoints,
             masked: &mut masked,
@@ -179,7 +180,8 @@ fn holds_as_in_f64(mask: Option<&Thirds>) {
         let mut sums = Sums(values.iter().map(|v| vec![0.0; v.len()]).collect());
         let (x, y) = (read(&values[0], case.inputs), read(&y, case.outputs));
         linear_adjoint(&env, layer, y, plain(&mut x_adjoint, case.inputs), scratch);
-        linear_gradient(&env, layer, x, y, &mut sums, scratch);
+        let to = Contribution { gradient: &mut sums, shares: None };
+        linear_gradient(&env, layer, x, y, to, scratch);
         [&x_adjoint[..], &sums.0[1], &sums.0[2], &sums.0[3]].concat()
     };
     let least = 2 * 16 * case.inputs;
@@ -225,7 +227,7 @@ fn tangents_see_the_mask_of_their_values() {
         let ctx = Ctx::new(threads).unwrap().with_panel_rows(16).unwrap();
         let batch = case.batch(Some(&mask), Some(probe));
         let env = LinearEnv { ctx: &ctx, batch, keeper: &Nobody, integer: false };
-        let layer = Layer { weight: &weight, site: Some(case.site(&values, true)) };
+        let layer = Layer { weight: &weight, site: Some(case.site(&values, true)), blend: None };
         let n = 2 * case.positions;
         let [mut panels, mut directions] = [(); 2].map(|()| vec![0.0; threads * 10_000]);
         let [mut low, mut core] = [(); 2].map(|()| vec![0.0; n * case.rank]);
@@ -234,6 +236,7 @@ fn tangents_see_the_mask_of_their_values() {
             panels: &mut panels,
             low: &mut low,
             core: &mut core,
+            shared: &mut [],
             directions: &mut directions,
             adjoints: &mut [],
             masked: &mut masked,

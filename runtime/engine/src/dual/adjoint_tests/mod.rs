@@ -2,8 +2,10 @@
 //! against the formula to the rounding of f32.
 
 mod attention;
+mod blend;
 mod head;
 mod linear;
+mod route;
 
 use super::*;
 use crate::kernels::{Ctx, Matrix, Write};
