@@ -9,6 +9,7 @@ pub mod dropout;
 pub mod error;
 pub mod estimator;
 pub mod evaluate;
+pub mod flow;
 pub mod guard;
 pub mod judging;
 pub mod minibatch;

@@ -10,6 +10,8 @@ mod checkpoints;
 mod derivatives;
 #[path = "invariants/dropout.rs"]
 mod dropout;
+#[path = "invariants/flow.rs"]
+mod flow;
 #[path = "invariants/range.rs"]
 mod range;
 #[path = "invariants/readout.rs"]

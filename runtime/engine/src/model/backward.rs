@@ -9,6 +9,7 @@ use super::forward::{Net, Pass};
 use super::layout::Kept;
 use super::routes::Routes;
 use super::{Checkpoints, Module, PassError};
+use crate::adapter::Sees;
 use crate::dual::{
     Attended, Contribution, DualRows, DualRowsMut, Gradient, Held, LinearScratch, Qkv, RouteAdjoint, Router,
     Stack, attend_adjoint, attend_batch, linear_adjoint, linear_gradient, swiglu_adjoint,
@@ -167,7 +168,9 @@ impl<'a> Pass<'a> {
         let below = |router: &Router<'_>| reach == Reach::Below && router.goes_through();
         let router = router.filter(|router| router.route.weights.tensor.is_some() || below(router));
         let mut pull = router.map(|_| &mut pull[..positions]);
-        pull.iter_mut().for_each(|pull| pull.fill(0.0));
+        // One router of all blocks gets what they all lead back, in the end: so its sums are in the order of the examples.
+        let ends = route_ends(net, b);
+        pull.iter_mut().filter(|_| ends.first).for_each(|pull| pull.fill(0.0));
         let mut block = BlockAdjoint {
             net,
             b,
@@ -188,7 +191,8 @@ impl<'a> Pass<'a> {
         let projections = layout.projections(&mut shared)?;
         block.feed_forward_adjoint(projections, reach);
         block.attention_adjoint(projections, reach);
-        if let (Some(router), Some(pull), Some(shares)) = (router, pull, shares) {
+        let held = held.map(|held| Held { weight: held.weight * ends.blocks, ..held });
+        if let (Some(router), Some(pull), Some(shares)) = (router.filter(|_| ends.last), pull, shares) {
             let through = below(&router).then(|| DualRowsMut::new(&mut adjoint[..n], x.width(), x.stack()));
             let to = RouteAdjoint { shares, pull, held, gradient, input: through, work };
             router.adjoint(to, route_scratch);
@@ -317,6 +321,28 @@ impl BlockAdjoint<'_, '_> {
             linear_adjoint(env, layer, y, x.reborrow(), self.scratch);
         }
         net.norm_adjoint(gain, input, x, DualRowsMut::new(self.adjoint, g.width, stack));
+    }
+}
+
+/// Where a router's way back begins and ends.
+struct Ends {
+    /// In this block.
+    first: bool,
+    last: bool,
+    /// How many blocks it decides for.
+    blocks: f32,
+}
+
+fn route_ends(net: &Net<'_>, b: usize) -> Ends {
+    let own = Ends { first: true, last: true, blocks: 1.0 };
+    let Some(adapter) = net.adapter else { return own };
+    match adapter.routing().map(|routing| routing.sees) {
+        Some(Sees::Text) => Ends {
+            first: adapter.routed().last() == Some(b),
+            last: adapter.routed().next() == Some(b),
+            blocks: adapter.routed().len() as f32,
+        },
+        _ => own,
     }
 }
 

@@ -87,7 +87,8 @@ impl<'a> Routes<'a> {
         for (e, mean) in means.iter_mut().enumerate() {
             let span = rows.span(e);
             let shares = self.shares.rows().part(span.clone());
-            *mean = shares.data().iter().step_by(group).sum::<f32>() / span.len() as f32;
+            let sum: f64 = shares.data().iter().step_by(group).map(|q| f64::from(*q)).sum();
+            *mean = (sum / span.len() as f64) as f32;
         }
     }
 }

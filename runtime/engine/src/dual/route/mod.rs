@@ -244,7 +244,7 @@ impl Router<'_> {
         let Some(probe) = self.batch.probe else { return };
         for (k, out) in out[1..].iter_mut().enumerate() {
             let mut moved = 0.0;
-            if let Some(m) = tangents.get(k * d..(k + 1) * d) {
+            if let Some(m) = tangents.get(k * d..(k + 1) * d).filter(|m| !m.is_empty()) {
                 let (mean, pull) = (m.iter().sum::<f32>() / d as f32, dot(phi, m) / d as f32);
                 moved += (dot(m, values) - mean * sum - pull * along) / deviation;
             }
