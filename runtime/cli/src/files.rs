@@ -36,6 +36,8 @@ pub enum Content {
     Model,
     /// JSON records, one a line.
     Data,
+    /// A device's own state beside an adapter (GGUF).
+    Personal,
 }
 
 impl Files {
@@ -168,6 +170,7 @@ impl Content {
             Self::Page => "a page",
             Self::Model => "a GGUF model",
             Self::Data => "JSON records",
+            Self::Personal => "a personal state",
         }
     }
 }
@@ -179,11 +182,13 @@ fn recognise(path: &Path) -> Option<Content> {
     // The first line that is not blank.
     while text(&head).is_empty() && reader.read_until(b'\n', &mut head).ok()? > 0 {}
     if head.starts_with(b"GGUF") {
-        let adapter = Mapped::open(path).ok().is_some_and(|map| {
-            let gguf = Gguf::parse(map.bytes());
-            gguf.is_ok_and(|gguf| gguf.str("general.type").ok().flatten() == Some("adapter"))
+        let map = Mapped::open(path).ok();
+        let gguf = map.as_ref().and_then(|map| Gguf::parse(map.bytes()).ok());
+        return Some(match gguf.as_ref().and_then(|gguf| gguf.str("general.type").ok().flatten()) {
+            Some("adapter") => Content::Adapter,
+            Some("personal") => Content::Personal,
+            _ => Content::Model,
         });
-        return Some(if adapter { Content::Adapter } else { Content::Model });
     }
     let line = text(&head);
     if line.to_ascii_lowercase().starts_with(b"<!doctype html") {

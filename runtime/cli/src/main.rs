@@ -10,6 +10,7 @@ mod files;
 mod interrupt;
 mod open;
 mod output;
+mod worn;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
@@ -50,6 +51,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Infer(args) => commands::infer::run(args),
+        Command::Personalise(args) => commands::personalise::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
         Command::Agent(args) => commands::agent::run(args),

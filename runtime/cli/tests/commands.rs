@@ -39,6 +39,8 @@ mod length;
 mod memory;
 #[path = "commands/messages.rs"]
 mod messages;
+#[path = "commands/personalise.rs"]
+mod personalise;
 #[path = "commands/plan.rs"]
 mod plan;
 #[path = "commands/prefix.rs"]

@@ -8,6 +8,8 @@ mod device;
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
 mod given;
+mod infer;
+mod personal;
 mod recipe;
 #[cfg(feature = "coordinator")]
 mod simulate;
@@ -16,6 +18,8 @@ mod wording;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
 pub use device::*;
+pub use infer::InferArgs;
+pub use personal::*;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
 pub use wording::wording;
@@ -72,6 +76,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Continue a prompt
     Infer(InferArgs),
+    /// Derive a device's own state beside an adapter that all share, from its own data
+    Personalise(Box<PersonaliseArgs>),
     /// Turn a run's record into one HTML page
     Report(ReportArgs),
     /// Show which board this is and what it can hold
@@ -311,6 +317,8 @@ pub struct EvalArgs {
     /// Adapter (GGUF LoRA)
     #[arg(long, value_name = "FILE")]
     pub adapter: Option<PathBuf>,
+    #[command(flatten)]
+    pub personal: PersonalArgs,
     /// Data (JSONL)
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
@@ -323,33 +331,6 @@ pub struct EvalArgs {
     /// Most tokens of an example
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,
-}
-
-#[derive(Debug, Args)]
-pub struct InferArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Adapter (GGUF LoRA)
-    #[arg(long, value_name = "FILE")]
-    pub adapter: Option<PathBuf>,
-    /// Text to continue, or to answer
-    #[arg(long, value_name = "TEXT", required_unless_present = "label")]
-    pub prompt: Option<String>,
-    /// Text to label, by an adapter trained with --task label and asked as it was then
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompt", "choices", "raw", "max_tokens"])]
-    pub label: Option<String>,
-    /// Most tokens to write
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=131_072))]
-    pub max_tokens: u32,
-    /// Continue the text as it is instead of answering it as a chat message
-    #[arg(long)]
-    pub raw: bool,
-    /// Answer with the likeliest of these words instead of writing freely
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub choices: Vec<String>,
-    /// Keep activations in f32 while decoding: slower, logits as in training
-    #[arg(long)]
-    pub exact: bool,
 }
 
 #[derive(Debug, Args)]

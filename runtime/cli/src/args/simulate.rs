@@ -4,6 +4,7 @@ use super::choice::choice;
 use clap::{ArgGroup, Args};
 use sprig_budget::Size;
 use sprig_protocol::settings::Preset;
+use sprig_simulate::Control;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -66,6 +67,15 @@ pub struct StudyArgs {
     /// Set a fifth of each device's data aside and judge the server's model and each device's own by it (per-epoch mode)
     #[arg(long, requires = "learning")]
     pub personal: bool,
+    /// Flow (arXiv 2211.15281) instead of one adapter for all: each device has a local one beside it, and routers choose for
+    /// each text; settings are those of [train.flow], --set flow.gamma=0.01. Served in the end are all devices, a fifth of
+    /// which took no part, on a fifth of their data. --data may be a folder with one file a device; --devices is then their
+    /// number
+    #[arg(long, requires = "learning", conflicts_with_all = ["personal", "curve", "out", "evaluate_every", "eval_data"])]
+    pub flow: bool,
+    /// Compare Flow with what it has to be better than, on the same devices and at as many steps; these, or all
+    #[arg(long, value_name = "LIST", requires = "flow", num_args = 0.., value_delimiter = ',', value_parser = choice::<Control>())]
+    pub controls: Option<Vec<Control>>,
     /// Rounds from one evaluation to the next; 0 for the first and the last alone [default: what --config says, or 10]
     #[arg(long, value_name = "E", requires = "learning")]
     pub evaluate_every: Option<u32>,

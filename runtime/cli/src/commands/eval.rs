@@ -5,8 +5,8 @@ use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::open;
 use crate::output::{Output, line};
+use crate::worn::{Routes, Worn};
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
 use sprig_learn::data::{DataSet, Labels};
@@ -19,21 +19,21 @@ use sprig_run::{Base, evaluate};
 pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
-    let asking = args.adapter.as_deref().zip(file.as_ref().and_then(|file| file.meta().asking.as_ref()));
-    let options = asking::by_adapter(&args.records, args.len, asking)?;
+    let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
+    let (file, asking) = worn.asking();
+    let options = asking::by_adapter(&args.records, args.len, file.zip(asking))?;
     let (path, own_labels) = (args.data.as_path(), asking::reads_labels(&options));
     let budget = args.model.budget()?;
     let data = base.data(&files::data("--data", path, own_labels)?, None, options, budget)?;
     if !args.model.json {
         asking::told_of(path, &data.train, own_labels, args.len.get()).into_iter().try_for_each(line)?;
     }
-    let (adapted, batch) = (open::adapted(file.as_ref(), &base.geometry), args.batch.as_usize());
+    let (adapted, batch) = (worn.adapted(&base), args.batch.as_usize());
     let objective = objective::to_judge(args.records.task, args.label_loss);
     let work = Workload::evaluation(objective, adapted, batch, args.model.means());
     let planned = base.plan(data.measure(work), budget, None)?;
     let engine = base.engine(&planned)?;
-    let adapter = file.map(|file| file.load(&base.geometry)).transpose()?;
+    let adapter = worn.load(&engine)?;
     let mut session = engine.session(&planned, None)?;
     let (data, examples) = (&data.train, planned.tuning.cut.examples);
     let mut output = Output::new(args.model.json);
@@ -44,11 +44,17 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         Some(found) => {
             let Evaluation { n, loss, accuracy, interval, answered } = found;
             let peak = process::status().peak_rss;
+            let shares: Vec<f32> = session.mean_shares().into_iter().map(|q| q as f32).collect();
+            let routes = Routes::of(&args.personal, adapter.as_ref(), &shares);
             let event = serde_json::json!({
+                "gates": routes.gates, "local_blocks": routes.local,
                 "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "answered": answered, "cut": data.cut(),
                 "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "peak_rss_bytes": peak,
             });
-            output.event(event, || Some(describe(&found)));
+            output.event(event, || {
+                let told = routes.told().map_or_else(String::new, |told| format!("\n{told}"));
+                Some(describe(&found) + &told)
+            });
             Ok(Exit::Done)
         }
     }

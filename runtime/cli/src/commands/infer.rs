@@ -4,43 +4,44 @@ use super::pick::Answers;
 use crate::args::InferArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::open;
 use crate::output::{line, problem};
+use crate::worn::{Routes, Worn};
 use sprig_budget::{alloc, process};
-use sprig_engine::adapter::AdapterFile;
+use sprig_engine::adapter::Asking;
 use sprig_engine::model::Generator;
 use sprig_engine::tokenizer::{TextStream, Tokenizer};
 use sprig_learn::data::{Asker, prompt};
 use sprig_learn::workload::Workload;
 use sprig_run::Base;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let file = args.adapter.as_deref().map(|path| open::adapter(path, &base)).transpose()?;
+    let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
     let tokenizer = base.tokenizer()?;
-    let (tokens, answers) = question(args, &base, file.as_ref(), &tokenizer)?;
+    let (tokens, answers) = question(args, &base, worn.asking(), &tokenizer)?;
     let more = if answers.is_some() { 0 } else { args.max_tokens };
     let g = &base.geometry;
     let capacity = capacity(tokens.len(), more, g.context)?;
-    let work = Workload::generation(open::adapted(file.as_ref(), g), capacity, args.model.means());
+    let work = Workload::generation(worn.adapted(&base), capacity, args.model.means());
     let planned = base.plan(work, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
-    let adapter = file.map(|file| file.load(g)).transpose()?;
+    let adapter = worn.load(&engine)?;
     // What was trained and judged in f32 is answered so.
     let exact = args.exact || args.label.is_some();
     let mut generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, capacity, !exact)?;
     let start = Instant::now();
-    let logits = generator.feed(&tokens)?;
+    generator.feed(&tokens)?;
     let prefill = start.elapsed();
+    let routes = Routes::of(&args.personal, adapter.as_ref(), generator.shares());
     if let Some(answers) = answers {
-        answers.print(args, logits, tokens.len(), rate(tokens.len(), prefill))?;
+        answers.print(args, generator.logits(), (tokens.len(), rate(tokens.len(), prefill)), &routes)?;
         return Ok(Exit::Done);
     }
-    let top = top_logits(logits);
-    let first = best(logits);
+    let (top, first) = (top_logits(generator.logits()), best(generator.logits()));
     let written = write(args, &tokenizer, &mut generator, first)?;
     // The first token came with the prompt: one decode step fewer than tokens written.
     let steps = (written.tokens as usize).saturating_sub(1);
@@ -50,12 +51,15 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
             "tokens": written.tokens,
             "prompt_tokens": tokens.len(),
             "top_logits": top,
+            "gates": routes.gates,
+            "local_blocks": routes.local,
             "prefill_tokens_per_s": rate(tokens.len(), prefill),
             "decode_tokens_per_s": rate(steps, written.took),
             "peak_rss_bytes": process::status().peak_rss,
         }))?;
     } else {
         line(written.rest)?;
+        routes.told().map_or(Ok(()), line)?;
         let (prefill, decode) = (rate(tokens.len(), prefill), rate(steps, written.took));
         problem(format_args!(
             "{} prompt tokens at {prefill:.0} tokens/s, {steps} more at {decode:.1} tokens/s",
@@ -69,10 +73,9 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
 fn question(
     args: &InferArgs,
     base: &Base<'_>,
-    file: Option<&AdapterFile>,
+    (path, asking): (Option<&Path>, Option<&Asking>),
     tokenizer: &Tokenizer,
 ) -> Result<(Vec<u32>, Option<Answers>), Failure> {
-    let (path, asking) = (args.adapter.as_deref(), file.and_then(|file| file.meta().asking.as_ref()));
     if let Some(text) = &args.label {
         let options = asking::labelling(path, asking, base.geometry.context)?;
         let mut asker = Asker::new(base.map.path(), &options, tokenizer)?;

@@ -22,6 +22,7 @@ mod foreseen;
 pub mod infer;
 mod judging;
 mod opening;
+pub mod personalise;
 mod pick;
 pub mod plan;
 #[cfg(feature = "coordinator")]

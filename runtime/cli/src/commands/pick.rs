@@ -3,6 +3,7 @@
 use crate::args::InferArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::line;
+use crate::worn::Routes;
 use serde_json::json;
 use sprig_engine::dual::BatchError;
 use sprig_engine::tokenizer::{Specials, Tokenizer};
@@ -55,22 +56,30 @@ impl Answers {
     }
 
     /// Prints the answers by their share, the winner marked. `tokens` of prompt came at `rate` a second.
-    pub fn print(&self, args: &InferArgs, logits: &[f32], tokens: usize, rate: f64) -> Result<(), Failure> {
+    pub fn print(
+        &self,
+        args: &InferArgs,
+        logits: &[f32],
+        (tokens, rate): (usize, f64),
+        routes: &Routes,
+    ) -> Result<(), Failure> {
         let vocabulary = logits.len();
         if let Some(&(_, token)) = self.each.iter().find(|(_, token)| *token as usize >= vocabulary) {
             return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
         }
         let shares = self.shares(logits);
         if !args.model.json {
-            return shares.iter().enumerate().try_for_each(|(i, (name, share))| {
+            shares.iter().enumerate().try_for_each(|(i, (name, share))| {
                 let mark = if i == 0 { "*" } else { " " };
                 line(format_args!("{mark} {:5.1} %  {name}", 100.0 * share))
-            });
+            })?;
+            return routes.told().map_or(Ok(()), line);
         }
         let each = shares.iter().map(|(name, share)| json!({ "choice": name, "probability": share }));
         line(json!({
             "text": shares.first().map(|(name, _)| name), "tokens": 1, "choices": each.collect::<Vec<_>>(),
             "prompt_tokens": tokens, "cut": self.cut, "warning": self.warning,
+            "gates": routes.gates, "local_blocks": routes.local,
             "prefill_tokens_per_s": rate, "decode_tokens_per_s": 0.0,
         }))
     }

@@ -151,3 +151,76 @@ fn what_cannot_be_simulated_is_refused_by_name() {
     let lm = STUDY.replace("label.jsonl", "lm.jsonl") + " --set task=lm";
     scene.fails(2, &format!("{lm} --skew 0.5"), &["labels"]);
 }
+
+/// Flow beside all its controls on the same devices; files of a folder are devices of their own.
+#[test]
+fn flow_is_compared_with_its_controls() {
+    let scene = Scene::new();
+    let records = |from: usize, n: usize| {
+        let line = |i: usize| {
+            let label = ["down", "up"][i % 2];
+            format!(r#"{{"text": "side {label} of {i}", "label": "{label}"}}"#)
+        };
+        (from..from + n).map(line).collect::<Vec<_>>().join("\n")
+    };
+    std::fs::create_dir(scene.path("devices")).unwrap();
+    for device in 0..6 {
+        scene.write(&format!("devices/{device}.jsonl"), &records(20 * device, 8 + device));
+    }
+    let line = "simulate --model tiny.gguf --data devices --devices 6 --per-round 2 --rounds 2 --threads 1 --flow --seed 3 \
+                --set len=64 --set batch=2 --set rank=2 --set layers=1..3 --set labels=[\"down\",\"up\"] \
+                --set mode=per-epoch --set estimator=reverse --set adapter=b-only --set lr=0.01";
+    let found = |line: &str| -> Vec<serde_json::Value> {
+        let events = scene.done(&format!("{line} --json")).events();
+        events.into_iter().filter(|e| e["event"] == "control").collect()
+    };
+    let all = found(&format!("{line} --controls"));
+    assert_eq!(all.len(), 14);
+    for control in &all {
+        let keys = [
+            "control",
+            "accuracy_global",
+            "accuracy_personal",
+            "interval",
+            "devices_better",
+            "devices_worse",
+        ];
+        has_keys(control, &keys);
+        let share = |key: &str| control[key].as_f64().unwrap();
+        assert!(share("oracle") >= share("accuracy_global").max(share("accuracy_local")), "{control}");
+        let rows: u64 =
+            control["devices"].as_array().unwrap().iter().map(|d| d["rows"].as_u64().unwrap()).sum();
+        assert_eq!((rows, control["devices"][4]["seen"].as_bool()), (13, Some(false)), "{control}");
+    }
+    let of = |name: &str| all.iter().find(|c| c["control"] == name).unwrap();
+    for name in ["fedavg", "fixed-1"] {
+        assert_eq!(of(name)["accuracy_global"], of(name)["accuracy_personal"], "{name}");
+    }
+    // A fleet that is trained alike is the same whatever becomes of its devices.
+    assert_eq!(of("fedavg")["accuracy_global"], of("fedavg-ft")["accuracy_global"]);
+    assert_eq!(of("fedavg")["loss_global"], of("fedavg-ft")["loss_global"]);
+    // Nobody shares anything: the server's adapter is the untouched model.
+    assert_eq!(of("fixed-0")["loss_global"], of("local")["loss_global"]);
+    let shares = of("flow")["shares"].as_array().unwrap();
+    assert!(shares.len() == 2 && of("fedavg")["shares"].as_array().unwrap().is_empty());
+    // The same again, alone, and on two threads.
+    let without_time = |control: &serde_json::Value| {
+        let mut control = control.clone();
+        control["seconds"] = 0.into();
+        control
+    };
+    let again = found(&line.replace("--threads 1", "--threads 2"));
+    assert_eq!(without_time(&again[0]), without_time(of("flow")));
+    scene.fails(2, &format!("{line} --controls nonsense"), &["nonsense", "two-global"]);
+    scene.fails(2, &line.replace("per-epoch", "per-iteration"), &["mode", "per-epoch"]);
+    scene.fails(
+        2,
+        &line.replace("--flow", "").replace("--data devices", "--data label.jsonl --controls"),
+        &["--flow"],
+    );
+    std::fs::create_dir(scene.path("none")).unwrap();
+    scene.fails(2, &line.replace("--data devices", "--data none"), &["none", "*.jsonl"]);
+    let flow =
+        STUDY.replace("--json", "--set flow.gamma=0.1 --set mode=per-epoch --set estimator=reverse --json");
+    scene.fails(2, &flow, &["flow", "--flow"]);
+}

@@ -52,9 +52,9 @@ pub struct LoraPair {
     /// Output width of the base tensor.
     pub out_features: usize,
     /// Down projection, r rows of `in_features`.
-    a: Range<usize>,
+    pub(super) a: Range<usize>,
     /// Up projection, `out_features` rows of r.
-    b: Range<usize>,
+    pub(super) b: Range<usize>,
 }
 
 /// Why an adapter cannot be read, written or used.
@@ -107,21 +107,7 @@ impl AdapterFile {
         let mapped = Mapped::open(at.0).map_err(file)?;
         mapped.divide_evenly();
         let gguf = Gguf::parse(mapped.bytes()).map_err(file)?;
-        for (key, want) in [("general.type", "adapter"), ("adapter.type", "lora")] {
-            let found = gguf.require_str(key).map_err(file)?;
-            if found != want {
-                return Err(
-                    at.content(format!("{key} is `{}`, not `{want}`; give a LoRA adapter", Short(found)))
-                );
-            }
-        }
-        let meta = AdapterMeta {
-            architecture: gguf.architecture().map_err(file)?.to_owned(),
-            base_digest: gguf.str(DIGEST_KEY).map_err(file)?.map(str::to_owned),
-            asking: Asking::read(&gguf).map_err(file)?.map_err(|source| at.asking(source))?,
-        };
-        let alpha = gguf.require_f32("adapter.lora.alpha").map_err(file)?;
-        meta.check(alpha).map_err(|problem| at.content(problem))?;
+        let (meta, alpha) = read_meta(&gguf, "adapter", "give a LoRA adapter", at)?;
         let pairs = read_pairs(&gguf, at)?;
         drop(gguf);
         mapped.release(0..mapped.bytes().len()).map_err(file)?;
@@ -179,13 +165,8 @@ impl AdapterFile {
     /// It adapts what such a model does not have.
     pub fn places(&self, geometry: &Geometry) -> Result<Vec<Place>, AdapterError> {
         let place = |pair: &LoraPair| {
-            pair.place(geometry).map(|(block, module)| Place { block, module, rank: pair.rank }).ok_or_else(
-                || {
-                    let LoraPair { base_tensor, in_features, out_features, .. } = pair.clone();
-                    let path = self.mapped.path().to_owned();
-                    AdapterError::OtherModel { path, tensor: base_tensor, out_features, in_features }
-                },
-            )
+            let (block, module) = pair.place(geometry).ok_or_else(|| pair.other_model(self.mapped.path()))?;
+            Ok(Place { block, module, rank: pair.rank })
         };
         self.pairs.iter().map(place).collect()
     }
@@ -236,11 +217,7 @@ impl AdapterFile {
     /// # Errors
     /// It was trained on another model, or does not say on which.
     pub fn check_base(&self, digest: &str) -> Result<(), AdapterError> {
-        match &self.meta.base_digest {
-            Some(own) if own.eq_ignore_ascii_case(digest) => Ok(()),
-            Some(own) => Err(AdapterError::OtherBase { adapter: own.clone(), model: digest.to_owned() }),
-            None => Err(AdapterError::NoBase { model: digest.to_owned() }),
-        }
+        self.meta.check_base(digest)
     }
 
     fn numbers(&self) -> usize {
@@ -249,6 +226,15 @@ impl AdapterFile {
 }
 
 impl AdapterMeta {
+    /// Refuses a base model other than the one it was trained on.
+    pub(super) fn check_base(&self, digest: &str) -> Result<(), AdapterError> {
+        match &self.base_digest {
+            Some(own) if own.eq_ignore_ascii_case(digest) => Ok(()),
+            Some(own) => Err(AdapterError::OtherBase { adapter: own.clone(), model: digest.to_owned() }),
+            None => Err(AdapterError::NoBase { model: digest.to_owned() }),
+        }
+    }
+
     /// Of an adapter of the model whose file has `base_digest`, with nothing about how it was asked.
     pub fn of(geometry: &Geometry, base_digest: &str) -> Self {
         let architecture = geometry.architecture().to_owned();
@@ -278,8 +264,14 @@ impl LoraPair {
         self.b.len() / 4
     }
 
+    /// That a model does not have the layer.
+    pub(super) fn other_model(&self, path: &Path) -> AdapterError {
+        let Self { base_tensor, in_features, out_features, .. } = self.clone();
+        AdapterError::OtherModel { path: path.to_owned(), tensor: base_tensor, out_features, in_features }
+    }
+
     /// The layer of a model of shape `geometry` that this belongs to.
-    fn place(&self, geometry: &Geometry) -> Option<(usize, Module)> {
+    pub(super) fn place(&self, geometry: &Geometry) -> Option<(usize, Module)> {
         let (block, module) = Module::of_tensor(&self.base_tensor)?;
         let fits = module.shape(geometry) == (self.out_features, self.in_features);
         (fits && block < geometry.blocks).then_some((block, module))
@@ -304,6 +296,30 @@ impl At<'_> {
     }
 }
 
+/// What a file of type `kind` says of itself, and alpha; `remedy` is for other files.
+pub(super) fn read_meta(
+    gguf: &Gguf<'_>,
+    kind: &str,
+    remedy: &str,
+    at: At<'_>,
+) -> Result<(AdapterMeta, f32), AdapterError> {
+    let file = |e| at.file(e);
+    for (key, want) in [("general.type", kind), ("adapter.type", "lora")] {
+        let found = gguf.require_str(key).map_err(file)?;
+        if found != want {
+            return Err(at.content(format!("{key} is `{}`, not `{want}`; {remedy}", Short(found))));
+        }
+    }
+    let meta = AdapterMeta {
+        architecture: gguf.architecture().map_err(file)?.to_owned(),
+        base_digest: gguf.str(DIGEST_KEY).map_err(file)?.map(str::to_owned),
+        asking: Asking::read(gguf).map_err(file)?.map_err(|source| at.asking(source))?,
+    };
+    let alpha = gguf.require_f32("adapter.lora.alpha").map_err(file)?;
+    meta.check(alpha).map_err(|problem| at.content(problem))?;
+    Ok((meta, alpha))
+}
+
 fn read_pairs(gguf: &Gguf<'_>, at: At<'_>) -> Result<Vec<LoraPair>, AdapterError> {
     let mut pairs = Vec::with_capacity(gguf.tensors().len() / 2);
     for tensor in gguf.tensors() {
@@ -322,7 +338,7 @@ fn read_pairs(gguf: &Gguf<'_>, at: At<'_>) -> Result<Vec<LoraPair>, AdapterError
     Ok(pairs)
 }
 
-fn read_pair(
+pub(super) fn read_pair(
     gguf: &Gguf<'_>,
     base: &str,
     a: &TensorInfo<'_>,
@@ -353,7 +369,7 @@ fn read_pair(
 }
 
 /// Copies little-endian floats; the first that is not finite is the error.
-fn copy_finite(bytes: &[u8], values: &mut [f32]) -> Result<(), f32> {
+pub(super) fn copy_finite(bytes: &[u8], values: &mut [f32]) -> Result<(), f32> {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
         *value = f32::from_le_bytes(*bytes);
         if !value.is_finite() {

@@ -3,14 +3,18 @@
 mod asking;
 mod basis;
 mod file;
+mod personal;
+mod routers;
 mod routing;
 mod sites;
 mod spec;
+mod two;
 mod write;
 
 pub use asking::{Asking, AskingError};
 pub use basis::principal_factors;
 pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
+pub use personal::{Form, PersonalFile, PersonalMeta};
 pub use routing::{Group, Policy, Routing, Sees};
 pub use sites::{Adapter, Pair};
 pub use spec::{AdapterSpec, Kind, Place, SpecError, Tensor};

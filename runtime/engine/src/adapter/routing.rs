@@ -1,12 +1,8 @@
-//! Two adapters in one (Flow, arXiv 2211.15281): a global and a local one of the same layers, and routers that say, block by
-//! block, which answers a text. docs/algorithm.md, 10.
+//! How two adapters of the same layers are chosen between, and which of their numbers train (Flow, arXiv 2211.15281).
 
-use super::Adapter;
-use super::spec::Tensor;
-use crate::dual::{Factor, Pool, Route, Site, TensorId};
-use crate::model::{Geometry, Module};
+use crate::dual::Pool;
+use crate::model::Geometry;
 use sprig_ground::names;
-use std::ops::Range;
 
 /// What routers look at, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,21 +58,6 @@ pub enum Group {
     Logits,
 }
 
-/// Names of the local adapter's tensors lie beside those of the global one.
-const LOCAL: u32 = 1 << 20;
-/// Names of the routers' weights, by block.
-const ROUTER: u32 = 1 << 21;
-/// Names of their logits, by block.
-const LOGIT: u32 = 1 << 22;
-
-/// The routers of an adapter.
-#[derive(Clone, Debug)]
-pub(super) struct Routers {
-    pub routing: Routing,
-    /// Adapted blocks, ascending, each with the weights of its router.
-    pub weights: Vec<(usize, Tensor)>,
-}
-
 impl Routing {
     /// Numbers that a router looks at, on a model of shape `g`.
     pub fn width(self, g: &Geometry) -> usize {
@@ -90,158 +71,4 @@ impl Routing {
     pub fn routers(self, blocks: usize) -> usize {
         if self.sees == Sees::Text { blocks.min(1) } else { blocks }
     }
-}
-
-impl Routers {
-    /// Of an adapter of `blocks`, with weights from `at` on.
-    pub(super) fn new(
-        routing: Routing,
-        blocks: impl Iterator<Item = usize>,
-        g: &Geometry,
-        mut at: usize,
-    ) -> Self {
-        let len = routing.width(g) + 1;
-        let mut weights: Vec<(usize, Tensor)> = Vec::new();
-        for block in blocks {
-            let shared = weights.first().filter(|_| routing.sees == Sees::Text);
-            let tensor = shared.map(|(_, tensor)| tensor.clone()).unwrap_or_else(|| {
-                at += len;
-                Tensor { id: TensorId(ROUTER + block as u32), range: at - len..at }
-            });
-            weights.push((block, tensor));
-        }
-        Self { routing, weights }
-    }
-
-    /// The routers' tensors, each once.
-    pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        let once = if self.routing.sees == Sees::Text { 1 } else { usize::MAX };
-        self.weights.iter().map(|(_, tensor)| tensor).take(once)
-    }
-}
-
-/// The name of the local adapter's tensor beside `id`.
-pub(super) fn local(id: TensorId) -> TensorId {
-    TensorId(id.0 + LOCAL)
-}
-
-impl Adapter {
-    /// How its routers decide; `None` for an adapter that is one alone.
-    pub fn routing(&self) -> Option<Routing> {
-        self.routers.as_ref().map(|routers| routers.routing)
-    }
-
-    /// Which adapter answers.
-    pub fn policy(&self) -> Policy {
-        self.policy
-    }
-
-    /// Has another answer.
-    ///
-    /// # Panics
-    /// If there is no other.
-    pub fn follow(&mut self, policy: Policy) {
-        assert!(policy == Policy::Global || self.routers.is_some(), "{policy:?} of one adapter");
-        self.policy = policy;
-    }
-
-    /// Has `group` train, and nothing else.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub fn train(&mut self, group: Group) {
-        assert!(group == Group::Global || self.routers.is_some(), "{group:?} of one adapter");
-        self.group = group;
-    }
-
-    /// What trains.
-    pub fn group(&self) -> Group {
-        self.group
-    }
-
-    /// Where the numbers of `group` lie in [`values`](Self::values).
-    pub fn range(&self, group: Group) -> Range<usize> {
-        let routers = self.routers.as_ref().map(|routers| {
-            let mut tensors = routers.tensors();
-            let first = tensors.next().map_or(self.values.len(), |tensor| tensor.range.start);
-            (first / 2, first)
-        });
-        let all = self.values.len();
-        match (group, routers) {
-            (Group::Global, None) => 0..all,
-            (Group::Global, Some((half, _))) => 0..half,
-            (Group::Local, Some((half, first))) => half..first,
-            (Group::Router, Some((_, first))) => first..all,
-            (Group::Local | Group::Router, None) | (Group::Logits, _) => all..all,
-        }
-    }
-
-    /// The tensors of `group` in canonical order. Their ranges follow one another from 0 on: places in a vector of the group's
-    /// own numbers.
-    pub fn group_tensors(&self, group: Group) -> Vec<Tensor> {
-        let from = self.range(group).start;
-        let own = |tensor: &Tensor| Tensor {
-            id: tensor.id,
-            range: tensor.range.start - from..tensor.range.end - from,
-        };
-        match (group, &self.routers) {
-            (Group::Global, _) => self.tensors().map(own).collect(),
-            (Group::Local, _) => self.local_tensors().map(own).collect(),
-            (Group::Router, Some(routers)) => routers.tensors().map(own).collect(),
-            (Group::Logits, Some(routers)) => {
-                let logit = |(i, (block, _)): (usize, &(usize, Tensor))| Tensor {
-                    id: logit(*block),
-                    range: i..i + 1,
-                };
-                routers.weights.iter().enumerate().map(logit).collect()
-            }
-            (Group::Router | Group::Logits, None) => Vec::new(),
-        }
-    }
-
-    /// Has the local adapter begin where the global one is.
-    pub fn begin_local(&mut self) {
-        let (global, local) = (self.range(Group::Global), self.range(Group::Local));
-        if !local.is_empty() {
-            self.values.copy_within(global, local.start);
-        }
-    }
-
-    /// Adapted blocks that have a router, ascending.
-    pub fn routed(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.routers.as_ref().map_or(&[][..], |routers| &routers.weights).iter().map(|(block, _)| *block)
-    }
-
-    /// The adapters of one layer that answer, as [`site`](Self::site) has them.
-    pub fn sites(&self, block: usize, module: Module, train: bool) -> Option<(Site<'_>, Option<Site<'_>>)> {
-        match self.policy {
-            Policy::Global => Some((self.site(block, module, train)?, None)),
-            Policy::Local => Some((self.local_site(block, module, train)?, None)),
-            Policy::Fixed(_) | Policy::Soft | Policy::Hard => {
-                Some((self.site(block, module, train)?, Some(self.local_site(block, module, train)?)))
-            }
-        }
-    }
-
-    /// The router of `block`, whose weights or logit are named if it is to `train` and they are what trains.
-    pub fn route(&self, block: usize, train: bool) -> Option<Route<'_>> {
-        let routers = self.routers.as_ref().filter(|_| matches!(self.policy, Policy::Soft | Policy::Hard))?;
-        let at = routers.weights.binary_search_by_key(&block, |(block, _)| *block).ok()?;
-        let tensor = &routers.weights[at].1;
-        let named = |group: Group, id: TensorId| (train && self.group == group).then_some(id);
-        Some(Route {
-            weights: Factor {
-                values: &self.values[tensor.range.clone()],
-                tensor: named(Group::Router, tensor.id),
-            },
-            logit: named(Group::Logits, logit(block)),
-            pool: routers.routing.pool,
-            follows: routers.routing.follows,
-            hard: self.policy == Policy::Hard,
-        })
-    }
-}
-
-fn logit(block: usize) -> TensorId {
-    TensorId(LOGIT + block as u32)
 }

@@ -1,36 +1,37 @@
 //! The adapter of a model: trainable numbers in one flat vector, frozen factors in another.
 
 use super::basis::{principal_factors, seeded_factors};
-use super::routing::{Group, Policy, Routers, Routing, local};
+use super::routers::Routers;
+use super::routing::{Group, Policy};
 use super::spec::{AdapterSpec, Kind, Place, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
-use crate::model::{Geometry, Llama, Module};
+use crate::model::{Llama, Module};
 use sprig_budget::Bytes;
 use std::ops::Range;
 
 #[derive(Clone, Debug)]
-struct Entry {
-    block: usize,
+pub(super) struct Entry {
+    pub(super) block: usize,
     module: Module,
     rank: usize,
     scale: f32,
-    own: Parts,
+    pub(super) own: Parts,
     /// Those of the local adapter beside it.
-    local: Option<Parts>,
+    pub(super) local: Option<Parts>,
     perturbed: bool,
 }
 
 /// The factors of one layer's adapter.
 #[derive(Clone, Debug)]
-struct Parts {
-    down: Part,
-    core: Option<Part>,
-    up: Part,
+pub(super) struct Parts {
+    pub(super) down: Part,
+    pub(super) core: Option<Part>,
+    pub(super) up: Part,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Trained(Tensor),
     Frozen(Range<usize>),
 }
@@ -40,7 +41,7 @@ enum Part {
 pub struct Adapter {
     kind: Kind,
     alpha: f32,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// block × 7 + module → entry + 1; 0 for none.
     index: Vec<u16>,
     pub(super) values: Vec<f32>,
@@ -125,30 +126,6 @@ impl Adapter {
             adapter.split(routing, g);
         }
         Ok(adapter)
-    }
-
-    /// Puts a local adapter beside it that begins as it does, and routers that give both the same share. What does not train is
-    /// there once.
-    fn split(&mut self, routing: Routing, g: &Geometry) {
-        let from = self.values.len();
-        self.values.extend_from_within(..);
-        let beside = |part: &Part| match part {
-            Part::Trained(Tensor { id, range }) => {
-                Part::Trained(Tensor { id: local(*id), range: from + range.start..from + range.end })
-            }
-            Part::Frozen(range) => Part::Frozen(range.clone()),
-        };
-        for entry in &mut self.entries {
-            let Parts { down, core, up } = &entry.own;
-            let core = core.as_ref().map(beside);
-            entry.local = Some(Parts { down: beside(down), core, up: beside(up) });
-        }
-        let mut blocks: Vec<usize> = self.entries.iter().map(|entry| entry.block).collect();
-        blocks.dedup();
-        let routers = Routers::new(routing, blocks.into_iter(), g, self.values.len());
-        let end = routers.tensors().last().map_or(self.values.len(), |tensor| tensor.range.end);
-        self.values.resize(end, 0.0);
-        self.routers = Some(routers);
     }
 
     /// A frozen adapter with room for `pairs` pairs of `numbers` numbers in all, to be filled by
@@ -278,11 +255,6 @@ impl Adapter {
         self.entries.iter().flat_map(|e| e.own.trained())
     }
 
-    /// Those of the local one.
-    pub(super) fn local_tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.entries.iter().filter_map(|e| e.local.as_ref()).flat_map(Parts::trained)
-    }
-
     /// Calls `with` for each of `tensors`, which are in canonical order, with the numbers it has here. Their own ranges may
     /// be places in another vector.
     pub fn each_mut(&mut self, tensors: &[Tensor], mut with: impl FnMut(&Tensor, &mut [f32])) {
@@ -304,18 +276,12 @@ impl Adapter {
         Some(self.factors(entry, &entry.own, train && self.group == Group::Global))
     }
 
-    /// Those of the local one.
-    pub(super) fn local_site(&self, block: usize, module: Module, train: bool) -> Option<Site<'_>> {
-        let entry = self.entry(block, module)?;
-        Some(self.factors(entry, entry.local.as_ref()?, train && self.group == Group::Local))
-    }
-
-    fn entry(&self, block: usize, module: Module) -> Option<&Entry> {
+    pub(super) fn entry(&self, block: usize, module: Module) -> Option<&Entry> {
         let slot = *self.index.get(block * 7 + module as usize)?;
         self.entries.get(usize::from(slot).checked_sub(1)?)
     }
 
-    fn factors(&self, e: &Entry, parts: &Parts, train: bool) -> Site<'_> {
+    pub(super) fn factors(&self, e: &Entry, parts: &Parts, train: bool) -> Site<'_> {
         let factor = |part: &Part| Factor {
             values: self.part(part),
             tensor: match part {
@@ -370,7 +336,7 @@ impl Adapter {
 }
 
 impl Parts {
-    fn trained(&self) -> impl Iterator<Item = &Tensor> {
+    pub(super) fn trained(&self) -> impl Iterator<Item = &Tensor> {
         let parts = [Some(&self.down), self.core.as_ref(), Some(&self.up)].into_iter().flatten();
         parts.filter_map(|part| match part {
             Part::Trained(tensor) => Some(tensor),
@@ -380,7 +346,7 @@ impl Parts {
 }
 
 impl Part {
-    fn range(&self) -> Range<usize> {
+    pub(super) fn range(&self) -> Range<usize> {
         match self {
             Self::Trained(tensor) => tensor.range.clone(),
             Self::Frozen(range) => range.clone(),

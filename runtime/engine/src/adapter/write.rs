@@ -16,7 +16,7 @@ impl Adapter {
     /// A number that is not finite, more in `meta` than a file may say, or what the disk says.
     pub fn write(&self, path: impl AsRef<Path>, meta: &AdapterMeta) -> Result<(), AdapterError> {
         let at = At(path.as_ref());
-        let mut writer = header(meta, self.alpha(), at)?;
+        let mut writer = header(meta, self.alpha(), "adapter", at)?;
         for (block, module) in self.places() {
             let Some(site) = self.site(block, module, false) else { continue };
             let (rank, down, up) = (site.rank, site.down.values, site.up.values);
@@ -41,11 +41,16 @@ impl Adapter {
     }
 }
 
-/// A writer that says what the file is.
-fn header<'s>(meta: &AdapterMeta, alpha: f32, at: At<'_>) -> Result<Writer<'s>, AdapterError> {
+/// A writer that says what the file is, of type `kind`.
+pub(super) fn header<'s>(
+    meta: &AdapterMeta,
+    alpha: f32,
+    kind: &'s str,
+    at: At<'_>,
+) -> Result<Writer<'s>, AdapterError> {
     meta.check(alpha).map_err(|problem| at.content(problem))?;
     let mut writer = Writer::new()
-        .metadata("general.type", "adapter")
+        .metadata("general.type", kind)
         .metadata("general.architecture", meta.architecture.as_str())
         .metadata("adapter.type", "lora")
         .metadata("adapter.lora.alpha", alpha)

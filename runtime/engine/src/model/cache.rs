@@ -1,8 +1,7 @@
 //! Keys and values of a text under way, in f16, bounded when made.
 
 use super::Geometry;
-use super::layout::RouteSize;
-use super::routes::Memory;
+use super::routes::{Memory, RouteSize};
 use crate::kernels::Isa;
 use crate::kernels::half_floats::f32_to_f16;
 use half::f16;

@@ -3,7 +3,8 @@
 use super::cache::KvCache;
 use super::checkpoints::Checkpoints;
 use super::forward::{Pass, PassInput};
-use super::layout::{PassLayout, PassSize, RouteSize};
+use super::layout::{PassLayout, PassSize};
+use super::routes::RouteSize;
 use super::{Geometry, Llama, PassError};
 use crate::adapter::Adapter;
 use crate::dual::{Batch, BatchError, Rope};
@@ -130,10 +131,14 @@ impl<'m> Generator<'m> {
             }
             self.shares.clear();
             self.shares.extend_from_slice(pass.shares());
-            drop(pass);
             self.cache.advance(chunk.len());
         }
         Ok(&self.logits)
+    }
+
+    /// The logits after the last token fed.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
     }
 
     /// Share of the global one of two adapters in each routed block, a mean over the tokens fed last; empty where there is one.

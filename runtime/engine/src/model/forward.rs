@@ -133,6 +133,11 @@ impl<'a> Pass<'a> {
         routes.decide(net, (b, residual.rows()), net.env.batch.tangents() > 0, memory);
     }
 
+    /// Examples of the pass.
+    pub fn examples(&self) -> usize {
+        self.net.env.batch.rows.examples()
+    }
+
     /// Mean share of the global adapter in each example, routed block after routed block; nothing where no router was asked.
     pub fn shares(&self) -> &[f32] {
         let blocks = self.net.adapter.filter(|_| self.buffers.routes.decided).map_or(0, |a| a.routed().len());

@@ -1,9 +1,8 @@
 //! How much working memory a pass takes, region by region. The same numbers make the plan and cut the arena, so the
 //! plan is not an estimate: it is what is allocated.
 
-use super::routes::Routes;
+use super::routes::{RouteSize, Routes};
 use super::{Checkpoints, Geometry, Module};
-use crate::adapter::Adapter;
 use crate::dual::{
     DualRowsMut, FEW, HeadScratch, LinearScratch, RowStats, Stack as Shape, route_scratch_len,
 };
@@ -37,27 +36,6 @@ pub struct PassSize {
     pub head_tile: usize,
     /// Routers of its adapter.
     pub routes: Option<RouteSize>,
-}
-
-/// Routers that say which of two adapters answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteSize {
-    /// Blocks that have one.
-    pub blocks: usize,
-    /// Numbers that one looks at.
-    pub width: usize,
-    /// Most examples of a pass.
-    pub examples: usize,
-    /// Whether what they looked at is kept.
-    pub features: bool,
-}
-
-impl RouteSize {
-    /// The routers of `adapter` on a model of shape `g`, in passes of up to `examples` examples.
-    pub fn of(adapter: &Adapter, g: &Geometry, examples: usize) -> Option<Self> {
-        let (routing, blocks) = (adapter.routing()?, adapter.routed().len());
-        Some(Self { blocks, width: routing.width(g), examples, features: false })
-    }
 }
 
 /// Weight rows a serial product packs at a time: adapters have few.

@@ -14,6 +14,11 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
     let rules = train.rules();
     let refuse =
         |field, found: String, problem: String| Err(SettingsError::value("train", field, found, problem));
+    if train.flow.is_some() {
+        let problem =
+            "Flow runs in simulations that are asked for it alone (--flow); leave the table out".to_owned();
+        return refuse("flow", "a table".to_owned(), problem);
+    }
     let smaller = "a smaller `rank`, or fewer `targets` or `layers`";
     let weights = layout.len();
     if weights > MAX_VALUES {

@@ -3,6 +3,7 @@
 mod course;
 mod deal;
 mod fleet;
+mod flow;
 mod load;
 mod personal;
 mod study;
@@ -12,6 +13,7 @@ mod wire;
 
 pub use course::{Dealt, Findings, Follower, Point};
 pub use deal::Skew;
+pub use flow::{Control, Finding, FlowFollower, FlowStudy, Share};
 pub use load::{Load, LoadError, Plan, coordinate, load};
 pub use personal::{AccG, AccP};
 pub use study::Study;

@@ -86,7 +86,7 @@ impl<'d> FlowRound<'d> {
             [&local, &shared].map(|half| Shuffle::new(task.seed ^ u64::from(task.round), half.len()));
         Ok(Self {
             local: Stepper::new(adapter, Group::Local, rules.local),
-            router: Stepper::new(adapter, Group::Router, rules.routing),
+            router: Stepper::new(adapter, Group::Router, rules.routing(adapter)),
             global: Stepper::new(adapter, Group::Global, rules.global),
             scalars: Scalars::new(&room, rules.batch, 0),
             ids: Vec::with_capacity(rules.batch),

@@ -6,7 +6,7 @@ use crate::error::LearnError;
 use crate::estimator::{AnyEstimator, Estimator, Forward, Method, Needs, Reverse, Scalars, StepInput};
 use crate::optimiser::Rule;
 use crate::session::Session;
-use sprig_engine::adapter::Adapter;
+use sprig_engine::adapter::{Adapter, Group};
 use sprig_ground::names;
 
 /// Rules of a device's round, and of whoever derives its state. The paper's names in brackets.
@@ -32,7 +32,7 @@ pub struct FlowRules {
     pub local: Descent,
     /// Steps of the global one.
     pub global: Descent,
-    /// Steps of the router.
+    /// Steps of the routers: the rate is how far a logit moves at a step of Adam, about, whatever they look at.
     pub routing: Descent,
     /// Key of the run.
     pub run_key: [u32; 2],
@@ -110,6 +110,14 @@ impl FlowRules {
             RouterBy::Signs => gates(Patterns::Signs, self.tangents),
             RouterBy::OneByOne => gates(Patterns::OneByOne, blocks),
         }
+    }
+
+    /// Steps of the routers of `adapter`. Adam moves every weight by its rate, and what a router looks at has numbers of about
+    /// size 1: a logit moves by the rate times so many. A rate that ignores that is certain of everything after two steps.
+    pub fn routing(&self, adapter: &Adapter) -> Descent {
+        let tensors = adapter.group_tensors(Group::Router);
+        let weights = tensors.first().map_or(1, |tensor| tensor.range.len());
+        Descent { lr: self.routing.lr / weights as f32, ..self.routing }
     }
 
     fn forward(&self) -> Forward {

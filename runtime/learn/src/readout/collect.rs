@@ -199,7 +199,7 @@ impl Collector {
     /// # Errors
     /// As [`Session::run`].
     pub fn take(&mut self, session: &mut Session<'_>, batch: Minibatch<'_>) -> Result<(), LearnError> {
-        session.last_rows(batch, &mut self.rows)?;
+        session.last_rows(batch, None, &mut self.rows)?;
         self.answers.clear();
         let (inputs, m) = (self.sums.directions.inputs, self.sums.directions.kept);
         for (e, (id, example)) in batch.examples().enumerate() {

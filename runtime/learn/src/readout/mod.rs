@@ -16,11 +16,12 @@ mod judge;
 mod outward;
 mod sample;
 mod sums;
-mod symmetric;
+pub(crate) mod symmetric;
 
 pub use collect::{Classes, Collector, MOST_DIRECTIONS, Unfit, check, kept, needs, spec};
 pub use features::Directions;
 pub use fit::{Chosen, Fit, Through, fit};
+pub(crate) use outward::label_row;
 pub use outward::outward;
 pub use sample::Sample;
 pub use sums::Sums;

@@ -83,7 +83,7 @@ pub fn outward(model: &Llama<'_>, ctx: &Ctx, labels: &[u32]) -> Result<Vec<f64>,
 }
 
 /// The row of the head for `label`, times the gain of the final norm.
-pub(super) fn label_row(model: &Llama<'_>, ctx: &Ctx, label: u32) -> Vec<f64> {
+pub(crate) fn label_row(model: &Llama<'_>, ctx: &Ctx, label: u32) -> Vec<f64> {
     let mut row = vec![0.0f32; model.geometry().width];
     let at = label as usize..label as usize + 1;
     dequantize(ctx.isa, model.head(), at.clone(), &mut row);

@@ -5,24 +5,24 @@
 //! each. Factoring A + λI anew would take n³/3 for each λ. In double precision on one thread: every sum has one order.
 
 /// Elements of a packed symmetric n × n matrix.
-pub(super) const fn packed_len(n: usize) -> usize {
+pub(crate) const fn packed_len(n: usize) -> usize {
     n * (n + 1) / 2
 }
 
 /// A = Q·T·Qᵀ.
-pub(super) struct Tridiagonal<'a> {
+pub(crate) struct Tridiagonal<'a> {
     /// Row i: the reflector uᵢ that made it tridiagonal, i numbers, and a place that is not used.
     reflectors: &'a [f64],
     /// 2 / |uᵢ|²; 0 where nothing was to be done.
     factors: Vec<f64>,
-    pub(super) diagonal: Vec<f64>,
+    pub(crate) diagonal: Vec<f64>,
     /// Below the diagonal; the first is not used.
-    pub(super) lower: Vec<f64>,
+    pub(crate) lower: Vec<f64>,
 }
 
 impl<'a> Tridiagonal<'a> {
     /// Heap bytes of the reduction of an n × n matrix beside the matrix itself.
-    pub(super) const fn bytes(n: usize) -> usize {
+    pub(crate) const fn bytes(n: usize) -> usize {
         4 * n * size_of::<f64>()
     }
 
@@ -30,7 +30,7 @@ impl<'a> Tridiagonal<'a> {
     ///
     /// # Panics
     /// If `packed` is no triangle.
-    pub(super) fn reduce(packed: &'a mut [f64], n: usize, mut tick: impl FnMut(usize)) -> Self {
+    pub(crate) fn reduce(packed: &'a mut [f64], n: usize, mut tick: impl FnMut(usize)) -> Self {
         assert_eq!(packed.len(), packed_len(n), "elements of a symmetric matrix");
         let (mut factors, mut diagonal, mut lower) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
         let mut work = vec![0.0; n];
@@ -58,26 +58,26 @@ impl<'a> Tridiagonal<'a> {
     }
 
     /// n.
-    pub(super) fn order(&self) -> usize {
+    pub(crate) fn order(&self) -> usize {
         self.diagonal.len()
     }
 
     /// v ← Qᵀ·v.
-    pub(super) fn to_basis(&self, v: &mut [f64]) {
+    pub(crate) fn to_basis(&self, v: &mut [f64]) {
         for i in (1..self.order()).rev() {
             self.apply(i, v);
         }
     }
 
     /// v ← Q·v.
-    pub(super) fn out_of_basis(&self, v: &mut [f64]) {
+    pub(crate) fn out_of_basis(&self, v: &mut [f64]) {
         for i in 1..self.order() {
             self.apply(i, v);
         }
     }
 
     /// Factors T + λI = L·D·Lᵀ.
-    pub(super) fn shifted(&self, lambda: f64) -> Shifted {
+    pub(crate) fn shifted(&self, lambda: f64) -> Shifted {
         let n = self.order();
         let (mut pivots, mut steps) = (Vec::with_capacity(n), Vec::with_capacity(n));
         let mut last = 0.0;
@@ -92,7 +92,7 @@ impl<'a> Tridiagonal<'a> {
     }
 
     /// tr (T + λI)⁻¹: with pivots pᵢ from the first row and eᵢ from the last one, the diagonal is 1/(pᵢ + eᵢ − tᵢᵢ − λ).
-    pub(super) fn trace_of_inverse(&self, lambda: f64) -> f64 {
+    pub(crate) fn trace_of_inverse(&self, lambda: f64) -> f64 {
         let Shifted { pivots, .. } = self.shifted(lambda);
         let (mut trace, mut after) = (0.0, 0.0);
         for i in (0..self.order()).rev() {
@@ -112,14 +112,14 @@ impl<'a> Tridiagonal<'a> {
 }
 
 /// T + λI, factored.
-pub(super) struct Shifted {
+pub(crate) struct Shifted {
     pivots: Vec<f64>,
     steps: Vec<f64>,
 }
 
 impl Shifted {
     /// v ← (T + λI)⁻¹·v.
-    pub(super) fn solve(&self, v: &mut [f64]) {
+    pub(crate) fn solve(&self, v: &mut [f64]) {
         let n = self.pivots.len();
         for i in 1..n {
             v[i] -= self.steps[i] * v[i - 1];
@@ -151,12 +151,12 @@ fn reflect(a: &mut [f64], u: &[f64], factor: f64, q: &mut [f64]) {
 }
 
 /// v += c·w.
-pub(super) fn add(v: &mut [f64], c: f64, w: &[f64]) {
+pub(crate) fn add(v: &mut [f64], c: f64, w: &[f64]) {
     v.iter_mut().zip(w).for_each(|(v, w)| *v += c * w);
 }
 
 /// Σ vᵢ·wᵢ in eight lanes, which a compiler may turn into vectors and no compiler may reorder.
-pub(super) fn dot(v: &[f64], w: &[f64]) -> f64 {
+pub(crate) fn dot(v: &[f64], w: &[f64]) -> f64 {
     let (v, v_rest) = v.as_chunks::<8>();
     let (w, w_rest) = w[..v.len() * 8 + v_rest.len()].as_chunks::<8>();
     let mut lanes = [0.0; 8];

@@ -38,6 +38,9 @@ struct Routes {
     weights: Vec<f32>,
     shares: Vec<f32>,
     features: Vec<f32>,
+    /// Sums of shares by block over so many examples.
+    sums: Vec<f64>,
+    examples: usize,
 }
 
 /// What the last block makes of the last row of each example of a batch, on the model as it is.
@@ -99,6 +102,17 @@ impl<'m> Session<'m> {
     /// Mean share of the global one of two adapters in each example of the last pass, routed block after routed block.
     pub fn shares(&self) -> &[f32] {
         &self.routes.shares
+    }
+
+    /// Mean share by routed block over all examples since it was last [forgotten](Self::forget_shares); empty where no router
+    /// was asked.
+    pub fn mean_shares(&self) -> Vec<f64> {
+        self.routes.sums.iter().map(|sum| sum / self.routes.examples.max(1) as f64).collect()
+    }
+
+    /// Begins the mean of shares anew.
+    pub fn forget_shares(&mut self) {
+        (self.routes.sums, self.routes.examples) = (Vec::new(), 0);
     }
 
     /// What routers looked at in each example of the last pass, routed block after routed block, where the layout keeps it.
@@ -274,16 +288,21 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Runs the examples of `batch` without an adapter as far as the final norm, and leaves in `rows` what stands there
-    /// after the last token of each.
+    /// Runs the examples of `batch` as far as the final norm, and leaves in `rows` what stands there after the last token of
+    /// each. Without an adapter, or with one that adds nothing and whose routers are asked what they look at.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn last_rows(&mut self, batch: Minibatch<'_>, rows: &mut LastRows) -> Result<(), LearnError> {
-        let Self { objective, lists, model, .. } = self;
+    pub fn last_rows(
+        &mut self,
+        batch: Minibatch<'_>,
+        adapter: Option<&Adapter>,
+        rows: &mut LastRows,
+    ) -> Result<(), LearnError> {
+        let Self { objective, lists, model, routes, .. } = self;
         lists.gather(&**objective, batch)?;
         let g = model.geometry();
-        let input = PassInput { batch: lists.batch(g.vocabulary)?.plain(), adapter: None, integer: false };
+        let input = PassInput { batch: lists.batch(g.vocabulary)?.plain(), adapter, integer: false };
         let mut pass = Pass::new(model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
         rows.positions.clear();
         rows.positions.extend((0..batch.len()).map(|e| lists.last(e)));
@@ -294,6 +313,7 @@ impl<'m> Session<'m> {
         for (&position, row) in rows.positions.iter().zip(rows.stream.chunks_exact_mut(g.width)) {
             row.copy_from_slice(&pass.hidden()[position * g.width..][..g.width]);
         }
+        routes.take(&pass);
         Ok(())
     }
 }
@@ -303,6 +323,12 @@ impl Routes {
         for (kept, now) in [(&mut self.shares, pass.shares()), (&mut self.features, pass.features())] {
             kept.clear();
             kept.extend_from_slice(now);
+        }
+        let n = pass.examples();
+        self.sums.resize(self.shares.len() / n, 0.0);
+        self.examples += n;
+        for (sum, shares) in self.sums.iter_mut().zip(self.shares.chunks_exact(n)) {
+            *sum += shares.iter().map(|q| f64::from(*q)).sum::<f64>();
         }
     }
 

@@ -2,6 +2,7 @@
 //! light, thousands, and load a coordinator.
 
 mod curve;
+mod flow;
 mod load;
 mod study;
 
@@ -11,6 +12,7 @@ use crate::exit::{Exit, Failure};
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     match (&args.study.model, &args.study.config) {
         (None, None) => load::run(args),
+        _ if args.study.flow => flow::run(args),
         _ => study::run(args),
     }
 }

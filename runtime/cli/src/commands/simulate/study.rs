@@ -12,24 +12,13 @@ use sprig_budget::{Bytes, Plan, process};
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Mode};
 use sprig_simulate::{Dealt, Findings, Follower, Point, Skew, Study};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
+    let folder = Folder::of(args)?;
     let interrupt = Interrupt::listen();
-    let temporary;
-    let cache = match &args.study.cache {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|e| Failure::io("make the folder", folder, e))?;
-            folder.as_path()
-        }
-        None => {
-            let made = tempfile::tempdir();
-            temporary = made.map_err(|e| Failure::io("make a folder in", &std::env::temp_dir(), e))?;
-            temporary.path()
-        }
-    };
-    let study = study(args, cache)?;
+    let study = study(args, folder.path())?;
     check_files(args, &study)?;
     for path in [&args.study.out, &args.study.curve].into_iter().flatten() {
         check_writable(path, 0)?;
@@ -52,6 +41,32 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     Ok(if findings.stopped { Exit::Interrupted } else { Exit::Done })
 }
 
+/// Where activations are kept.
+pub(super) enum Folder {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    /// The one that was named, which is made if it is not there, or a temporary one.
+    pub(super) fn of(args: &SimulateArgs) -> Result<Self, Failure> {
+        let Some(folder) = &args.study.cache else {
+            let made = tempfile::tempdir();
+            let made = made.map_err(|e| Failure::io("make a folder in", &std::env::temp_dir(), e))?;
+            return Ok(Self::Temporary(made));
+        };
+        std::fs::create_dir_all(folder).map_err(|e| Failure::io("make the folder", folder, e))?;
+        Ok(Self::Kept(folder.clone()))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
 /// No result over what is read, nor over another.
 fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
     Files::new()
@@ -65,7 +80,7 @@ fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
 }
 
 /// What the command line asks for.
-fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
+pub(super) fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     let StudyArgs { model, config, set, preset, data, eval_data, per_round, .. } = &args.study;
     if let Some(m) = per_round.filter(|m| *m > args.devices) {
         let message = format!("--per-round {m} is more than the {} devices there are", args.devices);
@@ -85,7 +100,9 @@ fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure> {
     let Some(data) = data else {
         return Err(Failure::new(Exit::Usage, "--data is missing: the records to deal to the devices"));
     };
-    let Some(held_out) = eval_data.as_ref().or(settings.coordinator.eval_data.as_ref()) else {
+    // Flow's devices are judged on data of their own.
+    let own = args.study.flow.then_some(data);
+    let Some(held_out) = own.or(eval_data.as_ref()).or(settings.coordinator.eval_data.as_ref()) else {
         let message =
             "--eval-data is missing, and --config names no eval_data: a curve needs records to judge by";
         return Err(Failure::new(Exit::Usage, message));

@@ -189,7 +189,7 @@ fn no_router_looks_ahead() {
         q
     };
     let mut later = x.clone();
-    later[5 * D..].iter_mut().for_each(|v| *v = -3.0 * *v);
+    later[5 * D..].iter_mut().for_each(|v| *v *= -3.0);
     for (pool, fixed) in [(Pool::Prompt, N), (Pool::Prefix, 5)] {
         let (a, b) = (run(&x, pool, None), run(&later, pool, None));
         assert!(a[..fixed] == b[..fixed] && (fixed == N || a[fixed..] != b[fixed..]), "{pool}");

@@ -1,4 +1,4 @@
-//! Two adapters of one layer, blended by a share q of each position (Flow, arXiv 2211.15281, 3.1; docs/algorithm.md, 10):
+//! Two adapters of one layer, blended by a share q of each position (Flow, arXiv 2211.15281, 3.1; docs/algorithm.md, 8):
 //!
 //! y = W·x + q·u₀(x) + (1 − q)·u₁(x), uᵢ(x) = sᵢ·Uᵢ·Cᵢ·Dᵢ·x.
 //!

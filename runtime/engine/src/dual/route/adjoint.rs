@@ -56,7 +56,7 @@ impl Router<'_> {
                     let pull = at(span.start, pull[span.clone()].iter().sum(), held);
                     let prompt = self.look_at_prompt(e, &mut room);
                     let feature = self.normalise(prompt.len(), &mut room);
-                    self.to_weights(pull, &room, sums.as_deref_mut());
+                    self.weigh(pull, &room, sums.as_deref_mut());
                     if let Some(input) = &mut input {
                         self.back(pull.loss / prompt.len() as f32, &feature, &room, work);
                         self.give(prompt, work, input.data());
@@ -92,12 +92,12 @@ impl Router<'_> {
             self.look(at, room);
             count += 1;
             let (pull, feature) = (pulls(at), self.normalise(count, room));
-            self.to_weights(pull, room, sums.as_deref_mut());
+            self.weigh(pull, room, sums.as_deref_mut());
             self.back(pull.loss / count as f32, &feature, room, &mut means[at * d..(at + 1) * d]);
         }
     }
 
-    fn to_weights(&self, pull: Pull, room: &Room<'_>, sums: Option<&mut [f32]>) {
+    fn weigh(&self, pull: Pull, room: &Room<'_>, sums: Option<&mut [f32]>) {
         let (Some(sums), d, z) = (sums, self.width(), pull.loss - pull.held) else { return };
         sums.iter_mut().zip(&room.mean[..d]).for_each(|(sum, phi)| *sum += z * phi);
         sums[d] += z;

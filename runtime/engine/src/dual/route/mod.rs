@@ -1,5 +1,5 @@
 //! The router of a block: which share of each text's updates is the first adapter's and which the second's, a function of
-//! the text alone (Flow, arXiv 2211.15281, 3.1; docs/algorithm.md, 10).
+//! the text alone (Flow, arXiv 2211.15281, 3.1; docs/algorithm.md, 8).
 //!
 //! With m the mean of what the router looks at, over the tokens it may see, and d its width,
 //!

@@ -1,6 +1,6 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Head, ReadOut, Server, SettingsError, Upload};
+use super::{Flow, Head, ReadOut, Server, SettingsError, Upload};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
@@ -170,6 +170,9 @@ pub struct TrainTable {
     /// Labels in closed form, in one round, instead of steps; steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadOut>,
+    /// A local adapter on each device beside the fleet's, and routers that choose for each text; one adapter if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
 }
 
 impl Train {
@@ -338,6 +341,7 @@ impl Default for TrainTable {
             dealing: defaults::DEALING,
             up: Upload::Scalars,
             readout: None,
+            flow: None,
         }
     }
 }

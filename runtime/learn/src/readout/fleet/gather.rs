@@ -75,7 +75,7 @@ impl Gatherer {
         reference: Minibatch<'_>,
     ) -> Result<Self, LearnError> {
         let Self { shape, mut rows, .. } = self;
-        session.last_rows(reference, &mut rows)?;
+        session.last_rows(reference, None, &mut rows)?;
         let (gated, stream) = (&rows.gated[..shape.inputs], &rows.stream[..session.model().geometry().width]);
         let reference = Reference::new(shape, gated, root_mean_square(stream));
         Ok(Self { kind: Kind::Private(Clipped::new(shape, reference), epsilon), rows, ..self })
@@ -86,7 +86,7 @@ impl Gatherer {
     /// # Errors
     /// As [`Session::run`].
     pub fn take(&mut self, session: &mut Session<'_>, batch: Minibatch<'_>) -> Result<(), LearnError> {
-        session.last_rows(batch, &mut self.rows)?;
+        session.last_rows(batch, None, &mut self.rows)?;
         self.answers.clear();
         let directions = self.shape.directions();
         let (n, m, width) = (directions.inputs, directions.kept, session.model().geometry().width);

@@ -1,0 +1,34 @@
+//! The command line of `sprig infer`.
+
+use super::{ModelArgs, PersonalArgs};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Adapter (GGUF LoRA)
+    #[arg(long, value_name = "FILE")]
+    pub adapter: Option<PathBuf>,
+    #[command(flatten)]
+    pub personal: PersonalArgs,
+    /// Text to continue, or to answer
+    #[arg(long, value_name = "TEXT", required_unless_present = "label")]
+    pub prompt: Option<String>,
+    /// Text to label, by an adapter trained with --task label and asked as it was then
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["prompt", "choices", "raw", "max_tokens"])]
+    pub label: Option<String>,
+    /// Most tokens to write
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=131_072))]
+    pub max_tokens: u32,
+    /// Continue the text as it is instead of answering it as a chat message
+    #[arg(long)]
+    pub raw: bool,
+    /// Answer with the likeliest of these words instead of writing freely
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub choices: Vec<String>,
+    /// Keep activations in f32 while decoding: slower, logits as in training
+    #[arg(long)]
+    pub exact: bool,
+}

@@ -1,0 +1,134 @@
+//! Flow and its controls, in this process: a line for each.
+
+use super::study::{Folder, study};
+use crate::args::SimulateArgs;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use serde_json::json;
+use sprig_budget::{Plan, process};
+use sprig_protocol::FleetError;
+use sprig_simulate::{Control, Finding, FlowFollower, FlowStudy};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Most devices of a folder.
+const MOST: usize = 10_000;
+
+pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
+    let folder = Folder::of(args)?;
+    let cache = folder.path();
+    let mut study = study(args, cache)?;
+    let owners = match study.data.is_dir() {
+        true => Some(gather(&study.data, &cache.join("devices.jsonl"))?),
+        false => None,
+    };
+    if let Some(owners) = &owners {
+        study.data = cache.join("devices.jsonl");
+        study.devices = owners.len() as u32;
+    }
+    let train = &study.settings.train;
+    let flow = train.flow.unwrap_or_default();
+    let controls = match args.study.controls.as_deref() {
+        None => vec![Control::Flow],
+        Some([]) => Control::ALL.to_vec(),
+        Some(some) => some.to_vec(),
+    };
+    let flow = FlowStudy { rules: train.flow()?, routing: flow.routing(train.task), owners, controls, study };
+    let mut teller = Teller { output: Output::new(args.json), interrupt: Interrupt::listen(), now: None };
+    let whole = flow.run(&mut teller)?;
+    teller.output.end();
+    let event = json!({
+        "event": if whole { "done" } else { "interrupted" },
+        "peak_rss_bytes": process::status().peak_rss,
+    });
+    teller.output.event(event, || None);
+    Ok(if whole { Exit::Done } else { Exit::Interrupted })
+}
+
+/// Puts the files of a folder, each a device's, one behind another into `whole`; the records of each.
+fn gather(folder: &Path, whole: &Path) -> Result<Vec<usize>, Failure> {
+    let read = |e| Failure::io("read", folder, e);
+    let entries = std::fs::read_dir(folder).map_err(read)?;
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(read)?;
+    files.retain(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    files.sort();
+    if files.is_empty() || files.len() > MOST {
+        let found = files.len();
+        let message = format!(
+            "--data {}: the folder has {found} files *.jsonl; give 1 to {MOST}, one for each device",
+            folder.display()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let write = |e| Failure::io("write", whole, e);
+    let mut out = std::io::BufWriter::new(std::fs::File::create(whole).map_err(write)?);
+    let mut records = Vec::with_capacity(files.len());
+    for path in &files {
+        let read = |e| Failure::io("read", path, e);
+        let lines = BufReader::new(std::fs::File::open(path).map_err(read)?).lines();
+        let mut n = 0;
+        for line in lines {
+            let line = line.map_err(read)?;
+            if !line.trim().is_empty() {
+                writeln!(out, "{line}").map_err(write)?;
+                n += 1;
+            }
+        }
+        records.push(n);
+    }
+    out.flush().map_err(write)?;
+    Ok(records)
+}
+
+/// Says what happens.
+struct Teller {
+    output: Output,
+    interrupt: Interrupt,
+    now: Option<Control>,
+}
+
+impl FlowFollower for Teller {
+    fn stop(&self) -> bool {
+        self.interrupt.raised()
+    }
+
+    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError> {
+        self.output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+        Ok(())
+    }
+
+    fn at(&mut self, control: Control, done: u32, of: u32) {
+        if self.now != Some(control) {
+            self.output.end();
+            self.output.begin(control.name(), of.into(), 0);
+            self.now = Some(control);
+        }
+        self.output.at(done.into(), || control.name().to_owned());
+    }
+
+    fn found(&mut self, found: &Finding) {
+        self.output.end();
+        self.now = None;
+        let mut value = json!(found);
+        value["event"] = "control".into();
+        self.output.event(value, || {
+            let share = |v: f64| 100.0 * v;
+            let [from, to] = found.interval.map(share);
+            Some(format!(
+                "{}: server {:.1} %, own {:.1} %, personal {:.1} % ({from:.1} to {to:.1}), hard {:.1} %; {} devices better, \
+                 {} as well, {} worse; {:.0} s",
+                found.control,
+                share(found.accuracy_global),
+                share(found.accuracy_local),
+                share(found.accuracy_personal),
+                share(found.accuracy_personal_hard),
+                found.devices_better,
+                found.devices_equal,
+                found.devices_worse,
+                found.seconds,
+            ))
+        });
+    }
+}

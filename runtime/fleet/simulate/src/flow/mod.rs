@@ -1,0 +1,11 @@
+//! Flow and what it is compared with, on the same devices, data, adapter and number of steps (specification of Flow, 5).
+
+mod control;
+mod device;
+mod finding;
+mod fleet;
+mod study;
+
+pub use control::Control;
+pub use finding::{Finding, Share};
+pub use study::{FlowFollower, FlowStudy};

@@ -1,0 +1,142 @@
+//! A study of Flow: devices, their data, a plan for the largest of the controls, and one control after another.
+
+use super::control::Control;
+use super::finding::Finding;
+use super::fleet::{FlowFleet, Member};
+use crate::deal::deal;
+use crate::personal::split;
+use crate::study::Study;
+use sprig_budget::{Bytes, Plan, Size};
+use sprig_engine::adapter::{AdapterSpec, Routing, Sees};
+use sprig_engine::gguf::Mapped;
+use sprig_learn::LearnError;
+use sprig_learn::estimator::{Estimator, Needs};
+use sprig_learn::flow::FlowRules;
+use sprig_learn::workload::{Means, Residency, Workload};
+use sprig_protocol::FleetError;
+use sprig_run::Base;
+
+/// Most bytes on disk for the activations of the data.
+const PREFIX: Bytes = Bytes::mib(1024);
+/// One of so many devices takes no part in rounds and is served all the same.
+const UNSEEN: usize = 5;
+
+/// What is to be found out.
+#[derive(Clone, Debug)]
+pub struct FlowStudy {
+    /// Model, data, devices, rounds and adapter; held-out data are those of the devices.
+    pub study: Study,
+    /// Examples of each device, one device after another in the order of the data, where those say whose they are.
+    pub owners: Option<Vec<usize>>,
+    /// What a device does.
+    pub rules: FlowRules,
+    /// How routers decide.
+    pub routing: Routing,
+    /// What is compared.
+    pub controls: Vec<Control>,
+}
+
+/// Who looks on.
+pub trait FlowFollower {
+    /// Whether to stop.
+    fn stop(&self) -> bool;
+    /// What is planned, before it is taken.
+    fn planned(&mut self, plan: &Plan) -> Result<(), FleetError>;
+    /// So many rounds of a control are done, or all and so many devices served, of how many in all.
+    fn at(&mut self, control: Control, done: u32, of: u32);
+    /// A control is done.
+    fn found(&mut self, finding: &Finding);
+}
+
+impl FlowStudy {
+    /// Carries it out; false if somebody said stop.
+    ///
+    /// # Errors
+    /// What a device of such a fleet would refuse as well, by who must act.
+    pub fn run(&self, follow: &mut dyn FlowFollower) -> Result<bool, FleetError> {
+        let settings = &self.study.settings;
+        let (model, train) = (&settings.model, &settings.train);
+        let map = Mapped::open(&model.path)?;
+        let base = Base::open(&map)?;
+        let budget = sprig_run::budget(model.budget, None)?;
+        let options = train.recipe().records.load_options();
+        let data = base.data(&self.study.data, None, options, budget)?;
+        let members = self.members(&data.train)?;
+        let lone = train.adapter(&base.geometry)?;
+        let spec = |sees| AdapterSpec { routing: Some(Routing { sees, ..self.routing }), ..lone.clone() };
+        // Routers that look at blocks take most.
+        let largest = spec(Sees::Block);
+        let numbers = largest.sizes(&base.geometry).0;
+        let means = Means { threads: model.threads(), residency: Residency::Auto };
+        let router = self.rules.router(largest.blocks().len()).needs();
+        let adapters = self.rules.adapters().needs();
+        let needs = Needs {
+            tangents: adapters.tangents.max(router.tangents),
+            scalars: adapters.scalars.max(router.scalars),
+            backward: adapters.backward || router.backward,
+            features: router.features,
+            ..Needs::NOTHING
+        };
+        let objective = train.recipe().objective();
+        let work = Workload::training(objective, largest.clone(), train.batch.as_usize(), needs, None, means);
+        // Gradient and moments of a group each, the server's numbers, its sums in twice as many bytes, the beginning, and
+        // what devices keep.
+        let vectors = 3 * (1 + self.rules.local.rule.moments()) + 1 + 2 + 1 + members.len();
+        let held = vec![("fleets under comparison", Bytes::of::<f32>(vectors * numbers))];
+        let planned = base.plan(data.measure(Workload { held_elsewhere: held, ..work }), budget, None)?;
+        follow.planned(&planned.plan)?;
+        let digest = map.digest_hex()?;
+        let engine = base.engine(&planned)?;
+        let path = self.study.cache.join(format!("flow-{}.prefix", largest.lowest_block()));
+        let prefix = engine.prefix(&path, Size::Bytes(PREFIX), &digest, &data.train, &planned);
+        let mut fleet = FlowFleet {
+            session: engine.session(&planned, prefix)?,
+            data: &data.train,
+            cut: planned.tuning.cut,
+            members,
+            rules: self.rules,
+            rounds: settings.rounds.count.get(),
+            per_round: settings.rounds.devices.as_usize(),
+            seed: train.seed,
+        };
+        for &control in &self.controls {
+            let adapter = engine.adapter(&spec(control.sees(self.routing.sees)), self.rules.run_key)?;
+            let found = fleet.run(control, adapter, &mut |done, of| {
+                follow.at(control, done, of);
+                !follow.stop()
+            })?;
+            let Some(found) = found else { return Ok(false) };
+            follow.found(&found);
+        }
+        Ok(true)
+    }
+
+    /// Who has which examples: a fifth of each device's is for testing, and a fifth of the devices takes no part.
+    fn members(&self, data: &sprig_learn::data::DataSet) -> Result<Vec<Member>, FleetError> {
+        let seed = self.study.settings.train.seed;
+        let dealt = match &self.owners {
+            None => deal(data, self.study.devices as usize, self.study.skew, seed)?,
+            Some(owners) => {
+                let mut at = 0;
+                let own = |n: &usize| {
+                    at += n;
+                    (at - n..at).collect()
+                };
+                owners.iter().map(own).collect()
+            }
+        };
+        let members = dealt.into_iter().enumerate().filter(|(_, ids)| ids.len() > 2).map(|(i, mut ids)| {
+            let test = split(&mut ids, seed);
+            Member { train: ids, test, seen: (i + 1) % UNSEEN != 0 }
+        });
+        let members: Vec<Member> = members.collect();
+        match members.iter().filter(|m| m.seen).count() {
+            0 | 1 => {
+                let problem =
+                    "fewer than two devices have three examples or more; give more data or fewer devices";
+                Err(LearnError::Settings(problem.to_owned()).into())
+            }
+            _ => Ok(members),
+        }
+    }
+}
