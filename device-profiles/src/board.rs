@@ -67,6 +67,8 @@ pub enum Feature {
     I8mm,
     /// x86 AVX2.
     Avx2,
+    /// x86 AVX-512 Foundation.
+    Avx512,
     /// x86 fused multiply-add.
     Fma,
     /// x86 8-bit integer dot products on 256-bit registers.
@@ -82,6 +84,7 @@ impl Feature {
             "asimdhp" => Feature::Fp16,
             "i8mm" => Feature::I8mm,
             "avx2" => Feature::Avx2,
+            "avx512f" => Feature::Avx512,
             "fma" => Feature::Fma,
             "avx_vnni" => Feature::AvxVnni,
             _ => return None,
@@ -97,6 +100,7 @@ impl fmt::Display for Feature {
             Feature::Fp16 => "fp16",
             Feature::I8mm => "i8mm",
             Feature::Avx2 => "avx2",
+            Feature::Avx512 => "avx512",
             Feature::Fma => "fma",
             Feature::AvxVnni => "avxvnni",
         })

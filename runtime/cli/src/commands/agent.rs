@@ -52,6 +52,9 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Connected => "connected".to_owned(),
         AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
         AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
+        AgentEvent::Cut { texts, of, len, all } => format!(
+            "{texts} of {of} texts are cut to the fleet's {len} tokens (`len` under [train]); {all} would keep all"
+        ),
         AgentEvent::Planned { plan_bytes, budget_bytes } => {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }

@@ -44,7 +44,8 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
     assert_eq!(judged["accuracy"], done["accuracy_after"], "{judged} {done}");
 }
 
-/// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same.
+/// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same. Texts that
+/// are too long for the fleet are told of where they lie.
 #[test]
 fn sums_with_noise_are_taken_and_differ_from_run_to_run() {
     let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
@@ -52,6 +53,8 @@ fn sums_with_noise_are_taken_and_differ_from_run_to_run() {
         let (world, done) = read_out(2, "dp = 2.0\n", records);
         assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
         assert!(done["accuracy_after"].is_f64(), "{done}");
+        let cut: Vec<_> = world.events.iter().filter(|(_, e)| e["event"] == "cut").collect();
+        assert!(cut.len() == 2 && cut.iter().all(|(_, e)| e["texts"] == 12 && e["of"] == 12), "{cut:?}");
         (world.adapter(), done["adapter_digest"].clone())
     };
     let ((first, one), (second, other)) = (run(), run());

@@ -19,6 +19,17 @@ pub enum AgentEvent {
         /// Run, hexadecimal.
         run: String,
     },
+    /// Texts of this device's data are longer than the fleet's examples may be, and lose their end.
+    Cut {
+        /// So many.
+        texts: usize,
+        /// Of so many.
+        of: usize,
+        /// Tokens that are kept.
+        len: usize,
+        /// Tokens that would keep all.
+        all: usize,
+    },
     /// What will be held in memory.
     Planned {
         /// Bytes in all.

@@ -168,6 +168,10 @@ fn take_part(
     }
     let base = Base::open(map)?;
     let data = open_data(&base, settings, &what.train)?;
+    if data.train.cut() > 0 {
+        let (texts, of, all) = (data.train.cut(), data.train.len(), data.train.len_for(1.0));
+        watch(AgentEvent::Cut { texts, of, len: what.train.len.as_usize(), all });
+    }
     let told = |planned: &Planned, watch: &mut dyn FnMut(AgentEvent)| {
         let (plan_bytes, budget_bytes) = (planned.plan.total().0, planned.plan.budget.0);
         watch(AgentEvent::Planned { plan_bytes, budget_bytes });
