@@ -174,8 +174,10 @@ mod tests {
     use super::super::curves::Point;
     use super::super::peers::{Candle, Machine};
     use super::super::row::Stat;
-    use super::super::work::Speed;
+    use super::super::work::{Personal, Speed};
     use super::*;
+
+    const SPEED: Speed = Speed { prefill: 40.0, decode: 9.0, peak: 0.0 };
 
     fn done(step_ms_median: f64, mib: u64) -> Done {
         Done {
@@ -208,7 +210,8 @@ mod tests {
             training: runs.into(),
             candle: candle(900, Some(1400.0), Some(4100.0)),
             machine: Machine { product_gflops: 90.0, read_ms: 12.0 },
-            inference: Speed { prefill: 40.0, decode: 9.0 },
+            inference: SPEED,
+            personal: Personal { adapter: SPEED, soft: SPEED, hard: SPEED, bytes: 0.0 },
             llama_cpp: None,
             exact: done(2500.0, 150),
             torch: None,

@@ -2,7 +2,7 @@
 
 use super::Args;
 use super::peers::{Backward, Candle, Machine, Peers, Torch};
-use super::work::{Bench, Speed, Work};
+use super::work::{Bench, Personal, Speed, Work};
 use crate::sprig::Done;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub struct Round {
     pub machine: Machine,
     /// Our inference.
     pub inference: Speed,
+    /// The same with adapters.
+    pub personal: Personal,
     /// The same work by llama.cpp.
     pub llama_cpp: Option<Speed>,
     /// The same training work by PyTorch.
@@ -42,9 +44,10 @@ impl Round {
         }
         let exact = bench.train(&bench.model, &bench.work.clone().exact(BLOCKS))?;
         let candle = peers.candle(bench, bench.work.len, 1, Backward::BySequence)?;
-        let inference = bench.inference(if args.quick { 16 } else { 64 })?;
+        let tokens = if args.quick { 16 } else { 64 };
+        let (inference, personal) = (bench.inference(tokens)?, bench.personal(tokens)?);
         let llama_cpp = args.llama_bench.as_deref().map(|python| bench.llama_cpp(python, 2)).transpose()?;
         let torch = args.torch.as_deref().map(|python| Torch::take(python, bench)).transpose()?;
-        Ok(Self { training, exact, candle, machine, inference, llama_cpp, torch })
+        Ok(Self { training, exact, candle, machine, inference, personal, llama_cpp, torch })
     }
 }

@@ -4,6 +4,7 @@ use super::measure::Measured;
 use super::peers::Torch;
 use super::round::Round;
 use super::row::{Row, Stat};
+use super::work::Personal;
 use super::{scale, shapes};
 use crate::sprig::Done;
 
@@ -202,6 +203,28 @@ fn inference(measured: &Measured) -> Vec<Row> {
             "%",
         ),
     ];
+    let against = |time: &dyn Fn(&Personal) -> f64| over(&|r| time(&r.personal));
+    let both = "LoRA r = 8 on q and v of all blocks, and a device's own beside it, against the adapter alone";
+    rows.extend([
+        row("Decode with both adapters", both, against(&|p| p.adapter.decode / p.soft.decode), "×")
+            .at_most(1.1),
+        row("Prefill with both adapters", both, against(&|p| p.adapter.prefill / p.soft.prefill), "×")
+            .at_most(1.1),
+        row(
+            "Decode with one of them in each block",
+            both,
+            against(&|p| p.adapter.decode / p.hard.decode),
+            "×",
+        )
+        .at_most(1.1),
+        row(
+            "Memory of both, beyond the adapter alone and its size again",
+            "Process peaks",
+            against(&|p| (p.soft.peak - p.adapter.peak - p.bytes) / MIB),
+            "MiB",
+        )
+        .at_most(1.0),
+    ]);
     if measured.rounds.iter().all(|round| round.llama_cpp.is_some()) {
         let peer = |figure: &dyn Fn(&Round, super::work::Speed) -> f64| {
             Stat::over(measured.rounds.iter().filter_map(|r| Some(figure(r, r.llama_cpp?))))
@@ -252,7 +275,7 @@ mod tests {
             forward_ms_median: Some(1000.0 * slow),
             ..done(step * slow, plan, peak)
         };
-        let speed = |n| Speed { prefill: 100.0 * n / slow, decode: 10.0 * n / slow };
+        let speed = |n| Speed { prefill: 100.0 * n / slow, decode: 10.0 * n / slow, peak: n * MIB };
         Round {
             training: BTreeMap::from([
                 (1, run(2000.0, 180, 180)),
@@ -267,6 +290,7 @@ mod tests {
             },
             machine: Machine { product_gflops: 160.0 / slow, read_ms: 4.0 * slow },
             inference: speed(2.0),
+            personal: Personal { adapter: speed(2.0), soft: speed(1.9), hard: speed(2.0), bytes: MIB },
             llama_cpp: Some(speed(1.0)),
             exact: run(2500.0, 180, 180),
             torch: Some(Torch {

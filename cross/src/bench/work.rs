@@ -61,6 +61,21 @@ pub struct Speed {
     pub prefill: f64,
     /// Of writing.
     pub decode: f64,
+    /// Most bytes that the process held while it wrote.
+    pub peak: f64,
+}
+
+/// Inference with an adapter, and with a device's own beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Personal {
+    /// The adapter alone.
+    pub adapter: Speed,
+    /// Both, with shares.
+    pub soft: Speed,
+    /// In each block one of them.
+    pub hard: Speed,
+    /// Bytes of the adapter's file.
+    pub bytes: f64,
 }
 
 /// What all runs share.
@@ -234,7 +249,12 @@ impl<'a> Bench<'a> {
 
     /// Prefill of about 512 tokens, and the writing of `tokens` after a short prompt: the work llama_bench.py times.
     pub fn inference(&self, tokens: u32) -> Result<Speed> {
-        eprintln!("inference");
+        self.inference_with(tokens, &[])
+    }
+
+    /// The same with what `worn` names.
+    fn inference_with(&self, tokens: u32, worn: &[String]) -> Result<Speed> {
+        eprintln!("inference {}", worn.join(" "));
         let infer = |prompt: &str, tokens: u32| {
             let mut arguments = vec!["infer".to_owned(), "--raw".to_owned()];
             arguments.extend(flags(&[
@@ -243,6 +263,7 @@ impl<'a> Bench<'a> {
                 ("max-tokens", &tokens.to_string()),
                 ("threads", &self.work.threads.to_string()),
             ]));
+            arguments.extend_from_slice(worn);
             self.sprig.json(&arguments)
         };
         let (prefill, decode) = (infer(&self.prompt, 1)?, infer("Once upon a time", tokens)?);
@@ -251,6 +272,37 @@ impl<'a> Bench<'a> {
         Ok(Speed {
             prefill: figure(&prefill, "prefill_tokens_per_s")?,
             decode: figure(&decode, "decode_tokens_per_s")?,
+            peak: figure(&decode, "peak_rss_bytes")?,
+        })
+    }
+
+    /// The same with an adapter of rank 8 on q and v of all blocks, and with a device's own beside it; both are made here.
+    pub fn personal(&self, tokens: u32) -> Result<Personal> {
+        let (adapter, state) = (self.out.join("adapter.gguf"), self.out.join("personal.sprig"));
+        self.train(
+            &self.model,
+            &Work { steps: 1, layers: Some((30, 30)), way: Way::Exact, ..self.work.clone() },
+        )?;
+        let mut derive = vec!["personalise".to_owned(), "--raw".to_owned()];
+        derive.extend(flags(&[
+            ("task", "lm"),
+            ("model", utf8(&self.model)?),
+            ("adapter", utf8(&adapter)?),
+            ("data", utf8(&self.one_batch)?),
+            ("len", "64"),
+            ("local-epochs", "1"),
+            ("shared-epochs", "1"),
+            ("budget", ROOM),
+            ("out", utf8(&state)?),
+        ]));
+        self.sprig.json(&derive)?;
+        let worn = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let personal = worn(&["--personal", utf8(&state)?]);
+        Ok(Personal {
+            adapter: self.inference_with(tokens, &worn(&["--adapter", utf8(&adapter)?]))?,
+            soft: self.inference_with(tokens, &personal)?,
+            hard: self.inference_with(tokens, &[personal, worn(&["--hard"])].concat())?,
+            bytes: fs::metadata(&adapter)?.len() as f64,
         })
     }
 
@@ -265,6 +317,7 @@ impl<'a> Bench<'a> {
         Ok(Speed {
             prefill: figure(&printed, "prefill_tokens_per_s")?,
             decode: figure(&printed, "decode_tokens_per_s")?,
+            peak: 0.0,
         })
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn host(suite: &Suite) -> Result<Outcome> {
 }
 
 /// Weighs the binary, and runs it behind the words of `runner`: it says which board this is, has no command that is
-/// a coordinator's, and trains a step of the real model within a quarter of the model's size.
+/// a coordinator's, trains a step of the real model within a quarter of the model's size, derives a personal state beside the
+/// result, and answers with it.
 pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<Outcome> {
     let bytes = std::fs::metadata(binary).with_context(|| format!("no {}", binary.display()))?.len();
     ensure!(bytes <= BAR, "the board build takes {bytes} bytes, more than {BAR}");
@@ -44,18 +45,45 @@ pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<O
 
     let folder = tempfile::tempdir()?;
     let (data, out) = (folder.path().join("data.jsonl"), folder.path().join("adapter.gguf"));
-    std::fs::write(&data, "{\"prompt\": \"Who waters the tomatoes?\", \"completion\": \"Marta does.\"}\n")?;
+    let records = ["Marta does.", "Nobody.", "The rain.", "Ask Ada."];
+    let record = |answer: &str| {
+        format!("{{\"prompt\": \"Who waters the tomatoes?\", \"completion\": \"{answer}\"}}\n")
+    };
+    std::fs::write(&data, records.map(record).concat())?;
     let model = suite.model.as_deref().context("the model stage did not pass")?;
+    // An emulator's own memory is in the peak that the process sees.
+    let held = |done: &Value| {
+        let (peak, budget) = (done["peak_rss_bytes"].as_u64(), done["budget_bytes"].as_u64());
+        let (peak, budget) = (peak.context("no peak_rss_bytes")?, budget.context("no budget_bytes")?);
+        ensure!(!runner.is_empty() || peak <= budget, "the board build held {peak} of {budget} bytes");
+        Ok(())
+    };
+
     let mut train =
         sprig(&["train", "--task", "lm", "--steps", "1", "--batch", "1", "--len", "32", "--json"]);
     train.args(["--budget", BUDGET, "--model"]).arg(model);
-    let printed = sys::output(train.arg("--data").arg(&data).arg("--out").arg(&out))?;
-    let last = printed.lines().last().context("sprig train --json prints nothing")?;
-    let done: Value = serde_json::from_str(last).with_context(|| format!("sprig train printed {last:?}"))?;
+    let done = last(train.arg("--data").arg(&data).arg("--out").arg(&out))?;
     ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
-    let (peak, budget) = (done["peak_rss_bytes"].as_u64(), done["budget_bytes"].as_u64());
-    let (peak, budget) = (peak.context("no peak_rss_bytes")?, budget.context("no budget_bytes")?);
-    // An emulator's own memory is in the peak that the process sees.
-    ensure!(!runner.is_empty() || peak <= budget, "the board build held {peak} of {budget} bytes");
+    held(&done)?;
+
+    let personal = folder.path().join("personal.sprig");
+    let mut derive = sprig(&["personalise", "--task", "lm", "--batch", "2", "--len", "32", "--json"]);
+    derive.args(["--local-epochs", "1", "--shared-epochs", "1", "--budget", BUDGET, "--model"]).arg(model);
+    derive.arg("--data").arg(&data).arg("--adapter").arg(&out).arg("--out").arg(&personal);
+    let done = last(&mut derive)?;
+    ensure!(done["form"] == "flow" && personal.is_file(), "sprig personalise ended with {done}");
+    held(&done)?;
+
+    let mut ask = sprig(&["infer", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"]);
+    let said = last(ask.arg(model).arg("--personal").arg(&personal))?;
+    let gates = said["gates"].as_array().map_or(0, Vec::len);
+    ensure!(gates > 0, "sprig infer --personal printed {said}");
     Ok(Outcome::Passed(format!("{:.1} MB of {} MB", bytes as f64 / 1e6, BAR / 1_000_000)))
+}
+
+/// The last line of what a command prints, which is JSON.
+fn last(command: &mut Command) -> Result<Value> {
+    let printed = sys::output(command)?;
+    let line = printed.lines().last().with_context(|| format!("{command:?} prints nothing"))?;
+    serde_json::from_str(line).with_context(|| format!("{command:?} printed {line:?}"))
 }
