@@ -7,7 +7,7 @@ use super::rules::{FlowRules, GlobalLoss, RouterEstimator};
 use super::stepper::{Batch, Stepper};
 use crate::data::{DataSet, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{AnyEstimator, Cut, Estimator, Iteration, Needs, Scalars};
+use crate::estimator::{AnyEstimator, Cut, Iteration, Scalars};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::session::Session;
@@ -76,19 +76,14 @@ impl<'d> FlowRound<'d> {
         adapter.begin_local();
         let (local, shared) = halves(ids, task.seed);
         let estimators = (rules.adapters(), rules.router(adapter.routed().len()));
-        let needs = [estimators.0.needs(), estimators.1.needs()];
-        let room = Needs {
-            tangents: needs[0].tangents.max(needs[1].tangents),
-            scalars: needs[0].scalars.max(needs[1].scalars),
-            ..Needs::NOTHING
-        };
+        let needs = rules.needs(adapter.routed().len());
         let orders =
             [&local, &shared].map(|half| Shuffle::new(task.seed ^ u64::from(task.round), half.len()));
         Ok(Self {
             local: Stepper::new(adapter, Group::Local, rules.local),
             router: Stepper::new(adapter, Group::Router, rules.routing(adapter)),
             global: Stepper::new(adapter, Group::Global, rules.global),
-            scalars: Scalars::new(&room, rules.batch, 0),
+            scalars: Scalars::new(&needs, rules.batch, 0),
             ids: Vec::with_capacity(rules.batch),
             halves: [local, shared],
             orders,

@@ -112,6 +112,18 @@ impl FlowRules {
         }
     }
 
+    /// What both take, in passes that serve either.
+    pub fn needs(&self, blocks: usize) -> Needs {
+        let (a, b) = (self.adapters().needs(), self.router(blocks).needs());
+        Needs {
+            tangents: a.tangents.max(b.tangents),
+            scalars: a.scalars.max(b.scalars),
+            backward: a.backward || b.backward,
+            features: b.features,
+            ..Needs::NOTHING
+        }
+    }
+
     /// Steps of the routers of `adapter`. Adam moves every weight by its rate, and what a router looks at has numbers of about
     /// size 1: a logit moves by the rate times so many. A rate that ignores that is certain of everything after two steps.
     pub fn routing(&self, adapter: &Adapter) -> Descent {

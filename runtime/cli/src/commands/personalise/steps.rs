@@ -10,7 +10,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::dual::Pool;
 use sprig_learn::LearnError;
 use sprig_learn::directions::run_key;
-use sprig_learn::estimator::{Estimator, Method, Needs};
+use sprig_learn::estimator::Method;
 use sprig_learn::flow::{Descent, FlowRound, FlowRules, FlowTask, GlobalLoss, Phase, RouterBy};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{LabelLoss, of_task};
@@ -71,14 +71,7 @@ impl Steps {
 
     fn workload(&self, deriving: &Deriving<'_>, spec: &AdapterSpec) -> Workload {
         let (args, g) = (deriving.args, &deriving.base.geometry);
-        let (a, b) = (self.rules.adapters().needs(), self.rules.router(spec.blocks().len()).needs());
-        let needs = Needs {
-            tangents: a.tangents.max(b.tangents),
-            scalars: a.scalars.max(b.scalars),
-            backward: a.backward || b.backward,
-            features: b.features,
-            ..Needs::NOTHING
-        };
+        let needs = self.rules.needs(spec.blocks().len());
         let objective = of_task(args.records.task, LabelLoss::Labels);
         let means = args.model.means();
         let work = Workload::training(objective, spec.clone(), args.batch.as_usize(), needs, None, means);

@@ -10,7 +10,6 @@ use sprig_budget::{Bytes, Plan, Size};
 use sprig_engine::adapter::{AdapterSpec, Routing, Sees};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
-use sprig_learn::estimator::{Estimator, Needs};
 use sprig_learn::flow::FlowRules;
 use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::FleetError;
@@ -68,15 +67,7 @@ impl FlowStudy {
         let largest = spec(Sees::Block);
         let numbers = largest.sizes(&base.geometry).0;
         let means = Means { threads: model.threads(), residency: Residency::Auto };
-        let router = self.rules.router(largest.blocks().len()).needs();
-        let adapters = self.rules.adapters().needs();
-        let needs = Needs {
-            tangents: adapters.tangents.max(router.tangents),
-            scalars: adapters.scalars.max(router.scalars),
-            backward: adapters.backward || router.backward,
-            features: router.features,
-            ..Needs::NOTHING
-        };
+        let needs = self.rules.needs(largest.blocks().len());
         let objective = train.recipe().objective();
         let work = Workload::training(objective, largest.clone(), train.batch.as_usize(), needs, None, means);
         // Gradient and moments of a group each, the server's numbers, its sums in twice as many bytes, the beginning, and
