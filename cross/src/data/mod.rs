@@ -43,6 +43,8 @@ pub enum Name {
     Strength,
     /// Which of six desks, named by colours, handles a building's fault report (generated)
     Desks,
+    /// Sentences of film reviews, to be written on: free text (VADER ratings)
+    Films,
 }
 
 impl Name {
@@ -53,7 +55,13 @@ impl Name {
             Self::Sentiment => "Text: {text}\nSentiment:",
             Self::Strength => "Text: {text}\nRating:",
             Self::Desks => "Report: {text}\nDesk:",
+            Self::Films => "{text}",
         }
+    }
+
+    /// What is learnt of it, for `sprig --task`.
+    pub fn task(self) -> &'static str {
+        if self == Self::Films { "lm" } else { "label" }
     }
 }
 
@@ -83,6 +91,8 @@ pub struct Files {
     pub labels: Vec<&'static str>,
     /// The question to put around each text.
     pub template: &'static str,
+    /// What is learnt.
+    pub task: &'static str,
 }
 
 /// Runs the command.
@@ -91,10 +101,10 @@ pub fn run(args: &Args) -> Result<()> {
     if args.json {
         println!("{}", serde_json::to_string(&files)?);
     } else {
-        let Files { train, held_out, train_records, held_out_records, labels, template } = &files;
+        let Files { train, held_out, train_records, held_out_records, labels, template, task } = &files;
         println!("{}: {train_records} records", train.display());
         println!("{}: {held_out_records} records", held_out.display());
-        println!("labels: {}\ntemplate: {template:?}", labels.join(", "));
+        println!("task: {task}\nlabels: {}\ntemplate: {template:?}", labels.join(", "));
     }
     Ok(())
 }
@@ -111,6 +121,7 @@ pub fn write(name: Name, out: Option<&Path>, seed: u64) -> Result<Files> {
         Name::Sentiment => vader::sentiment(&vader::ratings()?, seed),
         Name::Strength => vader::strength(&vader::ratings()?, seed),
         Name::Desks => desks::records(seed),
+        Name::Films => vader::films(&vader::ratings()?, seed),
     };
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut labels: BTreeMap<&'static str, usize> = BTreeMap::new();
@@ -124,6 +135,7 @@ pub fn write(name: Name, out: Option<&Path>, seed: u64) -> Result<Files> {
         held_out_records: held_out.len(),
         labels: labels.into_keys().collect(),
         template: name.template(),
+        task: name.task(),
     })
 }
 

@@ -89,6 +89,11 @@ pub fn strength(ratings: &[Rating], seed: u64) -> (Vec<Record>, Vec<Record>) {
     })
 }
 
+/// Sentences of film reviews alone.
+pub fn films(ratings: &[Rating], seed: u64) -> (Vec<Record>, Vec<Record>) {
+    records(ratings, seed, |rating| (rating.domain == "film").then_some("film"))
+}
+
 fn records(
     ratings: &[Rating],
     seed: u64,

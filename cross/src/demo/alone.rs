@@ -13,10 +13,12 @@ use std::time::Instant;
 const STEPS: u64 = 400;
 
 /// What is planned and trained alike.
-const SHAPE: &[(&str, &str)] = &[("len", "96"), ("task", "label"), ("budget", "200MiB")];
+const SHAPE: &[(&str, &str)] = &[("len", "96"), ("budget", "200MiB")];
 
 /// Held-out prompts shown with the model's answers before and after.
 const SHOWN: usize = 3;
+/// Tokens of an answer in free text.
+const WRITTEN: &str = "16";
 
 /// Runs the command.
 pub fn run(args: &super::Args) -> Result<()> {
@@ -29,16 +31,18 @@ pub fn run(args: &super::Args) -> Result<()> {
     let paths = Paths::new(&model.path, &files, &out)?;
 
     eprintln!("planning");
-    let shape: Vec<String> = flags(SHAPE).into_iter().chain(flags(&args.estimator.shape())).collect();
+    let shape: Vec<String> =
+        [flags(SHAPE), flags(&[("task", files.task)]), flags(&args.estimator.shape())].concat();
     let plan = sprig.command(&["plan", "--model", &paths.model]).args(&shape).output()?;
     // The plan is for the reader; whether it fits, training says with the right exit code.
     eprint!("{}{}", String::from_utf8_lossy(&plan.stdout), String::from_utf8_lossy(&plan.stderr));
 
-    let shown = shown(&files.held_out, files.template)?;
-    let choices = files.labels.join(",");
+    let labelled = files.task == "label";
+    let shown = if labelled { shown(&files.held_out, files.template)? } else { begun(&files.held_out)? };
+    let choices = if labelled { files.labels.join(",") } else { String::new() };
     let before = answers(&sprig, &paths, &shown, &choices, false)?;
     let training = Instant::now();
-    let done = train(&sprig, &paths, files.template, args)?;
+    let done = train(&sprig, &paths, &files, args)?;
     let training = training.elapsed().as_secs_f64();
 
     // From the adapter on disk, not from the trainer's memory: what is shipped is what is judged.
@@ -48,9 +52,11 @@ pub fn run(args: &super::Args) -> Result<()> {
         ("model", &paths.model),
         ("adapter", &paths.adapter),
         ("data", &paths.held_out),
-        ("task", "label"),
-        ("template", files.template),
+        ("task", files.task),
     ]));
+    if labelled {
+        judge.extend(flags(&[("template", files.template)]));
+    }
     let eval = sprig.json(&judge)?;
     let after: Evaluation = serde_json::from_value(eval).context("what sprig eval printed")?;
     let finetuned = answers(&sprig, &paths, &shown, &choices, true)?;
@@ -68,6 +74,7 @@ pub fn run(args: &super::Args) -> Result<()> {
         done: &done,
         after: &after,
         answers,
+        unit: if labelled { "examples" } else { "tokens" },
         training,
         total: start.elapsed().as_secs_f64(),
     };
@@ -105,19 +112,22 @@ impl Paths {
     }
 }
 
-fn train(sprig: &Sprig, paths: &Paths, template: &str, args: &super::Args) -> Result<Done> {
+fn train(sprig: &Sprig, paths: &Paths, files: &data::Files, args: &super::Args) -> Result<Done> {
     let mut arguments = flags(SHAPE);
     arguments.extend(flags(args.estimator.flags()));
     arguments.extend(flags(&[
         ("model", &paths.model),
         ("data", &paths.train),
         ("eval-data", &paths.held_out),
-        ("template", template),
+        ("task", files.task),
         ("seed", &args.seed.to_string()),
         ("out", &paths.adapter),
         ("run", &paths.run),
     ]));
     arguments.push("--raw".to_owned());
+    if files.task == "label" {
+        arguments.extend(flags(&[("template", files.template)]));
+    }
     let asked = args.steps.or(args.estimator.takes_steps().then_some(STEPS));
     if let Some(steps) = asked {
         arguments.extend(flags(&[("steps", &steps.to_string())]));
@@ -151,6 +161,19 @@ fn shown(held_out: &Path, template: &str) -> Result<Vec<(String, String)>> {
     Ok(shown)
 }
 
+/// The first halves of the first held-out texts, as prompts, with the other halves.
+fn begun(held_out: &Path) -> Result<Vec<(String, String)>> {
+    let text = fs::read_to_string(held_out).with_context(|| format!("cannot read {}", held_out.display()))?;
+    let mut begun = Vec::new();
+    for line in text.lines().take(SHOWN) {
+        let record: Value = serde_json::from_str(line)?;
+        let words: Vec<&str> = record["text"].as_str().unwrap_or_default().split(' ').collect();
+        let (first, rest) = words.split_at(words.len().div_ceil(2));
+        begun.push((first.join(" "), rest.join(" ")));
+    }
+    Ok(begun)
+}
+
 fn answers(
     sprig: &Sprig,
     paths: &Paths,
@@ -159,8 +182,11 @@ fn answers(
     adapter: bool,
 ) -> Result<Vec<String>> {
     let answer = |(prompt, _): &(String, String)| {
-        let mut arguments =
-            vec!["infer", "--model", &paths.model, "--prompt", prompt, "--raw", "--choices", choices];
+        let mut arguments = vec!["infer", "--model", &paths.model, "--prompt", prompt, "--raw"];
+        match choices {
+            "" => arguments.extend(["--max-tokens", WRITTEN]),
+            choices => arguments.extend(["--choices", choices]),
+        }
         if adapter {
             arguments.extend(["--adapter", &paths.adapter]);
         }
@@ -175,6 +201,8 @@ struct Summary<'a> {
     done: &'a Done,
     after: &'a Evaluation,
     answers: Vec<Value>,
+    /// What is counted of the held-out data.
+    unit: &'static str,
     training: f64,
     total: f64,
 }
@@ -190,6 +218,8 @@ impl Summary<'_> {
             "interval": self.after.interval,
             "n": self.after.n,
             "train_seconds": self.done.train_seconds,
+            "loss_before": eval_before.as_ref().and_then(|e| e.loss),
+            "loss_after": self.after.loss,
             "untouched": eval_before.as_ref().map(evaluation),
             "finetuned": evaluation(self.after),
             "budget_bytes": budget_bytes,
@@ -222,7 +252,12 @@ impl Summary<'_> {
         let bytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
         let minutes = |seconds: f64| format!("{:.1} minutes", seconds / 60.0);
         text += &format!("\nuntouched   {untouched}\nfinetuned   {}\n", percent(self.after));
-        text += &format!("held out    {} examples\n", self.after.n);
+        if let (Some(before), Some(after)) =
+            (self.done.eval_before.as_ref().and_then(|e| e.loss), self.after.loss)
+        {
+            text += &format!("loss        {before:.3}, then {after:.3}\n");
+        }
+        text += &format!("held out    {} {}\n", self.after.n, self.unit);
         text += &format!("budget      {}\n", bytes(self.done.budget_bytes));
         text += &format!("planned     {}\n", bytes(self.done.plan_bytes));
         text += &format!("peak        {}\n", bytes(self.done.peak_rss_bytes));

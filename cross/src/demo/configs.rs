@@ -165,6 +165,7 @@ mod tests {
             held_out: "held \"out\".jsonl".into(),
             train_records: 2,
             held_out_records: 2,
+            task: "label",
             labels: vec!["a", "b"],
             template: "{text}\n->",
         };

@@ -9,7 +9,7 @@ mod shards;
 
 use crate::arm::Arm;
 use crate::data;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::path::PathBuf;
 
 /// Arguments of `cargo xtask demo`.
@@ -85,5 +85,9 @@ impl Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    if args.alone { alone::run(args) } else { fleet::run(args) }
+    if args.alone {
+        return alone::run(args);
+    }
+    ensure!(args.data.task() == "label", "the fleet's demo learns labels; run films with --alone");
+    fleet::run(args)
 }
