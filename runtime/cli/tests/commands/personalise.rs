@@ -58,6 +58,8 @@ fn a_personal_state_is_derived_in_both_forms_and_answers() {
             (&false.into(), &done["accuracy_personal"])
         );
         let bytes = scene.bytes("p.sprig");
+        // Other settings make another state.
+        assert_eq!(scene.done(&format!("{line} --seed 9")).last()["derived"], true);
         for key in ["total_bytes", "smallest_budget_bytes"] {
             std::fs::remove_file(scene.path("p.sprig")).unwrap();
             let budget = number(&plan["plan"], key);

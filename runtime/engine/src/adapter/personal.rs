@@ -2,7 +2,7 @@
 //!
 //! GGUF as [`AdapterFile`](super::AdapterFile) describes it, with `general.type` = `personal`, so that no program takes it for
 //! an adapter. On top: `sprig.personal.form`, `.global` (SHA-256 of the global adapter's file), `.data` (of the records),
-//! `.sees`, `.pool`; `<base tensor>.local_b`, where both factors are the device's own `<base tensor>.local_a`, and
+//! `.settings`, `.sees`, `.pool`; `<base tensor>.local_b`, where both factors are the device's own `<base tensor>.local_a`, and
 //! `router.<block>` of one number more than a router looks at, `router.text` where one decides for all blocks.
 
 use super::file::{A, AdapterMeta, At, B, LoraPair, copy_finite, read_meta, read_pair};
@@ -25,6 +25,7 @@ const GLOBAL: &str = "sprig.personal.global";
 const DATA: &str = "sprig.personal.data";
 const SEES: &str = "sprig.personal.sees";
 const POOL: &str = "sprig.personal.pool";
+const SETTINGS: &str = "sprig.personal.settings";
 
 /// How a personal state was derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct PersonalMeta {
     pub form: Form,
     /// How routers decide.
     pub routing: Routing,
+    /// Settings that it was derived with, as a text that two derivations share exactly if they do the same.
+    pub settings: String,
 }
 
 /// The file of a personal state of which only the header has been read.
@@ -88,6 +91,7 @@ impl Adapter {
             .metadata(FORM, meta.form.name())
             .metadata(GLOBAL, meta.global.as_str())
             .metadata(DATA, meta.data.as_str())
+            .metadata(SETTINGS, meta.settings.as_str())
             .metadata(SEES, routers.routing.sees.name())
             .metadata(POOL, routers.routing.pool.name());
         for (block, module) in self.places() {
@@ -130,7 +134,8 @@ impl PersonalFile {
         let sees: Sees = text(SEES)?.parse().map_err(|e| name(SEES, e))?;
         let pool: Pool = text(POOL)?.parse().map_err(|e| name(POOL, e))?;
         let routing = Routing { sees, pool, follows: true };
-        let meta = PersonalMeta { adapter, global: text(GLOBAL)?, data: text(DATA)?, form, routing };
+        let (global, data, settings) = (text(GLOBAL)?, text(DATA)?, text(SETTINGS)?);
+        let meta = PersonalMeta { adapter, global, data, form, routing, settings };
         let (pairs, routers) = (read_all(&gguf, at)?, read_routers(&gguf, sees, at)?);
         drop(gguf);
         mapped.release(0..mapped.bytes().len()).map_err(file)?;

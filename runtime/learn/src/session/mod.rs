@@ -81,7 +81,7 @@ impl<'m> Session<'m> {
             objective,
             lists,
             parts,
-            routes: Routes::default(),
+            routes: Routes::of(&layout),
         })
     }
 
@@ -90,7 +90,9 @@ impl<'m> Session<'m> {
         let Room { layout, extent, examples } = *room;
         let lists = Lists::bytes(layout.size().positions, examples, objective.wants(extent));
         let parts = Parts::bytes(objective.weights().len(), examples * layout.size().tangents.max(1));
-        Bytes((Rope::table_bytes(extent.tokens, rope_dims) + lists + parts) as u64)
+        let [shares, features, weights] = Routes::numbers(&layout);
+        let routes = 4 * (shares + features + weights);
+        Bytes((Rope::table_bytes(extent.tokens, rope_dims) + lists + parts + routes) as u64)
     }
 
     /// Holds routers that train to the global adapter, in passes backwards, with weight γ: the loss of an example gets γ times
@@ -319,6 +321,19 @@ impl<'m> Session<'m> {
 }
 
 impl Routes {
+    /// Room for passes of `layout`.
+    fn of(layout: &PassLayout) -> Self {
+        let [shares, features, weights] = Self::numbers(layout).map(Vec::with_capacity);
+        Self { shares, features, weights, ..Self::default() }
+    }
+
+    /// Numbers of each list.
+    fn numbers(layout: &PassLayout) -> [usize; 3] {
+        let Some(routes) = layout.size().routes else { return [0; 3] };
+        let shares = routes.blocks * routes.examples;
+        [shares, if routes.features { shares * routes.width } else { 0 }, routes.examples]
+    }
+
     fn take(&mut self, pass: &Pass<'_>) {
         for (kept, now) in [(&mut self.shares, pass.shares()), (&mut self.features, pass.features())] {
             kept.clear();

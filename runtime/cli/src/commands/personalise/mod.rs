@@ -51,6 +51,7 @@ pub fn run(args: &PersonaliseArgs) -> Result<Exit, Failure> {
         data: hex::encode(&data.train.digest()),
         form,
         routing: routing(args, form),
+        settings: settings(args, form),
     };
     let deriving = Deriving { args, base: &base, file: &file, data: &data, meta, budget };
     if let Some(there) = deriving.there()? {
@@ -207,6 +208,17 @@ fn form(
             );
             Err(Failure::new(Exit::Usage, message))
         }
+    }
+}
+
+/// What decides the state beside adapter, data and form.
+fn settings(args: &PersonaliseArgs, form: Form) -> String {
+    let PersonaliseArgs { local_epochs, shared_epochs, lr, gamma, batch, len, seed, .. } = args;
+    match form {
+        Form::ReadOut => format!("seed {seed}, len {len}"),
+        Form::Flow => format!(
+            "seed {seed}, len {len}, batch {batch}, epochs {local_epochs} and {shared_epochs}, lr {lr}, gamma {gamma}"
+        ),
     }
 }
 
