@@ -69,8 +69,8 @@ pub struct StudyArgs {
     pub personal: bool,
     /// Flow (arXiv 2211.15281) instead of one adapter for all: each device has a local one beside it, and routers choose for
     /// each text; settings are those of [train.flow], --set flow.gamma=0.01. Served in the end are all devices, a fifth of
-    /// which took no part, on a fifth of their data. --data may be a folder with one file a device; --devices is then their
-    /// number
+    /// which took no part, on a fifth of their data. --data may be a folder with one file *.jsonl a device, whose
+    /// number then counts instead of --devices
     #[arg(long, requires = "learning", conflicts_with_all = ["personal", "curve", "out", "evaluate_every", "eval_data"])]
     pub flow: bool,
     /// Compare Flow with what it has to be better than, on the same devices and at as many steps; these, or all

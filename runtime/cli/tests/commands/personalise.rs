@@ -120,6 +120,13 @@ fn what_cannot_be_personalised_is_refused() {
     scene.fails(2, &with("read.gguf", "--out lora.gguf"), &["lora.gguf holds an adapter", "would be lost"]);
     scene.fails(3, &with("label.jsonl", "--out p.sprig"), &["label.jsonl"]);
     scene.fails(5, &with("none.gguf", "--out p.sprig"), &["none.gguf"]);
+    // One score for each label, in the place of a read-out, and none all the same.
+    scene.done(
+        &LORA.replace("q,v", "down").replace("1..3", "2..3 --rank 2").replace("lora.gguf", "down.gguf"),
+    );
+    scene.fails(2, &with("down.gguf", "--out p.sprig"), &["down.gguf", "no read-out", "--form flow"]);
+    assert!(!scene.has("p.sprig"));
+    scene.done(&with("down.gguf", "--form flow --out down.sprig"));
     scene.model("other.gguf", 2);
     scene.fails(
         3,

@@ -43,6 +43,7 @@ impl Routes<'_> {
                 }
             }
         }
+        self.asked |= self.decided;
         self.note(net, place);
     }
 

@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
 
     /// Mean share of the global adapter in each example, routed block after routed block; nothing where no router was asked.
     pub fn shares(&self) -> &[f32] {
-        let blocks = self.net.adapter.filter(|_| self.buffers.routes.decided).map_or(0, |a| a.routed().len());
+        let blocks = self.net.adapter.filter(|_| self.buffers.routes.asked).map_or(0, |a| a.routed().len());
         let n = blocks * self.net.env.batch.rows.examples();
         self.buffers.routes.means.get(..n).unwrap_or(&[])
     }

@@ -206,6 +206,7 @@ impl PassLayout {
             routes: Routes {
                 shares: DualRowsMut::new(stack.take(self.routes.shares)?, 1, Shape::plain(0)),
                 decided: false,
+                asked: false,
                 pull: stack.take(self.routes.pull)?,
                 scratch: stack.take(self.routes.scratch)?,
                 means: stack.take(self.routes.means)?,

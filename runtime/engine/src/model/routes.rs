@@ -22,8 +22,10 @@ pub struct RouteSize {
 pub(super) struct Routes<'a> {
     /// q of every position, for the block under way.
     pub shares: DualRowsMut<'a>,
-    /// Whether there are any: an adapter may be one alone.
+    /// Whether there are any: an adapter may be one alone, and a block have none.
     pub decided: bool,
+    /// Whether any block of the pass had some.
+    pub asked: bool,
     /// q̄ of every position.
     pub pull: &'a mut [f32],
     pub scratch: &'a mut [f32],

@@ -173,6 +173,18 @@ fn routes_depend_on_the_prompt_alone() {
     }
 }
 
+/// Blocks above the adapted ones have no routers, and take nothing from what those below decided.
+#[test]
+fn shares_of_lower_blocks_are_told_at_the_end() {
+    let data = &WORLD.label;
+    let spec = AdapterSpec { layers: 0..2, ..spec_of(Kind::BOnly, routing(Sees::Block, Pool::Prompt)) };
+    let adapter = two(&spec);
+    let mut session = session_of(2, data, &spec, Cut { tangents: 2, examples: 4 });
+    losses(&mut session, &adapter, data, &IDS);
+    assert_eq!(session.shares().len(), 2 * IDS.len());
+    assert_eq!(session.mean_shares().len(), 2);
+}
+
 /// ⟨gradient, v⟩ is what forward passes find along v, for each group; no cut and no thread changes a bit of it.
 #[test]
 fn gradients_are_those_of_all_derivatives() {

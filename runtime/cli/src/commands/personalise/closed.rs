@@ -1,7 +1,7 @@
 //! A personal state in closed form, beside an adapter that is a read-out of labels.
 
 use super::Deriving;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::json;
@@ -35,6 +35,7 @@ pub fn unfit(
     let labels = data.labels().map_or(0, |labels| labels.names().len());
     Ok(match places[..] {
         _ if task != Task::Label => Some(format!("the task is {task}")),
+        _ if file.meta().asking.is_none() => Some("this one does not say which labels it has".to_owned()),
         [place] if (place.block, place.module) == (g.blocks - 1, Module::Down) && place.rank == labels => {
             None
         }
@@ -54,7 +55,7 @@ impl Closed {
         let work = Workload::evaluation(objective, Adapted::Made(spec.clone()), batch, args.model.means());
         let work = Workload { needs: sprig_learn::estimator::Needs { features: true, ..work.needs }, ..work };
         let rows = data.len().min(2 * MOST_EXAMPLES) * (4 * (g.ffn + 2 * g.width) + size_of::<Row>());
-        let half = (data.len() / 2).min(MOST_EXAMPLES);
+        let half = data.len().div_ceil(2).min(MOST_EXAMPLES);
         let classes = spec.largest_rank();
         let held = vec![
             ("rows of the answers", Bytes(rows as u64) + LastRows::bytes(g, batch)),
@@ -125,6 +126,13 @@ impl Closed {
         };
         let up = site.up.values.iter().map(|v| v * site.scale).collect();
         let mut paths = Paths::new(&engine.model, &engine.ctx, (site.down.values.to_vec(), up), &labels);
+        if !paths.are_scores() {
+            let message = format!(
+                "{} is no read-out, though it has one score for each label: use --form flow",
+                deriving.args.adapter.display()
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let local = Local::fit(&paths, &self.local);
         paths.local.clone_from(&local.weights);
         let router = Router::fit(&paths, &self.shared);

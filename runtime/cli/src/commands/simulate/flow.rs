@@ -19,12 +19,12 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let folder = Folder::of(args)?;
     let cache = folder.path();
     let mut study = study(args, cache)?;
-    let owners = match study.data.is_dir() {
-        true => Some(gather(&study.data, &cache.join("devices.jsonl"))?),
-        false => None,
-    };
+    // Nobody else's file: the folder of activations may be the user's.
+    let temporary = std::env::temp_dir();
+    let whole = tempfile::NamedTempFile::new().map_err(|e| Failure::io("make a file in", &temporary, e))?;
+    let owners = if study.data.is_dir() { Some(gather(&study.data, whole.path())?) } else { None };
     if let Some(owners) = &owners {
-        study.data = cache.join("devices.jsonl");
+        study.data = whole.path().to_owned();
         study.devices = owners.len() as u32;
     }
     let train = &study.settings.train;

@@ -39,6 +39,16 @@ impl Paths {
         Self { local: global.clone(), global, up, rows, epsilon }
     }
 
+    #[cfg(test)]
+    pub(super) fn heads(&self) -> &[Vec<f64>] {
+        &self.rows
+    }
+
+    #[cfg(test)]
+    pub(super) fn epsilon(&self) -> f64 {
+        self.epsilon
+    }
+
     /// Labels.
     pub fn classes(&self) -> usize {
         self.rows.len()
@@ -51,36 +61,68 @@ impl Paths {
         weights.chunks_exact(n).map(dot).collect()
     }
 
-    /// Loss of `row` among the labels, nats, where the global path has the share `q`; its slope by q; and the label it
-    /// chooses. With h = stream + U·(q·s₀ + (1 − q)·s₁), N = mean h² + ε and logits eⱼ·h/√N.
-    pub fn judge(&self, row: &Row, q: f64) -> (f64, f64, usize) {
-        let (first, second) = (self.scores(&self.global, row), self.scores(&self.local, row));
+    /// Whether each score moves its own label more than it moves any other: what a read-out's do.
+    pub fn are_scores(&self) -> bool {
         let classes = self.classes();
-        let (mut h, mut dh) = (Vec::with_capacity(row.stream.len()), Vec::with_capacity(row.stream.len()));
+        let moves = |row: &[f64], j: usize| -> f64 {
+            row.iter().zip(self.up.chunks_exact(classes)).map(|(e, up)| e * f64::from(up[j])).sum()
+        };
+        (0..classes).all(|j| {
+            let own = moves(&self.rows[j], j);
+            (0..classes).all(|other| other == j || moves(&self.rows[other], j) < own)
+        })
+    }
+
+    /// How the answer to `row` depends on the global path's share.
+    pub fn line(&self, row: &Row) -> Line {
+        let [first, second] = [&self.global, &self.local].map(|weights| self.scores(weights, row));
+        let classes = self.classes();
+        let (mut h, mut step) = (Vec::with_capacity(row.stream.len()), Vec::with_capacity(row.stream.len()));
         for (v, up) in row.stream.iter().zip(self.up.chunks_exact(classes)) {
-            let [a, b] =
-                [&first, &second].map(|s| up.iter().zip(s).map(|(u, s)| f64::from(*u) * s).sum::<f64>());
-            h.push(f64::from(*v) + q * a + (1.0 - q) * b);
-            dh.push(a - b);
+            let added = |s: &[f64]| up.iter().zip(s).map(|(u, s)| f64::from(*u) * s).sum::<f64>();
+            let (a, b) = (added(&first), added(&second));
+            h.push(f64::from(*v) + b);
+            step.push(a - b);
         }
+        let along = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let d = h.len() as f64;
-        let n = h.iter().map(|v| v * v).sum::<f64>() / d + self.epsilon;
-        let dn = 2.0 * h.iter().zip(&dh).map(|(a, b)| a * b).sum::<f64>() / d;
-        let along = |v: &[f64], e: &[f64]| v.iter().zip(e).map(|(a, b)| a * b).sum::<f64>();
-        let logits: Vec<f64> = self.rows.iter().map(|e| along(&h, e) / n.sqrt()).collect();
-        let slopes =
-            self.rows.iter().zip(&logits).map(|(e, l)| along(&dh, e) / n.sqrt() - l * dn / (2.0 * n));
-        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = logits.iter().map(|l| (l - most).exp()).sum();
-        let (mut slope, mut answer) = (0.0, 0.0);
-        for (j, (l, dl)) in logits.iter().zip(slopes).enumerate() {
-            slope += (l - most).exp() / sum * dl;
-            if j == row.answer {
-                answer = dl;
-            }
+        Line {
+            logits: self.rows.iter().map(|e| [along(&h, e), along(&step, e)]).collect(),
+            size: [along(&h, &h) / d + self.epsilon, 2.0 * along(&h, &step) / d, along(&step, &step) / d],
+            answer: row.answer,
         }
-        let first = |best: usize, j: usize| if logits[j] > logits[best] { j } else { best };
-        let chosen = (1..classes).fold(0, first);
-        (most + sum.ln() - logits[row.answer], slope - answer, chosen)
+    }
+}
+
+/// One example between its two paths: with h = stream + U·(q·s₀ + (1 − q)·s₁) and N = mean h² + ε, the labels' logits are
+/// eⱼ·h/√N, where eⱼ·h is a line in q and N a parabola.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// eⱼ·h at q = 0, and its slope.
+    logits: Vec<[f64; 2]>,
+    /// N's three coefficients.
+    size: [f64; 3],
+    answer: usize,
+}
+
+impl Line {
+    /// The loss among the labels where the global path has the share `q`, nats, and its slope by q.
+    pub fn judge(&self, q: f64) -> (f64, f64) {
+        let [n0, n1, n2] = self.size;
+        let (n, dn) = (n0 + q * (n1 + q * n2), n1 + 2.0 * q * n2);
+        let root = n.sqrt();
+        let logit = |[at, slope]: [f64; 2]| {
+            let l = (at + q * slope) / root;
+            (l, slope / root - l * dn / (2.0 * n))
+        };
+        let most = self.logits.iter().map(|l| logit(*l).0).fold(f64::NEG_INFINITY, f64::max);
+        let (mut sum, mut pull) = (0.0, 0.0);
+        for l in &self.logits {
+            let (l, slope) = logit(*l);
+            let weight = libm::exp(l - most);
+            (sum, pull) = (sum + weight, pull + weight * slope);
+        }
+        let (own, slope) = logit(self.logits[self.answer]);
+        (most + libm::log(sum) - own, pull / sum - slope)
     }
 }

@@ -4,7 +4,7 @@
 //! How much of a text it may look at is for the examples to say: λ is chosen by leaving out a quarter of them at a time,
 //! against one share for all texts (λ without end) and against each path alone. Of equals the simplest is taken.
 
-use super::path::{Paths, Row};
+use super::path::{Line, Paths, Row};
 
 /// λ over the mean of the kernel's diagonal and the number of examples.
 const REGULARISATIONS: [f64; 6] = [1.0, 0.1, 0.03, 0.01, 0.003, 0.001];
@@ -49,8 +49,8 @@ impl Router {
         let choices = [Share::Global, Share::Local, Share::One].into_iter();
         let choices = choices.chain(REGULARISATIONS.into_iter().map(Share::Each));
         let mut best = (f64::INFINITY, Share::Global);
+        let problem = Problem::new(paths, rows);
         if rows.len() >= 2 * PARTS {
-            let problem = Problem::new(paths, rows);
             for share in choices {
                 let loss = problem.left_out(share);
                 if loss < best.0 - BETTER {
@@ -63,7 +63,6 @@ impl Router {
             Share::Global => weights[width] = CERTAIN,
             Share::Local => weights[width] = -CERTAIN,
             share => {
-                let problem = Problem::new(paths, rows);
                 let all: Vec<usize> = (0..rows.len()).collect();
                 let (alpha, bias) = problem.descend(share, &all);
                 for (w, j) in weights.iter_mut().zip(0..width) {
@@ -77,16 +76,15 @@ impl Router {
     }
 }
 
-struct Problem<'p> {
-    paths: &'p Paths,
-    rows: &'p [Row],
+struct Problem {
+    lines: Vec<Line>,
     /// ⟨φᵢ, φⱼ⟩ over its mean diagonal.
     kernel: Vec<f64>,
     diagonal: f64,
 }
 
-impl<'p> Problem<'p> {
-    fn new(paths: &'p Paths, rows: &'p [Row]) -> Self {
+impl Problem {
+    fn new(paths: &Paths, rows: &[Row]) -> Self {
         let n = rows.len();
         let dot = |i: usize, j: usize| -> f64 {
             rows[i].seen.iter().zip(&rows[j].seen).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
@@ -95,13 +93,13 @@ impl<'p> Problem<'p> {
         let diagonal = (0..n).map(|i| kernel[i * n + i]).sum::<f64>() / n as f64;
         let diagonal = diagonal.max(f64::MIN_POSITIVE);
         kernel.iter_mut().for_each(|k| *k /= diagonal);
-        Self { paths, rows, kernel, diagonal }
+        Self { lines: rows.iter().map(|row| paths.line(row)).collect(), kernel, diagonal }
     }
 
     /// Mean loss of examples by routers of the others.
     fn left_out(&self, share: Share) -> f64 {
-        let n = self.rows.len();
-        let loss = |i: usize, q: f64| self.paths.judge(&self.rows[i], q).0;
+        let n = self.lines.len();
+        let loss = |i: usize, q: f64| self.lines[i].judge(q).0;
         let sum: f64 = match share {
             Share::Global => (0..n).map(|i| loss(i, 1.0)).sum(),
             Share::Local => (0..n).map(|i| loss(i, 0.0)).sum(),
@@ -118,7 +116,7 @@ impl<'p> Problem<'p> {
 
     /// α, 0 for examples not in `of`, and b.
     fn descend(&self, share: Share, of: &[usize]) -> (Vec<f64>, f64) {
-        let n = self.rows.len();
+        let n = self.lines.len();
         let (mut alpha, mut bias, mut step) = (vec![0.0; n], 0.0, 1.0);
         let lambda = match share {
             Share::Each(lambda) => Some(lambda),
@@ -130,7 +128,7 @@ impl<'p> Problem<'p> {
             for &i in of {
                 let z = self.z(i, alpha);
                 let q = sigmoid(z + bias);
-                let (loss, slope, _) = self.paths.judge(&self.rows[i], q);
+                let (loss, slope) = self.lines[i].judge(q);
                 sum += loss;
                 held += alpha[i] * z;
                 slopes[i] = slope * q * (1.0 - q) / of.len() as f64;
@@ -167,7 +165,7 @@ impl<'p> Problem<'p> {
     }
 
     fn z(&self, i: usize, alpha: &[f64]) -> f64 {
-        let n = self.rows.len();
+        let n = self.lines.len();
         self.kernel[i * n..][..n].iter().zip(alpha).map(|(k, a)| k * a).sum()
     }
 }

@@ -38,21 +38,46 @@ fn scene(n: usize, with: impl FnOnce(Paths, Vec<Row>)) {
 fn slopes_of_the_loss_are_those_of_differences() {
     scene(9, |mut paths, rows| {
         paths.local.iter_mut().for_each(|w| *w = 0.3 - *w);
+        let logits = |paths: &Paths, row: &Row, q: f64| -> Vec<f64> {
+            let [a, b] = [&paths.global, &paths.local].map(|weights| paths.scores(weights, row));
+            let h: Vec<f64> = row
+                .stream
+                .iter()
+                .zip(paths.up.chunks_exact(LABELS.len()))
+                .map(|(v, up)| {
+                    let mixed = |j: usize| f64::from(up[j]) * (q * a[j] + (1.0 - q) * b[j]);
+                    f64::from(*v) + (0..LABELS.len()).map(mixed).sum::<f64>()
+                })
+                .collect();
+            let n = h.iter().map(|v| v * v).sum::<f64>() / h.len() as f64 + paths.epsilon();
+            paths
+                .heads()
+                .iter()
+                .map(|e| e.iter().zip(&h).map(|(e, h)| e * h).sum::<f64>() / n.sqrt())
+                .collect()
+        };
         for row in &rows {
             for q in [0.0, 0.3, 1.0] {
-                let (_, slope, chosen) = paths.judge(row, q);
+                let (loss, slope) = paths.line(row).judge(q);
+                let all = logits(&paths, row, q);
+                let want = all.iter().map(|l| l.exp()).sum::<f64>().ln() - all[row.answer];
+                assert!((loss - want).abs() < 1e-9 * (1.0 + want), "{loss} for {want}");
                 let h = 1e-4;
-                let found = (paths.judge(row, q + h).0 - paths.judge(row, q - h).0) / (2.0 * h);
+                let at = |q: f64| paths.line(row).judge(q).0;
+                let found = (at(q + h) - at(q - h)) / (2.0 * h);
                 assert!((slope - found).abs() < 1e-6 * (1.0 + found.abs()), "{slope} for {found}");
-                assert!(chosen < LABELS.len());
             }
         }
         // With one path alone the other does not matter.
         let mut alone = paths.clone();
         alone.local.clone_from(&paths.global);
         for row in &rows {
-            assert!((paths.judge(row, 1.0).0 - alone.judge(row, 0.3).0).abs() < 1e-12);
+            assert!((paths.line(row).judge(1.0).0 - alone.line(row).judge(0.3).0).abs() < 1e-9);
         }
+        // Scores are known by what they move.
+        assert!(paths.are_scores());
+        paths.up.iter_mut().for_each(|u| *u = -*u);
+        assert!(!paths.are_scores());
     });
 }
 
