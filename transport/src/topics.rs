@@ -113,6 +113,16 @@ impl Topics {
         format!("{}up/{device}/{digest}/{chunk}", self.prefix)
     }
 
+    /// Questions to a device that answers some.
+    pub fn ask(&self, device: &DeviceId) -> String {
+        format!("{}ask/{device}", self.prefix)
+    }
+
+    /// Its answer to the question of that name.
+    pub fn answer(&self, device: &DeviceId, id: &DeviceId) -> String {
+        format!("{}answer/{device}/{id}", self.prefix)
+    }
+
     /// Filters of all that the coordinator listens to.
     pub fn of_devices(&self) -> Vec<String> {
         ["update/+", "presence/+", "report/+", "want/+", "up/+/+/+"]

@@ -52,6 +52,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Eval(args) => commands::eval::run(args),
         Command::Infer(args) => commands::infer::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
+        Command::Serve(args) => commands::serve::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
         Command::Agent(args) => commands::agent::run(args),

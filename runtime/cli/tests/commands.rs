@@ -53,6 +53,8 @@ mod real_model;
 mod resume;
 #[path = "commands/scene.rs"]
 mod scene;
+#[path = "commands/serve.rs"]
+mod serve;
 #[cfg(feature = "coordinator")]
 #[path = "commands/simulate.rs"]
 mod simulate;

@@ -25,5 +25,7 @@ mod rogue;
 #[path = "commands/scene.rs"]
 #[allow(dead_code)]
 mod scene;
+#[path = "fleet/serving.rs"]
+mod serving;
 #[path = "fleet/world.rs"]
 mod world;

@@ -12,6 +12,8 @@ mod derivatives;
 mod dropout;
 #[path = "invariants/flow.rs"]
 mod flow;
+#[path = "invariants/flow_mixtures.rs"]
+mod flow_mixtures;
 #[path = "invariants/flow_routers.rs"]
 mod flow_routers;
 #[path = "invariants/range.rs"]

@@ -65,10 +65,10 @@ topic readwrite {base}/#
 
 "
     );
-    for own in ["presence/%u", "update/%u", "report/%u", "want/%u", "up/%u/#"] {
+    for own in ["presence/%u", "update/%u", "report/%u", "want/%u", "up/%u/#", "answer/%u/#"] {
         text += &format!("pattern write {base}/{own}\n");
     }
-    for heard in ["job", "round", "blob/#", "task/%u", "receipt/%u", "offer/%u"] {
+    for heard in ["job", "round", "blob/#", "task/%u", "receipt/%u", "offer/%u", "ask/%u"] {
         text += &format!("pattern read {base}/{heard}\n");
     }
     text

@@ -11,6 +11,7 @@ mod given;
 mod infer;
 mod personal;
 mod recipe;
+mod serve;
 #[cfg(feature = "coordinator")]
 mod simulate;
 mod wording;
@@ -20,6 +21,7 @@ pub use coordinator::*;
 pub use device::*;
 pub use infer::InferArgs;
 pub use personal::*;
+pub use serve::ServeArgs;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
 pub use wording::wording;
@@ -78,6 +80,8 @@ pub enum Command {
     Infer(InferArgs),
     /// Derive a device's own state beside an adapter that all share, from its own data
     Personalise(Box<PersonaliseArgs>),
+    /// Answer questions: over HTTP on this machine, over a socket, and through a fleet's broker
+    Serve(Box<ServeArgs>),
     /// Turn a run's record into one HTML page
     Report(ReportArgs),
     /// Show which board this is and what it can hold

@@ -27,8 +27,9 @@ pub struct PersonaliseArgs {
     #[arg(long, value_parser = choice::<Form>())]
     pub form: Option<Form>,
     /// What routers look at: the input of their block, the text's embeddings (one for all blocks), or nothing (flow)
-    #[arg(long, value_parser = choice::<Sees>(), default_value_t = Sees::Block)]
-    pub sees: Sees,
+    /// [default: what the fleet's do, which are gone on from; else block]
+    #[arg(long, value_parser = choice::<Sees>())]
+    pub sees: Option<Sees>,
     /// Epochs of the local adapter over one half of the data (flow)
     #[arg(long, value_name = "N", default_value_t = Whole::of::<3>())]
     pub local_epochs: Whole<1, 1000>,

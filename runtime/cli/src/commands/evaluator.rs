@@ -84,10 +84,11 @@ impl Evaluator {
 /// Makes `adapter` the one of these values.
 fn take_over(adapter: &mut Adapter, values: &[f32]) -> Result<(), FleetError> {
     let own = adapter.values_mut();
-    if values.len() != own.len() {
+    // Behind them, under Flow, are the routers, which the adapter that all share has no use for.
+    let Some(shared) = values.get(..own.len()) else {
         let message = format!("{} numbers are not this adapter's {}", values.len(), own.len());
         return Err(FleetError::Bug(message));
-    }
-    own.copy_from_slice(values);
+    };
+    own.copy_from_slice(shared);
     Ok(())
 }

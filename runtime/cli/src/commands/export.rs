@@ -1,7 +1,7 @@
 //! An adapter of a fleet as GGUF LoRA.
 
 use crate::exit::{Exit, Failure};
-use sprig_engine::adapter::{Adapter, AdapterMeta};
+use sprig_engine::adapter::{Adapter, AdapterMeta, Carried};
 use sprig_engine::gguf::Mapped;
 use sprig_engine::kernels::Ctx;
 use sprig_learn::data::Asker;
@@ -22,6 +22,8 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
     let key = rules.run_key;
     let mut adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out))
         .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let trained = settings.train.trained(&base.geometry)?;
+    let routers: usize = trained.shared_routers(&base.geometry).iter().map(|router| router.range.len()).sum();
     let options = settings.train.recipe().records.load_options();
     let labels = match options.label_names.is_empty() {
         true => None,
@@ -29,16 +31,22 @@ pub fn write(settings: &FleetSettings, values: &[f32], out: &Path) -> Result<(),
     };
     match (settings.train.sums(&base.geometry), &labels) {
         (Some(shape), Some(labels)) => adapt(&mut adapter, (values, shape), labels.tokens(), &model, &ctx)?,
-        _ if adapter.values().len() != values.len() => {
+        _ if adapter.values().len() + routers != values.len() => {
             let message = format!(
                 "the ledger's adapter has {} numbers, the one of these settings {}; export with the settings of the run",
                 values.len(),
-                adapter.values().len()
+                adapter.values().len() + routers
             );
             return Err(Failure::new(Exit::BadFile, message));
         }
-        _ => adapter.values_mut().copy_from_slice(values),
+        _ => adapter.values_mut().copy_from_slice(&values[..values.len() - routers]),
     }
+    let routers = trained.routing.map(|routing| Carried {
+        sees: routing.sees,
+        pool: routing.pool,
+        weights: values[values.len() - routers..].to_vec(),
+    });
     let asking = Some(options.asking(labels.as_ref()));
-    Ok(adapter.write(out, &AdapterMeta { asking, ..AdapterMeta::of(&base.geometry, &map.digest_hex()?) })?)
+    let meta = AdapterMeta { asking, routers, ..AdapterMeta::of(&base.geometry, &map.digest_hex()?) };
+    Ok(adapter.write(out, &meta)?)
 }

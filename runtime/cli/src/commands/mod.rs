@@ -30,6 +30,7 @@ pub mod provision;
 mod readout;
 pub mod record;
 pub mod report;
+pub mod serve;
 #[cfg(feature = "coordinator")]
 pub mod simulate;
 mod steplog;

@@ -175,7 +175,7 @@ fn flow_is_compared_with_its_controls() {
         events.into_iter().filter(|e| e["event"] == "control").collect()
     };
     let all = found(&format!("{line} --controls"));
-    assert_eq!(all.len(), 14);
+    assert_eq!(all.len(), 15);
     for control in &all {
         let keys = [
             "control",
@@ -193,6 +193,18 @@ fn flow_is_compared_with_its_controls() {
         assert_eq!((rows, control["devices"][4]["seen"].as_bool()), (13, Some(false)), "{control}");
     }
     let of = |name: &str| all.iter().find(|c| c["control"] == name).unwrap();
+    // A new device with nothing of its own is served as all are; what there is one kind of is not told.
+    for control in &all {
+        let joined = control["joined"].as_array().unwrap();
+        let personal = !["fedavg", "fixed-1"].contains(&control["control"].as_str().unwrap());
+        assert_eq!(joined.len(), if personal { 2 } else { 0 }, "{control}");
+        if let Some(none) = joined.first() {
+            has_keys(none, &["examples", "devices", "rows", "accuracy_global", "accuracy_local"]);
+            assert_eq!(none["accuracy_personal"], none["accuracy_global"], "{control}");
+        }
+    }
+    // The read-out answers with labels alone.
+    assert!(of("readout")["loss_global"].as_f64().unwrap() < 1.0, "{}", of("readout"));
     for name in ["fedavg", "fixed-1"] {
         assert_eq!(of(name)["accuracy_global"], of(name)["accuracy_personal"], "{name}");
     }

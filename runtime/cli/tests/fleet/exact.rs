@@ -1,5 +1,5 @@
-//! Fleets that learn by exact gradients, on the real model: weights travel per epoch, derivatives along the round's
-//! directions per iteration. Power cuts in mid-round, at a device and at the coordinator, change no bit and count no update twice.
+//! Fleets that learn by exact gradients, on the real model: weights travel per epoch, and under Flow with their routers,
+//! derivatives along the round's directions per iteration. Power cuts in mid-round, at a device and at the coordinator, change no bit and count no update twice.
 
 use super::scene::{Scene, model};
 use super::world::{DEVICES, Setup, World, device};
@@ -55,6 +55,11 @@ fn power_cuts_in_mid_round_change_nothing(train: &str) {
 #[test]
 fn exact_steps_of_the_real_model_travel_as_weights_and_survive_kills() {
     power_cuts_in_mid_round_change_nothing("preset = \"fedyogi-split\"\nlocal_steps = 2");
+}
+
+#[test]
+fn routers_of_the_real_model_travel_with_their_adapter_and_survive_kills() {
+    power_cuts_in_mid_round_change_nothing("local_steps = 2\nrank = 4\ntargets = \"q,v\"\n[train.flow]\n");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! Metadata: `general.type` = `adapter`, `general.architecture` of the base, `adapter.type` = `lora`,
 //! `adapter.lora.alpha`; ours on top: `sprig.base.digest` (SHA-256 of the base file in hexadecimal),
-//! `sprig.created_by`, and what [`Asking`] holds. Tensors, F32: `<base tensor>.lora_a` of ggml dims `[in, r]` and
+//! `sprig.created_by`, and what [`Asking`] and [`Carried`] hold. Tensors, F32: `<base tensor>.lora_a` of ggml dims `[in, r]` and
 //! `<base tensor>.lora_b` of `[r, out]`. The adapted layer is y = W x + alpha/r B A x.
 
 use super::asking::{Asking, AskingError};
+use super::carried::Carried;
 use super::{Adapter, Place};
 use crate::gguf::{Gguf, GgufError, Mapped, READ, Short, TensorInfo, TensorType};
 use crate::model::{Geometry, Module};
@@ -21,7 +22,7 @@ pub(super) const A: &str = ".lora_a";
 pub(super) const B: &str = ".lora_b";
 
 /// What an adapter's file says beside its numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdapterMeta {
     /// `general.architecture` of the base model.
     pub architecture: String,
@@ -29,6 +30,8 @@ pub struct AdapterMeta {
     pub base_digest: Option<String>,
     /// How it was asked while it learnt; `None` where the file does not say.
     pub asking: Option<Asking>,
+    /// Routers that were trained with it, where it is one of two adapters.
+    pub routers: Option<Carried>,
 }
 
 /// An adapter file of which only the header has been read: what it is, and what it would take to load it.
@@ -238,7 +241,7 @@ impl AdapterMeta {
     /// Of an adapter of the model whose file has `base_digest`, with nothing about how it was asked.
     pub fn of(geometry: &Geometry, base_digest: &str) -> Self {
         let architecture = geometry.architecture().to_owned();
-        Self { architecture, base_digest: Some(base_digest.to_owned()), asking: None }
+        Self { architecture, base_digest: Some(base_digest.to_owned()), asking: None, routers: None }
     }
 
     /// What holds for every adapter in a file, checked on the way out and on the way in.
@@ -314,6 +317,7 @@ pub(super) fn read_meta(
         architecture: gguf.architecture().map_err(file)?.to_owned(),
         base_digest: gguf.str(DIGEST_KEY).map_err(file)?.map(str::to_owned),
         asking: Asking::read(gguf).map_err(file)?.map_err(|source| at.asking(source))?,
+        routers: Carried::read(gguf).map_err(file)?.map_err(|problem| at.content(problem))?,
     };
     let alpha = gguf.require_f32("adapter.lora.alpha").map_err(file)?;
     meta.check(alpha).map_err(|problem| at.content(problem))?;

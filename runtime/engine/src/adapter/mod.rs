@@ -2,6 +2,7 @@
 
 mod asking;
 mod basis;
+mod carried;
 mod file;
 mod personal;
 mod routers;
@@ -13,6 +14,7 @@ mod write;
 
 pub use asking::{Asking, AskingError};
 pub use basis::principal_factors;
+pub use carried::Carried;
 pub use file::{AdapterError, AdapterFile, AdapterMeta, LoraPair, MAX_RANK};
 pub use personal::{Form, PersonalFile, PersonalMeta};
 pub use routing::{Group, Policy, Routing, Sees};

@@ -39,7 +39,7 @@ pub enum Form {
 names!(Form, "form of a personal state", [Flow = "flow", ReadOut = "readout"]);
 
 /// What the file of a personal state says beside its numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PersonalMeta {
     /// What the global adapter's file says of itself.
     pub adapter: AdapterMeta,

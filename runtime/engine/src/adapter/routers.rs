@@ -1,7 +1,7 @@
 //! The routers of an adapter, and the names of what two adapters and their routers have beside one alone.
 
 use super::routing::{Routing, Sees};
-use super::spec::Tensor;
+use super::spec::{AdapterSpec, Tensor};
 use crate::dual::TensorId;
 use crate::model::Geometry;
 
@@ -45,6 +45,15 @@ impl Routers {
     pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let once = if self.routing.sees == Sees::Text { 1 } else { usize::MAX };
         self.weights.iter().map(|(_, tensor)| tensor).take(once)
+    }
+}
+
+impl AdapterSpec {
+    /// The tensors of its routers, behind those of the global adapter: where they lie among the numbers that a fleet shares.
+    pub fn shared_routers(&self, g: &Geometry) -> Vec<Tensor> {
+        let Some(routing) = self.routing else { return Vec::new() };
+        let one = Self { routing: None, ..self.clone() }.sizes(g).0;
+        Routers::new(routing, self.blocks().into_iter(), g, one).tensors().cloned().collect()
     }
 }
 

@@ -83,6 +83,29 @@ impl Adapter {
         }
     }
 
+    /// Places of the numbers that a fleet shares: the global adapter's, and behind them the routers'.
+    fn shared_ranges(&self) -> [Range<usize>; 2] {
+        [self.range(Group::Global), self.range(Group::Router)]
+    }
+
+    /// The numbers that a fleet shares: the global adapter's, and behind them the routers'.
+    pub fn shared(&self) -> Vec<f32> {
+        self.shared_ranges().into_iter().flat_map(|range| &self.values[range]).copied().collect()
+    }
+
+    /// Takes over what a fleet shares.
+    ///
+    /// # Panics
+    /// If those are not as many numbers as [`shared`](Self::shared) has.
+    pub fn set_shared(&mut self, mut values: &[f32]) {
+        for range in self.shared_ranges() {
+            let (own, rest) = values.split_at(range.len());
+            self.values[range].copy_from_slice(own);
+            values = rest;
+        }
+        assert!(values.is_empty(), "{} numbers too many", values.len());
+    }
+
     /// Has the local adapter begin where the global one is.
     pub fn begin_local(&mut self) {
         let (global, local) = (self.range(Group::Global), self.range(Group::Local));

@@ -62,6 +62,9 @@ pub(super) fn header<'s>(
         asking.check().map_err(|source| at.asking(source))?;
         writer = asking.write(writer);
     }
+    if let Some(routers) = &meta.routers {
+        writer = routers.write(writer);
+    }
     Ok(writer)
 }
 
@@ -113,6 +116,7 @@ mod tests {
                 architecture: "llama".into(),
                 base_digest: Some("0123456789abcdef".repeat(4)),
                 asking: Some(Asking { task: "lm".into(), ..Asking::default() }),
+                routers: None,
             };
             adapter.write(&path, &meta).unwrap();
             let file = AdapterFile::open(&path).unwrap();

@@ -43,6 +43,11 @@ impl<'a> Gguf<'a> {
         self.typed(key, "an array of i32", |v| if let Value::Array(a) = v { a.i32s() } else { None })
     }
 
+    /// An array of f32.
+    pub fn array_f32(&self, key: &str) -> Result<Option<Elements<'a, f32>>, GgufError> {
+        self.typed(key, "an array of f32", |v| if let Value::Array(a) = v { a.f32s() } else { None })
+    }
+
     /// As [`u32`](Self::u32), with an error where the key is absent.
     pub fn require_u32(&self, key: &str) -> Result<u32, GgufError> {
         require(key, self.u32(key)?)

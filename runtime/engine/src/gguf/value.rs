@@ -246,6 +246,11 @@ impl<'a> ArrayView<'a> {
         self.typed(ValueType::I32, |v| if let Value::I32(v) = v { Some(v) } else { None })
     }
 
+    /// The elements if they are f32.
+    pub fn f32s(&self) -> Option<Elements<'a, f32>> {
+        self.typed(ValueType::F32, |v| if let Value::F32(v) = v { Some(v) } else { None })
+    }
+
     fn typed<T>(&self, ty: ValueType, convert: fn(Value<'a>) -> Option<T>) -> Option<Elements<'a, T>> {
         (self.element == ty).then(|| self.elements(convert))
     }

@@ -52,6 +52,12 @@ impl KvCache {
         self.len == 0
     }
 
+    /// Forgets the text, for another one.
+    pub(super) fn restart(&mut self) {
+        self.len = 0;
+        self.routes.iter_mut().for_each(Memory::restart);
+    }
+
     /// Puts the newest rows of `block` behind those held; they count once [`Self::advance`] is called.
     pub(super) fn store(&mut self, isa: Isa, block: usize, k: &[f32], v: &[f32]) {
         let at = (block * self.capacity + self.len) * self.width;

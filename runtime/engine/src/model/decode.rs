@@ -136,6 +136,12 @@ impl<'m> Generator<'m> {
         Ok(&self.logits)
     }
 
+    /// Forgets the text, for another one.
+    pub fn restart(&mut self) {
+        self.cache.restart();
+        self.shares.clear();
+    }
+
     /// The logits after the last token fed.
     pub fn logits(&self) -> &[f32] {
         &self.logits

@@ -74,6 +74,14 @@ impl Memory {
         }
     }
 
+    /// Forgets the text.
+    pub(super) fn restart(&mut self) {
+        self.begun = false;
+        self.shares.fill(0.0);
+        self.sums.fill(0.0);
+        self.counts.fill(0);
+    }
+
     /// Its heap bytes.
     pub(super) fn bytes(blocks: usize, width: usize) -> Bytes {
         Bytes((blocks * (4 * (1 + width) + size_of::<usize>())) as u64)

@@ -6,13 +6,14 @@ use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::{Cut, Estimator};
+use sprig_learn::flow::{self, FlowRound, FlowRules};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
-use sprig_learn::spry::{self, Assignment, Layout, LocalRound, Rules, Server};
+use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
-use sprig_protocol::settings::{DeviceSettings, Train, Upload};
+use sprig_protocol::settings::{DeviceSettings, SettingsError, Train, Upload};
 use sprig_protocol::{FleetError, dense, limits, share_of};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
 use sprig_transport::messages::{Digest, Record, Snapshot, Task};
@@ -31,6 +32,8 @@ pub struct Opened {
     /// What it takes.
     pub planned: Planned,
     layout: Layout,
+    /// What it does beyond that where it has two adapters.
+    flow: Option<FlowRules>,
     up: Upload,
     /// Judge of the first round's derivatives.
     guard: Guard,
@@ -44,22 +47,29 @@ impl Opened {
         data: &Data,
         settings: &DeviceSettings,
     ) -> Result<Self, FleetError> {
-        let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
-        let layout = Layout::new(&spec, &base.geometry)?;
+        let g = &base.geometry;
+        let (spec, rules) = (train.trained(g)?, train.rules());
+        let layout = Layout::new(&spec, g)?;
         limits::check(train, &layout)?;
+        let flow = train.flow.map(|_| train.flow()).transpose().map_err(SettingsError::from)?;
+        let round = match &flow {
+            None => LocalRound::heap_bytes(&layout, &rules),
+            Some(flow) => flow::fleet::heap_bytes(&layout, (&rules, flow), spec.sizes(g).0, data.train.len()),
+        };
         let held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
-            ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
+            ("the round under way", round),
             ("link and outbox", FLEET),
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
-        let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
+        let needs = flow.map_or_else(|| rules.estimator.needs(), |flow| flow.needs(spec.blocks().len()));
+        let batch = train.batch.as_usize();
         let work =
             Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
-        Ok(Self { spec, rules, planned, layout, up: train.up, guard: train.guard() })
+        Ok(Self { spec, rules, planned, layout, flow, up: train.up, guard: train.guard() })
     }
 }
 
@@ -72,10 +82,19 @@ pub struct ModelWorker<'m> {
     round: u32,
     digest: Digest,
     guard: Guard,
-    local: Option<LocalRound<'m>>,
+    flow: Option<FlowRules>,
+    part: Option<Part<'m>>,
     cut: Cut,
     up: Upload,
     running: Running<'m>,
+}
+
+/// A round under way.
+enum Part<'m> {
+    /// Of one adapter.
+    Spry(Box<LocalRound<'m>>),
+    /// Of two and their routers.
+    Flow(Box<FlowRound<'m>>),
 }
 
 impl<'m> ModelWorker<'m> {
@@ -88,7 +107,7 @@ impl<'m> ModelWorker<'m> {
         settings: &DeviceSettings,
         digest: &str,
     ) -> Result<Self, FleetError> {
-        let Opened { spec, rules, planned, layout, up, guard } = opened;
+        let Opened { spec, rules, planned, layout, flow, up, guard } = opened;
         let adapter = engine.adapter(spec, rules.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
@@ -102,7 +121,8 @@ impl<'m> ModelWorker<'m> {
             server,
             round: 0,
             guard: guard.clone(),
-            local: None,
+            flow: *flow,
+            part: None,
             cut: planned.tuning.cut,
             up: *up,
             running: Running::new(base, planned, !settings.agent.ignore_pressure)?,
@@ -123,6 +143,33 @@ impl<'m> ModelWorker<'m> {
             best = best.min(start.elapsed().as_secs_f32());
         }
         Ok(tokens as f32 / best.max(1e-6))
+    }
+
+    /// Takes a step of the round; what it came to after the last.
+    fn train(&mut self) -> Result<Option<LocalUpdate>, FleetError> {
+        let Self { session, adapter, cut, guard, .. } = self;
+        match &mut self.part {
+            None => return Ok(None),
+            Some(Part::Spry(round)) => {
+                round.step(session, adapter, *cut, guard)?;
+                let (done, all) = round.progress();
+                if done < all {
+                    return Ok(None);
+                }
+            }
+            Some(Part::Flow(round)) => {
+                round.step(session, adapter, *cut, guard)?;
+                let (done, all) = round.progress();
+                if done < all {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(match self.part.take() {
+            Some(Part::Spry(round)) => Some(round.finish()),
+            Some(Part::Flow(round)) => Some(flow::fleet::finish(&round, adapter)),
+            None => None,
+        })
     }
 
     fn follow(&mut self, moved: Option<Moved>) -> Option<Moved> {
@@ -164,18 +211,18 @@ impl Worker for ModelWorker<'_> {
             self.guard = guard;
         }
         let assignment = Assignment { round: task.round, number: task.number, share: share_of(task.groups) };
-        self.local = Some(LocalRound::new(&self.server, &mut self.adapter, self.data, assignment)?);
+        let Self { server, adapter, data, .. } = self;
+        self.part = Some(match self.flow {
+            None => Part::Spry(Box::new(LocalRound::new(server, adapter, *data, assignment)?)),
+            Some(rules) => {
+                Part::Flow(Box::new(flow::fleet::begin(rules, server, adapter, data, assignment)?))
+            }
+        });
         Ok(())
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
-        let Some(local) = &mut self.local else { return Ok(None) };
-        local.step(&mut self.session, &mut self.adapter, self.cut, &mut self.guard)?;
-        let (done, all) = local.progress();
-        if done < all {
-            return Ok(None);
-        }
-        let Some(mut update) = self.local.take().map(LocalRound::finish) else { return Ok(None) };
+        let Some(mut update) = self.train()? else { return Ok(None) };
         let (body, dense) = dense::body(&mut update, self.up);
         Ok(Some(Trained {
             examples: update.examples,
@@ -198,7 +245,7 @@ impl Worker for ModelWorker<'_> {
     }
 
     fn abandon(&mut self) {
-        self.local = None;
+        self.part = None;
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::*;
 use sprig_budget::pressure::Reading;
-use sprig_engine::adapter::Kind;
+use sprig_engine::adapter::{Group, Kind};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::estimator::Method;
 use sprig_learn::recipe::{Positive, Whole};
-use sprig_protocol::settings::{Mode, TrainTable};
+use sprig_learn::spry::Dealing;
+use sprig_protocol::settings::{Flow, Mode, TrainTable};
 use sprig_transport::messages::{GroupSet, RunId};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// A device's settings, with model and data in `folder`.
@@ -85,6 +87,90 @@ fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Tra
             return (trained, moves);
         }
     }
+}
+
+/// T11, T12: what leaves a device under Flow are the adapter and the routers that it received, as its second half moved
+/// them, with as many examples behind them; of its own adapter no number leaves.
+#[test]
+fn a_device_of_a_flow_fleet_keeps_its_own_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    for method in [Method::Reverse, Method::Forward] {
+        let what = Train::new(TrainTable {
+            mode: Mode::PerEpoch,
+            estimator: method,
+            local_steps: Whole::of::<7>(),
+            lr: Positive::of(0.01),
+            dealing: Dealing::Unsplit,
+            up: Upload::Weights,
+            flow: Some(Flow::default()),
+            ..table()
+        });
+        let what = what.unwrap();
+        let map = Mapped::open(&settings.model.path).unwrap();
+        let base = Base::open(&map).unwrap();
+        let data = open_data(&base, &settings, &what).unwrap();
+        let opened = Opened::plan(&base, &what, &data, &settings).unwrap();
+        let engine = base.engine(&opened.planned).unwrap();
+        let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, &settings, "digest").unwrap();
+        let groups = opened.layout.groups().len();
+        let task = Task {
+            run: RunId([1; 16]),
+            round: 3,
+            attempt: 0,
+            number: 7,
+            groups: GroupSet { first: 0, step: 1, count: groups as u16 },
+            base: worker.digest(),
+            seconds: 60,
+        };
+        let round = |worker: &mut ModelWorker<'_>| {
+            worker.begin(&task, None).unwrap();
+            loop {
+                if let Some(trained) = worker.step().unwrap() {
+                    return trained;
+                }
+            }
+        };
+        let trained = round(&mut worker);
+        assert_eq!(trained.examples, 4, "of seven, three are the own adapter's");
+        assert_eq!(trained.dense.len(), 4 * opened.layout.len());
+        let adapter = &worker.adapter;
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        assert_eq!(trained.dense, bytes(&adapter.shared()));
+        let [global, local] =
+            [Group::Global, Group::Local].map(|group| &adapter.values()[adapter.range(group)]);
+        let frame = [&trained.dense[..], &trained.memory].concat();
+        // Two neighbours are long enough not to be there by chance.
+        let sent: HashSet<&[u8]> = frame.windows(8).collect();
+        let mut own = 0;
+        for (global, local) in global.windows(2).zip(local.windows(2)) {
+            if global[0] != local[0] && global[1] != local[1] {
+                let there = |pair: &[f32]| sent.contains(&bytes(pair)[..]);
+                assert!(there(global) && !there(local), "{local:?} left the device");
+                own += 1;
+            }
+        }
+        assert!(own > 100, "the own adapter did not move");
+        let routers = &adapter.values()[adapter.range(Group::Router)];
+        assert!(routers.iter().any(|w| *w != 0.0), "the routers did not move");
+        // A round that a power cut ended is the same when it is begun again.
+        worker.guard = opened.guard.clone();
+        let again = round(&mut worker);
+        assert!(again.dense == trained.dense && again.memory == trained.memory, "another update");
+    }
+    let split = Train::new(TrainTable {
+        mode: Mode::PerEpoch,
+        estimator: Method::Reverse,
+        up: Upload::Weights,
+        flow: Some(Flow::default()),
+        ..table()
+    });
+    let map = Mapped::open(&settings.model.path).unwrap();
+    let base = Base::open(&map).unwrap();
+    let split = split.unwrap();
+    let data = open_data(&base, &settings, &split).unwrap();
+    let refused = Opened::plan(&base, &split, &data, &settings).err().unwrap().to_string();
+    assert!(refused.contains("dealing") && refused.contains("unsplit"), "{refused}");
 }
 
 /// Down the ladder and up again between the iterations of a round: the same scalars, the same weights.

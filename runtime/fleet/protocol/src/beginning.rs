@@ -13,13 +13,14 @@ impl Train {
     }
 }
 
-/// What a round's tasks are shares of, and the values before the first: of an adapter as it is drawn, or of sums of nothing,
+/// What a round's tasks are shares of, and the values before the first: of an adapter as it is drawn, with routers under Flow, or
+/// of sums of nothing,
 /// which are one group that every device has.
 ///
 /// # Errors
 /// The training does not fit a model of shape `g`.
 pub fn beginning(train: &Train, g: &Geometry) -> Result<(Layout, Vec<f32>), FleetError> {
-    let spec = train.adapter(g)?;
+    let spec = train.trained(g)?;
     if let Some(shape) = train.sums(g) {
         return Ok((Layout::synthetic(1, shape.values()), vec![0.0; shape.values()]));
     }

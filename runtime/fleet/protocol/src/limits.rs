@@ -3,7 +3,7 @@
 
 use crate::settings::{JobSettings, Mode, SettingsError, Train, TrainTable, Upload};
 use sprig_learn::setting::quoted;
-use sprig_learn::spry::Layout;
+use sprig_learn::spry::{Dealing, Layout};
 use sprig_transport::messages::{MAX_SCALARS, MAX_SETTINGS, MAX_VALUES};
 
 /// Whether adapter, moments and updates of this training can travel.
@@ -15,9 +15,16 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
     let refuse =
         |field, found: String, problem: String| Err(SettingsError::value("train", field, found, problem));
     if train.flow.is_some() {
-        let problem =
-            "Flow runs in simulations that are asked for it alone (--flow); leave the table out".to_owned();
-        return refuse("flow", "a table".to_owned(), problem);
+        train.flow()?;
+        if train.dealing != Dealing::Unsplit {
+            let problem =
+                format!("under Flow each device has all of the adapter; use dealing = {:?}", "unsplit");
+            return refuse("dealing", quoted(train.dealing.name()), problem);
+        }
+        if train.up == Upload::Scalars {
+            let problem = format!("Flow's devices send weights; use up = {:?}", "weights");
+            return refuse("up", quoted(train.up.name()), problem);
+        }
     }
     let smaller = "a smaller `rank`, or fewer `targets` or `layers`";
     let weights = layout.len();

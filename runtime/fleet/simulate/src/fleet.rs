@@ -162,8 +162,8 @@ impl Fleet<'_> {
     /// lowest block that the share has.
     fn passes(&self, share: Share, examples: u32) -> f64 {
         let (rules, groups) = (self.server.rules(), self.server.layout().groups());
-        let (blocks, lowest) =
-            (self.session.model().geometry().blocks, groups[usize::from(share.first)].block);
+        let lowest = groups[usize::from(share.first)].layer.map_or(0, |(block, _)| block);
+        let blocks = self.session.model().geometry().blocks;
         let upper = (blocks - lowest) as f64 / blocks as f64;
         f64::from(rules.iterations(examples)) * rules.estimator.needs().passes(self.cut.tangents, upper)
     }

@@ -13,7 +13,7 @@ mod wire;
 
 pub use course::{Dealt, Findings, Follower, Point};
 pub use deal::Skew;
-pub use flow::{Control, Finding, FlowFollower, FlowStudy, Share};
+pub use flow::{Control, Finding, FlowFollower, FlowStudy, Joined, Share};
 pub use load::{Load, LoadError, Plan, coordinate, load};
 pub use personal::{AccG, AccP};
 pub use study::Study;

@@ -14,7 +14,7 @@ use sprig_learn::estimator::Estimator;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
-use sprig_protocol::settings::{FleetSettings, Mode};
+use sprig_protocol::settings::{FleetSettings, Mode, SettingsError};
 use sprig_protocol::{FleetError, limits};
 use sprig_run::{Base, Data, Engine, Planned};
 use std::path::PathBuf;
@@ -109,6 +109,10 @@ impl Study {
     /// Plans a fleet of `devices` devices within the budget.
     pub(super) fn open(&self, base: &Base<'_>, data: &Data, devices: usize) -> Result<Opened, FleetError> {
         let FleetSettings { train, model, rounds, .. } = &self.settings;
+        if train.flow.is_some() {
+            let problem = "Flow is simulated where it is asked for; use --flow, or leave the table out";
+            return Err(SettingsError::value("train", "flow", "a table", problem).into());
+        }
         let (spec, rules) = (train.adapter(&base.geometry)?, train.rules());
         let layout = Layout::new(&spec, &base.geometry)?;
         limits::check(train, &layout)?;

@@ -4,6 +4,7 @@
 //! half.
 
 pub mod closed;
+pub mod fleet;
 mod gates;
 mod halves;
 mod round;

@@ -28,6 +28,8 @@ pub struct FlowRound<'d> {
     scalars: Scalars,
     ids: Vec<usize>,
     done: u64,
+    /// Losses of the global adapter's steps, those steps, and the tokens of all.
+    seen: (f64, u64, u64),
 }
 
 /// What a device is asked to do.
@@ -92,6 +94,7 @@ impl<'d> FlowRound<'d> {
             data,
             task,
             done: 0,
+            seen: (0.0, 0, 0),
         })
     }
 
@@ -104,6 +107,17 @@ impl<'d> FlowRound<'d> {
     pub fn steps(&self) -> u64 {
         let [local, shared] = self.batches();
         local + shared * self.plan().len() as u64
+    }
+
+    /// Steps that are done, and all.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done, self.steps())
+    }
+
+    /// Mean loss of the global adapter's steps, each before it was taken, nats; and tokens of all steps.
+    pub fn sums(&self) -> (f64, u64) {
+        let (sum, steps, tokens) = self.seen;
+        (sum / steps.max(1) as f64, tokens)
     }
 
     /// Takes the next step: what learnt, and the mean loss of its batch before it, nats. `None` after the last; then the
@@ -143,6 +157,7 @@ impl<'d> FlowRound<'d> {
             Turn::Pure => Policy::Global,
         };
         let batch = Batch { examples: Minibatch::new(self.data, &self.ids), cut, at, policy };
+        let tokens = batch.examples.tokens() as u64;
         session.hold(self.rules.gamma, adapter.routed().len());
         let (place, kept, none) =
             ((session, adapter), (&mut self.scalars, guard), |_: &[f32], _: &mut [f32]| ());
@@ -155,6 +170,11 @@ impl<'d> FlowRound<'d> {
             }
         };
         self.done += 1;
+        let (sum, steps, all) = &mut self.seen;
+        *all += tokens;
+        if phase == Phase::Global {
+            (*sum, *steps) = (*sum + loss, *steps + 1);
+        }
         Ok(Some((phase, loss)))
     }
 

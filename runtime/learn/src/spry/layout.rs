@@ -10,7 +10,8 @@ use sprig_engine::dual::TensorId;
 use sprig_engine::model::{Geometry, Module};
 use std::ops::Range;
 
-/// All groups of an adapter, in canonical order (block, module).
+/// All groups of an adapter, in canonical order (block, module); behind them its routers, where it is one of two
+/// adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     tensors: Vec<Tensor>,
@@ -18,13 +19,11 @@ pub struct Layout {
     len: usize,
 }
 
-/// The trainable tensors of one adapted linear layer: the unit of assignment.
+/// The trainable tensors of one adapted linear layer, or a router: the unit of assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Block of the layer.
-    pub block: usize,
-    /// Which of its linear layers.
-    pub module: Module,
+    /// Block and linear layer; `None` of a router.
+    pub layer: Option<(usize, Module)>,
     /// Its tensors, as places in [`Layout::tensors`].
     pub tensors: Range<usize>,
     /// Its weights, as places in the flat vector.
@@ -49,20 +48,24 @@ impl Layout {
     /// [`LearnError::Adapter`] if `spec` does not fit the model, [`LearnError::Settings`] if it has too many groups.
     pub fn new(spec: &AdapterSpec, geometry: &Geometry) -> Result<Self, LearnError> {
         spec.check(geometry)?;
-        let count = spec.layers.len() * spec.targets.len();
+        let count = spec.layers.len() * spec.targets.len() + spec.shared_routers(geometry).len();
         if count > MAX_GROUPS {
             return Err(LearnError::Settings(format!(
                 "{count} adapted layers are more than the {MAX_GROUPS} groups of a fleet; adapt fewer layers or targets"
             )));
         }
         let (mut tensors, mut groups) = (Vec::new(), Vec::with_capacity(count));
-        for (block, module, own) in spec.trained(geometry) {
+        let layers = spec.trained(geometry).into_iter();
+        let layers = layers.map(|(block, module, own)| (Some((block, module)), own));
+        let routers = spec.shared_routers(geometry).into_iter().map(|tensor| (None, vec![tensor]));
+        for (layer, own) in layers.chain(routers) {
             let first = tensors.len();
             let weights = own[0].range.start..own[own.len() - 1].range.end;
             tensors.extend(own);
-            groups.push(Group { block, module, tensors: first..tensors.len(), weights });
+            groups.push(Group { layer, tensors: first..tensors.len(), weights });
         }
-        Ok(Self { len: spec.sizes(geometry).0, tensors, groups })
+        let len = groups.last().map_or(0, |group| group.weights.end);
+        Ok(Self { len, tensors, groups })
     }
 
     /// `groups` groups (at most [`MAX_GROUPS`]) of one tensor of `weights` weights each, of no model: for load tests.
@@ -71,7 +74,7 @@ impl Layout {
         let range = |i: usize| i * weights..(i + 1) * weights;
         // Names as those of the query layers of as many blocks.
         let tensor = |i: usize| Tensor { id: TensorId(14 * i as u32), range: range(i) };
-        let group = |i| Group { block: i, module: Module::Q, tensors: i..i + 1, weights: range(i) };
+        let group = |i| Group { layer: Some((i, Module::Q)), tensors: i..i + 1, weights: range(i) };
         Self {
             tensors: (0..groups).map(tensor).collect(),
             groups: (0..groups).map(group).collect(),
@@ -82,7 +85,10 @@ impl Layout {
     /// The weights of a new adapter: bit for bit what a device's [`Adapter`](sprig_engine::adapter::Adapter) starts
     /// from under the same key.
     pub fn initial(&self, spec: &AdapterSpec, geometry: &Geometry, run_key: [u32; 2]) -> Vec<f32> {
-        spec.start(geometry, |id, out| initial_normals(run_key, id, out))
+        let one = AdapterSpec { routing: None, ..spec.clone() };
+        let mut values = one.start(geometry, |id, out| initial_normals(run_key, id, out));
+        values.resize(self.len, 0.0); // routers give both adapters the same share
+        values
     }
 
     /// All trainable tensors.
@@ -184,7 +190,7 @@ mod tests {
             let adapter = Adapter::new(&spec, &model, &ctx, |id, out| initial_normals(key, id, out)).unwrap();
             let layout = Layout::new(&spec, model.geometry()).unwrap();
             assert!(layout.tensors().iter().eq(adapter.tensors()));
-            assert!(layout.groups().iter().map(|g| (g.block, g.module)).eq(adapter.places()));
+            assert!(layout.groups().iter().filter_map(|g| g.layer).eq(adapter.places()));
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&layout.initial(&spec, model.geometry(), key)), bits(adapter.values()));
             assert_eq!(kind == Kind::Lora, adapter.values().iter().any(|v| *v != 0.0));

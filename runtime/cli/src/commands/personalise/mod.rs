@@ -16,7 +16,8 @@ use closed::Closed;
 use serde_json::json;
 use sprig_budget::{Bytes, process};
 use sprig_engine::adapter::{
-    Adapter, AdapterFile, AdapterSpec, Form, Kind, PersonalFile, PersonalMeta, Routing, Sees,
+    Adapter, AdapterFile, AdapterMeta, AdapterSpec, Carried, Form, Group, Kind, PersonalFile, PersonalMeta,
+    Routing, Sees,
 };
 use sprig_engine::dual::Pool;
 use sprig_ground::hex;
@@ -50,7 +51,7 @@ pub fn run(args: &PersonaliseArgs) -> Result<Exit, Failure> {
         global: file.digest_hex()?,
         data: hex::encode(&data.train.digest()),
         form,
-        routing: routing(args, form),
+        routing: routing(args, form, begun(args, file.meta())),
         settings: settings(args, form),
     };
     let deriving = Deriving { args, base: &base, file: &file, data: &data, meta, budget };
@@ -111,6 +112,7 @@ impl Deriving<'_> {
         match steps {
             Some(steps) => {
                 self.file.begin(&mut adapter, g)?;
+                self.begin_routers(&spec, &mut adapter, output)?;
                 steps
                     .take(self, (&mut session, &mut adapter), &planned, (output, &interrupt))?
                     .ok_or_else(stopped)?;
@@ -125,6 +127,27 @@ impl Deriving<'_> {
         }
         adapter.write_personal(&self.args.out, &self.meta)?;
         self.done((&mut adapter, &mut session), &planned, (output, &interrupt), true)
+    }
+
+    /// Has the routers begin where the fleet's are, if those came with the adapter.
+    fn begin_routers(
+        &self,
+        spec: &AdapterSpec,
+        adapter: &mut Adapter,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let Some(carried) = begun(self.args, self.file.meta()) else { return Ok(()) };
+        if !carried.fits(spec, &self.base.geometry) {
+            let path = self.args.adapter.display();
+            let message =
+                format!("{path}: its routers are not those of its layers; export it anew, or use --sees");
+            return Err(Failure::new(Exit::BadFile, message));
+        }
+        let routers = adapter.range(Group::Router);
+        adapter.values_mut()[routers].copy_from_slice(&carried.weights);
+        let event = json!({ "event": "routers", "sees": carried.sees, "pool": carried.pool.name() });
+        output.event(event, || Some("routers begin as the fleet trained them".to_owned()));
+        Ok(())
     }
 
     /// Says how well the state that is there serves.
@@ -222,10 +245,19 @@ fn settings(args: &PersonaliseArgs, form: Form) -> String {
     }
 }
 
-fn routing(args: &PersonaliseArgs, form: Form) -> Routing {
+/// How routers decide; those that the fleet trained, if they are gone on from, as they did.
+fn routing(args: &PersonaliseArgs, form: Form, begun: Option<&Carried>) -> Routing {
     let pool = if args.records.task == Task::Lm { Pool::Prefix } else { Pool::Prompt };
-    let sees = if form == Form::ReadOut { Sees::Block } else { args.sees };
-    Routing { sees, pool, follows: true }
+    match (form, begun) {
+        (Form::ReadOut, _) => Routing { sees: Sees::Block, pool, follows: true },
+        (Form::Flow, Some(carried)) => carried.routing(),
+        (Form::Flow, None) => Routing { sees: args.sees.unwrap_or(Sees::Block), pool, follows: true },
+    }
+}
+
+/// The routers that came with the adapter, unless others are asked for.
+fn begun<'m>(args: &PersonaliseArgs, meta: &'m AdapterMeta) -> Option<&'m Carried> {
+    meta.routers.as_ref().filter(|carried| args.sees.is_none_or(|sees| sees == carried.sees))
 }
 
 /// No result over what is read.

@@ -7,6 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::json;
 use sprig_budget::{Plan, process};
+use sprig_learn::data::Task;
 use sprig_protocol::FleetError;
 use sprig_simulate::{Control, Finding, FlowFollower, FlowStudy};
 use std::io::{BufRead, BufReader, Write};
@@ -31,7 +32,9 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let flow = train.flow.unwrap_or_default();
     let controls = match args.study.controls.as_deref() {
         None => vec![Control::Flow],
-        Some([]) => Control::ALL.to_vec(),
+        // All that there are for the task.
+        Some([]) if train.task == Task::Label => Control::ALL.to_vec(),
+        Some([]) => Control::ALL.iter().copied().filter(|c| *c != Control::ReadOut).collect(),
         Some(some) => some.to_vec(),
     };
     let flow = FlowStudy { rules: train.flow()?, routing: flow.routing(train.task), owners, controls, study };
@@ -92,6 +95,20 @@ struct Teller {
 impl FlowFollower for Teller {
     fn stop(&self) -> bool {
         self.interrupt.raised()
+    }
+
+    fn devices(&mut self, taking_part: usize, new: usize, left_out: usize) {
+        let event =
+            json!({ "event": "devices", "taking_part": taking_part, "new": new, "left_out": left_out });
+        self.output.event(event, || {
+            let few = match left_out {
+                0 => String::new(),
+                n => format!("; {n} with fewer than three records are left out"),
+            };
+            Some(format!(
+                "{taking_part} devices take part, {new} are served in the end without having done so{few}"
+            ))
+        });
     }
 
     fn planned(&mut self, plan: &Plan) -> Result<(), FleetError> {

@@ -21,14 +21,23 @@ impl TrainTable {
         let base = match self.preset {
             Some(preset) => Self::published(preset),
             None => {
+                let Self { mode, estimator, adapter, dealing, .. } = self.steps(given);
                 let chosen = given.get("server").is_some_and(|server| server.get("rule").is_some());
-                let rule = if chosen { self.server.rule } else { defaults::server_rule(self.mode) };
+                let rule = if chosen { self.server.rule } else { defaults::server_rule(mode) };
+                let up = match self.flow {
+                    Some(_) => Upload::Weights,
+                    None => Upload::usual(estimator, mode),
+                };
                 Self {
-                    tangents: FLEET.tangents(self.estimator),
-                    directions: defaults::directions(self.estimator),
-                    lr: defaults::fleet_lr(self.mode, self.local_optimizer, self.estimator, self.adapter),
+                    mode,
+                    estimator,
+                    adapter,
+                    dealing,
+                    tangents: FLEET.tangents(estimator),
+                    directions: defaults::directions(estimator),
+                    lr: defaults::fleet_lr(mode, self.local_optimizer, estimator, adapter),
                     server: Server::of(rule),
-                    up: Upload::usual(self.estimator, self.mode),
+                    up,
                     ..Self::default()
                 }
             }
@@ -41,6 +50,26 @@ impl TrainTable {
         let mut table = Table::try_from(&base).map_err(|e| problem(&e))?;
         lay(&mut table, given);
         Ok(Self { preset: None, ..table.try_into().map_err(|e| problem(&e))? })
+    }
+
+    /// How devices step, what with and on which part. Under Flow, as far as the file does not say it, in steps of their own by
+    /// exact gradients, with one first factor for both adapters, and each on all of them.
+    fn steps(&self, given: &Table) -> Self {
+        let mut steps = self.clone();
+        let free = |key| self.flow.is_some() && !given.contains_key(key);
+        if free("mode") {
+            steps.mode = Mode::PerEpoch;
+        }
+        if free("estimator") {
+            steps.estimator = Method::Reverse;
+        }
+        if free("adapter") {
+            steps.adapter = Kind::BOnly;
+        }
+        if free("dealing") {
+            steps.dealing = Dealing::Unsplit;
+        }
+        steps
     }
 
     fn published(preset: Preset) -> Self {
@@ -260,6 +289,23 @@ mod tests {
         assert_eq!((exact.lr.get(), exact.up), (0.003, Upload::Weights));
         assert_eq!(train("estimator = \"reverse\"").up, Upload::Scalars);
         assert_eq!(rules("server = { rule = \"avg\" }").server, ServerRule::Avg { eta: 1.0 });
+    }
+
+    /// The table of Flow alone is a fleet that can run; what the file says beside it counts.
+    #[test]
+    fn flow_has_steps_that_it_can_take() {
+        let found = train("[flow]");
+        assert_eq!(
+            (found.mode, found.estimator, found.adapter),
+            (Mode::PerEpoch, Method::Reverse, Kind::BOnly)
+        );
+        assert_eq!((found.dealing, found.up), (Dealing::Unsplit, Upload::Weights));
+        assert_eq!(found.rules().server, ServerRule::Avg { eta: 1.0 });
+        let found = train("estimator = \"forward\"\nadapter = \"lora\"\n[flow]");
+        assert_eq!(
+            (found.estimator, found.adapter, found.up),
+            (Method::Forward, Kind::Lora, Upload::Weights)
+        );
     }
 
     /// A ledger refuses to go on under other settings, which it holds as this text. These are of the first release.

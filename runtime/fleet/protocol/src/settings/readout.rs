@@ -38,7 +38,7 @@ impl ReadOut {
     }
 
     /// What devices of a model of shape `g` sum up, for `classes` labels.
-    pub(crate) fn shape(&self, g: &Geometry, classes: usize) -> Shape {
+    pub fn shape(&self, g: &Geometry, classes: usize) -> Shape {
         Shape { inputs: g.ffn, kept: (self.directions.get() as usize).min(g.ffn), classes }
     }
 }

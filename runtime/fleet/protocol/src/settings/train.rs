@@ -206,7 +206,16 @@ impl Train {
         self.rules
     }
 
-    /// The adapter of a model.
+    /// What devices of a model train: its adapter, and under Flow a second one beside it and their routers.
+    ///
+    /// # Errors
+    /// As [`adapter`](Self::adapter).
+    pub fn trained(&self, g: &Geometry) -> Result<AdapterSpec, SettingsError> {
+        let routing = self.flow.map(|flow| flow.routing(self.task));
+        Ok(AdapterSpec { routing, ..self.adapter(g)? })
+    }
+
+    /// The adapter of a model that all share.
     ///
     /// # Errors
     /// The model has fewer blocks or smaller layers than that.

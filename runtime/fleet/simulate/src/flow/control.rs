@@ -34,6 +34,8 @@ pub enum Control {
     Apfl,
     /// An adapter that each device keeps, drawn to the server's (Ditto).
     Ditto,
+    /// Flow in closed form: the read-out of all devices' sums, and each device's own beside it.
+    ReadOut,
 }
 
 names!(
@@ -54,6 +56,7 @@ names!(
         Local = "local",
         Apfl = "apfl",
         Ditto = "ditto",
+        ReadOut = "readout",
     ]
 );
 
@@ -73,7 +76,7 @@ impl Control {
     /// Which adapter serves a device.
     pub(super) fn serves(self) -> Policy {
         match self {
-            Self::Flow | Self::WholeModel | Self::BiasOnly | Self::TwoGlobal => Policy::Soft,
+            Self::Flow | Self::WholeModel | Self::BiasOnly | Self::TwoGlobal | Self::ReadOut => Policy::Soft,
             Self::Fixed100 | Self::FedAvg => Policy::Global,
             Self::Fixed75 => Policy::Fixed(0.75),
             Self::Fixed50 => Policy::Fixed(0.5),

@@ -67,7 +67,7 @@ impl Device<'_, '_> {
                 self.steps(&whole, all, Group::Global, Policy::Global)?;
                 return Ok(whole.len());
             }
-            Control::FedAvg => {}
+            Control::FedAvg | Control::ReadOut => {}
             Control::FedAvgFt | Control::Local => {
                 self.adapter.begin_local();
                 self.steps(&whole, all * alone, Group::Local, Policy::Local)?;
@@ -145,8 +145,9 @@ impl Device<'_, '_> {
                 let batch = Batch { examples, cut: self.cut, at, policy: *policy };
                 let place = (&mut *self.session, &mut *self.adapter);
                 stepper.step(&estimator, place, batch, (&mut scalars, &mut guard), |values, gradient| {
-                    let pull = towards.iter().copied().flatten().zip(values).zip(gradient);
-                    pull.for_each(|((w, v), g)| *g += DITTO * (v - w));
+                    if let Some(received) = towards {
+                        draw(DITTO, received, values, gradient);
+                    }
                 })?;
             }
         }
@@ -166,5 +167,33 @@ impl Device<'_, '_> {
     fn batches(&self, half: &[usize], epochs: u32) -> u64 {
         let n = half.len();
         (u64::from(epochs) * n as u64).div_ceil(self.rules.batch.min(n).max(1) as u64)
+    }
+}
+
+/// Adds to the gradient of `values` that of λ/2·|values − received|².
+fn draw(lambda: f32, received: &[f32], values: &[f32], gradient: &mut [f32]) {
+    let pairs = received.iter().zip(values).zip(gradient);
+    pairs.for_each(|((w, v), g)| *g += lambda * (v - w));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sprig_learn::optimiser::Rule;
+
+    /// T14: without strength an own adapter steps as if nobody drew it; where strength and rate make one, it is where the
+    /// server's is.
+    #[test]
+    fn what_draws_an_own_adapter_is_its_distance() {
+        let (received, values) = ([1.0, -2.0, 0.5], [3.0, -2.0, -1.5]);
+        let mut gradient = [0.25, 0.5, -1.0];
+        draw(0.0, &received, &values, &mut gradient);
+        assert_eq!(gradient, [0.25, 0.5, -1.0]);
+        let lambda = 1e6;
+        draw(lambda, &received, &values, &mut gradient);
+        let mut own = values;
+        Rule::Sgd { momentum: 0.0 }.step(&mut own, &gradient, &mut [], 1.0 / lambda, 1);
+        let far = own.iter().zip(&received).map(|(v, w)| (v - w).abs()).fold(0.0, f32::max);
+        assert!(far < 2e-6, "{own:?}");
     }
 }

@@ -43,8 +43,27 @@ pub struct Finding {
     pub shares_wrong: Vec<f64>,
     /// Per device: whether it took part, test rows, hits of the server's adapter, of the local one, of the personal model.
     pub devices: Vec<Share>,
+    /// Of devices that never took part, where devices differ in how they are served: by how many of their own examples.
+    pub joined: Vec<Joined>,
     /// Seconds it took.
     pub seconds: f64,
+}
+
+/// How well devices are served that join with so many examples of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Joined {
+    /// Examples of each.
+    pub examples: usize,
+    /// Devices that have as many.
+    pub devices: usize,
+    /// Rows of their test parts.
+    pub rows: u64,
+    /// Accuracy of the server's adapter,
+    pub accuracy_global: f64,
+    /// of their own,
+    pub accuracy_local: f64,
+    /// and of their personal models.
+    pub accuracy_personal: f64,
 }
 
 /// How well one device is served.
@@ -75,6 +94,9 @@ pub(super) struct Served {
     /// Shares of the personal model, by example, then by block.
     pub shares: Vec<Vec<f32>>,
 }
+
+/// Examples of their own that devices join with.
+pub(super) const JOINED: [usize; 4] = [0, 10, 50, 200];
 
 /// Resamples for an interval.
 const RESAMPLES: usize = 2000;
@@ -122,7 +144,29 @@ impl Finding {
                 pairs().filter(|(_, (p, _))| p.hits < p.rows).map(|((_, _), (_, shares))| shares),
             ),
             devices,
+            joined: Vec::new(),
             seconds,
+        }
+    }
+
+    /// The same, and how devices were served with each number of [`JOINED`] examples, where there are such.
+    pub(super) fn with_joined(mut self, joined: &[Vec<Served>; JOINED.len()]) -> Self {
+        let found = JOINED.into_iter().zip(joined).filter(|(_, served)| !served.is_empty());
+        self.joined = found.map(|(examples, served)| Joined::new(examples, served)).collect();
+        self
+    }
+}
+
+impl Joined {
+    fn new(examples: usize, served: &[Served]) -> Self {
+        let devices: Vec<Share> = served.iter().map(Served::share).collect();
+        Self {
+            examples,
+            devices: devices.len(),
+            rows: devices.iter().map(|d| d.rows).sum(),
+            accuracy_global: accuracy(&devices, |d| d.global),
+            accuracy_local: accuracy(&devices, |d| d.local),
+            accuracy_personal: accuracy(&devices, |d| d.personal),
         }
     }
 }
@@ -197,7 +241,8 @@ mod tests {
             hard: of([true, true, true]),
             shares: vec![vec![1.0, 1.0]; 3],
         };
-        let found = Finding::new("x", &[one, two], 0.0);
+        let both = [one, two];
+        let found = Finding::new("x", &both, 0.0);
         let sixths = |v: f64| (v * 6.0).round();
         assert_eq!([found.accuracy_global, found.accuracy_local].map(sixths), [4.0, 2.0]);
         assert_eq!([found.accuracy_personal, found.accuracy_personal_hard].map(sixths), [4.0, 4.0]);
@@ -209,6 +254,11 @@ mod tests {
         );
         assert_eq!(found.shares, [0.75, 3.25 / 6.0]);
         assert_eq!(found.shares_wrong, [0.5, 0.625]);
+        assert!(found.joined.is_empty());
+        let joined = found.clone().with_joined(&[Vec::from(both), Vec::new(), Vec::new(), Vec::new()]).joined;
+        assert_eq!(joined.len(), 1);
+        let Joined { examples, devices, rows, accuracy_global, .. } = joined[0];
+        assert_eq!((examples, devices, rows, sixths(accuracy_global)), (0, 2, 6, 4.0));
         assert!(found.interval[0] <= found.accuracy_personal && found.accuracy_personal <= found.interval[1]);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::control::Control;
 use super::device::Device;
-use super::finding::{Finding, Served};
+use super::finding::{Finding, JOINED, Served};
+use super::member::{Judge, Member};
 use sprig_budget::alloc;
 use sprig_coordinator::{DeviceNumber, RoundId, select};
 use sprig_engine::adapter::{Adapter, Group, Policy};
@@ -10,9 +11,9 @@ use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::Cut;
 use sprig_learn::flow::FlowRules;
-use sprig_learn::minibatch::Minibatch;
-use sprig_learn::outcome::Outcome;
+use sprig_learn::flow::fleet::taken;
 use sprig_learn::session::Session;
+use sprig_learn::spry::Rules;
 use sprig_protocol::FleetError;
 use std::ops::Range;
 use std::time::Instant;
@@ -20,21 +21,15 @@ use std::time::Instant;
 /// Rounds that no fleet has: those of whoever is served in the end.
 const SERVING: u32 = 1 << 24;
 
-/// One device.
-pub(super) struct Member {
-    pub train: Vec<usize>,
-    pub test: Vec<usize>,
-    /// Whether it takes part in rounds.
-    pub seen: bool,
-}
-
 /// Devices that share one model in this process.
 pub(super) struct FlowFleet<'m> {
     pub session: Session<'m>,
     pub data: &'m DataSet,
     pub cut: Cut,
-    pub members: Vec<Member>,
+    pub members: &'m [Member],
     pub rules: FlowRules,
+    /// Those of the fleet, which say how many examples a round has.
+    pub fleet: Rules,
     pub rounds: u32,
     pub per_round: usize,
     pub seed: u64,
@@ -48,6 +43,16 @@ struct Course {
     server: Vec<f32>,
     /// What devices keep.
     kept: Vec<Option<Vec<f32>>>,
+}
+
+/// What a device is asked to do.
+#[derive(Clone, Copy)]
+struct Part {
+    round: u32,
+    /// Whether what is shared learns; else the device is served.
+    global: bool,
+    /// Most of its examples.
+    examples: Option<usize>,
 }
 
 impl FlowFleet<'_> {
@@ -71,14 +76,20 @@ impl FlowFleet<'_> {
             self.round(&mut course, round)?;
             alloc::check()?;
         }
-        let mut served = Vec::with_capacity(self.members.len());
-        for number in 0..self.members.len() {
+        let (mut served, mut joined) = (Vec::with_capacity(self.members.len()), JOINED.map(|_| Vec::new()));
+        for (number, member) in self.members.iter().enumerate() {
             if !progress(rounds + number as u32, of) {
                 return Ok(None);
             }
-            served.push(self.serve(&mut course, number)?);
+            served.push(self.serve(&mut course, number, None)?);
+            let new = !member.seen && control.serves() != Policy::Global;
+            for (n, joined) in JOINED.into_iter().zip(&mut joined) {
+                if new && n <= member.train.len() {
+                    joined.push(self.serve(&mut course, number, Some(n))?);
+                }
+            }
         }
-        Ok(Some(Finding::new(control.name(), &served, began.elapsed().as_secs_f64())))
+        Ok(Some(Finding::new(control.name(), &served, began.elapsed().as_secs_f64()).with_joined(&joined)))
     }
 
     /// Devices learn, and the server takes the mean of what they shared, by the examples behind it.
@@ -90,7 +101,7 @@ impl FlowFleet<'_> {
         for number in chosen {
             let number = number.0 as usize - 1;
             course.adapter.values_mut().copy_from_slice(&course.server);
-            let n = self.learn(course, number, round, true)? as f64;
+            let n = self.learn(course, number, Part { round, global: true, examples: None })? as f64;
             sums.iter_mut().zip(course.adapter.values()).for_each(|(sum, v)| *sum += n * f64::from(*v));
             weight += n;
         }
@@ -102,68 +113,59 @@ impl FlowFleet<'_> {
     }
 
     /// A device's part from the server's numbers, which are in the adapter; returns the examples that what is shared has behind
-    /// it. Without a `global` part the device is served.
-    fn learn(
-        &mut self,
-        course: &mut Course,
-        number: usize,
-        round: u32,
-        global: bool,
-    ) -> Result<usize, LearnError> {
+    /// it.
+    fn learn(&mut self, course: &mut Course, number: usize, part: Part) -> Result<usize, LearnError> {
         let seen = self.members.iter().filter(|m| m.seen).count();
         // By itself a device has all rounds that it would be chosen for.
         let alone = match course.control {
             Control::Local => (self.rounds as usize * self.per_round).div_ceil(seen.max(1)) as u64,
             _ => 1,
         };
+        let mut examples = self.members[number].some(part.examples, self.seed);
+        if part.global {
+            examples = taken(&examples, &self.fleet, self.seed, part.round);
+        }
+        if examples.is_empty() {
+            course.adapter.begin_local();
+            return Ok(0);
+        }
         let device = Device {
             session: &mut self.session,
             adapter: &mut course.adapter,
             data: self.data,
             rules: &self.rules,
             cut: self.cut,
-            examples: &self.members[number].train,
+            examples: &examples,
             seed: self.seed ^ (number as u64 + 1) << 20,
-            round,
+            round: part.round,
             number: number as u32 + 1,
-            global,
+            global: part.global,
         };
         device.learn(course.control, alone, &mut course.kept[number])
     }
 
-    /// Serves a device, and judges that on its test part.
-    fn serve(&mut self, course: &mut Course, number: usize) -> Result<Served, FleetError> {
+    /// Serves a device with so many examples of its own, or all, and judges that on its test part.
+    fn serve(
+        &mut self,
+        course: &mut Course,
+        number: usize,
+        examples: Option<usize>,
+    ) -> Result<Served, FleetError> {
+        let member = &self.members[number];
         course.adapter.values_mut().copy_from_slice(&course.server);
-        let mut served = Served { seen: self.members[number].seen, ..Served::default() };
-        course.adapter.follow(Policy::Global);
-        served.global = self.judge(&course.adapter, number, &mut Vec::new())?;
-        self.learn(course, number, SERVING, false)?;
-        let personal = course.control.serves();
-        course.adapter.follow(personal);
-        served.personal = self.judge(&course.adapter, number, &mut served.shares)?;
-        course.adapter.follow(if course.control.routes() { Policy::Hard } else { personal });
-        served.hard = self.judge(&course.adapter, number, &mut Vec::new())?;
-        course.adapter.follow(if personal == Policy::Global { personal } else { Policy::Local });
-        served.local = self.judge(&course.adapter, number, &mut Vec::new())?;
+        let mut served = Served { seen: member.seen, ..Served::default() };
+        served.global =
+            self.judge().judge(&mut course.adapter, Policy::Global, &member.test, &mut Vec::new())?;
+        self.learn(course, number, Part { round: SERVING, global: false, examples })?;
+        let how = (course.control.serves(), course.control.routes());
+        self.judge().serve(&mut course.adapter, how, member, &mut served)?;
         Ok(served)
     }
+}
 
-    /// One outcome an example of a device's test part, and the shares of its routed blocks.
-    fn judge(
-        &mut self,
-        adapter: &Adapter,
-        number: usize,
-        shares: &mut Vec<Vec<f32>>,
-    ) -> Result<Vec<Outcome>, LearnError> {
-        let test = &self.members[number].test;
-        let mut outcomes = vec![Outcome::default(); test.len()];
-        for (ids, outcomes) in test.chunks(self.cut.examples).zip(outcomes.chunks_mut(self.cut.examples)) {
-            self.session.judge(adapter, Minibatch::new(self.data, ids), outcomes)?;
-            let found = self.session.shares();
-            let n = ids.len();
-            shares.extend((0..n).map(|e| found.iter().skip(e).step_by(n).copied().collect::<Vec<_>>()));
-        }
-        Ok(outcomes)
+impl<'m> FlowFleet<'m> {
+    fn judge(&mut self) -> Judge<'_, 'm> {
+        Judge { session: &mut self.session, data: self.data, examples: self.cut.examples }
     }
 }
 

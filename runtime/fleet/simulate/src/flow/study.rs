@@ -1,24 +1,24 @@
 //! A study of Flow: devices, their data, a plan for the largest of the controls, and one control after another.
 
+use super::closed::ClosedFleet;
 use super::control::Control;
 use super::finding::Finding;
-use super::fleet::{FlowFleet, Member};
+use super::fleet::FlowFleet;
+use super::member::Member;
 use crate::deal::deal;
-use crate::personal::split;
 use crate::study::Study;
 use sprig_budget::{Bytes, Plan, Size};
 use sprig_engine::adapter::{AdapterSpec, Routing, Sees};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
+use sprig_learn::data::DataSet;
 use sprig_learn::flow::FlowRules;
 use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::FleetError;
-use sprig_run::Base;
+use sprig_run::{Base, Data};
 
 /// Most bytes on disk for the activations of the data.
 const PREFIX: Bytes = Bytes::mib(1024);
-/// One of so many devices takes no part in rounds and is served all the same.
-const UNSEEN: usize = 5;
 
 /// What is to be found out.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct FlowStudy {
 pub trait FlowFollower {
     /// Whether to stop.
     fn stop(&self) -> bool;
+    /// So many devices take part, so many are served alone, and so many have too few examples for either.
+    fn devices(&mut self, taking_part: usize, new: usize, left_out: usize);
     /// What is planned, before it is taken.
     fn planned(&mut self, plan: &Plan) -> Result<(), FleetError>;
     /// So many rounds of a control are done, or all and so many devices served, of how many in all.
@@ -53,57 +55,21 @@ impl FlowStudy {
     /// # Errors
     /// What a device of such a fleet would refuse as well, by who must act.
     pub fn run(&self, follow: &mut dyn FlowFollower) -> Result<bool, FleetError> {
-        let settings = &self.study.settings;
-        let (model, train) = (&settings.model, &settings.train);
+        let model = &self.study.settings.model;
         let map = Mapped::open(&model.path)?;
         let base = Base::open(&map)?;
         let budget = sprig_run::budget(model.budget, None)?;
-        let options = train.recipe().records.load_options();
+        let options = self.study.settings.train.recipe().records.load_options();
         let data = base.data(&self.study.data, None, options, budget)?;
-        let members = self.members(&data.train)?;
-        let lone = train.adapter(&base.geometry)?;
-        let spec = |sees| AdapterSpec { routing: Some(Routing { sees, ..self.routing }), ..lone.clone() };
-        // Routers that look at blocks take most.
-        let largest = spec(Sees::Block);
-        let numbers = largest.sizes(&base.geometry).0;
-        let means = Means { threads: model.threads(), residency: Residency::Auto };
-        let needs = self.rules.needs(largest.blocks().len());
-        let objective = train.recipe().objective();
-        let work = Workload::training(objective, largest.clone(), train.batch.as_usize(), needs, None, means);
-        // Gradient and moments of a group each, the server's numbers, its sums in twice as many bytes, the beginning, and
-        // what devices keep.
-        let vectors = 3 * (1 + self.rules.local.rule.moments()) + 1 + 2 + 1 + members.len();
-        let held = vec![("fleets under comparison", Bytes::of::<f32>(vectors * numbers))];
-        let planned = base.plan(data.measure(Workload { held_elsewhere: held, ..work }), budget, None)?;
-        follow.planned(&planned.plan)?;
-        let digest = map.digest_hex()?;
-        let engine = base.engine(&planned)?;
-        let path = self.study.cache.join(format!("flow-{}.prefix", largest.lowest_block()));
-        let prefix = engine.prefix(&path, Size::Bytes(PREFIX), &digest, &data.train, &planned);
-        let mut fleet = FlowFleet {
-            session: engine.session(&planned, prefix)?,
-            data: &data.train,
-            cut: planned.tuning.cut,
-            members,
-            rules: self.rules,
-            rounds: settings.rounds.count.get(),
-            per_round: settings.rounds.devices.as_usize(),
-            seed: train.seed,
-        };
-        for &control in &self.controls {
-            let adapter = engine.adapter(&spec(control.sees(self.routing.sees)), self.rules.run_key)?;
-            let found = fleet.run(control, adapter, &mut |done, of| {
-                follow.at(control, done, of);
-                !follow.stop()
-            })?;
-            let Some(found) = found else { return Ok(false) };
-            follow.found(&found);
-        }
-        Ok(true)
+        let members = self.members(&data.train, follow)?;
+        let opened = OpenedStudy { study: self, base: &base, data: &data, members: &members, budget };
+        let (closed, steps): (Vec<Control>, _) = self.controls.iter().partition(|c| **c == Control::ReadOut);
+        Ok((steps.is_empty() || opened.steps(&steps, &map.digest_hex()?, follow)?)
+            && (closed.is_empty() || opened.closed(follow)?))
     }
 
-    /// Who has which examples: a fifth of each device's is for testing, and a fifth of the devices takes no part.
-    fn members(&self, data: &sprig_learn::data::DataSet) -> Result<Vec<Member>, FleetError> {
+    /// Who has which examples.
+    fn members(&self, data: &DataSet, follow: &mut dyn FlowFollower) -> Result<Vec<Member>, FleetError> {
         let seed = self.study.settings.train.seed;
         let dealt = match &self.owners {
             None => deal(data, self.study.devices as usize, self.study.skew, seed)?,
@@ -116,18 +82,93 @@ impl FlowStudy {
                 owners.iter().map(own).collect()
             }
         };
-        let members = dealt.into_iter().enumerate().filter(|(_, ids)| ids.len() > 2).map(|(i, mut ids)| {
-            let test = split(&mut ids, seed);
-            Member { train: ids, test, seen: (i + 1) % UNSEEN != 0 }
-        });
-        let members: Vec<Member> = members.collect();
-        match members.iter().filter(|m| m.seen).count() {
-            0 | 1 => {
-                let problem =
-                    "fewer than two devices have three examples or more; give more data or fewer devices";
-                Err(LearnError::Settings(problem.to_owned()).into())
-            }
-            _ => Ok(members),
+        let all = dealt.len();
+        let members = Member::all(dealt, seed);
+        let seen = members.iter().filter(|m| m.seen).count();
+        follow.devices(seen, members.len() - seen, all - members.len());
+        if seen < 2 {
+            let problem =
+                "fewer than two devices have three examples or more; give more data or fewer devices";
+            return Err(LearnError::Settings(problem.to_owned()).into());
         }
+        Ok(members)
+    }
+}
+
+/// A study with its model, data and devices.
+struct OpenedStudy<'s> {
+    study: &'s FlowStudy,
+    base: &'s Base<'s>,
+    data: &'s Data,
+    members: &'s [Member],
+    budget: Bytes,
+}
+
+impl OpenedStudy<'_> {
+    /// What takes steps; `digest` is the model's.
+    fn steps(
+        &self,
+        controls: &[Control],
+        digest: &str,
+        follow: &mut dyn FlowFollower,
+    ) -> Result<bool, FleetError> {
+        let Self { study: FlowStudy { study, rules, routing, .. }, base, data, members, budget } = *self;
+        let (model, train) = (&study.settings.model, &study.settings.train);
+        let lone = train.adapter(&base.geometry)?;
+        let spec = |sees| AdapterSpec { routing: Some(Routing { sees, ..*routing }), ..lone.clone() };
+        // Routers that look at blocks take most.
+        let largest = spec(Sees::Block);
+        let numbers = largest.sizes(&base.geometry).0;
+        let means = Means { threads: model.threads(), residency: Residency::Auto };
+        let needs = rules.needs(largest.blocks().len());
+        let objective = train.recipe().objective();
+        let work = Workload::training(objective, largest.clone(), train.batch.as_usize(), needs, None, means);
+        // Gradient and moments of a group each, the server's numbers, its sums in twice as many bytes, the beginning, and
+        // what devices keep.
+        let vectors = 3 * (1 + rules.local.rule.moments()) + 1 + 2 + 1 + members.len();
+        let held = vec![("fleets under comparison", Bytes::of::<f32>(vectors * numbers))];
+        let planned = base.plan(data.measure(Workload { held_elsewhere: held, ..work }), budget, None)?;
+        follow.planned(&planned.plan)?;
+        let engine = base.engine(&planned)?;
+        let path = study.cache.join(format!("flow-{}.prefix", largest.lowest_block()));
+        let prefix = engine.prefix(&path, Size::Bytes(PREFIX), digest, &data.train, &planned);
+        let mut fleet = FlowFleet {
+            session: engine.session(&planned, prefix)?,
+            data: &data.train,
+            cut: planned.tuning.cut,
+            members,
+            rules: *rules,
+            fleet: train.rules(),
+            rounds: study.settings.rounds.count.get(),
+            per_round: study.settings.rounds.devices.as_usize(),
+            seed: train.seed,
+        };
+        for &control in controls {
+            let adapter = engine.adapter(&spec(control.sees(routing.sees)), rules.run_key)?;
+            let found = fleet.run(control, adapter, &mut |done, of| {
+                follow.at(control, done, of);
+                !follow.stop()
+            })?;
+            let Some(found) = found else { return Ok(false) };
+            follow.found(&found);
+        }
+        Ok(true)
+    }
+
+    /// What has a closed form.
+    fn closed(&self, follow: &mut dyn FlowFollower) -> Result<bool, FleetError> {
+        let Self { study: FlowStudy { study, routing, .. }, base, data, members, budget } = *self;
+        let (model, train) = (&study.settings.model, &study.settings.train);
+        let means = Means { threads: model.threads(), residency: Residency::Auto };
+        let how = (train.batch.as_usize(), means, budget);
+        let fleet = ClosedFleet::plan(base, data, members, how, *routing)?;
+        follow.planned(fleet.planned())?;
+        let found = fleet.run(base, &data.train, members, train.seed, &mut |done, of| {
+            follow.at(Control::ReadOut, done, of);
+            !follow.stop()
+        })?;
+        let Some(found) = found else { return Ok(false) };
+        follow.found(&found);
+        Ok(true)
     }
 }

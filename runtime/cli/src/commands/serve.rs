@@ -1,0 +1,235 @@
+//! `sprig serve`: answers questions until somebody says stop.
+
+use crate::args::ServeArgs;
+use crate::asking;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::worn::Worn;
+use serde_json::json;
+use sprig_budget::{Bytes, process};
+use sprig_engine::model::Generator;
+use sprig_learn::data::Asker;
+use sprig_learn::workload::Workload;
+use sprig_protocol::settings::DeviceSettings;
+use sprig_run::Base;
+use sprig_serve::http::{self, Http, Listen};
+use sprig_serve::mqtt::{Happened, Mqtt};
+use sprig_serve::{Answerer, Desk, Limits, Rate, Told, desk};
+use sprig_transport::link::{Link, LinkError};
+use sprig_transport::mqtt::connect;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// What doors, their threads, connections and questions under way take, with room to spare: 32 connections of two buffers of
+/// 16 KiB and a question of 64 KiB each, and what a link has.
+const DOORS: Bytes = Bytes::mib(6);
+
+pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    let listen = listen(args)?;
+    let map = args.model.open()?;
+    let base = Base::open(&map)?;
+    let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
+    let tokenizer = base.tokenizer()?;
+    let context = (args.context as usize).min(base.geometry.context);
+    let (path, asked) = worn.asking();
+    let options = match asked {
+        Some(asked) if !asked.labels.is_empty() => Some(asking::labelling(path, Some(asked), context)?),
+        _ => None,
+    };
+    let labelling =
+        options.as_ref().map(|options| Asker::new(base.map.path(), options, &tokenizer)).transpose()?;
+    let work = Workload::generation(worn.adapted(&base), context, args.model.means());
+    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("doors", DOORS)]).collect();
+    let planned = base.plan(Workload { held_elsewhere, ..work }, args.model.budget()?, None)?;
+    let engine = base.engine(&planned)?;
+    let adapter = worn.load(&engine)?;
+    // What was trained and judged in f32 is answered so.
+    let exact = args.exact || labelling.is_some();
+    let generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, context, !exact)?;
+    let output = Output::new(args.model.json);
+    output.event(json!({ "event": "plan", "plan": planned.plan }), || Some(format!("{}", planned.plan)));
+    let limits = Limits { context, labels: labelling.is_some() };
+    let (desk, seat) = desk(args.queue.into());
+    let interrupt = Interrupt::listen();
+    let doors = Doors::open(args, listen, (desk, limits), &output)?;
+    let mut answerer =
+        Answerer { generator, tokenizer: &tokenizer, adapter: adapter.as_ref(), labelling, limits };
+    answerer
+        .serve(&seat, &|| interrupt.raised() || doors.broken(&output), &mut |told| tell(&output, &told))?;
+    doors.close()?;
+    let peak = process::status().peak_rss;
+    let event =
+        json!({ "event": "interrupted", "peak_rss_bytes": peak, "budget_bytes": planned.plan.budget });
+    output.event(event, || Some("stopped; nothing of what was asked is kept".to_owned()));
+    Ok(Exit::Interrupted)
+}
+
+fn tell(output: &Output, told: &Told) {
+    let Told { prompt_tokens, completion_tokens, seconds, problem } = told;
+    let event = json!({
+        "event": "answered", "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "seconds": seconds,
+        "problem": problem,
+    });
+    output.event(event, || {
+        let end = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        Some(format!("{prompt_tokens} tokens read, {completion_tokens} written in {seconds:.2} s{end}"))
+    });
+}
+
+/// Takes the address and the socket before anything is loaded.
+fn listen(args: &ServeArgs) -> Result<Listen, Failure> {
+    let loopback = args.listen.map(|address| {
+        if !address.ip().is_loopback() {
+            let message = format!(
+                "--listen {address} is open to other machines, and HTTP here asks nobody who they are; use an address such \
+                 as 127.0.0.1:{}, or --mqtt for others",
+                address.port()
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        TcpListener::bind(address)
+            .map_err(|e| Failure::new(Exit::Io, format!("cannot listen at {address}: {e}; use another port")))
+    });
+    let socket = args.socket.as_deref().map(bind);
+    Ok(Listen { loopback: loopback.transpose()?, socket: socket.transpose()? })
+}
+
+/// Binds a socket; one that nobody listens at any more is taken over, anything else at the place is left as it is.
+fn bind(path: &Path) -> Result<UnixListener, Failure> {
+    let io = |action: &'static str| move |e| Failure::io(action, path, e);
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        use std::os::unix::fs::FileTypeExt;
+        let taken = |what: &str| Failure::new(Exit::Usage, format!("--socket {}: {what}", path.display()));
+        if !there.file_type().is_socket() {
+            return Err(taken("there is a file that is no socket; use another place"));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(taken("somebody listens there already; stop it, or use another place"));
+        }
+        std::fs::remove_file(path).map_err(io("remove"))?;
+    }
+    let listener = UnixListener::bind(path).map_err(io("listen at"))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(io("set the mode of"))?;
+    Ok(listener)
+}
+
+/// All that questions come in by.
+struct Doors<'a> {
+    args: &'a ServeArgs,
+    http: Option<Http>,
+    mqtt: Option<Broker>,
+}
+
+/// A session with a fleet's broker, in a thread of its own.
+struct Broker {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<(), LinkError>>,
+    said: Mutex<Receiver<Happened>>,
+}
+
+impl<'a> Doors<'a> {
+    fn open(
+        args: &'a ServeArgs,
+        listen: Listen,
+        (desk, limits): (Desk, Limits),
+        output: &Output,
+    ) -> Result<Self, Failure> {
+        let mqtt =
+            args.mqtt.as_deref().map(|path| Broker::open(path, desk.clone(), args.rate)).transpose()?;
+        let (mqtt, topic) = mqtt.unzip();
+        let address = listen.loopback.as_ref().and_then(|l| l.local_addr().ok());
+        let rate = Rate::new(args.rate, Instant::now());
+        let http = (listen.loopback.is_some() || listen.socket.is_some())
+            .then(|| http::open(listen, desk, limits, rate))
+            .transpose()
+            .map_err(|e| Failure::new(Exit::Io, format!("cannot serve HTTP: {e}")))?;
+        let event = json!({
+            "event": "serving", "listen": address, "socket": args.socket, "mqtt": topic, "context": limits.context,
+            "labels": limits.labels,
+        });
+        output.event(event, || {
+            let at = [
+                address.map(|address| format!("http://{address}/v1/answer")),
+                args.socket.as_ref().map(|path| path.display().to_string()),
+                topic.clone(),
+            ];
+            Some(format!("answering at {}", at.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+        });
+        Ok(Self { args, http, mqtt })
+    }
+
+    /// Whether the broker ended it; also tells what happened there.
+    fn broken(&self, output: &Output) -> bool {
+        let Some(broker) = &self.mqtt else { return false };
+        for happened in broker.said.lock().unwrap_or_else(PoisonError::into_inner).try_iter() {
+            let (event, text) = match happened {
+                Happened::Connected => (json!({ "event": "connected" }), "connected".to_owned()),
+                Happened::Disconnected(reason) => (
+                    json!({ "event": "disconnected", "reason": reason }),
+                    format!("connection lost: {reason}; trying again"),
+                ),
+                Happened::Dropped(problem) => (
+                    json!({ "event": "dropped", "problem": problem }),
+                    format!("dropped a message: {problem}"),
+                ),
+            };
+            output.event(event, || Some(text));
+        }
+        broker.thread.is_finished()
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        drop(self.http);
+        if let Some(path) = &self.args.socket {
+            let _ = std::fs::remove_file(path); // one that is left behind is taken over
+        }
+        let Some(broker) = self.mqtt else { return Ok(()) };
+        broker.stop.store(true, Ordering::Relaxed);
+        match broker.thread.join() {
+            Ok(ended) => Ok(ended?),
+            Err(_) => Err(Failure::new(Exit::Bug, "the link's thread ended in a panic")),
+        }
+    }
+}
+
+impl Broker {
+    /// Connects as the device of the configuration at `path`; also where questions come in.
+    fn open(path: &Path, desk: Desk, rate: u32) -> Result<(Self, String), Failure> {
+        let fleet = DeviceSettings::read(path)?.fleet;
+        let (device, topics) = (fleet.device()?, fleet.topics()?);
+        // A name of its own: the device's agent may be connected too.
+        let mut link = connect(&fleet.link(&format!("sprig-{}-{device}-serve", fleet.name))?)?;
+        let mut door = Mqtt::open(topics, device, desk, Rate::new(rate, Instant::now()), &mut link)?;
+        let (topic, stop) = (door.topic(), Arc::new(AtomicBool::new(false)));
+        let (say, said): (Sender<Happened>, _) = channel();
+        let asked = stop.clone();
+        let work = move || {
+            let mut connected = false;
+            while !asked.load(Ordering::Relaxed) {
+                match door.turn(&mut link) {
+                    Ok(happened) => {
+                        connected |= happened == Some(Happened::Connected);
+                        happened.map_or(Ok(()), |happened| say.send(happened)).ok();
+                    }
+                    // Once it was let in, a refusal passes: the broker is being restarted or its rules changed.
+                    Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if connected => {
+                        say.send(Happened::Disconnected(e.to_string())).ok();
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            Box::new(link).close(None)
+        };
+        let thread = std::thread::Builder::new().name("questions".to_owned()).spawn(work);
+        let thread = thread.map_err(|e| Failure::new(Exit::Io, format!("cannot start a thread: {e}")))?;
+        Ok((Self { stop, thread, said: Mutex::new(said) }, topic))
+    }
+}

@@ -1,0 +1,16 @@
+//! Answers from a board. Doors ([`http`], [`mqtt`]) take questions from outside and lay them on a [`Desk`], which has few
+//! places; one [`Answerer`], who has the model, takes them up one after another and writes each answer, token by token, to
+//! whoever asked. Nobody who reads slowly holds up the others: an answer's pieces wait in a queue of its own, which is as long as
+//! the longest answer may be.
+
+mod answerer;
+mod desk;
+pub mod http;
+pub mod mqtt;
+mod question;
+mod rate;
+
+pub use answerer::{Answerer, Labelling, Told};
+pub use desk::{Answer, Desk, Piece, Seat, desk};
+pub use question::{Limits, MOST_BYTES, MOST_TOKENS, Question, Refusal, Task};
+pub use rate::Rate;
