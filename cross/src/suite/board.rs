@@ -5,8 +5,10 @@ use super::report::Outcome;
 use crate::sys;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Most bytes of the stripped binary: a board's flash and its page cache are small.
 const BAR: u64 = 12_000_000;
@@ -27,7 +29,7 @@ pub(super) fn host(suite: &Suite) -> Result<Outcome> {
 
 /// Weighs the binary, and runs it behind the words of `runner`: it says which board this is, has no command that is
 /// a coordinator's, trains a step of the real model within a quarter of the model's size, derives a personal state beside the
-/// result, and answers with it.
+/// result, answers with it, and serves it.
 pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<Outcome> {
     let bytes = std::fs::metadata(binary).with_context(|| format!("no {}", binary.display()))?.len();
     ensure!(bytes <= BAR, "the board build takes {bytes} bytes, more than {BAR}");
@@ -78,7 +80,48 @@ pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<O
     let said = last(ask.arg(model).arg("--personal").arg(&personal))?;
     let gates = said["gates"].as_array().map_or(0, Vec::len);
     ensure!(gates > 0, "sprig infer --personal printed {said}");
+
+    let socket = folder.path().join("door");
+    let mut serve = sprig(&["serve", "--exact", "--context", "64", "--budget", BUDGET, "--json", "--model"]);
+    serve.arg(model).arg("--personal").arg(&personal).arg("--socket").arg(&socket);
+    let served = ask_at(&mut serve, &socket, r#"{"prompt": "Who?", "max_tokens": 2}"#)?;
+    let same = last(
+        sprig(&["infer", "--exact", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"])
+            .arg(model)
+            .arg("--personal")
+            .arg(&personal),
+    )?;
+    ensure!(
+        served["text"] == same["text"] && served["gates"] == same["gates"],
+        "serve: {served}, infer: {same}"
+    );
     Ok(Outcome::Passed(format!("{:.1} MB of {} MB", bytes as f64 / 1e6, BAR / 1_000_000)))
+}
+
+/// Starts a server, asks it at its `socket`, and ends it.
+fn ask_at(serve: &mut Command, socket: &Path, question: &str) -> Result<Value> {
+    let mut child = serve.stdout(Stdio::piped()).spawn().context("cannot start sprig serve")?;
+    let printed = BufReader::new(child.stdout.take().context("no output of sprig serve")?).lines();
+    let serving = printed.map_while(Result::ok).any(|line| line.contains("\"serving\""));
+    let asked = || -> Result<Value> {
+        ensure!(serving, "sprig serve ended before it answered");
+        let mut stream = UnixStream::connect(socket)?;
+        let length = question.len();
+        write!(
+            stream,
+            "POST /v1/answer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{question}"
+        )?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        let (_, body) =
+            reply.split_once("\r\n\r\n").with_context(|| format!("sprig serve said {reply:?}"))?;
+        serde_json::from_str(body).with_context(|| format!("sprig serve said {body:?}"))
+    };
+    let answer = asked();
+    child.kill()?;
+    child.wait()?;
+    answer
 }
 
 /// The last line of what a command prints, which is JSON.

@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 /// Longest wait for a question before the answerer looks around.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// How labels are asked for, and their tokens.
-pub type Labelling<'t> = Asker<'t>;
-
 /// What answers.
 pub struct Answerer<'m> {
     /// Keys and values of the text under way, and the model.
@@ -24,7 +21,7 @@ pub struct Answerer<'m> {
     /// What is worn over the model.
     pub adapter: Option<&'m Adapter>,
     /// Who asks for labels, where the adapter has some.
-    pub labelling: Option<Labelling<'m>>,
+    pub labelling: Option<Asker<'m>>,
     /// How large questions may be.
     pub limits: Limits,
 }

@@ -10,7 +10,7 @@ pub mod mqtt;
 mod question;
 mod rate;
 
-pub use answerer::{Answerer, Labelling, Told};
+pub use answerer::{Answerer, Told};
 pub use desk::{Answer, Desk, Piece, Seat, desk};
 pub use question::{Limits, MOST_BYTES, MOST_TOKENS, Question, Refusal, Task};
 pub use rate::Rate;

@@ -71,7 +71,7 @@ pub struct StudyArgs {
     /// each text; settings are those of [train.flow], --set flow.gamma=0.01. Served in the end are all devices, a fifth of
     /// which took no part, on a fifth of their data. --data may be a folder with one file *.jsonl a device, whose
     /// number then counts instead of --devices
-    #[arg(long, requires = "learning", conflicts_with_all = ["personal", "curve", "out", "evaluate_every", "eval_data"])]
+    #[arg(long, requires = "learning", conflicts_with_all = ["personal", "out", "evaluate_every", "eval_data"])]
     pub flow: bool,
     /// Compare Flow with what it has to be better than, on the same devices and at as many steps; these, or all
     #[arg(long, value_name = "LIST", requires = "flow", num_args = 0.., value_delimiter = ',', value_parser = choice::<Control>())]
@@ -93,7 +93,7 @@ pub struct StudyArgs {
     /// [default: a temporary one]
     #[arg(long, value_name = "DIR", requires = "learning")]
     pub cache: Option<PathBuf>,
-    /// Learning curve to draw (HTML)
+    /// Learning curve, or with --flow the comparison, to draw (HTML)
     #[arg(long, value_name = "FILE", requires = "learning")]
     pub curve: Option<PathBuf>,
     /// Adapter to write (GGUF LoRA)

@@ -174,7 +174,10 @@ fn flow_is_compared_with_its_controls() {
         let events = scene.done(&format!("{line} --json")).events();
         events.into_iter().filter(|e| e["event"] == "control").collect()
     };
-    let all = found(&format!("{line} --controls"));
+    let all = found(&format!("{line} --controls --curve compared.html"));
+    let page = String::from_utf8(scene.bytes("compared.html")).unwrap();
+    assert!(page.contains("Flow beside its controls, 6 devices") && page.contains("two-global"));
+    scene.fails(2, &format!("{line} --curve tiny.gguf"), &["--curve", "tiny.gguf"]);
     assert_eq!(all.len(), 15);
     for control in &all {
         let keys = [

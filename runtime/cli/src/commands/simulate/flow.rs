@@ -1,15 +1,18 @@
 //! Flow and its controls, in this process: a line for each.
 
-use super::study::{Folder, study};
+use super::compared::Compared;
+use super::study::{Folder, check_files, study};
 use crate::args::SimulateArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::check_writable;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::json;
 use sprig_budget::{Plan, process};
+use sprig_ground::file;
 use sprig_learn::data::Task;
 use sprig_protocol::FleetError;
-use sprig_simulate::{Control, Finding, FlowFollower, FlowStudy};
+use sprig_simulate::{Control, Finding, FlowFollower, FlowStudy, Study};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,9 +23,12 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let folder = Folder::of(args)?;
     let cache = folder.path();
     let mut study = study(args, cache)?;
+    check_files(args, &study)?;
+    args.study.curve.as_deref().map_or(Ok(()), |path| check_writable(path, 0))?;
     // Nobody else's file: the folder of activations may be the user's.
     let temporary = std::env::temp_dir();
     let whole = tempfile::NamedTempFile::new().map_err(|e| Failure::io("make a file in", &temporary, e))?;
+    let data = study.data.clone();
     let owners = if study.data.is_dir() { Some(gather(&study.data, whole.path())?) } else { None };
     if let Some(owners) = &owners {
         study.data = whole.path().to_owned();
@@ -37,16 +43,53 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         Some([]) => Control::ALL.iter().copied().filter(|c| *c != Control::ReadOut).collect(),
         Some(some) => some.to_vec(),
     };
+    let settings = settings(&study, &data);
     let flow = FlowStudy { rules: train.flow()?, routing: flow.routing(train.task), owners, controls, study };
-    let mut teller = Teller { output: Output::new(args.json), interrupt: Interrupt::listen(), now: None };
+    let mut teller = Teller {
+        output: Output::new(args.json),
+        interrupt: Interrupt::listen(),
+        now: None,
+        found: Vec::new(),
+    };
     let whole = flow.run(&mut teller)?;
     teller.output.end();
+    if let Some(path) = &args.study.curve {
+        let (found, ended) = (&teller.found, super::super::record::now());
+        let page = Compared { found, settings, command: super::super::command_line(), ended }.render();
+        file::write(path, page.as_bytes())?;
+    }
     let event = json!({
         "event": if whole { "done" } else { "interrupted" },
         "peak_rss_bytes": process::status().peak_rss,
     });
     teller.output.event(event, || None);
     Ok(if whole { Exit::Done } else { Exit::Interrupted })
+}
+
+/// What a page says of how it was found out.
+fn settings(study: &Study, data: &Path) -> Vec<(&'static str, String)> {
+    let (train, rounds) = (&study.settings.train, &study.settings.rounds);
+    let flow = train.flow.unwrap_or_default();
+    vec![
+        ("model", study.settings.model.path.display().to_string()),
+        ("data", data.display().to_string()),
+        ("rounds", format!("{}, of {} devices", rounds.count, rounds.devices)),
+        ("adapter", format!("{}, r = {}, on {}", train.adapter, train.rank, train.targets)),
+        (
+            "steps",
+            format!(
+                "{}, batch {}, at most {} a half and round",
+                train.estimator, train.batch, train.local_steps
+            ),
+        ),
+        (
+            "epochs",
+            format!("{} of the own adapter, {} of what is shared", flow.local_epochs, flow.shared_epochs),
+        ),
+        ("learning rate", train.lr.to_string()),
+        ("routers", format!("by {}, see {}, gamma {}", flow.router, flow.sees, flow.gamma)),
+        ("seed", train.seed.to_string()),
+    ]
 }
 
 /// Puts the files of a folder, each a device's, one behind another into `whole`; the records of each.
@@ -90,6 +133,7 @@ struct Teller {
     output: Output,
     interrupt: Interrupt,
     now: Option<Control>,
+    found: Vec<Finding>,
 }
 
 impl FlowFollower for Teller {
@@ -128,6 +172,7 @@ impl FlowFollower for Teller {
     fn found(&mut self, found: &Finding) {
         self.output.end();
         self.now = None;
+        self.found.push(found.clone());
         let mut value = json!(found);
         value["event"] = "control".into();
         self.output.event(value, || {

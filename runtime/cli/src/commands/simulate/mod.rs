@@ -1,6 +1,7 @@
 //! `sprig simulate`: fleets without boards. With a model the devices learn, all on this one model; without, they are
 //! light, thousands, and load a coordinator.
 
+mod compared;
 mod curve;
 mod flow;
 mod load;

@@ -13,7 +13,6 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::{FleetSettings, Mode};
 use sprig_simulate::{Dealt, Findings, Follower, Point, Skew, Study};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let folder = Folder::of(args)?;
@@ -68,7 +67,7 @@ impl Folder {
 }
 
 /// No result over what is read, nor over another.
-fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
+pub(super) fn check_files(args: &SimulateArgs, study: &Study) -> Result<(), Failure> {
     Files::new()
         .reads("--config", args.study.config.as_deref())
         .reads("the model", study.settings.model.path.as_path())
@@ -262,7 +261,7 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("seed", train.seed.to_string()),
         ("adapter's digest", findings.adapter_digest.clone()),
     ];
-    let ended = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let ended = super::super::record::now();
     let command = crate::commands::command_line();
     Curve { points, findings, settings, command, ended }
 }

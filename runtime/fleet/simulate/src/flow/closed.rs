@@ -113,7 +113,7 @@ impl ClosedFleet {
             alloc::check()?;
         }
         let seconds = began.elapsed().as_secs_f64();
-        Ok(Some(Finding::new(Control::ReadOut.name(), &served, seconds).with_joined(&joined)))
+        Ok(Some(Finding::new(Control::ReadOut, &served, seconds).with_joined(&joined)))
     }
 }
 

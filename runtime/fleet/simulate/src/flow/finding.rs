@@ -1,5 +1,6 @@
 //! How well devices are served, in numbers.
 
+use super::control::Control;
 use serde::Serialize;
 use sprig_ground::random::SplitMix64;
 use sprig_learn::outcome::Outcome;
@@ -7,8 +8,8 @@ use sprig_learn::outcome::Outcome;
 /// What a control came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Its name.
-    pub control: String,
+    /// Which.
+    pub control: Control,
     /// Of the server's adapter, before anything personal runs, on the devices' own test parts.
     pub accuracy_global: f64,
     /// Of the devices' own adapters alone; that of the personal model where there is no other.
@@ -103,7 +104,7 @@ const RESAMPLES: usize = 2000;
 
 impl Finding {
     /// Of what all devices were served.
-    pub(super) fn new(control: &str, served: &[Served], seconds: f64) -> Self {
+    pub(super) fn new(control: Control, served: &[Served], seconds: f64) -> Self {
         let devices: Vec<Share> = served.iter().map(Served::share).collect();
         let ratio = |of: fn(&Share) -> u64| accuracy(&devices, of);
         let better = |order: std::cmp::Ordering| {
@@ -119,7 +120,7 @@ impl Finding {
         };
         let hits = |o: &Outcome| f64::from(o.hits);
         Self {
-            control: control.to_owned(),
+            control,
             accuracy_global: ratio(|d| d.global),
             accuracy_local: ratio(|d| d.local),
             accuracy_personal: ratio(|d| d.personal),
@@ -242,7 +243,7 @@ mod tests {
             shares: vec![vec![1.0, 1.0]; 3],
         };
         let both = [one, two];
-        let found = Finding::new("x", &both, 0.0);
+        let found = Finding::new(Control::Flow, &both, 0.0);
         let sixths = |v: f64| (v * 6.0).round();
         assert_eq!([found.accuracy_global, found.accuracy_local].map(sixths), [4.0, 2.0]);
         assert_eq!([found.accuracy_personal, found.accuracy_personal_hard].map(sixths), [4.0, 4.0]);

@@ -89,7 +89,7 @@ impl FlowFleet<'_> {
                 }
             }
         }
-        Ok(Some(Finding::new(control.name(), &served, began.elapsed().as_secs_f64()).with_joined(&joined)))
+        Ok(Some(Finding::new(control, &served, began.elapsed().as_secs_f64()).with_joined(&joined)))
     }
 
     /// Devices learn, and the server takes the mean of what they shared, by the examples behind it.
