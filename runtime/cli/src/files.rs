@@ -38,6 +38,8 @@ pub enum Content {
     Data,
     /// A device's own state beside an adapter (GGUF).
     Personal,
+    /// Probabilities of items, as `sprig calibrate` writes them.
+    Dump,
 }
 
 impl Files {
@@ -171,6 +173,7 @@ impl Content {
             Self::Model => "a GGUF model",
             Self::Data => "JSON records",
             Self::Personal => "a personal state",
+            Self::Dump => "probabilities of items",
         }
     }
 }
@@ -198,6 +201,9 @@ fn recognise(path: &Path) -> Option<Content> {
         return None;
     }
     let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
+    if whole.as_ref().is_ok_and(|line| line.contains_key("probabilities") && line.contains_key("id")) {
+        return Some(Content::Dump);
+    }
     let (data, mut next) = (whole.is_ok(), Vec::new());
     reader.take(4096).read_to_end(&mut next).ok()?;
     let mark = b"\"sprig_version\"";

@@ -50,6 +50,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Plan(args) => commands::plan::run(args),
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
+        Command::Calibrate(args) => commands::calibrate::run(args),
         Command::Infer(args) => commands::infer::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
         Command::Serve(args) => commands::serve::run(args),

@@ -15,6 +15,8 @@ mod auto;
 mod bad_input;
 #[path = "commands/budget.rs"]
 mod budget;
+#[path = "commands/calibrate.rs"]
+mod calibrate;
 #[path = "commands/cases.rs"]
 mod cases;
 #[path = "commands/cgroup.rs"]

@@ -1,6 +1,7 @@
 //! Learning: directions, estimators, objectives and optimisers over the dual engine.
 //! Pure: no process, no clock and no network, so that a run is a function of its inputs.
 
+pub mod calibration;
 pub mod checkpoint;
 pub mod choosing;
 pub mod data;

@@ -1,5 +1,6 @@
 //! The command line. Scripts depend on these names.
 
+mod calibrate;
 mod choice;
 #[cfg(feature = "coordinator")]
 mod coordinator;
@@ -16,6 +17,7 @@ mod serve;
 mod simulate;
 mod wording;
 
+pub use calibrate::CalibrateArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
 pub use device::*;
@@ -76,6 +78,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure loss and accuracy on a JSONL file
     Eval(EvalArgs),
+    /// Measure how sure a model is of its labels or choices, and whether rightly
+    Calibrate(CalibrateArgs),
     /// Continue a prompt
     Infer(InferArgs),
     /// Derive a device's own state beside an adapter that all share, from its own data

@@ -27,7 +27,7 @@ pub struct PersonaliseArgs {
     #[arg(long, value_parser = choice::<Form>())]
     pub form: Option<Form>,
     /// What routers look at: the input of their block, the text's embeddings (one for all blocks), or nothing (flow)
-    /// [default: what the fleet's do, which are gone on from; else block]
+    /// [default: what the fleet's do, which are gone on from; else text]
     #[arg(long, value_parser = choice::<Sees>())]
     pub sees: Option<Sees>,
     /// Epochs of the local adapter over one half of the data (flow)

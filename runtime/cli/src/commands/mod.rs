@@ -7,6 +7,7 @@ use std::path::Path;
 pub mod agent;
 #[cfg(feature = "coordinator")]
 pub mod broker;
+pub mod calibrate;
 #[cfg(feature = "coordinator")]
 pub mod coordinate;
 mod described;

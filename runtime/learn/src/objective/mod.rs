@@ -12,6 +12,7 @@
 //! another objective and adds its part.
 
 mod answer;
+mod candidates;
 mod choice;
 mod dual;
 mod found;
@@ -19,6 +20,7 @@ mod lists;
 mod lm;
 
 pub use answer::{Answer, LabelLoss};
+pub use candidates::Candidates;
 pub use choice::Choice;
 pub use dual::Dual;
 pub use found::{Found, Row};

@@ -1,0 +1,197 @@
+//! `sprig calibrate`: how sure a model is of its labels or choices, and whether rightly.
+
+mod dump;
+mod page;
+
+use crate::args::CalibrateArgs;
+use crate::asking;
+use crate::exit::{Exit, Failure};
+use crate::files::{self, Content, Files, check_writable};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::worn::Worn;
+use dump::{Options, read, write};
+use page::Diagram;
+use serde_json::json;
+use sprig_budget::{Bytes, alloc, process};
+use sprig_engine::adapter::Adapter;
+use sprig_ground::file;
+use sprig_learn::LearnError;
+use sprig_learn::calibration::{Bins, Difference, Item, Scores, crossed, difference, temperature};
+use sprig_learn::data::{DataSet, Target, Task};
+use sprig_learn::minibatch::Minibatch;
+use sprig_learn::objective::Candidates;
+use sprig_learn::outcome::Outcome;
+use sprig_learn::session::Session;
+use sprig_learn::workload::Workload;
+use sprig_run::Base;
+use std::sync::Arc;
+
+pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
+    check_files(args)?;
+    let map = args.model.open()?;
+    let base = Base::open(&map)?;
+    let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
+    let (file, asked) = worn.asking();
+    let options = asking::by_adapter(&args.records, args.len, file.zip(asked))?;
+    if options.task == Task::Lm {
+        let message = "--task lm has no answers to be sure of among others; use --task label or choice";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let own_labels = asking::reads_labels(&options);
+    let budget = args.model.budget()?;
+    let path = files::data("--data", &args.data, own_labels)?;
+    let data = base.data(&path, args.validation.as_deref(), options, budget)?;
+    let sets = [Some(&data.train), data.held_out.as_ref()];
+    let most = sets.into_iter().flatten().map(widest).max().unwrap_or(0);
+    let candidates = Candidates::new(most);
+    let (adapted, batch) = (worn.adapted(&base), args.batch.as_usize());
+    let work = Workload::evaluation(Arc::new(candidates.clone()), adapted, batch, args.model.means());
+    let items: usize = sets.into_iter().flatten().map(DataSet::len).sum();
+    let held = Bytes((items * (size_of::<Item>() + 8 * most + 64)) as u64);
+    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("items", held)]).collect();
+    let planned = base.plan(data.measure(Workload { held_elsewhere, ..work }), budget, None)?;
+    let engine = base.engine(&planned)?;
+    let adapter = worn.load(&engine)?;
+    let mut session = engine.session(&planned, None)?;
+    let mut output = Output::new(args.model.json);
+    let mut judge = Judge {
+        session: &mut session,
+        adapter: adapter.as_ref(),
+        candidates,
+        examples: planned.tuning.cut.examples,
+        interrupt: Interrupt::listen(),
+    };
+    let items = judge.items(&data.train, "judging", &mut output)?;
+    let validation =
+        data.held_out.as_ref().map(|set| judge.items(set, "validation", &mut output)).transpose()?;
+    let scores = Scores::of(&items, validation.as_deref(), args.seed);
+    let against = args.against.as_deref().map(|path| compare(path, &items, args.seed)).transpose()?;
+    if let Some(path) = &args.dump {
+        write(path, &items, &Options::of(&data.train))?;
+    }
+    if let Some(path) = &args.page {
+        let scaled = match &validation {
+            Some(validation) => {
+                let fitted = temperature(validation);
+                Bins::of(15, items.iter().map(|item| item.confidence(fitted)))
+            }
+            None => Bins::of(15, crossed(&items, args.seed)),
+        };
+        let bins = Bins::of(15, items.iter().map(|item| item.confidence(1.0)));
+        let diagram =
+            Diagram { scores: &scores, bins: &bins, scaled: &scaled, command: super::command_line() };
+        file::write(path, diagram.render(super::record::now()).as_bytes())?;
+    }
+    tell(&output, &scores, against.as_ref())?;
+    Ok(Exit::Done)
+}
+
+fn tell(output: &Output, scores: &Scores, against: Option<&Difference>) -> Result<(), Failure> {
+    let mut event = json!(scores);
+    event["against"] = json!(against);
+    event["peak_rss_bytes"] = json!(process::status().peak_rss);
+    output.event(event, || {
+        let Scores { n, accuracy, ece15, gap, brier, nll, auroc, temperature, ece15_scaled, floor15, .. } = scores;
+        let share = |v: f64| 100.0 * v;
+        let auroc = auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
+        let mut text = format!(
+            "{n} judged, {:.1} % right; calibration error {:.2} % (a calibrated model's would be {:.2} %), confidence {:+.2} \
+             points over accuracy; Brier {brier:.4}, log-likelihood -{nll:.4}, AUROC {auroc}; with temperature \
+             {temperature:.3}: {:.2} %",
+            share(*accuracy),
+            share(*ece15),
+            share(*floor15),
+            share(*gap),
+            share(*ece15_scaled),
+        );
+        if let Some(Difference { ece15, ece15_interval: [from, to], .. }) = against {
+            text += &format!(
+                "\nagainst the other: error {:+.2} points ({:+.2} to {:+.2})",
+                share(*ece15),
+                share(*from),
+                share(*to)
+            );
+        }
+        Some(text)
+    });
+    Ok(())
+}
+
+/// Compares with what the file at `path` says of the same items.
+fn compare(path: &std::path::Path, items: &[Item], seed: u64) -> Result<Difference, Failure> {
+    let other = read(path)?;
+    let same = other.len() == items.len() && other.iter().zip(items).all(|(a, b)| a.answer == b.answer);
+    difference(items, &other, seed).filter(|_| same).ok_or_else(|| {
+        let message = format!(
+            "{}: its {} items are not the {} judged here; give a dump of the same --data",
+            path.display(),
+            other.len(),
+            items.len()
+        );
+        Failure::new(Exit::BadFile, message)
+    })
+}
+
+/// Who judges items.
+struct Judge<'j, 'm> {
+    session: &'j mut Session<'m>,
+    adapter: Option<&'j Adapter>,
+    candidates: Candidates,
+    examples: usize,
+    interrupt: Interrupt,
+}
+
+impl Judge<'_, '_> {
+    /// All of `set`.
+    fn items(&mut self, set: &DataSet, what: &str, output: &mut Output) -> Result<Vec<Item>, Failure> {
+        let mut items = Vec::with_capacity(set.len());
+        let ids: Vec<usize> = (0..set.len()).collect();
+        let mut outcomes = vec![Outcome::default(); self.examples];
+        output.begin(what, set.len() as u64, 0);
+        for part in ids.chunks(self.examples) {
+            let batch = Minibatch::new(set, part);
+            self.session.run(self.adapter, None, batch, &mut outcomes[..part.len()], &mut [])?;
+            for (e, (_, example)) in batch.examples().enumerate() {
+                let Target::Label { candidates, answer, .. } = example.target else { continue };
+                let logits = self.candidates.logits(self.session.parts(), e, candidates.len());
+                items.push(Item { logits: logits.collect(), answer });
+            }
+            alloc::check()?;
+            if self.interrupt.raised() {
+                return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written"));
+            }
+            output.at(items.len() as u64, || what.to_owned());
+        }
+        output.end();
+        if items.iter().flat_map(|item| &item.logits).any(|l| !l.is_finite()) {
+            let message = "a logit is no finite number; the training of the adapter diverged".to_owned();
+            return Err(LearnError::Settings(message).into());
+        }
+        Ok(items)
+    }
+}
+
+/// Most candidates of an example.
+fn widest(set: &DataSet) -> usize {
+    let of = |i: usize| match set.example(i).target {
+        Target::Label { candidates, .. } => candidates.len(),
+        Target::Lm { .. } => 0,
+    };
+    (0..set.len()).map(of).max().unwrap_or(0)
+}
+
+/// No result over what is read, nor over another.
+fn check_files(args: &CalibrateArgs) -> Result<(), Failure> {
+    Files::new()
+        .reads("--model", args.model.model.as_path())
+        .reads("--adapter", args.adapter.as_deref())
+        .reads("--personal", args.personal.personal.as_deref())
+        .reads("--data", args.data.as_path())
+        .reads("--validation", args.validation.as_deref())
+        .reads("--against", args.against.as_deref())
+        .writes("--dump", args.dump.as_deref(), Content::Dump)
+        .writes("--page", args.page.as_deref(), Content::Page)
+        .check()?;
+    [&args.dump, &args.page].into_iter().flatten().try_for_each(|path| check_writable(path, 0))
+}

@@ -1,0 +1,89 @@
+//! `calibrate`: scores, the dump, and what is compared by it.
+
+use crate::scene::{Scene, has_keys};
+use serde_json::Value;
+
+const CALIBRATE: &str = "calibrate --model tiny.gguf --threads 1 --json";
+
+#[test]
+fn labels_and_choices_are_calibrated_and_compared() {
+    let scene = Scene::new();
+    scene.done("train --estimator readout --model tiny.gguf --task label --data label.jsonl --out read.gguf");
+    let line = format!(
+        "{CALIBRATE} --task label --data label.jsonl --adapter read.gguf --dump items.jsonl --page page.html"
+    );
+    let found = scene.done(&line).last();
+    let keys = [
+        "n",
+        "accuracy",
+        "ece15",
+        "ece10",
+        "ece15_mass",
+        "gap",
+        "brier",
+        "nll",
+        "auroc",
+        "temperature",
+        "ece15_scaled",
+        "floor15",
+    ];
+    has_keys(&found, &keys);
+    // The same items, judged as `eval` judges them.
+    let judged =
+        scene.done("eval --model tiny.gguf --task label --data label.jsonl --adapter read.gguf --label-loss labels --json");
+    let judged = judged.last();
+    assert_eq!((&found["n"], &found["accuracy"]), (&judged["n"], &judged["accuracy"]));
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-5;
+    assert!(near(&found["nll"], &judged["loss"]), "{found} and {judged}");
+    let dump = String::from_utf8(scene.bytes("items.jsonl")).unwrap();
+    let items: Vec<Value> = dump.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(items.len(), 12);
+    for (i, item) in items.iter().enumerate() {
+        has_keys(item, &["id", "probabilities", "answer"]);
+        let sum: f64 = item["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && item["answer"] == ["down", "up"][i % 2], "{item}");
+    }
+    assert!(String::from_utf8(scene.bytes("page.html")).unwrap().contains("whether rightly"));
+    // Against itself there is no difference; against the plain model there may be.
+    let same =
+        scene.done(&line.replace("--dump items.jsonl --page page.html", "--against items.jsonl")).last();
+    assert_eq!(
+        (&same["against"]["ece15"], &same["against"]["accuracy"]),
+        (&0.0.into(), &0.0.into()),
+        "{same}"
+    );
+    let plain =
+        format!("{CALIBRATE} --task label --data label.jsonl --against items.jsonl --validation label.jsonl");
+    let plain = scene.done(&plain).last();
+    assert!(plain["against"]["ece15_interval"].is_array() && plain["temperature"].as_f64().unwrap() > 0.0);
+    let choice =
+        scene.done(&format!("{CALIBRATE} --task choice --data choice.jsonl --dump choices.jsonl")).last();
+    assert_eq!(choice["n"], 12);
+    let dump = String::from_utf8(scene.bytes("choices.jsonl")).unwrap();
+    assert!(dump.starts_with("{\"answer\":\"A\",\"id\":0,\"probabilities\":{\"A\":"), "{dump}");
+}
+
+#[test]
+fn what_cannot_be_calibrated_is_refused_and_nothing_is_lost() {
+    let scene = Scene::new();
+    scene.fails(2, &format!("{CALIBRATE} --task lm --data lm.jsonl"), &["--task lm", "label or choice"]);
+    let before = scene.bytes("label.jsonl");
+    let over = format!("{CALIBRATE} --task choice --data choice.jsonl --dump label.jsonl");
+    scene.fails(2, &over, &["--dump", "label.jsonl"]);
+    assert_eq!(scene.bytes("label.jsonl"), before);
+    scene.write(
+        "few.jsonl",
+        "{\"id\": 0, \"probabilities\": {\"down\": 0.5, \"up\": 0.5}, \"answer\": \"up\"}\n",
+    );
+    let label = format!("{CALIBRATE} --task label --data label.jsonl");
+    scene.fails(3, &format!("{label} --against few.jsonl"), &["few.jsonl", "1 items", "12"]);
+    for (line, says) in [
+        ("{\"id\": 0}", "probabilities"),
+        ("{\"id\": 0, \"probabilities\": {\"up\": 2.0}, \"answer\": \"up\"}", "2"),
+        ("{\"id\": 0, \"probabilities\": {\"up\": 1.0}, \"answer\": \"no\"}", "none of the options"),
+    ] {
+        scene.write("few.jsonl", line);
+        scene.fails(3, &format!("{label} --against few.jsonl"), &["few.jsonl, line 1", says]);
+    }
+    scene.fails(4, &format!("{label} --budget 4MiB"), &["MiB"]);
+}

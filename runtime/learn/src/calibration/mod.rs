@@ -1,0 +1,15 @@
+//! How sure a model is of its answers, and whether rightly: calibration of label and choice tasks (CATTO's evaluation,
+//! specification 6.9). The confidence of an item is the largest of its candidates' probabilities, their softmax at the answer's
+//! position.
+
+mod bins;
+mod compare;
+mod item;
+mod scaling;
+mod scores;
+
+pub use bins::{Bins, equal_mass};
+pub use compare::{Difference, difference};
+pub use item::Item;
+pub use scaling::{crossed, temperature};
+pub use scores::{Scores, auroc, floor};
