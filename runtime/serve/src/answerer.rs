@@ -180,13 +180,13 @@ impl Answerer<'_> {
     }
 
     /// How routers decided about the tokens read last.
-    fn routes(&self) -> (Option<Vec<f32>>, Option<Vec<usize>>) {
+    fn routes(&self) -> (Option<Vec<f64>>, Option<Vec<usize>>) {
         let Some(adapter) = self.adapter.filter(|adapter| adapter.routing().is_some()) else {
             return (None, None);
         };
         let shares = self.generator.shares();
         let local = adapter.routed().zip(shares).filter(|(_, share)| **share < 0.5).map(|(block, _)| block);
-        (Some(shares.to_vec()), Some(local.collect()))
+        (Some(shares.iter().map(|&share| f64::from(share)).collect()), Some(local.collect()))
     }
 }
 

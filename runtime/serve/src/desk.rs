@@ -35,7 +35,7 @@ pub struct Answer {
     pub cut: bool,
     /// Share of the shared adapter in each routed block, where a personal state answers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gates: Option<Vec<f32>>,
+    pub gates: Option<Vec<f64>>,
     /// Blocks that the device's own adapter has most of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_blocks: Option<Vec<usize>>,
