@@ -6,6 +6,7 @@ use sprig_budget::{BudgetError, alloc};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::model::Generator;
 use sprig_engine::tokenizer::{TextStream, Tokenizer};
+use sprig_learn::calibration::probabilities;
 use sprig_learn::data::{Asker, prompt};
 use std::time::{Duration, Instant};
 
@@ -111,7 +112,11 @@ impl Answerer<'_> {
         let mut answer = Answer { prompt_tokens: tokens.len(), gates, local_blocks, ..Answer::default() };
         answer.finish_reason = "length";
         let mut stream = TextStream::new();
-        while answer.completion_tokens < max_tokens && !stop() {
+        while answer.completion_tokens < max_tokens {
+            if stop() {
+                answer.finish_reason = "interrupted";
+                break;
+            }
             if Some(next) == self.tokenizer.eos() {
                 answer.finish_reason = "stop";
                 break;
@@ -150,12 +155,15 @@ impl Answerer<'_> {
             .collect();
         self.read(&asked.tokens)?;
         let logits = self.generator.logits();
-        let value = |token: u32| f64::from(logits[token as usize]);
-        let top = each.iter().map(|(_, token)| value(*token)).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = each.iter().map(|(_, token)| (value(*token) - top).exp()).sum();
-        let share =
-            |(label, token): (String, u32)| Label { label, probability: (value(token) - top).exp() / sum };
-        let mut labels: Vec<Label> = each.into_iter().map(share).collect();
+        let value = |(_, token): &(String, u32)| logits.get(*token as usize).copied().map(f64::from);
+        let Some(values) = each.iter().map(value).collect::<Option<Vec<f64>>>() else {
+            let text = "a label is a token that the model does not have; serve the adapter's own base model";
+            return Err(Refusal::Failed(text.to_owned()));
+        };
+        let shares = probabilities(&values, 1.0);
+        let pairs = each.into_iter().zip(shares);
+        let mut labels: Vec<Label> =
+            pairs.map(|((label, _), probability)| Label { label, probability }).collect();
         labels.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         let (gates, local_blocks) = self.routes();
         Ok(Answer {

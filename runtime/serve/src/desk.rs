@@ -22,7 +22,8 @@ pub enum Piece {
 pub struct Answer {
     /// What was written; of a label the likeliest.
     pub text: String,
-    /// Why it ends: `stop` where the model ended it, `length` where the question did; `label`.
+    /// Why it ends: `stop` where the model ended it, `length` where the question did, `interrupted` where
+    /// the server did; `label`.
     pub finish_reason: &'static str,
     /// Tokens of the question.
     pub prompt_tokens: usize,

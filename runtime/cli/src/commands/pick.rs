@@ -7,6 +7,7 @@ use crate::worn::Routes;
 use serde_json::json;
 use sprig_engine::dual::BatchError;
 use sprig_engine::tokenizer::{Specials, Tokenizer};
+use sprig_learn::calibration::probabilities;
 use sprig_learn::data::{Labels, answer};
 
 /// Answers to pick from.
@@ -46,11 +47,9 @@ impl Answers {
 
     /// Each answer with its share of the probability of all, the likeliest first; of equals the first named.
     fn shares(&self, logits: &[f32]) -> Vec<(&str, f64)> {
-        let values = || self.each.iter().map(|(_, id)| f64::from(logits[*id as usize]));
-        let top = values().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = values().map(|v| (v - top).exp()).sum();
+        let values: Vec<f64> = self.each.iter().map(|(_, id)| f64::from(logits[*id as usize])).collect();
         let names = self.each.iter().map(|(name, _)| name.as_str());
-        let mut shares: Vec<_> = names.zip(values().map(|v| (v - top).exp() / sum)).collect();
+        let mut shares: Vec<_> = names.zip(probabilities(&values, 1.0)).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         shares
     }

@@ -15,7 +15,7 @@ use sprig_protocol::settings::DeviceSettings;
 use sprig_run::Base;
 use sprig_serve::http::{self, Http, Listen};
 use sprig_serve::mqtt::{Happened, Mqtt};
-use sprig_serve::{Answerer, Desk, Limits, Rate, Told, desk};
+use sprig_serve::{Answerer, Desk, Limits, MOST_BYTES, MOST_TOKENS, Rate, Told, desk};
 use sprig_transport::link::{Link, LinkError};
 use sprig_transport::mqtt::connect;
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -31,6 +31,10 @@ use std::time::Instant;
 /// What doors, their threads, connections and questions under way take, with room to spare: 32 connections of two buffers of
 /// 16 KiB and a question of 64 KiB each, and what a link has.
 const DOORS: Bytes = Bytes::mib(6);
+/// The same of a question that waits: itself, twice while it is read, and the pieces of its answer.
+const WAITING: u64 = 2 * MOST_BYTES as u64 + 32 * MOST_TOKENS as u64;
+/// What happened at the broker and was not told yet; more is not told.
+const MOST_NEWS: usize = 64;
 
 pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listen = listen(args)?;
@@ -47,7 +51,8 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let labelling =
         options.as_ref().map(|options| Asker::new(base.map.path(), options, &tokenizer)).transpose()?;
     let work = Workload::generation(worn.adapted(&base), context, args.model.means());
-    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("doors", DOORS)]).collect();
+    let doors = DOORS + Bytes(WAITING * u64::from(args.queue));
+    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("doors", doors)]).collect();
     let planned = base.plan(Workload { held_elsewhere, ..work }, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
     let adapter = worn.load(&engine)?;
@@ -209,7 +214,7 @@ impl Broker {
         let mut link = connect(&fleet.link(&format!("sprig-{}-{device}-serve", fleet.name))?)?;
         let mut door = Mqtt::open(topics, device, desk, Rate::new(rate, Instant::now()), &mut link)?;
         let (topic, stop) = (door.topic(), Arc::new(AtomicBool::new(false)));
-        let (say, said): (Sender<Happened>, _) = channel();
+        let (say, said) = sync_channel(MOST_NEWS);
         let asked = stop.clone();
         let work = move || {
             let mut connected = false;
@@ -217,11 +222,11 @@ impl Broker {
                 match door.turn(&mut link) {
                     Ok(happened) => {
                         connected |= happened == Some(Happened::Connected);
-                        happened.map_or(Ok(()), |happened| say.send(happened)).ok();
+                        happened.map_or(Ok(()), |happened| say.try_send(happened)).ok();
                     }
                     // Once it was let in, a refusal passes: the broker is being restarted or its rules changed.
                     Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if connected => {
-                        say.send(Happened::Disconnected(e.to_string())).ok();
+                        say.try_send(Happened::Disconnected(e.to_string())).ok();
                     }
                     Err(e) => return Err(e),
                 }

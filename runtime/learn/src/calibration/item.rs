@@ -14,11 +14,7 @@ pub struct Item {
 impl Item {
     /// Probabilities of the candidates at a `temperature`.
     pub fn probabilities(&self, temperature: f64) -> Vec<f64> {
-        let top = self.logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut shares: Vec<f64> = self.logits.iter().map(|l| libm::exp((l - top) / temperature)).collect();
-        let sum: f64 = shares.iter().sum();
-        shares.iter_mut().for_each(|share| *share /= sum);
-        shares
+        probabilities(&self.logits, temperature)
     }
 
     /// The largest of them, and whether it is that of the right candidate; of equals the first counts.
@@ -28,4 +24,13 @@ impl Item {
         let best = shares.iter().enumerate().fold(first, |b, (i, p)| if *p > b.1 { (i, *p) } else { b });
         (best.1, best.0 == self.answer)
     }
+}
+
+/// The softmax of `logits` at a `temperature`.
+pub fn probabilities(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut shares: Vec<f64> = logits.iter().map(|l| libm::exp((l - top) / temperature)).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.iter_mut().for_each(|share| *share /= sum);
+    shares
 }

@@ -10,6 +10,6 @@ mod scores;
 
 pub use bins::{Bins, equal_mass};
 pub use compare::{Difference, difference};
-pub use item::Item;
+pub use item::{Item, probabilities};
 pub use scaling::{crossed, temperature};
 pub use scores::{Scores, auroc, floor};

@@ -74,12 +74,8 @@ pub fn open(listen: Listen, desk: Desk, limits: Limits, rate: Rate) -> io::Resul
         places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    for fd in [
-        listen.loopback.as_ref().map(|l| l.set_nonblocking(true)),
-        listen.socket.as_ref().map(|l| l.set_nonblocking(true)),
-    ] {
-        fd.transpose()?;
-    }
+    listen.loopback.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
+    listen.socket.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
     let work = move || runtime.block_on(serve(listen, shared, closed));
     let thread = std::thread::Builder::new().name("http".to_owned()).stack_size(STACK).spawn(work)?;
     Ok(Http { close: Some(close), thread: Some(thread) })

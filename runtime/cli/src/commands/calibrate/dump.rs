@@ -57,11 +57,11 @@ struct Line {
     answer: String,
 }
 
-/// Reads what [`write`] wrote; candidates come in the order of their names, and so do those that are compared.
+/// Reads what [`write`] wrote of up to `most` items, candidates in the order of `options`.
 ///
 /// # Errors
-/// A line that is no such, by its number.
-pub fn read(path: &Path) -> Result<Vec<Item>, Failure> {
+/// A line that is no such, by its number, or more of them.
+pub fn read(path: &Path, options: &Options, most: usize) -> Result<Vec<Item>, Failure> {
     let io = |e| Failure::io("read", path, e);
     let lines = BufReader::new(File::open(path).map_err(io)?).lines();
     let mut items = Vec::new();
@@ -76,9 +76,16 @@ pub fn read(path: &Path) -> Result<Vec<Item>, Failure> {
         if let Some((name, p)) = probabilities.iter().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
             return Err(bad(format!("{name} has a probability of {p}")));
         }
-        let place = probabilities.keys().position(|name| *name == answer);
+        if let Some(other) = probabilities.keys().find(|name| !options.0.contains(name)) {
+            return Err(bad(format!("{other:?} is no option of the data judged here")));
+        }
+        let named: Vec<&String> = options.0.iter().filter(|name| probabilities.contains_key(*name)).collect();
+        let place = named.iter().position(|name| **name == answer);
         let answer = place.ok_or_else(|| bad(format!("the answer {answer:?} is none of the options")))?;
-        let logits = probabilities.values().map(|p| p.max(f64::MIN_POSITIVE).ln()).collect();
+        let logits = named.into_iter().map(|name| probabilities[name].max(f64::MIN_POSITIVE).ln()).collect();
+        if items.len() == most {
+            return Err(bad(format!("there are more items than the {most} judged here")));
+        }
         items.push(Item { logits, answer });
     }
     Ok(items)

@@ -25,6 +25,7 @@ use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::workload::Workload;
 use sprig_run::Base;
+use std::path::Path;
 use std::sync::Arc;
 
 pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
@@ -66,9 +67,11 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let validation =
         data.held_out.as_ref().map(|set| judge.items(set, "validation", &mut output)).transpose()?;
     let scores = Scores::of(&items, validation.as_deref(), args.seed);
-    let against = args.against.as_deref().map(|path| compare(path, &items, args.seed)).transpose()?;
+    let names = Options::of(&data.train);
+    let against =
+        args.against.as_deref().map(|path| compare(path, (&items, &names), args.seed)).transpose()?;
     if let Some(path) = &args.dump {
-        write(path, &items, &Options::of(&data.train))?;
+        write(path, &items, &names)?;
     }
     if let Some(path) = &args.page {
         let scaled = match &validation {
@@ -119,8 +122,8 @@ fn tell(output: &Output, scores: &Scores, against: Option<&Difference>) -> Resul
 }
 
 /// Compares with what the file at `path` says of the same items.
-fn compare(path: &std::path::Path, items: &[Item], seed: u64) -> Result<Difference, Failure> {
-    let other = read(path)?;
+fn compare(path: &Path, (items, names): (&[Item], &Options), seed: u64) -> Result<Difference, Failure> {
+    let other = read(path, names, items.len())?;
     let same = other.len() == items.len() && other.iter().zip(items).all(|(a, b)| a.answer == b.answer);
     difference(items, &other, seed).filter(|_| same).ok_or_else(|| {
         let message = format!(

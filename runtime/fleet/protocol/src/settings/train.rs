@@ -222,6 +222,10 @@ impl Train {
     pub fn adapter(&self, g: &Geometry) -> Result<AdapterSpec, SettingsError> {
         match self.readout {
             None => Ok(self.recipe().adapter.fit(g)?),
+            Some(_) if self.flow.is_some() => {
+                let problem = "[train.readout] learns in closed form and [train.flow] in steps; leave one of the tables out";
+                Err(SettingsError::value("train", "flow", "a table", problem))
+            }
             Some(_) => {
                 readout::check(g)
                     .map_err(|e| SettingsError::value("train", "readout", "on", e.to_string()))?;
