@@ -56,6 +56,10 @@ fn labels_and_choices_are_calibrated_and_compared() {
         format!("{CALIBRATE} --task label --data label.jsonl --against items.jsonl --validation label.jsonl");
     let plain = scene.done(&plain).last();
     assert!(plain["against"]["ece15_interval"].is_array() && plain["temperature"].as_f64().unwrap() > 0.0);
+    // Options are known by their names, in whatever order another command had them.
+    let turned =
+        format!("{CALIBRATE} --task label --data label.jsonl --labels up,down --against items.jsonl");
+    assert!(scene.done(&turned).last()["against"]["accuracy"].is_number());
     let choice =
         scene.done(&format!("{CALIBRATE} --task choice --data choice.jsonl --dump choices.jsonl")).last();
     assert_eq!(choice["n"], 12);
@@ -81,6 +85,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_lost() {
         ("{\"id\": 0}", "probabilities"),
         ("{\"id\": 0, \"probabilities\": {\"up\": 2.0}, \"answer\": \"up\"}", "2"),
         ("{\"id\": 0, \"probabilities\": {\"up\": 1.0}, \"answer\": \"no\"}", "none of the options"),
+        ("{\"id\": 0, \"probabilities\": {\"left\": 1.0}, \"answer\": \"left\"}", "no option"),
     ] {
         scene.write("few.jsonl", line);
         scene.fails(3, &format!("{label} --against few.jsonl"), &["few.jsonl, line 1", says]);
