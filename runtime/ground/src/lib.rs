@@ -1,4 +1,4 @@
-//! What every crate needs and none is about: hexadecimal digits, repeatable random numbers, files that a power cut
+//! What every crate needs and none is about: hexadecimal digits, repeatable random numbers (in a row, and by their coordinates), files that a power cut
 //! leaves whole, choices that have names, errors that name a path, and readers of what the kernel says.
 
 pub mod cgroup;
@@ -6,6 +6,7 @@ pub mod file;
 pub mod hex;
 pub mod kernel;
 pub mod names;
+pub mod philox;
 pub mod random;
 
 mod path_error;

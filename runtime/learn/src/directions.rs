@@ -1,10 +1,10 @@
 //! Directions: a pure function of (run key, round, iteration, device, k, example, tensor, index), the same bits on every
 //! CPU. Never stored, never sent. Spec section 6.2.
 
-use crate::philox::philox;
 use sprig_engine::adapter::Tensor;
 use sprig_engine::dual::TensorId;
 use sprig_ground::names;
+use sprig_ground::philox::philox;
 
 /// Distribution of a direction's elements; all have E[v vᵀ] = I.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! token, channel), so that it is the same on every machine, after a resume too, and is held nowhere. algorithm.md 6.12.
 
 use crate::directions::Iteration;
-use crate::philox::philox;
 use crate::recipe::Fraction;
 use sprig_engine::dual::{Mask, Spot};
+use sprig_ground::philox::philox;
 
 /// p of Spry's paper.
 pub const PAPER: Fraction = Fraction::of(0.1);

@@ -17,7 +17,7 @@ pub mod minibatch;
 pub mod objective;
 pub mod optimiser;
 pub mod outcome;
-pub mod philox;
+
 pub mod planner;
 pub mod prefix;
 pub mod readout;

@@ -1,9 +1,9 @@
 //! Who has which examples: class mixtures by Dirichlet, a few labels each, or all alike.
 
+use sprig_ground::philox::philox;
 use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Shuffle, Target};
 use sprig_learn::directions::run_key;
-use sprig_learn::philox::philox;
 use sprig_protocol::FleetError;
 use std::f64::consts::TAU;
 

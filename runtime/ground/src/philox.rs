@@ -1,5 +1,5 @@
 //! Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): a counter-based generator, so that any part of a direction can be
-//! made anew on any machine from its coordinates alone. Spec section 6.2.
+//! made anew on any machine from its coordinates alone.
 
 /// Ten rounds of Philox4x32 on `counter` under `key`.
 pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
