@@ -45,6 +45,8 @@ mod messages;
 mod personalise;
 #[path = "commands/plan.rs"]
 mod plan;
+#[path = "commands/preferences.rs"]
+mod preferences;
 #[path = "commands/prefix.rs"]
 mod prefix;
 #[path = "commands/readout.rs"]

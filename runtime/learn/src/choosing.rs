@@ -85,7 +85,7 @@ impl Use {
 impl Question {
     /// The ways that can answer it, the one that learns most first.
     pub fn ways(&self) -> impl Iterator<Item = Way> + use<> {
-        let read_out = (self.task != Task::Lm).then_some(Way::ReadOut);
+        let read_out = matches!(self.task, Task::Label | Task::Choice).then_some(Way::ReadOut);
         read_out.into_iter().chain([REVERSE, FORWARD, Way::Steps(Method::Mezo)])
     }
 

@@ -173,10 +173,12 @@ impl Workload {
 
     /// The same before any data are read: for `task`, with examples as long as they may be.
     pub fn foreseen(self, task: Task, length: usize) -> Self {
-        let candidates = match task {
-            Task::Lm => 0,
-            Task::Choice => 26,
-            Task::Label => 64,
+        let (candidates, length) = match task {
+            Task::Lm => (0, length),
+            // The prompt stands before either completion.
+            Task::Pair => (0, 2 * length),
+            Task::Choice => (26, length),
+            Task::Label => (64, length),
         };
         Self { length, candidates, data: DATA_ALLOWANCE, ..self }
     }

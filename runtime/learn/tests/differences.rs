@@ -78,7 +78,7 @@ fn error(found: &[f32], exact: &[f32]) -> f64 {
 /// Differences along the same directions give the gradient and the loss that derivatives give.
 #[test]
 fn differences_find_what_derivatives_find() {
-    for (data, family) in both_objectives().into_iter().flat_map(|d| FAMILIES.map(|f| (d, f))) {
+    for (data, family) in objectives().into_iter().flat_map(|d| FAMILIES.map(|f| (d, f))) {
         let spec = spec(Kind::Lora, 0..3);
         let of = |estimator: &dyn Estimator| estimate(estimator, ctx(2), data, &spec, WHOLE, &[]);
         let exact = of(&forward(family, Sharing::Shared, 6));
@@ -96,7 +96,7 @@ fn differences_find_what_derivatives_find() {
 fn published_steps_find_the_gradient() {
     let mut spec = spec(Kind::Xs, 2..3);
     (spec.rank, spec.targets) = (4, vec![Module::Q, Module::V, Module::O, Module::Down]);
-    for data in both_objectives() {
+    for data in objectives() {
         let of = |estimator: &dyn Estimator| estimate(estimator, ctx(2), data, &spec, WHOLE, &[]);
         let exact = of(&forward(Family::Walsh, Sharing::Shared, 64));
         assert_eq!(exact.gradient.len(), 64);
@@ -113,7 +113,7 @@ fn published_steps_find_the_gradient() {
 fn cuts_and_threads_change_no_bit() {
     let last: Vec<f32> =
         (0..adapter(&spec(Kind::Lora, 1..3)).values().len()).map(|i| (i as f32).sin()).collect();
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = spec(Kind::Lora, 1..3);
         for estimator in [&differences(Family::Gaussian, 2, 1e-3) as &dyn Estimator, &FWDLLM] {
             let whole = estimate(estimator, ctx(1), data, &spec, WHOLE, &last);
@@ -132,12 +132,12 @@ fn cuts_and_threads_change_no_bit() {
 fn the_prefix_cache_changes_no_bit() {
     let dir = tempfile::tempdir().unwrap();
     let (spec, width) = (spec(Kind::BOnly, 2..3), WORLD.model.geometry().width);
-    for (data, name) in both_objectives().into_iter().zip(["a", "b"]) {
+    for (data, name) in objectives().into_iter().zip(["a", "b"]) {
         let adapter = adapter(&spec);
         let (tensors, estimator) = (tensors(&adapter), differences(Family::Gaussian, 2, 1e-3));
         let estimate = |limit: Bytes, held: &[usize]| {
             let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
-            let cache = PrefixCache::open(&dir.path().join(name), limit, &origin, LENGTH);
+            let cache = PrefixCache::open(&dir.path().join(name), limit, &origin, data.longest());
             let mut session = session(ctx(2), data, &spec, WHOLE, Some(cache));
             let mut outcomes = vec![Outcome::default(); held.len()];
             session.judge(&adapter, Minibatch::new(data, held), &mut outcomes).unwrap();

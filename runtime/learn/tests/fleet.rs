@@ -110,7 +110,7 @@ fn devices_and_coordinator_end_in_the_same_bits() {
             let updates: Vec<LocalUpdate> = (0..2)
                 .map(|i| {
                     let assignment = Assignment { round, number: members[i].number, share: shares[i] };
-                    train(&parties[i], &spec, both_objectives()[i], assignment, &[WHOLE]).0
+                    train(&parties[i], &spec, objectives()[i], assignment, &[WHOLE]).0
                 })
                 .collect();
             for party in &mut parties {
@@ -129,7 +129,7 @@ fn devices_and_coordinator_end_in_the_same_bits() {
 /// What a device's own optimiser leads to is what every party replays; outside of its share nothing moves.
 #[test]
 fn a_devices_own_weights_are_those_of_the_replay() {
-    for (data, kind) in both_objectives().into_iter().flat_map(|d| KINDS.map(|k| (d, k))) {
+    for (data, kind) in objectives().into_iter().flat_map(|d| KINDS.map(|k| (d, k))) {
         let spec = spec(kind, 0..3);
         for rule in [ADAMW, Rule::Sgd { momentum: 0.0 }] {
             let rules =
@@ -161,7 +161,7 @@ fn a_devices_own_weights_are_those_of_the_replay() {
 /// However a device cuts its batches, and whatever it ran before, its update is the same bits.
 #[test]
 fn cuts_change_no_bit_of_an_update() {
-    for (data, sharing) in both_objectives().into_iter().flat_map(|d| SHARINGS.map(|s| (d, s))) {
+    for (data, sharing) in objectives().into_iter().flat_map(|d| SHARINGS.map(|s| (d, s))) {
         for exchange in EXCHANGES {
             let spec = spec(Kind::Lora, 1..3);
             let mut terms = terms(exchange, YOGI);
@@ -182,7 +182,7 @@ fn cuts_change_no_bit_of_an_update() {
 /// zero elsewhere, so they are what one device with the whole adapter would have found for these groups.
 #[test]
 fn a_share_of_all_groups_is_the_single_devices_step() {
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = spec(Kind::Lora, 0..3);
         let rules = Rules::new(Terms { batch: 4, ..terms(Exchange::PerEpoch { steps: 1 }, AVG) }).unwrap();
         let server = server(&spec, rules);

@@ -91,7 +91,7 @@ fn train<'d>(
 /// Whatever was done before, and however a batch is cut, a device that holds everything takes the steps of a device by itself.
 #[test]
 fn exact_local_steps_are_those_of_one_device() {
-    for (data, kind) in both_objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
+    for (data, kind) in objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
         let spec = spec(kind, 0..3);
         let server = server(&spec, Terms { batch: 4, ..terms(2) });
         let share = Share::all(server.layout().groups().len());
@@ -158,7 +158,7 @@ fn a_split_fleet_takes_exact_steps_of_each_share() {
 /// T12: federated SGD is w − lr·Σ n_m·g_m / Σ n_m, each g_m the mean gradient of its device's examples.
 #[test]
 fn fedsgd_steps_along_the_mean_gradient() {
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = spec(Kind::Lora, 1..3);
         let once = Terms { batch: 4, local: Rule::Sgd { momentum: 0.0 }, lr: 0.5, ..terms(1) };
         let mut fleet = server(&spec, once);
@@ -221,7 +221,7 @@ fn coefficients(
 /// example has its own directions the batch has all of them, B·K instead of K.
 #[test]
 fn derivatives_from_the_gradient_are_those_of_tangents() {
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = spec(Kind::Lora, 1..3);
         let projected = along(Sharing::Shared);
         let mut tangents = session(ctx(2), data, &spec, WHOLE, None);

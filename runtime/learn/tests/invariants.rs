@@ -53,7 +53,7 @@ use world::*;
 fn tangents_of_one_pass_are_those_of_many() {
     const K: usize = 5;
     let ids = [1, 2, 4];
-    for data in both_objectives() {
+    for data in objectives() {
         for (family, sharing) in FAMILIES.into_iter().flat_map(|f| SHARINGS.map(|s| (f, s))) {
             let spec = spec(Kind::Lora, 0..3);
             let adapter = adapter(&spec);
@@ -84,7 +84,7 @@ fn tangents_of_one_pass_are_those_of_many() {
 #[test]
 fn cuts_change_no_bit() {
     let ids = [0, 1, 2, 3, 4, 7];
-    for data in both_objectives() {
+    for data in objectives() {
         for sharing in SHARINGS {
             let spec = spec(Kind::Lora, 1..3);
             let adapter = adapter(&spec);
@@ -157,7 +157,7 @@ fn result(trainer: &Trainer<'_, '_>) -> (Vec<u32>, State) {
 
 #[test]
 fn threads_and_panels_change_no_bit() {
-    for data in both_objectives() {
+    for data in objectives() {
         for kind in KINDS {
             let (spec, cut) = (spec(kind, 0..3), Cut { tangents: 4, examples: 4 });
             let run = |ctx: Ctx| {
@@ -186,7 +186,7 @@ fn residency_and_retuning_change_no_bit() {
     let streamed =
         Llama::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
     let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
-    for data in both_objectives() {
+    for data in objectives() {
         let (spec, cut) = (spec(Kind::Lora, 0..3), Cut { tangents: 4, examples: 4 });
         let mut resident = trainer(ctx(2), data, &spec, ADAMW, cut, None);
         take(&mut resident, 10);
@@ -213,13 +213,13 @@ fn the_prefix_cache_changes_no_bit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.gguf.prefix");
     let width = WORLD.model.geometry().width;
-    for data in both_objectives() {
+    for data in objectives() {
         // Header, and for each example a checksum and its rows, each with its exponent.
         let size = |examples| 40 + 8 * examples + 2 * (1 + width) * data.tokens_before(examples);
         let cache = |path: &Path, examples: usize| {
             let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
             let limit = if examples == 0 { 0 } else { size(examples) };
-            PrefixCache::open(path, Bytes(limit as u64), &origin, LENGTH)
+            PrefixCache::open(path, Bytes(limit as u64), &origin, data.longest())
         };
         for examples in [4, 3, 1] {
             let cut = Cut { tangents: 2, examples };
@@ -264,7 +264,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.ckpt");
     let fingerprint = Fingerprint::from([("seed".to_owned(), "5".to_owned())]);
-    for data in both_objectives() {
+    for data in objectives() {
         for rule in [ADAMW, Rule::Sgd { momentum: 0.9 }, Rule::Sgd { momentum: 0.0 }] {
             let (spec, cut) = (spec(Kind::Lora, 1..3), Cut { tangents: 4, examples: 2 });
             let begin = || trainer(ctx(2), data, &spec, rule, cut, None);
@@ -287,7 +287,7 @@ fn a_resumed_run_ends_in_the_same_bits() {
 #[test]
 fn the_plan_is_the_arena() {
     let model = model_size();
-    for data in both_objectives() {
+    for data in objectives() {
         for (kind, tangents, batch) in [
             (Kind::Lora, 1, 4),
             (Kind::Xs, 4, 4),

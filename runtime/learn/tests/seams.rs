@@ -6,6 +6,8 @@
 
 #[path = "seams/objectives.rs"]
 mod objectives;
+#[path = "seams/preferences.rs"]
+mod preferences;
 #[allow(dead_code)] // shared with the other tests
 #[path = "invariants/world.rs"]
 mod world;

@@ -13,6 +13,11 @@ pub struct Data {
 }
 
 impl Data {
+    /// Most candidates of an example; 0 where completions are learnt.
+    pub fn candidates(&self) -> usize {
+        std::iter::once(&self.train).chain(&self.held_out).map(candidates).max().unwrap_or(0)
+    }
+
     /// `work` with what only the data tell: the longest example, the most candidates, the bytes.
     pub fn measure(&self, work: Workload) -> Workload {
         let sets = || std::iter::once(&self.train).chain(&self.held_out);
@@ -21,7 +26,7 @@ impl Data {
         let reading = self.train.reading().max(second).saturating_sub(data + RECORD_BYTES);
         Workload {
             length: sets().map(DataSet::longest).max().unwrap_or(0),
-            candidates: sets().map(candidates).max().unwrap_or(0),
+            candidates: self.candidates(),
             data: Bytes(data as u64),
             reading: Bytes(reading as u64),
             ..work

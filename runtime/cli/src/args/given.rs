@@ -27,6 +27,7 @@ const USES: [(Use, &[&str]); 5] = [
             "targets",
             "layers",
             "from",
+            "objective",
         ],
     ),
     (Use::Directions, &["tangents", "directions", "family"]),

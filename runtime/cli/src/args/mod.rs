@@ -8,9 +8,11 @@ mod device;
 #[cfg(all(test, feature = "coordinator"))]
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
+mod eval;
 mod given;
 mod infer;
 mod personal;
+mod preference;
 mod recipe;
 mod serve;
 #[cfg(feature = "coordinator")]
@@ -21,14 +23,17 @@ pub use calibrate::CalibrateArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
 pub use device::*;
+pub use eval::EvalArgs;
 pub use infer::InferArgs;
 pub use personal::*;
+pub use preference::PreferenceArgs;
 pub use serve::ServeArgs;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
 pub use wording::wording;
 
 use choice::choice;
+use clap::builder::ArgPredicate;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use given::Given;
 use sprig_budget::Size;
@@ -58,6 +63,17 @@ impl Cli {
     pub fn read() -> Result<Self, clap::Error> {
         // A number below 0 is refused by its limit, not as an unknown flag.
         let mut command = Self::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+        // Objectives over pairs have pairs for records unless told otherwise.
+        command = command.mut_subcommand("train", |train| {
+            let pair = Some(Task::Pair.name());
+            train.mut_arg("task", |task| {
+                task.required(false).required_unless_present("objective").default_value_if(
+                    "objective",
+                    ArgPredicate::IsPresent,
+                    pair,
+                )
+            })
+        });
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let given = matches.subcommand().map(|(_, matches)| Given::of(matches)).unwrap_or_default();
@@ -179,6 +195,8 @@ pub struct ShapeArgs {
     /// gradients are estimated along directions, full otherwise]
     #[arg(long, value_parser = choice::<LabelLoss>())]
     pub label_loss: Option<LabelLoss>,
+    #[command(flatten)]
+    pub preference: PreferenceArgs,
     /// Which of a training's flags were given
     #[arg(skip)]
     pub given: Given,
@@ -190,7 +208,7 @@ pub struct PlanArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub shape: ShapeArgs,
-    /// What is learnt: lm needs all logits of all rows, label and choice only a few
+    /// What is learnt: lm and pair need all logits of all rows, label and choice only a few
     #[arg(long, value_parser = choice::<Task>(), default_value_t = Task::Lm)]
     pub task: Task,
     /// Optimiser steps, if `train` is to be told how many: then it keeps no best adapter so far
@@ -202,7 +220,7 @@ pub struct PlanArgs {
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
     /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
-    /// label = {text, label}
+    /// label = {text, label}; pair = {prompt, chosen, rejected}
     #[arg(long, value_parser = choice::<Task>())]
     pub task: Task,
     /// Do not wrap prompts in the model's chat template
@@ -314,31 +332,6 @@ pub struct TrainArgs {
     /// Why the estimator is the one it is; known once it was decided
     #[arg(skip)]
     pub why: String,
-}
-
-#[derive(Debug, Args)]
-pub struct EvalArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub records: RecordArgs,
-    /// Adapter (GGUF LoRA)
-    #[arg(long, value_name = "FILE")]
-    pub adapter: Option<PathBuf>,
-    #[command(flatten)]
-    pub personal: PersonalArgs,
-    /// Data (JSONL)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// What the loss of labels and choices counts: full = the answer among all tokens, labels = among the labels alone
-    #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = LabelLoss::Full)]
-    pub label_loss: LabelLoss,
-    /// Examples of one pass
-    #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]
-    pub batch: Batch,
-    /// Most tokens of an example
-    #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
-    pub len: Len,
 }
 
 #[derive(Debug, Args)]

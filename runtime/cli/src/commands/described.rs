@@ -29,7 +29,8 @@ pub fn evaluation(e: Evaluation) -> record::Evaluation {
 
 pub fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(String, String)> {
     let s = &args.shape;
-    [
+    let preference = s.preference.settings(args.records.task);
+    let usual = [
         ("steps", schedule.steps.to_string()),
         ("held back", held_back.to_string()),
         ("batch", s.batch.to_string()),
@@ -45,9 +46,8 @@ pub fn settings(args: &TrainArgs, schedule: Schedule, held_back: usize) -> Vec<(
         ("label style", args.records.label_style.unwrap_or_default().to_string()),
         ("label loss", s.label_loss().to_string()),
         ("chat template", if args.records.raw { "no" } else { "yes" }.to_owned()),
-    ]
-    .map(|(k, v)| (k.to_owned(), v))
-    .to_vec()
+    ];
+    usual.into_iter().chain(preference).map(|(k, v)| (k.to_owned(), v)).collect()
 }
 
 pub fn machine() -> record::Machine {

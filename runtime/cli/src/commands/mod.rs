@@ -26,6 +26,7 @@ mod opening;
 pub mod personalise;
 mod pick;
 pub mod plan;
+mod preferring;
 #[cfg(feature = "coordinator")]
 pub mod provision;
 mod readout;

@@ -11,19 +11,21 @@ use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
 use sprig_learn::dropout::Dropout;
-use sprig_learn::objective;
+use sprig_learn::objective::{Objective, of_task};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::recipe::Way;
 use sprig_learn::workload::{Means, Workload};
 use sprig_run::Base;
+use std::sync::Arc;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let question = &args.shape.question(args.task);
     check_useful(question)?;
+    args.shape.preference.misfit(args.task).map_or(Ok(()), |why| Err(Failure::new(Exit::Usage, why)))?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     base.check_length(args.shape.len.as_usize())?;
-    if (args.shape.estimator, args.task) == (Way::ReadOut, Task::Lm) {
+    if args.shape.estimator == Way::ReadOut && matches!(args.task, Task::Lm | Task::Pair) {
         return Err(readout::not_of_tokens());
     }
     let (shape, model, task) = (&args.shape, &args.model, args.task);
@@ -64,10 +66,18 @@ impl ShapeArgs {
         Ok(AdapterSpec { kept: kept.to_vec(), ..self.adapter(task).fit(g)? })
     }
 
+    /// What a training on records of `task` learns by.
+    pub fn objective(&self, task: Task) -> Arc<dyn Objective> {
+        match self.preference.objective(task, self.label_loss()) {
+            Some(preference) => Arc::new(preference),
+            None => of_task(task, self.label_loss()),
+        }
+    }
+
     /// The workload of a training of `spec` whose steps are taken by `rule`.
     pub fn workload(&self, task: Task, spec: AdapterSpec, rule: Rule, means: Means) -> Workload {
         let needs = self.estimator.method().needs(self.tangents(task).as_usize());
-        let objective = objective::of_task(task, self.label_loss());
+        let objective = self.objective(task);
         let dropout = Dropout::new(self.dropout);
         Workload::training(objective, spec, self.batch.as_usize(), needs, Some(rule), means).under(dropout)
     }

@@ -3,6 +3,7 @@
 use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
 use super::opening::{Opening, check_files};
+use super::preferring;
 use super::readout;
 use super::record::{Recorder, Run};
 use super::training::Training;
@@ -13,7 +14,7 @@ use crate::files::{beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::json;
-use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
+use sprig_engine::adapter::{AdapterFile, AdapterMeta, AdapterSpec};
 use sprig_engine::model::Geometry;
 use sprig_ground::hex;
 use sprig_learn::checkpoint::{self, Fingerprint};
@@ -31,7 +32,9 @@ use std::time::Instant;
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     check_useful(&args.question())?;
-    if (args.question().asked, args.records.task) == (Way::ReadOut, Task::Lm) {
+    let task = args.records.task;
+    args.shape.preference.misfit(task).map_or(Ok(()), |why| Err(Failure::new(Exit::Usage, why)))?;
+    if args.question().asked == Way::ReadOut && matches!(task, Task::Lm | Task::Pair) {
         return Err(readout::not_of_tokens());
     }
     check_files(args)?;
@@ -93,10 +96,12 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let single = args.single(data.train.len() - held_back.len());
     let settings = single.settings()?;
     let mut work = args.shape.workload(args.records.task, spec.clone(), settings.rule, args.model.means());
-    work.held_elsewhere.extend((!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry)));
-    work.held_elsewhere.extend(
-        from.as_ref().map(|file| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry))),
-    );
+    let best = (!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry));
+    let pieces =
+        |file: &AdapterFile| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry));
+    let preference = args.shape.preference.objective(args.records.task, args.shape.label_loss());
+    let references = preference.as_ref().map(|_| preferring::held(&data, args.shape.batch));
+    work.held_elsewhere.extend(best.into_iter().chain(from.as_ref().map(pieces)).chain(references));
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
@@ -138,20 +143,29 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
         recorder: Recorder::new(plan, engine.before),
         output,
         interrupt,
+        judging_held_out: None,
     };
+    if !training.prefer(preference, &data, args.records.task)? {
+        return Ok(training.stopped());
+    }
+    let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
+    through(training, &run, &meta)
+}
 
+/// The whole of a training that is ready to begin.
+fn through(mut training: Training<'_, '_>, run: &Run<'_>, meta: &AdapterMeta) -> Result<Exit, Failure> {
+    let args = run.args;
     if args.resume {
         training.resume()?;
     } else {
         training.begin_anew();
     }
-    let held_out = data.held_out.as_ref();
+    let held_out = run.data.held_out.as_ref();
     if !training.evaluate_before(held_out)? || !training.steps()? || !training.evaluate_after(held_out)? {
         return Ok(training.stopped());
     }
-    let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
-    training.write(&args.out, &meta)?;
-    finish(training, &run)
+    training.write(&args.out, meta)?;
+    finish(training, run)
 }
 
 /// Writes the record of a training whose adapter is there, and says what there is to say of it.
@@ -199,8 +213,9 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     let held_out = data.held_out.as_ref().map(|set| (checkpoint::HELD_OUT, hex::encode(&set.digest())));
     let judging = [("held-back", held_back.to_string()), ("patience", args.patience.to_string())];
     let judging = judging.into_iter().filter(|_| held_back > 0);
-    let label_loss =
-        (args.records.task != Task::Lm).then(|| ("label-loss", args.shape.label_loss().to_string()));
+    let preference = args.shape.preference.settings(args.records.task);
+    let label_loss = matches!(args.records.task, Task::Label | Task::Choice)
+        .then(|| ("label-loss", args.shape.label_loss().to_string()));
     // Checkpoints of before it could be given have none.
     let dropout = settings.dropout.is_on().then(|| ("dropout", args.shape.dropout.to_string()));
     let targets: Vec<_> = spec.targets.iter().map(|t| t.name()).collect();
@@ -230,6 +245,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     .chain(judging)
     .chain(label_loss)
     .chain(dropout)
+    .chain(preference)
     .chain(held_out)
     .chain(from.map(|digest| (checkpoint::FROM, digest)))
     .map(|(key, value)| (key.to_owned(), value))

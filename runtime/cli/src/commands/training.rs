@@ -13,10 +13,12 @@ use sprig_engine::adapter::AdapterMeta;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
+use sprig_learn::objective::Objective;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
 use sprig_run::{Moved, Running, apart};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Plain forward passes timed in turn with the first steps, so that a ratio of the two sees the same machine.
@@ -46,6 +48,8 @@ pub struct Training<'m, 'd> {
     pub output: Output,
     /// Set when somebody asks the run to stop.
     pub interrupt: Interrupt,
+    /// What held-out data are judged by, where that is not what is learnt by.
+    pub judging_held_out: Option<Arc<dyn Objective>>,
 }
 
 impl Training<'_, '_> {
@@ -118,8 +122,10 @@ impl Training<'_, '_> {
     ) -> Result<Option<Evaluation>, Failure> {
         let examples = self.trainer.cut().examples;
         let (session, adapter) = self.trainer.session();
+        let learnt_by = self.judging_held_out.clone().map(|judge| session.learn_by(judge));
         let shown = Shown { what: when, output: &mut self.output, interrupt: &self.interrupt };
         let found = evaluate_shown(session, Some(adapter), held_out, examples, shown)?;
+        learnt_by.map(|objective| session.learn_by(objective));
         if let Some(found) = &found {
             self.output.event(serde_json::json!({ "event": "eval", "when": when, "result": found }), || {
                 Some(format!("{label}{}", describe(found)))

@@ -20,6 +20,7 @@ const RAW_CHOICE_TRAIL: &str = "\nAnswer:";
 pub(super) enum Kind {
     Lm { first: usize },
     Pick { candidates: usize, answer: usize },
+    Pair { first: usize, second: usize },
 }
 
 pub(super) struct Encoded {
@@ -61,7 +62,7 @@ pub(super) struct Encoder<'t> {
 }
 
 impl<'t> Encoder<'t> {
-    /// An encoder for completions and plain texts.
+    /// An encoder for completions, pairs of them, and plain texts.
     pub(super) fn lm(tokenizer: &'t Tokenizer, options: &LoadOptions) -> Self {
         Self {
             tokenizer,
@@ -129,6 +130,7 @@ impl<'t> Encoder<'t> {
             Record::Completion { prompt, completion } => self.completion(prompt, completion),
             Record::Labelled { text, label } => self.labelled(text, label),
             Record::Question { question, choices, answer } => self.question(question, choices, *answer),
+            Record::Pair { prompt, chosen, rejected } => self.pair(prompt, [chosen, rejected]),
         }
     }
 
@@ -171,20 +173,8 @@ impl<'t> Encoder<'t> {
     /// the prompt loses its beginning; when the completion alone does not, it loses its tail.
     fn completion(&mut self, prompt: &str, completion: &str) -> Result<Encoded, EncodeError> {
         let (tokenizer, len) = (self.tokenizer, self.len);
-        let (mut targets, more) = tokenizer.encode_first(completion, Specials::Parse, len);
-        if !self.raw && !more {
-            targets.extend(tokenizer.eos());
-        }
-        if targets.is_empty() {
-            let remedy = "write the text to learn, or take the line out";
-            return Err(Problem::field("completion", "found an empty completion", remedy).into());
-        }
+        let (targets, cut) = self.targets("completion", completion)?;
         let around = self.prompt()?;
-        fits(around, 1, len)?;
-        let most = len - around.overhead().max(1);
-        let all = if more { tokenizer.count(completion, Specials::Parse) } else { targets.len() };
-        targets.truncate(most);
-        let cut = all - targets.len();
         let asked = around.encode(tokenizer, prompt, Keep::Tail, len - targets.len())?;
         let mut tokens = asked.tokens;
         // The first token of all has none before it to be predicted from.
@@ -197,6 +187,51 @@ impl<'t> Encoder<'t> {
             );
         }
         Ok(Encoded { tokens, kind: Kind::Lm { first }, cut: asked.cut + cut })
+    }
+
+    /// Both completions behind the same prompt, each with the token that ends the turn: the prompt loses its beginning by what
+    /// the longer one takes.
+    fn pair(&mut self, prompt: &str, completions: [&str; 2]) -> Result<Encoded, EncodeError> {
+        let (tokenizer, len) = (self.tokenizer, self.len);
+        let (chosen, cut) = self.targets("chosen", completions[0])?;
+        let (rejected, more) = self.targets("rejected", completions[1])?;
+        if chosen == rejected {
+            let found = match cut + more {
+                0 => "both completions are the same".to_owned(),
+                _ => format!("both completions begin with the same {} tokens", chosen.len()),
+            };
+            let remedy = "write a completion that is worse than `chosen`, or take the line out";
+            return Err(Problem::field("rejected", found, remedy).into());
+        }
+        let room = len - chosen.len().max(rejected.len());
+        let asked = self.prompt()?.encode(tokenizer, prompt, Keep::Tail, room)?;
+        if asked.tokens.is_empty() {
+            let remedy = "write a prompt: its last token is what the first of a completion follows";
+            return Err(Problem::field("prompt", "found an empty prompt", remedy).into());
+        }
+        let (first, second) = (asked.tokens.len(), asked.tokens.len() + chosen.len());
+        let tokens = [&asked.tokens[..], &chosen, &asked.tokens, &rejected].concat();
+        Ok(Encoded { tokens, kind: Kind::Pair { first, second }, cut: asked.cut + cut + more })
+    }
+
+    /// The tokens of the completion in `field`, which leave room for the words around a prompt, and how many were cut off.
+    fn targets(&mut self, field: &'static str, completion: &str) -> Result<(Vec<u32>, usize), EncodeError> {
+        let (tokenizer, len) = (self.tokenizer, self.len);
+        let (mut targets, more) = tokenizer.encode_first(completion, Specials::Parse, len);
+        if !self.raw && !more {
+            targets.extend(tokenizer.eos());
+        }
+        if targets.is_empty() {
+            let remedy = "write the text to learn, or take the line out";
+            return Err(Problem::field(field, "found an empty completion", remedy).into());
+        }
+        let around = self.prompt()?;
+        fits(around, 1, len)?;
+        let most = len - around.overhead().max(1);
+        let all = if more { tokenizer.count(completion, Specials::Parse) } else { targets.len() };
+        targets.truncate(most);
+        let cut = all - targets.len();
+        Ok((targets, cut))
     }
 
     /// The candidates are the letters; too long a question loses its beginning, since what is asked ends it.

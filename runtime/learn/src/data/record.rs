@@ -17,9 +17,11 @@ pub enum Task {
     Choice,
     /// Pick one of the file's labels: `{text, label}`.
     Label,
+    /// Prefer one completion to another: `{prompt, chosen, rejected}`.
+    Pair,
 }
 
-names!(Task, "task", [Lm = "lm", Choice = "choice", Label = "label"]);
+names!(Task, "task", [Lm = "lm", Choice = "choice", Label = "label", Pair = "pair"]);
 
 impl Task {
     const fn needs(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Task {
             Self::Lm => "{\"prompt\", \"completion\"} or {\"text\"}",
             Self::Choice => "{\"question\", \"choices\", \"answer\"}",
             Self::Label => "{\"text\", \"label\"}",
+            Self::Pair => "{\"prompt\", \"chosen\", \"rejected\"}",
         }
     }
 }
@@ -44,6 +47,7 @@ pub(super) enum Record {
     Completion { prompt: String, completion: String },
     Labelled { text: String, label: String },
     Question { question: String, choices: Vec<String>, answer: usize },
+    Pair { prompt: String, chosen: String, rejected: String },
 }
 
 impl Record {
@@ -60,7 +64,7 @@ impl Record {
     }
 
     fn of(fields: &Fields<'_>, task: Task) -> Result<Self, Problem> {
-        let [prompt, completion, text, label, question, choices, answer, _] = fields.known;
+        let [prompt, completion, text, label, question, choices, answer, _, chosen, rejected] = fields.known;
         match task {
             Task::Lm => {
                 if let (Some(prompt), Some(completion)) = (prompt, completion) {
@@ -84,6 +88,13 @@ impl Record {
                     return Ok(Self::Question { question, choices, answer });
                 }
             }
+            Task::Pair => {
+                if let (Some(prompt), Some(chosen), Some(rejected)) = (prompt, chosen, rejected) {
+                    let prompt = string("prompt", prompt)?;
+                    let (chosen, rejected) = (string("chosen", chosen)?, string("rejected", rejected)?);
+                    return Ok(Self::Pair { prompt, chosen, rejected });
+                }
+            }
         }
         Err(fields.misfit(task))
     }
@@ -92,18 +103,30 @@ impl Record {
 impl Record {
     /// All its texts.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let (few, many): ([&str; 2], &[String]) = match self {
-            Self::Text(text) => ([text, ""], &[]),
-            Self::Completion { prompt, completion } => ([prompt, completion], &[]),
-            Self::Labelled { text, label } => ([text, label], &[]),
-            Self::Question { question, choices, .. } => ([question, ""], choices),
+        let (few, many): ([&str; 3], &[String]) = match self {
+            Self::Text(text) => ([text, "", ""], &[]),
+            Self::Completion { prompt, completion } => ([prompt, completion, ""], &[]),
+            Self::Labelled { text, label } => ([text, label, ""], &[]),
+            Self::Question { question, choices, .. } => ([question, "", ""], choices),
+            Self::Pair { prompt, chosen, rejected } => ([prompt, chosen, rejected], &[]),
         };
         few.into_iter().chain(many.iter().map(String::as_str))
     }
 }
 
 /// The fields of any schema, in the order of [`Fields::known`].
-const NAMES: [&str; 8] = ["prompt", "completion", "text", "label", "question", "choices", "answer", "weight"];
+const NAMES: [&str; 10] = [
+    "prompt",
+    "completion",
+    "text",
+    "label",
+    "question",
+    "choices",
+    "answer",
+    "weight",
+    "chosen",
+    "rejected",
+];
 
 /// Names of fields kept for a message.
 const NAMES_SHOWN: usize = 8;
@@ -139,6 +162,8 @@ impl<'a> Fields<'a> {
             Some("choice")
         } else if has(&["text", "label"]) {
             Some("label")
+        } else if has(&["prompt", "chosen", "rejected"]) {
+            Some("pair")
         } else if has(&["prompt", "completion"]) || has(&["text"]) {
             Some("lm")
         } else {

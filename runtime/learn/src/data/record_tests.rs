@@ -123,7 +123,7 @@ fn tasks_have_names() {
     for task in [Task::Lm, Task::Choice, Task::Label] {
         assert_eq!(task.name().parse(), Ok(task));
     }
-    assert!("LM".parse::<Task>().unwrap_err().to_string().contains("use lm, choice or label"));
+    assert!("LM".parse::<Task>().unwrap_err().to_string().contains("use lm, choice, label or pair"));
 }
 
 #[test]

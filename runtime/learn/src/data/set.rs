@@ -18,7 +18,7 @@ use std::path::Path;
 /// One example, borrowed from its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Example<'a> {
-    /// At least one and at most [`LoadOptions::len`] ids; for [`Target::Lm`] at least two.
+    /// At least one and at most [`LoadOptions::len`] ids, of a pair twice that; for [`Target::Lm`] at least two.
     pub tokens: &'a [u32],
     /// What is learnt.
     pub target: Target<'a>,
@@ -41,6 +41,13 @@ pub enum Target<'a> {
         /// Index of the right one in `candidates`.
         answer: usize,
     },
+    /// One of two completions of a prompt: it stands before either of them.
+    Pair {
+        /// Tokens of the prompt: index of the first token of the preferred completion.
+        first: usize,
+        /// Where the prompt stands again, before the other completion.
+        second: usize,
+    },
 }
 
 /// Encoded examples, packed: 4 bytes a token and 16 an example, 20 where records have weights.
@@ -51,6 +58,8 @@ pub struct DataSet {
     candidates: Vec<u32>,
     /// Of each example; none while all are 1.
     weights: Vec<f32>,
+    /// Whether examples are pairs.
+    pairs: bool,
     labels: Option<Labels>,
     cut: usize,
     /// Examples by their whole length, rounded up, had none been cut.
@@ -66,7 +75,7 @@ struct Entry {
     end: u64,
     /// First target; or the right candidate.
     target: u32,
-    /// Number of candidates; 0 where tokens are the targets.
+    /// Number of candidates; 0 where tokens are the targets. Of a pair, where its second half begins.
     candidates: u32,
 }
 
@@ -82,11 +91,11 @@ impl DataSet {
             return Err(DataError::Options(Problem::new(found, "use 2 or more")));
         }
         let encoder = match options.task {
-            Task::Lm => Encoder::lm(tokenizer, options),
+            Task::Lm | Task::Pair => Encoder::lm(tokenizer, options),
             Task::Choice => Encoder::choice(tokenizer, options).map_err(option_error)?,
             Task::Label => label_encoder(path, options, tokenizer)?,
         };
-        let mut set = Self::empty();
+        let mut set = Self { pairs: options.task == Task::Pair, ..Self::empty() };
         set.fill(path, options, encoder)?;
         Ok(set)
     }
@@ -121,6 +130,7 @@ impl DataSet {
         let tokens = &self.tokens[self.tokens_before(i)..entry.end as usize];
         let target = entry.target as usize;
         let target = match entry.candidates as usize {
+            second if self.pairs => Target::Pair { first: target, second },
             0 => Target::Lm { first: target },
             n => Target::Label { row: tokens.len() - 1, candidates: &self.candidates[..n], answer: target },
         };
@@ -132,17 +142,17 @@ impl DataSet {
         i.checked_sub(1).map_or(0, |last| self.entries[last].end as usize)
     }
 
-    /// Whether tokens are the targets (a language model), rather than one of a few candidates.
+    /// Whether tokens are the targets (a language model), rather than one of a few candidates, or of two completions.
     pub fn is_lm(&self) -> bool {
-        self.candidates(0) == 0
+        !self.pairs && self.candidates(0) == 0
     }
 
-    /// Candidates of example `i`; 0 for a language model.
+    /// Candidates of example `i`; 0 where completions are learnt.
     ///
     /// # Panics
     /// `i` is not below [`len`](Self::len).
     pub fn candidates(&self, i: usize) -> usize {
-        self.entries[i].candidates as usize
+        if self.pairs { 0 } else { self.entries[i].candidates as usize }
     }
 
     /// What example `i` counts in a mean of losses, against 1 of others.
@@ -205,6 +215,7 @@ impl DataSet {
             entries: Vec::new(),
             candidates: Vec::new(),
             weights: Vec::new(),
+            pairs: false,
             labels: None,
             cut: 0,
             lengths: BTreeMap::new(),
@@ -268,10 +279,11 @@ impl DataSet {
             self.weights.push(weight);
         }
         self.tokens.extend_from_slice(&example.tokens);
-        // Positions are below `len` and candidates below 64, so the narrowing is exact.
+        // Positions are below twice `len` and candidates below 64, so the narrowing is exact.
         let (target, candidates) = match example.kind {
             Kind::Lm { first } => (first as u32, 0),
             Kind::Pick { candidates, answer } => (answer as u32, candidates as u32),
+            Kind::Pair { first, second } => (first as u32, second as u32),
         };
         self.entries.push(Entry { end: self.tokens.len() as u64, target, candidates });
         self.cut += usize::from(example.cut > 0);

@@ -70,7 +70,38 @@ fn shown(set: &DataSet, i: usize) -> (String, String, usize) {
             assert_eq!(row, example.tokens.len() - 1);
             (whole, t.decode(candidates), answer)
         }
+        Target::Pair { first, second } => {
+            assert_eq!(example.tokens[..first], example.tokens[second..second + first]);
+            let [chosen, rejected] = [&example.tokens[first..second], &example.tokens[second + first..]];
+            (whole, format!("{}|{}", t.decode(chosen), t.decode(rejected)), first)
+        }
     }
+}
+
+#[test]
+fn pairs_stand_behind_the_same_prompt() {
+    let pair = r#"{"prompt": "one two three", "chosen": " four", "rejected": " five six", "weight": 2}"#;
+    let set = load(pair, &raw(Task::Pair, 64)).unwrap();
+    let (whole, both, first) = shown(&set, 0);
+    assert_eq!(
+        (whole.as_str(), both.as_str()),
+        ("one two three fourone two three five six", " four| five six")
+    );
+    assert!(!set.is_lm() && set.candidates(0) == 0 && set.weight(0) == 2.0 && set.cut() == 0);
+    // Too long a prompt loses its beginning, the same for both.
+    let len = first + 1;
+    let cut = load(pair, &raw(Task::Pair, len)).unwrap();
+    let (whole, both, _) = shown(&cut, 0);
+    assert!(both == " four| five six" && !whole.starts_with("one") && cut.cut() == 1, "{whole} {both}");
+    let wrong = |chosen, rejected, say: &[&str]| {
+        let line = format!(r#"{{"prompt": "one", "chosen": "{chosen}", "rejected": "{rejected}"}}"#);
+        fails(&line, &raw(Task::Pair, 64), say);
+    };
+    wrong("two", "two", &["d.jsonl:1", "\"rejected\"", "both completions are the same"]);
+    wrong("", "two", &["\"chosen\"", "an empty completion"]);
+    wrong("two", "", &["\"rejected\"", "an empty completion"]);
+    fails(pair, &raw(Task::Lm, 64), &["pair"]);
+    fails(r#"{"prompt": "one", "chosen": "two"}"#, &raw(Task::Pair, 64), &["\"rejected\""]);
 }
 
 fn raw(task: Task, len: usize) -> LoadOptions {

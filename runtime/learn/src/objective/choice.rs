@@ -40,12 +40,12 @@ impl Objective for Choice {
 pub(super) fn answer(example: &Example<'_>) -> Option<usize> {
     match example.target {
         Target::Label { answer, .. } => Some(answer),
-        Target::Lm { .. } => None,
+        Target::Lm { .. } | Target::Pair { .. } => None,
     }
 }
 
 /// −log of the answer's share of the candidates' probability.
-fn cross_entropy(logits: impl Iterator<Item = Dual> + Clone, answer: Dual) -> Dual {
+pub(super) fn cross_entropy(logits: impl Iterator<Item = Dual> + Clone, answer: Dual) -> Dual {
     let shift = Dual::constant(logits.clone().map(|l| l.v).fold(f64::NEG_INFINITY, f64::max));
     let sum = logits.fold(Dual::constant(0.0), |sum, l| sum + (l - shift).exp());
     sum.ln() + shift - answer

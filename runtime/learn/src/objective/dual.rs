@@ -1,5 +1,6 @@
 //! Numbers that carry one directional derivative: v and v̇, with
-//! (a ± b)˙ = ȧ ± ḃ, (a·b)˙ = ȧ·b + a·ḃ, (eᵃ)˙ = eᵃ·ȧ, (ln a)˙ = ȧ/a.
+//! (a ± b)˙ = ȧ ± ḃ, (a·b)˙ = ȧ·b + a·ḃ, (eᵃ)˙ = eᵃ·ȧ, (ln a)˙ = ȧ/a, |a|˙ = sign(a)·ȧ with sign(0) = 0,
+//! σ(a)˙ = σ(a)·σ(−a)·ȧ, (ln(1 + eᵃ))˙ = σ(a)·ȧ, (ln(1 − eᵃ))˙ = −eᵃ/(1 − eᵃ)·ȧ.
 //! In double precision and through a software libm, so that a loss has the same bits on every CPU.
 
 use std::iter::Sum;
@@ -36,6 +37,37 @@ impl Dual {
         Self { v: libm::log(self.v), d: self.d / self.v }
     }
 
+    /// Its size.
+    pub fn abs(self) -> Self {
+        let sign = f64::from(i8::from(self.v > 0.0) - i8::from(self.v < 0.0));
+        Self { v: self.v.abs(), d: sign * self.d }
+    }
+
+    /// σ: 1 / (1 + e⁻ᵃ).
+    pub fn logistic(self) -> Self {
+        let s = logistic(self.v);
+        Self { v: s, d: s * logistic(-self.v) * self.d }
+    }
+
+    /// ln(1 + eᵃ), which is −ln σ(−a).
+    pub fn softplus(self) -> Self {
+        let v = self.v.max(0.0) + libm::log1p(libm::exp(-self.v.abs()));
+        Self { v, d: logistic(self.v) * self.d }
+    }
+
+    /// ln(1 − eᵃ) of a log-probability: the logarithm of what is left for all else. One that rounding took to 0 or above
+    /// counts as the largest below it in single precision, so that it stays finite.
+    pub fn ln_rest(self) -> Self {
+        let a = self.v.min(-f64::from(f32::EPSILON));
+        let rest = -libm::expm1(a);
+        Self { v: libm::log(rest), d: -libm::exp(a) / rest * self.d }
+    }
+
+    /// Itself without its derivative.
+    pub fn held(self) -> Self {
+        Self::constant(self.v)
+    }
+
     /// A constant times it.
     pub fn times(self, c: f64) -> Self {
         Self { v: self.v * c, d: self.d * c }
@@ -45,6 +77,10 @@ impl Dual {
     pub fn over(self, n: f64) -> Self {
         Self { v: self.v / n, d: self.d / n }
     }
+}
+
+fn logistic(v: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-v))
 }
 
 impl Add for Dual {
@@ -93,6 +129,36 @@ mod tests {
             let at = |h: f64| f(Dual::constant(v + h)).v;
             let found = f(Dual { v, d: 0.5 });
             assert!((found.d - 0.5 * (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-8, "{v}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn rules_of_probabilities_match_central_differences() {
+        type Rule = fn(Dual) -> Dual;
+        let rules: [(Rule, &[f64]); 4] = [
+            (Dual::abs, &[-1.5, 2.0]),
+            (Dual::logistic, &[-30.0, -0.4, 0.0, 3.0]),
+            (Dual::softplus, &[-30.0, -0.4, 0.0, 3.0, 30.0]),
+            (Dual::ln_rest, &[-9.0, -0.7, -1e-3]),
+        ];
+        for (f, points) in rules {
+            for &v in points {
+                let h = 1e-6 * v.abs().clamp(1e-3, 1.0);
+                let at = |h: f64| f(Dual::constant(v + h)).v;
+                let (found, wanted) = (f(Dual { v, d: 2.0 }).d, (at(h) - at(-h)) / h);
+                assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1e-2), "{v}: {found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_rounding_spoils_stays_finite() {
+        let unsure = Dual { v: 0.0, d: 3.0 };
+        assert_eq!(unsure.abs(), Dual { v: 0.0, d: 0.0 });
+        assert!((unsure.softplus().v - std::f64::consts::LN_2).abs() < 1e-15);
+        for v in [1e-7, 0.0, -1e-9] {
+            let rest = Dual { v, d: 1.0 }.ln_rest();
+            assert!(rest.v.is_finite() && rest.d.is_finite(), "{v}: {rest:?}");
         }
     }
 

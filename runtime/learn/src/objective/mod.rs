@@ -18,6 +18,7 @@ mod dual;
 mod found;
 mod lists;
 mod lm;
+mod preference;
 
 pub use answer::{Answer, LabelLoss};
 pub use candidates::Candidates;
@@ -27,6 +28,7 @@ pub use found::{Found, Row};
 pub use lists::Ask;
 pub(crate) use lists::Lists;
 pub use lm::CausalLm;
+pub use preference::{Aim, Distance, Preference, Reference, Terms, measure as references};
 
 use crate::data::{Example, Task};
 use crate::error::LearnError;
@@ -92,10 +94,11 @@ pub struct Verdict {
     pub hits: u32,
 }
 
-/// What records of `task` are learnt by: cross-entropy of tokens over the vocabulary, or of answers by `loss`.
+/// What records of `task` are learnt by: cross-entropy of tokens over the vocabulary, or of answers by `loss`; pairs by DPO.
 pub fn of_task(task: Task, loss: LabelLoss) -> Arc<dyn Objective> {
     match (task, loss) {
         (Task::Lm, _) => Arc::new(CausalLm),
+        (Task::Pair, loss) => Arc::new(Preference::new(Aim::Dpo, Terms::default(), loss)),
         (Task::Label | Task::Choice, LabelLoss::Full) => Arc::new(Answer { loss }),
         // Its candidates alone are looked up: no walk through the vocabulary.
         (Task::Label | Task::Choice, LabelLoss::Labels) => Arc::new(Choice),
@@ -106,6 +109,7 @@ pub fn of_task(task: Task, loss: LabelLoss) -> Arc<dyn Objective> {
 pub fn to_judge(task: Task, loss: LabelLoss) -> Arc<dyn Objective> {
     match task {
         Task::Lm => Arc::new(CausalLm),
+        Task::Pair => Arc::new(Candidates::new(2)),
         Task::Label | Task::Choice => Arc::new(Answer { loss }),
     }
 }

@@ -188,7 +188,7 @@ pub const fn layers(estimator: Method, kind: Kind, blocks: usize) -> Range<usize
 /// What one device has by default that learns `task`.
 pub const fn single(task: Task) -> Defaults {
     match task {
-        Task::Lm => SINGLE,
+        Task::Lm | Task::Pair => SINGLE,
         Task::Label | Task::Choice => ANSWERS,
     }
 }
@@ -207,7 +207,9 @@ pub const fn label_loss(steps: Option<Method>) -> LabelLoss {
 /// The learning rate of one device, by the estimator of its gradients, what trains and what is learnt.
 pub const fn single_lr(estimator: Method, kind: Kind, task: Task) -> NotNegative {
     match (estimator, kind) {
-        (Method::Forward, Kind::Xs) if !matches!(task, Task::Lm) => NotNegative::of(LR_ANSWERS),
+        (Method::Forward, Kind::Xs) if matches!(task, Task::Label | Task::Choice) => {
+            NotNegative::of(LR_ANSWERS)
+        }
         (Method::Reverse, Kind::Lora | Kind::BOnly) => NotNegative::of(LR_EXACT),
         (Method::Reverse, Kind::Xs | Kind::XsSeeded) => NotNegative::of(LR_ADAMW),
         (Method::Forward | Method::Mezo | Method::Baffle | Method::FwdLlm, _) => NotNegative::of(LR_ADAMW),

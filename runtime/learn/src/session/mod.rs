@@ -1,6 +1,7 @@
 //! Runs batches through a model inside one arena: losses, hits and directional derivatives, example by example.
 
 mod losses;
+mod routes;
 
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
@@ -9,9 +10,10 @@ use crate::outcome::Outcome;
 use crate::prefix::PrefixCache;
 use crate::workload::{Room, Tuning};
 use losses::{Losses, Parts};
+use routes::Routes;
 use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
-use sprig_engine::dual::{DualBatch, Gradient, Held, Mask, Probe, Rope};
+use sprig_engine::dual::{DualBatch, Gradient, Mask, Probe, Rope};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Tap};
 use std::sync::Arc;
@@ -27,20 +29,9 @@ pub struct Session<'m> {
     objective: Arc<dyn Objective>,
     lists: Lists,
     parts: Parts,
+    /// Most losses of a pass: one a tangent and example.
+    losses: usize,
     routes: Routes,
-}
-
-/// What routers decided in the last pass, and what holds them.
-#[derive(Debug, Default)]
-struct Routes {
-    /// Weight of the regulariser, γ over the number of routed blocks.
-    held: Option<f32>,
-    weights: Vec<f32>,
-    shares: Vec<f32>,
-    features: Vec<f32>,
-    /// Sums of shares by block over so many examples.
-    sums: Vec<f64>,
-    examples: usize,
 }
 
 /// What the last block makes of the last row of each example of a batch, on the model as it is.
@@ -70,7 +61,8 @@ impl<'m> Session<'m> {
         }
         let mut lists = Lists::default();
         lists.reserve(positions, examples, wants);
-        let parts = Parts::new(objective.weights().len(), examples * layout.size().tangents.max(1));
+        let losses = examples * layout.size().tangents.max(1);
+        let parts = Parts::new(objective.weights().len(), losses);
         Ok(Self {
             model,
             ctx,
@@ -81,6 +73,7 @@ impl<'m> Session<'m> {
             objective,
             lists,
             parts,
+            losses,
             routes: Routes::of(&layout),
         })
     }
@@ -190,6 +183,13 @@ impl<'m> Session<'m> {
     /// What it learns or judges by.
     pub fn objective(&self) -> &dyn Objective {
         &*self.objective
+    }
+
+    /// Learns or judges by `objective` from now on, and returns what it did so by. It may want no more of an example than what
+    /// the session was made for.
+    pub fn learn_by(&mut self, objective: Arc<dyn Objective>) -> Arc<dyn Objective> {
+        self.parts = Parts::new(objective.weights().len(), self.losses);
+        std::mem::replace(&mut self.objective, objective)
     }
 
     /// Parts of the losses of the last pass, \[examples × max(K, 1) × parts\], each with its derivative along the
@@ -317,41 +317,6 @@ impl<'m> Session<'m> {
         }
         routes.take(&pass);
         Ok(())
-    }
-}
-
-impl Routes {
-    /// Room for passes of `layout`.
-    fn of(layout: &PassLayout) -> Self {
-        let [shares, features, weights] = Self::numbers(layout).map(Vec::with_capacity);
-        Self { shares, features, weights, ..Self::default() }
-    }
-
-    /// Numbers of each list.
-    fn numbers(layout: &PassLayout) -> [usize; 3] {
-        let Some(routes) = layout.size().routes else { return [0; 3] };
-        let shares = routes.blocks * routes.examples;
-        [shares, if routes.features { shares * routes.width } else { 0 }, routes.examples]
-    }
-
-    fn take(&mut self, pass: &Pass<'_>) {
-        for (kept, now) in [(&mut self.shares, pass.shares()), (&mut self.features, pass.features())] {
-            kept.clear();
-            kept.extend_from_slice(now);
-        }
-        let n = pass.examples();
-        self.sums.resize(self.shares.len() / n, 0.0);
-        self.examples += n;
-        for (sum, shares) in self.sums.iter_mut().zip(self.shares.chunks_exact(n)) {
-            *sum += shares.iter().map(|q| f64::from(*q)).sum::<f64>();
-        }
-    }
-
-    fn held(&mut self, outcomes: &[Outcome]) -> Option<Held<'_>> {
-        let weight = self.held?;
-        self.weights.clear();
-        self.weights.extend(outcomes.iter().map(Outcome::weight));
-        Some(Held { weight, examples: &self.weights })
     }
 }
 

@@ -25,7 +25,7 @@ fn fewer_block_inputs_are_a_rung_that_changes_no_bit() {
     let size = ModelSize { geometry: model.geometry(), ..model_size() };
     let machine = Machine { limit: None, code: Bytes::mib(8), divided: true };
     let spec = spec(Kind::Lora, 1..9);
-    for data in both_objectives() {
+    for data in objectives() {
         let means = Means { threads: 2, residency: Residency::Resident };
         let work = Workload { needs: Reverse.needs(), means, ..workload(data, &spec, BATCH, 1, 2) };
         let fit = |budget| plan(&size, &work, &machine, budget).unwrap();

@@ -20,7 +20,7 @@ use std::ops::Range;
 fn derivatives_are_those_of_the_loss() {
     const K: usize = 12;
     let ids = [0, 3, 5, 6];
-    for data in both_objectives() {
+    for data in objectives() {
         for kind in KINDS {
             let spec = spec(kind, 0..3);
             let (adapter, cut) = (adapter(&spec), Cut { tangents: K, examples: ids.len() });
@@ -124,7 +124,7 @@ fn estimates_tend_to_the_gradient() {
     let (tensors, d) = (tensors(&adapter), adapter.values().len());
     assert_eq!(d, 64);
     let ids = [0, 2, 4, 5];
-    for data in both_objectives() {
+    for data in objectives() {
         let cut = Cut { tangents: 64, examples: 4 };
         let mut session = session(ctx(2), data, &spec, cut, None);
         let rows: Vec<f64> = {

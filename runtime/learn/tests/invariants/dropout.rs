@@ -142,7 +142,7 @@ fn the_mean_over_masks_is_the_layer_without_dropout() {
 /// loss under the same mask.
 #[test]
 fn derivatives_and_gradients_are_those_of_the_loss_under_its_mask() {
-    for (data, kind) in both_objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
+    for (data, kind) in objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
         let (spec, cut) = (spec(kind, 0..3), Cut { tangents: K, examples: 4 });
         let mut adapter = adapter(&spec);
         let (tensors, n) = (tensors(&adapter), adapter.values().len());
@@ -210,7 +210,7 @@ fn neither_threads_nor_cuts_nor_resuming_change_a_bit_under_dropout() {
     let dir = tempfile::tempdir().unwrap();
     let (path, fingerprint) = (dir.path().join("run.ckpt"), Fingerprint::new());
     let whole = Cut { tangents: 4, examples: 4 };
-    for (data, back) in both_objectives().into_iter().flat_map(|data| [(data, false), (data, true)]) {
+    for (data, back) in objectives().into_iter().flat_map(|data| [(data, false), (data, true)]) {
         let straight = end(trainer(Ctx::new(1).unwrap(), data, whole, back), STEPS);
         for (threads, panel_rows, tangents, examples) in [(2, 64, 4, 4), (3, 16, 1, 3), (1, 16, 2, 1)] {
             let ctx = Ctx::new(threads).unwrap().with_panel_rows(panel_rows).unwrap();
@@ -232,7 +232,7 @@ fn neither_threads_nor_cuts_nor_resuming_change_a_bit_under_dropout() {
 #[test]
 fn evaluation_drops_nothing() {
     let whole = Cut { tangents: 4, examples: 4 };
-    for data in both_objectives() {
+    for data in objectives() {
         let mut dropping = trainer(Ctx::new(2).unwrap(), data, whole, false);
         take(&mut dropping, STEPS);
         let found = dropping.judge(Examples::from(data), |_| true).unwrap().unwrap();
@@ -249,7 +249,7 @@ fn evaluation_drops_nothing() {
 fn the_plan_of_a_run_with_dropout_is_the_arena() {
     let (model, machine) = (model_size(), Machine { limit: None, code: Bytes::mib(8), divided: true });
     let spec = spec(Kind::Lora, 1..3);
-    for (data, back) in both_objectives().into_iter().flat_map(|data| [(data, false), (data, true)]) {
+    for (data, back) in objectives().into_iter().flat_map(|data| [(data, false), (data, true)]) {
         let work = work(data, &spec, Cut { tangents: 4, examples: 4 }, 2, back);
         let fit = |budget| plan(&model, &work, &machine, budget).unwrap();
         let roomy = fit(Bytes(1 << 30)).plan;

@@ -53,7 +53,7 @@ fn all_ways() -> impl Iterator<Item = (&'static DataSet, Kind, Routing)> {
         routing(Sees::Nothing, Pool::Prompt),
     ];
     let kinds = move |data| KINDS.into_iter().flat_map(move |kind| routings.map(|r| (data, kind, r)));
-    both_objectives().into_iter().flat_map(kinds)
+    objectives().into_iter().flat_map(kinds)
 }
 
 /// Losses of the examples.
@@ -106,7 +106,7 @@ fn equal_adapters_make_routers_idle() {
         adapter.follow(Policy::Global);
         let alone = losses(&mut session, &adapter, data, &IDS);
         let far = soft.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(far < 2e-6, "{kind:?}, {routing:?}: {far:e}");
+        assert!(far < 4e-6, "{kind:?}, {routing:?}: {far:e}");
         adapter.follow(Policy::Soft);
         let g = gradient(&Reverse, &mut session, &mut adapter, (data, 4), Group::Router);
         assert!(g.iter().all(|g| *g == 0.0), "{kind:?}, {routing:?}");

@@ -62,7 +62,7 @@ fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
 /// T5: two pairs of factors with a share each are one pair of both.
 #[test]
 fn a_mixture_is_the_stacked_adapter() {
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = mixed(Kind::Lora);
         let mut two = two(&spec);
         two.follow(Policy::Fixed(0.3));
@@ -142,7 +142,7 @@ fn an_own_adapter_in_a_mixture_steps_by_its_part() {
 /// adapter beside it changes nothing.
 #[test]
 fn a_share_of_one_is_averaging() {
-    for (data, kind) in both_objectives().into_iter().flat_map(|d| KINDS.map(|k| (d, k))) {
+    for (data, kind) in objectives().into_iter().flat_map(|d| KINDS.map(|k| (d, k))) {
         let spec = mixed(kind);
         let ended = |policy: Policy| {
             let mut adapter = two(&spec);

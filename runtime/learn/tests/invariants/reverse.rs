@@ -86,7 +86,7 @@ fn choices() -> Vec<Vec<Module>> {
 fn the_gradient_is_that_of_all_derivatives() {
     const K: usize = 20;
     let ids = [0, 3, 5, 6];
-    for (data, kind) in both_objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
+    for (data, kind) in objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
         for (targets, first) in choices().into_iter().zip([0, 1].into_iter().cycle()) {
             let spec = AdapterSpec { targets, ..spec(kind, first..3) };
             let mut adapter = adapter(&spec);
@@ -125,7 +125,7 @@ fn the_gradient_is_that_of_all_derivatives() {
 /// Of part of an adapter the gradient is that part of the whole one, and nothing below its lowest layer is gone through.
 #[test]
 fn layers_that_are_not_chosen_have_no_gradient() {
-    for data in both_objectives() {
+    for data in objectives() {
         let spec = spec(Kind::Lora, 0..3);
         let mut adapter = adapter(&spec);
         let mut session = session_of(ctx(2), data, &spec, 4, None);
@@ -152,7 +152,7 @@ fn layers_that_are_not_chosen_have_no_gradient() {
 #[test]
 fn cuts_threads_and_panels_change_no_bit_of_the_gradient() {
     let ids = [4, 1, 0, 7, 3, 2, 6];
-    for (data, kind) in both_objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
+    for (data, kind) in objectives().into_iter().flat_map(|data| KINDS.map(|kind| (data, kind))) {
         let spec = spec(kind, 0..3);
         let mut adapter = adapter(&spec);
         let mut find = |ctx: Ctx, examples: usize| {
@@ -210,7 +210,7 @@ fn residency_retuning_and_resuming_change_no_bit_of_a_reverse_run() {
         Llama::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
     let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
     let (checkpoint, fingerprint) = (dir.path().join("run.ckpt"), Fingerprint::new());
-    for data in both_objectives() {
+    for data in objectives() {
         let (spec, ctx) = (spec(Kind::Lora, 0..3), ctx(2));
         let straight = end(trainer(ctx, data, &spec, 4, None), STEPS);
         assert_ne!(straight.0, bits(fresh_adapter(&spec).values()), "nothing was learnt");
@@ -245,10 +245,10 @@ fn the_prefix_cache_changes_no_bit_of_a_reverse_run() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.gguf.prefix");
     let width = WORLD.model.geometry().width;
-    for data in both_objectives() {
+    for data in objectives() {
         let cache = |limit: u64| {
             let origin = Origin { model: "tiny", data: data.digest(), blocks: 2, width, isa: Isa::Scalar };
-            Some(PrefixCache::open(&path, Bytes(limit), &origin, LENGTH))
+            Some(PrefixCache::open(&path, Bytes(limit), &origin, data.longest()))
         };
         let run = |examples: usize, prefix| {
             end(trainer(ctx(2), data, &spec(Kind::Lora, 2..3), examples, prefix), STEPS)
@@ -267,7 +267,7 @@ fn the_prefix_cache_changes_no_bit_of_a_reverse_run() {
 #[test]
 fn the_plan_of_a_reverse_run_is_the_arena() {
     let (model, machine) = (model_size(), Machine { limit: None, code: Bytes::mib(8), divided: true });
-    for data in both_objectives() {
+    for data in objectives() {
         for (kind, layers, batch) in [(Kind::Lora, 0..3, 4), (Kind::Xs, 2..3, 8), (Kind::BOnly, 1..3, 1)] {
             let spec = spec(kind, layers);
             let work = work(data, &spec, batch, 2);

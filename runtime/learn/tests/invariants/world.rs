@@ -10,7 +10,9 @@ use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::{Cut, Forward};
-use sprig_learn::objective::{CausalLm, Choice, Extent, Objective};
+use sprig_learn::objective::{
+    Aim, CausalLm, Choice, Distance, Extent, LabelLoss, Objective, Preference, Terms,
+};
 use sprig_learn::optimiser::Rule;
 use sprig_learn::planner::ModelSize;
 use sprig_learn::prefix::PrefixCache;
@@ -27,12 +29,13 @@ pub const FAMILIES: [Family; 3] = [Family::Rademacher, Family::Walsh, Family::Ga
 pub const SHARINGS: [Sharing; 2] = [Sharing::Shared, Sharing::PerExample];
 pub const ADAMW: Rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.01 };
 
-/// The model and a data set of 8 examples for each objective; made once, alive to the end of the process.
+/// The model and a data set of 8 examples for each sort of record; made once, alive to the end of the process.
 pub struct World {
     pub weights: WeightBytes,
     pub model: Llama<'static>,
     pub lm: DataSet,
     pub label: DataSet,
+    pub pair: DataSet,
 }
 
 pub static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -62,12 +65,17 @@ pub static WORLD: LazyLock<World> = LazyLock::new(|| {
         let label = ["t", "a", "s"][i % 3];
         format!(r#"{{"text": "{text}", "label": "{label}"}}"#)
     });
+    let pair = load(Task::Pair, &|i, text| {
+        let (chosen, rejected) = [(" xyz", " xy"), (" yes", " no"), (" t", " a")][i % 3];
+        format!(r#"{{"prompt": "{text}", "chosen": "{chosen}", "rejected": "{rejected}"}}"#)
+    });
     let model = Llama::load(&gguf).unwrap();
-    World { weights: WeightBytes::read(&gguf, model.geometry()).unwrap(), model, lm, label }
+    World { weights: WeightBytes::read(&gguf, model.geometry()).unwrap(), model, lm, label, pair }
 });
 
-pub fn both_objectives() -> [&'static DataSet; 2] {
-    [&WORLD.lm, &WORLD.label]
+/// A set of each sort of objective: over tokens, over candidates, over pairs of sequences.
+pub fn objectives() -> [&'static DataSet; 3] {
+    [&WORLD.lm, &WORLD.label, &WORLD.pair]
 }
 
 pub fn ctx(threads: usize) -> &'static Ctx {
@@ -110,7 +118,7 @@ pub fn workload(
     let means = Means { threads, residency: Residency::Auto };
     let needs = Forward::needs_for(tangents);
     Workload {
-        length: LENGTH,
+        length: data.longest().max(LENGTH),
         candidates: data.candidates(0),
         data: Bytes(data.bytes() as u64),
         prefix: false,
@@ -144,13 +152,35 @@ pub fn session(
     Session::new(&WORLD.model, ctx, room(data, layout, cut.examples), objective(data), prefix).unwrap()
 }
 
+/// Terms of a size that a difference quotient of single precision can tell; without confidences, which have a kink wherever
+/// two tokens are equally likely, as most are to a model of random weights.
+pub const SMOOTH: Terms = Terms {
+    beta: 1.0,
+    lambda: 0.5,
+    sft: 1.0,
+    smoothing: 0.0,
+    kappa: 1.0,
+    distance: Distance::L2,
+    invert: true,
+    hold_target: false,
+    mask_shared: true,
+};
+
 /// What the data ask of a session.
 pub fn objective(data: &DataSet) -> Arc<dyn Objective> {
-    if data.is_lm() { Arc::new(CausalLm) } else { Arc::new(Choice) }
+    match (data.is_lm(), data.candidates(0)) {
+        (true, _) => Arc::new(CausalLm),
+        (false, 0) => Arc::new(Preference::new(Aim::Dpo, SMOOTH, LabelLoss::Full)),
+        (false, _) => Arc::new(Choice),
+    }
 }
 
 pub fn room(data: &DataSet, layout: PassLayout, examples: usize) -> Room {
-    Room { layout, extent: Extent { tokens: LENGTH, candidates: data.candidates(0) }, examples }
+    Room {
+        layout,
+        extent: Extent { tokens: data.longest().max(LENGTH), candidates: data.candidates(0) },
+        examples,
+    }
 }
 
 pub fn forward(family: Family, sharing: Sharing, tangents: usize) -> Forward {

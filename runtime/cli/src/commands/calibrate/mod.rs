@@ -35,8 +35,11 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
     let (file, asked) = worn.asking();
     let options = asking::by_adapter(&args.records, args.len, file.zip(asked))?;
-    if options.task == Task::Lm {
-        let message = "--task lm has no answers to be sure of among others; use --task label or choice";
+    if matches!(options.task, Task::Lm | Task::Pair) {
+        let message = format!(
+            "--task {} has no answers to be sure of among others; use --task label or choice",
+            options.task
+        );
         return Err(Failure::new(Exit::Usage, message));
     }
     let own_labels = asking::reads_labels(&options);
@@ -156,9 +159,9 @@ impl Judge<'_, '_> {
             let batch = Minibatch::new(set, part);
             self.session.run(self.adapter, None, batch, &mut outcomes[..part.len()], &mut [])?;
             for (e, (_, example)) in batch.examples().enumerate() {
-                let Target::Label { candidates, answer, .. } = example.target else { continue };
-                let logits = self.candidates.logits(self.session.parts(), e, candidates.len());
-                items.push(Item { logits: logits.collect(), answer });
+                let Target::Label { answer, .. } = example.target else { continue };
+                let logits = Vec::from_iter(self.candidates.scores(self.session.parts(), e, &example));
+                items.push(Item { logits, answer });
             }
             alloc::check()?;
             if self.interrupt.raised() {
@@ -179,7 +182,7 @@ impl Judge<'_, '_> {
 fn widest(set: &DataSet) -> usize {
     let of = |i: usize| match set.example(i).target {
         Target::Label { candidates, .. } => candidates.len(),
-        Target::Lm { .. } => 0,
+        Target::Lm { .. } | Target::Pair { .. } => 0,
     };
     (0..set.len()).map(of).max().unwrap_or(0)
 }

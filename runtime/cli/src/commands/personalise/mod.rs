@@ -36,6 +36,10 @@ pub fn run(args: &PersonaliseArgs) -> Result<Exit, Failure> {
     let file = open::adapter(&args.adapter, &base)?;
     let asking = file.meta().asking.as_ref().map(|asking| (args.adapter.as_path(), asking));
     let options = asking::by_adapter(&args.records, args.len, asking)?;
+    if options.task == Task::Pair {
+        let message = "--task pair has no answers of a device's own; use --task lm, label or choice";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let own_labels = asking::reads_labels(&options);
     let budget = args.model.budget()?;
     let path = files::data("--data", &args.data, own_labels)?;

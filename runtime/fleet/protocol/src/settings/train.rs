@@ -186,6 +186,10 @@ impl Train {
             let problem = "name all labels of the fleet, at least two: a single device need not have each";
             return Err(Setting::Labels.error(found, problem));
         }
+        if table.task == Task::Pair {
+            let problem = "a fleet learns texts, labels or choices; use \"lm\", \"label\" or \"choice\"";
+            return Err(Setting::Task.error(table.task, problem));
+        }
         if table.up == Upload::Weights && table.mode == Mode::PerIteration {
             let remedy = Setting::Mode.to(Mode::PerEpoch);
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));

@@ -1,0 +1,116 @@
+//! What is learnt of pairs of answers.
+
+use super::choice::choice;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use sprig_learn::data::Task;
+use sprig_learn::objective::{Aim, Distance, LabelLoss, Preference, Terms};
+use sprig_learn::recipe::{Fraction, NotNegative, Positive};
+
+/// An objective over pairs: records of task pair, or a right and a wrong answer of a label or choice.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub struct PreferenceArgs {
+    /// What is learnt of pairs of answers, given as {prompt, chosen, rejected}, or made of labels and choices: the right answer
+    /// against the likeliest wrong one. sft = the chosen answer; dpo = direct preference optimisation; catto = dpo and
+    /// a confidence that tells how right an answer is; dpo-bce, cal-dpo, penalty = to compare with [default: dpo for
+    /// task pair]
+    #[arg(long, value_parser = choice::<Aim>())]
+    pub objective: Option<Aim>,
+    /// Temperature of dpo [default: 0.1]
+    #[arg(long, value_name = "B")]
+    pub beta: Option<Positive>,
+    /// Weight of what calibrates beside the preference: of catto, dpo-bce, cal-dpo and penalty [default: 0.1]
+    #[arg(long, value_name = "X")]
+    pub lam: Option<NotNegative>,
+    /// Weight of the chosen answer's cross-entropy beside the preference [default: 0]
+    #[arg(long, value_name = "X")]
+    pub sft_weight: Option<NotNegative>,
+    /// How often a preference is the wrong way round: label smoothing of dpo [default: 0]
+    #[arg(long, value_name = "E")]
+    pub smoothing: Option<Fraction>,
+    /// Slope of catto's target over the margin of the answer's token; beyond 2 it sharpens [default: 1]
+    #[arg(long, value_name = "K")]
+    pub kappa: Option<NotNegative>,
+    /// How far a confidence is from catto's target [default: l1]
+    #[arg(long, value_parser = choice::<Distance>())]
+    pub cal_form: Option<Distance>,
+    /// Whether the target is turned about on the answer that is not preferred [default: on]
+    #[arg(long, value_parser = switch())]
+    pub invert: Option<bool>,
+    /// Hold catto's target while the confidence moves
+    #[arg(long)]
+    pub stopgrad_z: bool,
+    /// Whether tokens that both answers begin or end with are left out of what calibrates [default: on]
+    #[arg(long, value_parser = switch())]
+    pub mask_shared: Option<bool>,
+}
+
+impl PreferenceArgs {
+    /// The objective of a training on records of `task`, if it is one over pairs.
+    pub fn objective(&self, task: Task, vocabulary: LabelLoss) -> Option<Preference> {
+        let aim = self.aim(task)?;
+        Some(Preference::new(aim, self.terms(), vocabulary))
+    }
+
+    /// Which it is.
+    pub fn aim(&self, task: Task) -> Option<Aim> {
+        self.objective.or_else(|| (task == Task::Pair).then(Aim::default))
+    }
+
+    /// Why these flags make no sense with records of `task`.
+    pub fn misfit(&self, task: Task) -> Option<String> {
+        let alone = Self { objective: None, ..self.clone() } != Self::default();
+        match self.aim(task) {
+            Some(aim) if task == Task::Lm => Some(format!(
+                "--objective {aim} learns from pairs of answers, and records of --task lm have one; use --task pair, label \
+                 or choice"
+            )),
+            None if alone => Some(
+                "--beta, --lam and what else an objective over pairs takes need one; name it with --objective"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Under the names of the flags, for a checkpoint and a record.
+    pub fn settings(&self, task: Task) -> Vec<(&'static str, String)> {
+        let Some(aim) = self.aim(task) else { return Vec::new() };
+        let Terms { beta, lambda, sft, smoothing, kappa, distance, invert, hold_target, mask_shared } =
+            self.terms();
+        vec![
+            ("objective", aim.to_string()),
+            ("beta", beta.to_string()),
+            ("lam", lambda.to_string()),
+            ("sft-weight", sft.to_string()),
+            ("smoothing", smoothing.to_string()),
+            ("kappa", kappa.to_string()),
+            ("cal-form", distance.to_string()),
+            ("invert", invert.to_string()),
+            ("stopgrad-z", hold_target.to_string()),
+            ("mask-shared", mask_shared.to_string()),
+        ]
+    }
+
+    fn terms(&self) -> Terms {
+        let usual = Terms::default();
+        // As the decimals say it: 0.1 is not the nearest of single precision.
+        let exact = |value: f32, usual| value.to_string().parse().unwrap_or(usual);
+        Terms {
+            beta: self.beta.map_or(usual.beta, |x| exact(x.get(), usual.beta)),
+            lambda: self.lam.map_or(usual.lambda, |x| exact(x.get(), usual.lambda)),
+            sft: self.sft_weight.map_or(usual.sft, |x| exact(x.get(), usual.sft)),
+            smoothing: self.smoothing.map_or(usual.smoothing, |x| exact(x.get(), usual.smoothing)),
+            kappa: self.kappa.map_or(usual.kappa, |x| exact(x.get(), usual.kappa)),
+            distance: self.cal_form.unwrap_or(usual.distance),
+            invert: self.invert.unwrap_or(usual.invert),
+            hold_target: self.stopgrad_z,
+            mask_shared: self.mask_shared.unwrap_or(usual.mask_shared),
+        }
+    }
+}
+
+/// Parses `on` or `off`.
+fn switch() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|name| name == "on")
+}
