@@ -13,6 +13,8 @@ mod asking;
 mod auto;
 #[path = "commands/bad_input.rs"]
 mod bad_input;
+#[path = "commands/best_of.rs"]
+mod best_of;
 #[path = "commands/budget.rs"]
 mod budget;
 #[path = "commands/calibrate.rs"]

@@ -22,6 +22,7 @@ pub mod planner;
 pub mod prefix;
 pub mod readout;
 pub mod recipe;
+pub mod sampling;
 pub mod session;
 pub mod setting;
 pub mod spry;

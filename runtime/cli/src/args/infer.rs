@@ -1,7 +1,10 @@
 //! The command line of `sprig infer`.
 
+use super::choice::choice;
 use super::{ModelArgs, PersonalArgs};
 use clap::Args;
+use sprig_learn::recipe::Positive;
+use sprig_learn::sampling::ConfidenceAt;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -28,6 +31,22 @@ pub struct InferArgs {
     /// Answer with the likeliest of these words instead of writing freely
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub choices: Vec<String>,
+    /// Answer with the likeliest choice behind K reasonings of up to --max-tokens, each drawn by itself: the answer that the
+    /// model is surest of
+    #[arg(long, value_name = "K", requires = "choices", conflicts_with = "personal", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub best_of: Option<u32>,
+    /// What logits are divided by where reasonings are drawn
+    #[arg(long, value_name = "T", default_value_t = Positive::of(0.8), requires = "best_of")]
+    pub temperature: Positive,
+    /// Words that end a reasoning; a choice follows
+    #[arg(long, value_name = "TEXT", default_value = "\nAnswer:", requires = "best_of")]
+    pub cue: String,
+    /// Where the surest is taken: sample = among K reasonings, token = among K draws of each token of one
+    #[arg(long, value_parser = choice::<ConfidenceAt>(), default_value_t = ConfidenceAt::Sample, requires = "best_of")]
+    pub conf_at: ConfidenceAt,
+    /// Seed of what is drawn
+    #[arg(long, value_name = "S", default_value_t = 0, requires = "best_of")]
+    pub seed: u64,
     /// Keep activations in f32 while decoding: slower, logits as in training
     #[arg(long)]
     pub exact: bool,

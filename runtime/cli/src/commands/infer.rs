@@ -1,5 +1,6 @@
 //! `sprig infer`: continue a prompt, greedily.
 
+use super::best_of::BestOf;
 use super::pick::Answers;
 use crate::args::InferArgs;
 use crate::asking;
@@ -23,7 +24,12 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
     let tokenizer = base.tokenizer()?;
     let (tokens, answers) = question(args, &base, worn.asking(), &tokenizer)?;
-    let more = if answers.is_some() { 0 } else { args.max_tokens };
+    let candidates = args.best_of.map(|best_of| BestOf::new(args, best_of, &tokenizer)).transpose()?;
+    let more = match (&candidates, &answers) {
+        (Some(candidates), _) => candidates.tokens(),
+        (None, Some(_)) => 0,
+        (None, None) => args.max_tokens,
+    };
     let g = &base.geometry;
     let capacity = capacity(tokens.len(), more, g.context)?;
     let work = Workload::generation(worn.adapted(&base), capacity, args.model.means());
@@ -36,6 +42,10 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let start = Instant::now();
     generator.feed(&tokens)?;
     let prefill = start.elapsed();
+    if let Some(candidates) = candidates {
+        candidates.answer(&tokenizer, &mut generator, &tokens)?;
+        return Ok(Exit::Done);
+    }
     let routes = Routes::of(&args.personal, adapter.as_ref(), generator.shares());
     if let Some(answers) = answers {
         answers.print(args, generator.logits(), (tokens.len(), rate(tokens.len(), prefill)), &routes)?;

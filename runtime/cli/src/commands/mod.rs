@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod agent;
+mod best_of;
 #[cfg(feature = "coordinator")]
 pub mod broker;
 pub mod calibrate;

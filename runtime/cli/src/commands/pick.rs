@@ -45,13 +45,25 @@ impl Answers {
         Self { each, warning: None, cut }
     }
 
-    /// Each answer with its share of the probability of all, the likeliest first; of equals the first named.
-    fn shares(&self, logits: &[f32]) -> Vec<(&str, f64)> {
+    /// Each answer's share of the probability of all, in their order.
+    ///
+    /// # Errors
+    /// An answer is a token that the model does not have.
+    pub fn probabilities(&self, logits: &[f32]) -> Result<Vec<f64>, Failure> {
+        let vocabulary = logits.len();
+        if let Some(&(_, token)) = self.each.iter().find(|(_, token)| *token as usize >= vocabulary) {
+            return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
+        }
         let values: Vec<f64> = self.each.iter().map(|(_, id)| f64::from(logits[*id as usize])).collect();
+        Ok(probabilities(&values, 1.0))
+    }
+
+    /// Each answer with its share, the likeliest first; of equals the first named.
+    fn shares(&self, logits: &[f32]) -> Result<Vec<(&str, f64)>, Failure> {
         let names = self.each.iter().map(|(name, _)| name.as_str());
-        let mut shares: Vec<_> = names.zip(probabilities(&values, 1.0)).collect();
+        let mut shares: Vec<_> = names.zip(self.probabilities(logits)?).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        shares
+        Ok(shares)
     }
 
     /// Prints the answers by their share, the winner marked. `tokens` of prompt came at `rate` a second.
@@ -62,11 +74,7 @@ impl Answers {
         (tokens, rate): (usize, f64),
         routes: &Routes,
     ) -> Result<(), Failure> {
-        let vocabulary = logits.len();
-        if let Some(&(_, token)) = self.each.iter().find(|(_, token)| *token as usize >= vocabulary) {
-            return Err(Failure::new(Exit::BadFile, BatchError::Answer { token, vocabulary }));
-        }
-        let shares = self.shares(logits);
+        let shares = self.shares(logits)?;
         if !args.model.json {
             shares.iter().enumerate().try_for_each(|(i, (name, share))| {
                 let mark = if i == 0 { "*" } else { " " };

@@ -58,6 +58,15 @@ impl KvCache {
         self.routes.iter_mut().for_each(Memory::restart);
     }
 
+    /// Forgets all but the first `positions` positions.
+    ///
+    /// # Panics
+    /// There are routers, which remember the whole text.
+    pub(super) fn rewind(&mut self, positions: usize) {
+        assert!(self.routes.is_none(), "routers remember the whole text");
+        self.len = self.len.min(positions);
+    }
+
     /// Puts the newest rows of `block` behind those held; they count once [`Self::advance`] is called.
     pub(super) fn store(&mut self, isa: Isa, block: usize, k: &[f32], v: &[f32]) {
         let at = (block * self.capacity + self.len) * self.width;

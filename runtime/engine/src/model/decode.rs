@@ -142,6 +142,15 @@ impl<'m> Generator<'m> {
         self.shares.clear();
     }
 
+    /// Forgets all but the first `tokens` tokens of the text, for another end of it. The logits stay those of the last token
+    /// fed.
+    ///
+    /// # Panics
+    /// There are routers, which remember the whole text.
+    pub fn rewind(&mut self, tokens: usize) {
+        self.cache.rewind(tokens);
+    }
+
     /// The logits after the last token fed.
     pub fn logits(&self) -> &[f32] {
         &self.logits

@@ -7,9 +7,11 @@ mod compare;
 mod item;
 mod scaling;
 mod scores;
+mod vote;
 
 pub use bins::{Bins, equal_mass};
 pub use compare::{Difference, difference};
 pub use item::{Item, probabilities};
 pub use scaling::{crossed, temperature};
 pub use scores::{Scores, auroc, floor};
+pub use vote::{Vote, answer};
