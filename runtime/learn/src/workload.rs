@@ -175,7 +175,7 @@ impl Workload {
     pub fn foreseen(self, task: Task, length: usize) -> Self {
         let (candidates, length) = match task {
             Task::Lm => (0, length),
-            // The prompt stands before either completion.
+            // Of the two completions each may be nearly as long.
             Task::Pair => (0, 2 * length),
             Task::Choice => (26, length),
             Task::Label => (64, length),

@@ -16,6 +16,7 @@ pub struct Batch<'a> {
     examples: &'a [usize],
     sequences: &'a [usize],
     prompts: Option<&'a [usize]>,
+    branching: bool,
 }
 
 /// Directions to carry: tangent k of an example is the derivative along its direction k.
@@ -89,7 +90,7 @@ impl<'a> Batch<'a> {
         check_offsets(starts, tokens.len())?;
         match tokens.iter().position(|&t| t as usize >= vocabulary) {
             Some(row) => Err(BatchError::Token { token: tokens[row], row, vocabulary }),
-            None => Ok(Self { tokens, examples: starts, sequences: starts, prompts: None }),
+            None => Ok(Self { tokens, examples: starts, sequences: starts, prompts: None, branching: false }),
         }
     }
 
@@ -108,6 +109,17 @@ impl<'a> Batch<'a> {
     /// The same of which the first tokens of each example, so many as `prompts` has for it, are its prompt.
     pub fn prompted(self, prompts: &'a [usize]) -> Self {
         Self { prompts: Some(prompts), ..self }
+    }
+
+    /// The same whose sequences are branches: an example's first one begins with its prompt, and the others see that as if it
+    /// stood before them too. The prompt is run once.
+    pub fn branching(self) -> Self {
+        Self { branching: true, ..self }
+    }
+
+    /// Whether its sequences are branches.
+    pub fn is_branching(&self) -> bool {
+        self.branching
     }
 
     /// A pass over it without tangents.
@@ -151,6 +163,41 @@ impl<'a> Batch<'a> {
     pub fn sequence_at(&self, position: usize) -> Range<usize> {
         let s = self.sequences.partition_point(|&s| s <= position);
         self.sequences[s - 1]..self.sequences[s]
+    }
+
+    /// Positions that the sequence which owns `position` goes on from: those of the prompt, if it is a branch; else none.
+    pub fn trunk_at(&self, position: usize) -> Range<usize> {
+        let e = self.example_at(position);
+        let start = self.examples[e];
+        match self.branching && self.sequence_at(position).start > start {
+            true => self.prompt(e, usize::MAX),
+            false => start..start,
+        }
+    }
+
+    /// Positions of other sequences that see `position`: those of all branches, if it is one of the prompt; else none.
+    pub fn branches_at(&self, position: usize) -> Range<usize> {
+        let (e, end) = (self.example_at(position), self.sequence_at(position).end);
+        match self.branching && self.prompt(e, usize::MAX).contains(&position) {
+            true => end..self.examples[e + 1],
+            false => end..end,
+        }
+    }
+
+    /// The end of the positions from `position` on that are of one sequence, and of one prompt or of none.
+    pub fn alike_until(&self, position: usize) -> usize {
+        let (end, prompt) =
+            (self.sequence_at(position).end, self.prompt(self.example_at(position), usize::MAX));
+        if self.branching && prompt.contains(&position) { end.min(prompt.end) } else { end }
+    }
+
+    /// Place of `position` in its text.
+    pub fn place(&self, position: usize) -> usize {
+        position - self.sequence_at(position).start + self.trunk_at(position).len()
+    }
+
+    fn example_at(&self, position: usize) -> usize {
+        self.examples.partition_point(|&start| start <= position) - 1
     }
 
     /// Where in example `e`, counted from its first token, further sequences begin.
@@ -221,6 +268,21 @@ mod tests {
         let b = Batch::new(&[1, 2, 3], &[0, 1, 3], 4).unwrap();
         assert_eq!([0, 1, 2].map(|i| b.sequence_at(i)), [0..1, 1..3, 1..3]);
         assert_eq!(b.cuts(0).chain(b.cuts(1)).count(), 0);
+    }
+
+    #[test]
+    fn branches_go_on_from_their_prompt() {
+        let tokens = [1; 9];
+        let batch = Batch::new(&tokens, &[0, 2, 9], 4).unwrap().of_sequences(&[0, 2, 5, 7, 9]).unwrap();
+        let b = batch.prompted(&[1, 2]).branching();
+        assert_eq!((b.trunk_at(4), b.trunk_at(6), b.trunk_at(8)), (2..2, 2..4, 2..4));
+        assert_eq!([2, 4, 5, 6, 7].map(|i| b.place(i)), [0, 2, 2, 3, 2]);
+        assert_eq!((b.branches_at(3), b.branches_at(4), b.branches_at(6)), (5..9, 5..5, 7..7));
+        assert_eq!([2, 3, 4, 5].map(|i| b.alike_until(i)), [4, 4, 5, 7]);
+        // Sequences that are none see nothing of each other.
+        let apart = batch.prompted(&[1, 2]);
+        assert_eq!((apart.trunk_at(6).len(), apart.branches_at(3).len(), apart.place(6)), (0, 0, 1));
+        assert_eq!(apart.alike_until(2), 5);
     }
 
     #[test]

@@ -265,7 +265,7 @@ impl<'a> Net<'a> {
 
     /// Place of a position in its text.
     pub(super) fn place(&self, position: usize) -> usize {
-        position - self.env.batch.rows.sequence_at(position).start
+        self.env.batch.rows.place(position)
     }
 
     /// Adds to `x_adjoint` what follows from `y_adjoint`, which is used up, of an RMSNorm of `x`.

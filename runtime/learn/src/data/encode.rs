@@ -210,7 +210,7 @@ impl<'t> Encoder<'t> {
             return Err(Problem::field("prompt", "found an empty prompt", remedy).into());
         }
         let (first, second) = (asked.tokens.len(), asked.tokens.len() + chosen.len());
-        let tokens = [&asked.tokens[..], &chosen, &asked.tokens, &rejected].concat();
+        let tokens = [asked.tokens, chosen, rejected].concat();
         Ok(Encoded { tokens, kind: Kind::Pair { first, second }, cut: asked.cut + cut + more })
     }
 

@@ -6,7 +6,7 @@
 //! | `lm` | `{text}` | the text as it is; every token after the first is a target |
 //! | `label` | `{text, label}` | a prompt that asks for the label; candidates are one token a label |
 //! | `choice` | `{question, choices, answer}` | a prompt that lists the choices; candidates are the letters |
-//! | `pair` | `{prompt, chosen, rejected}` | the chat prompt twice, before the preferred completion and before the other one |
+//! | `pair` | `{prompt, chosen, rejected}` | the chat prompt, the preferred completion and the other one, which both follow it |
 //!
 //! Special tokens written out in the data, such as `<|im_end|>`, become those tokens, as they do in a prompt.
 

@@ -41,11 +41,11 @@ pub enum Target<'a> {
         /// Index of the right one in `candidates`.
         answer: usize,
     },
-    /// One of two completions of a prompt: it stands before either of them.
+    /// One of two completions of a prompt, which stands before them.
     Pair {
         /// Tokens of the prompt: index of the first token of the preferred completion.
         first: usize,
-        /// Where the prompt stands again, before the other completion.
+        /// Index of the first token of the other completion.
         second: usize,
     },
 }
@@ -75,7 +75,7 @@ struct Entry {
     end: u64,
     /// First target; or the right candidate.
     target: u32,
-    /// Number of candidates; 0 where tokens are the targets. Of a pair, where its second half begins.
+    /// Number of candidates; 0 where tokens are the targets. Of a pair, where the other completion begins.
     candidates: u32,
 }
 

@@ -71,22 +71,18 @@ fn shown(set: &DataSet, i: usize) -> (String, String, usize) {
             (whole, t.decode(candidates), answer)
         }
         Target::Pair { first, second } => {
-            assert_eq!(example.tokens[..first], example.tokens[second..second + first]);
-            let [chosen, rejected] = [&example.tokens[first..second], &example.tokens[second + first..]];
+            let [chosen, rejected] = [&example.tokens[first..second], &example.tokens[second..]];
             (whole, format!("{}|{}", t.decode(chosen), t.decode(rejected)), first)
         }
     }
 }
 
 #[test]
-fn pairs_stand_behind_the_same_prompt() {
+fn pairs_stand_behind_one_prompt() {
     let pair = r#"{"prompt": "one two three", "chosen": " four", "rejected": " five six", "weight": 2}"#;
     let set = load(pair, &raw(Task::Pair, 64)).unwrap();
     let (whole, both, first) = shown(&set, 0);
-    assert_eq!(
-        (whole.as_str(), both.as_str()),
-        ("one two three fourone two three five six", " four| five six")
-    );
+    assert_eq!((whole.as_str(), both.as_str()), ("one two three four five six", " four| five six"));
     assert!(!set.is_lm() && set.candidates(0) == 0 && set.weight(0) == 2.0 && set.cut() == 0);
     // Too long a prompt loses its beginning, the same for both.
     let len = first + 1;

@@ -25,6 +25,8 @@ pub(crate) struct Lists {
     candidates: Vec<u32>,
     /// Tokens of each example's prompt.
     prompts: Vec<usize>,
+    /// Whether sequences see the prompts of their examples.
+    branching: bool,
 }
 
 impl Ask<'_> {
@@ -44,6 +46,13 @@ impl Ask<'_> {
     /// Ascending, and not at the first token.
     pub fn begin(&mut self, position: usize) {
         self.lists.sequences.cut(self.start + position);
+    }
+
+    /// Has the tokens from `position` on go on from the example's prompt, as those before them do. All sequences of a pass are
+    /// such branches, or none.
+    pub fn branch(&mut self, position: usize) {
+        self.lists.branching = true;
+        self.begin(position);
     }
 }
 
@@ -85,6 +94,7 @@ impl Lists {
         self.places.clear();
         self.candidates.clear();
         self.prompts.clear();
+        self.branching = false;
         for (id, example) in batch.examples() {
             self.prompts.push(prompt(&example));
             let start = self.sequences.push(example.tokens);
@@ -98,7 +108,8 @@ impl Lists {
     /// # Errors
     /// [`BatchError`] for tokens the model does not have.
     pub(crate) fn batch(&self, vocabulary: usize) -> Result<Batch<'_>, BatchError> {
-        Ok(self.sequences.batch(vocabulary)?.prompted(&self.prompts))
+        let batch = self.sequences.batch(vocabulary)?.prompted(&self.prompts);
+        Ok(if self.branching { batch.branching() } else { batch })
     }
 
     /// Reads what was asked for off `pass`.

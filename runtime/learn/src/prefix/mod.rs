@@ -57,6 +57,8 @@ struct Missing {
     /// Their places in the batch, ascending.
     places: Vec<usize>,
     sequences: Sequences,
+    /// Tokens of their prompts.
+    prompts: Vec<usize>,
 }
 
 impl PrefixCache {
@@ -73,7 +75,7 @@ impl PrefixCache {
     /// Heap bytes for batches of up to `examples` examples and `positions` tokens: one slot, and the list of what is
     /// missing. Nothing is kept per example of the data.
     pub fn heap_bytes(length: usize, width: usize, positions: usize, examples: usize) -> Bytes {
-        Bytes(Slots::heap_bytes(length, width) + (4 * positions + 8 * (2 * examples + 1)) as u64)
+        Bytes(Slots::heap_bytes(length, width) + (4 * positions + 8 * (3 * examples + 1)) as u64)
     }
 
     /// Hits and misses so far.
@@ -99,6 +101,7 @@ impl PrefixCache {
     /// Reserves for batches of up to `examples` examples of `sequences` sequences each, and `positions` tokens.
     pub(crate) fn reserve(&mut self, positions: usize, examples: usize, sequences: usize) {
         self.missing.places.reserve_exact(examples);
+        self.missing.prompts.reserve_exact(examples);
         self.missing.sequences.reserve(positions, examples, sequences);
     }
 
@@ -122,7 +125,7 @@ impl PrefixCache {
             let found = slots.load(id, data.tokens_before(id), &mut pass.hidden()[span_of(place)]);
             if found != Found::Held {
                 counts.corrupt += u64::from(found == Found::Corrupt);
-                missing.push(place, data.example(id).tokens, rows.cuts(place));
+                missing.push(place, data.example(id).tokens, rows);
             }
         }
         counts.hits += (ids.len() - missing.places.len()) as u64;
@@ -131,7 +134,8 @@ impl PrefixCache {
             return Ok(());
         }
         let missing = &*missing;
-        let part = missing.sequences.batch(geometry.vocabulary)?;
+        let part = missing.sequences.batch(geometry.vocabulary)?.prompted(&missing.prompts);
+        let part = if rows.is_branching() { part.branching() } else { part };
         pass.change_batch(part);
         pass.embed();
         pass.blocks(0..lowest)?;
@@ -188,13 +192,15 @@ impl Missing {
     fn clear(&mut self) {
         self.places.clear();
         self.sequences.clear();
+        self.prompts.clear();
     }
 
-    /// Adds the example at `place` of the batch; further sequences begin at its tokens `cuts`.
-    fn push(&mut self, place: usize, tokens: &[u32], cuts: impl Iterator<Item = usize>) {
+    /// Adds the example at `place` of the batch `rows`, with its prompt and its sequences.
+    fn push(&mut self, place: usize, tokens: &[u32], rows: Batch<'_>) {
         self.places.push(place);
+        self.prompts.push(rows.prompt(place, usize::MAX).len());
         let start = self.sequences.push(tokens);
-        cuts.for_each(|cut| self.sequences.cut(start + cut));
+        rows.cuts(place).for_each(|cut| self.sequences.cut(start + cut));
     }
 }
 

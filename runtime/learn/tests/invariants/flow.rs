@@ -53,7 +53,10 @@ fn all_ways() -> impl Iterator<Item = (&'static DataSet, Kind, Routing)> {
         routing(Sees::Nothing, Pool::Prompt),
     ];
     let kinds = move |data| KINDS.into_iter().flat_map(move |kind| routings.map(|r| (data, kind, r)));
-    objectives().into_iter().flat_map(kinds)
+    // A mean over what stands before does not go on from a prompt that branches share.
+    let branching =
+        |(data, _, r): &(&DataSet, Kind, Routing)| std::ptr::eq(*data, &WORLD.pair) && r.pool == Pool::Prefix;
+    objectives().into_iter().flat_map(kinds).filter(move |way| !branching(way))
 }
 
 /// Losses of the examples.

@@ -136,3 +136,26 @@ fn references_name_the_likeliest_wrong_answer() {
         assert!((difference - (scores[answer] - scores[negative])).abs() < 1e-5);
     }
 }
+
+/// What either completion gets is what it gets alone behind the prompt.
+#[test]
+fn completions_do_not_see_each_other() {
+    use sprig_learn::data::Target;
+    let (data, spec) = (&WORLD.pair, spec(Kind::Lora, 0..3));
+    let adapter = adapter(&spec);
+    let candidates = Candidates::new(2);
+    let mut session = judging(candidates.clone(), data, &spec);
+    losses(&mut session, &adapter, data);
+    for (e, &id) in IDS.iter().enumerate() {
+        let example = data.example(id);
+        let Target::Pair { first, second } = example.target else { panic!("no pair") };
+        let (prompt, scores) = (&example.tokens[..first], candidates.scores(session.parts(), e, &example));
+        for (tokens, score) in
+            [&example.tokens[first..second], &example.tokens[second..]].into_iter().zip(scores)
+        {
+            let alone = super::objectives::likelihood(&adapter, &[prompt, tokens].concat());
+            let alone = super::objectives::likelihood(&adapter, prompt) - alone;
+            assert!((score - alone).abs() < 1e-5, "example {id}: {score} and {alone}");
+        }
+    }
+}

@@ -6,12 +6,13 @@
 //! Two walks over runs of positions: one over queries for q̄, one over keys for k̄ and v̄. Scores and ō·v are computed in
 //! both, which is two of seven products; for that each row belongs to one thread and is summed in one order.
 
-use super::{Attention, KvTile, Qkv, STATES, TILE};
+use super::{Attention, KvTile, Qkv, STATES, Seen, TILE};
 use crate::dual::batch::Batch;
 use crate::dual::parallel::{for_each, piece_len};
 use crate::dual::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, exp};
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
+use std::ops::Range;
 
 /// What attention took and gave, without tangents, and the adjoint of what it gave.
 #[derive(Clone, Copy)]
@@ -42,55 +43,67 @@ pub fn attend_adjoint(
     let (piece, qw, kw) = (piece_len(&ctx.pool, stack.positions), shape.q_width(), shape.kv_width());
     let together = (STATES / shape.share()).max(1);
     for_each(&ctx.pool, q.data().chunks_mut(piece * qw).enumerate(), |(c, out)| {
-        for_runs(batch, c * piece, out.len() / qw, together, |first, from, n| {
-            let out = &mut out[(from - c * piece) * qw..][..n * qw];
-            dispatch(ctx.isa, QueryRun { shape, attended, first, from, out });
-        });
+        for_runs(
+            c * piece,
+            out.len() / qw,
+            together,
+            |at| batch.sequence_at(at).end,
+            |from, n| {
+                let out = &mut out[(from - c * piece) * qw..][..n * qw];
+                let seen = Seen { trunk: batch.trunk_at(from), first: batch.sequence_at(from).start, from };
+                dispatch(ctx.isa, QueryRun { shape, attended, seen, out });
+            },
+        );
     });
     let pieces = k.data().chunks_mut(piece * kw).zip(v.data().chunks_mut(piece * kw));
     for_each(&ctx.pool, pieces.enumerate(), |(c, (k, v))| {
-        for_runs(batch, c * piece, k.len() / kw, TILE, |first, from, n| {
-            let at = (from - c * piece) * kw..(from + n - c * piece) * kw;
-            let end = batch.sequence_at(first).end;
-            dispatch(ctx.isa, KeyRun { shape, attended, from, end, k: &mut k[at.clone()], v: &mut v[at] });
-        });
+        for_runs(
+            c * piece,
+            k.len() / kw,
+            TILE,
+            |at| batch.alike_until(at),
+            |from, n| {
+                let at = (from - c * piece) * kw..(from + n - c * piece) * kw;
+                let seen_by = [from..batch.sequence_at(from).end, batch.branches_at(from)];
+                let (k, v) = (&mut k[at.clone()], &mut v[at]);
+                dispatch(ctx.isa, KeyRun { shape, attended, from, seen_by, k, v });
+            },
+        );
     });
 }
 
-/// Calls `run(start of the sequence, first position, positions)` for the positions `from..from + n`, at most `most` at a
-/// time, and those of one sequence each time.
+/// Calls `run(first position, positions)` for the positions `from..from + n`, at most `most` at a time, and none each time
+/// beyond where those that are like the first end.
 fn for_runs(
-    batch: &Batch<'_>,
     mut from: usize,
     n: usize,
     most: usize,
-    mut run: impl FnMut(usize, usize, usize),
+    alike_until: impl Fn(usize) -> usize,
+    mut run: impl FnMut(usize, usize),
 ) {
     let end = from + n;
     while from < end {
-        let sequence = batch.sequence_at(from);
-        let to = end.min(sequence.end).min(from + most);
-        run(sequence.start, from, to - from);
+        let to = end.min(alike_until(from)).min(from + most);
+        run(from, to - from);
         from = to;
     }
 }
 
-/// q̄ of the positions from `from` on, as many as `out` holds, of a sequence that starts at `first`.
+/// q̄ of the positions that see `seen`, as many as `out` holds.
 struct QueryRun<'a> {
     shape: Attention,
     attended: Attended<'a>,
-    first: usize,
-    from: usize,
+    seen: Seen,
     out: &'a mut [f32],
 }
 
-/// k̄ and v̄ of the positions from `from` on, at most [`TILE`], as many as `k` and `v` hold, of a sequence that ends at
-/// `end`.
+/// k̄ and v̄ of the positions from `from` on, at most [`TILE`], as many as `k` and `v` hold; each is seen by the positions
+/// `seen_by` that are not before it.
 struct KeyRun<'a> {
     shape: Attention,
     attended: Attended<'a>,
     from: usize,
-    end: usize,
+    seen_by: [Range<usize>; 2],
     k: &'a mut [f32],
     v: &'a mut [f32],
 }
@@ -132,20 +145,20 @@ impl Kernel for QueryRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, attended, first, from, out } = self;
+        let Self { shape, attended, seen, out } = self;
         let (dh, qw, share) = (shape.head_dim, shape.q_width(), shape.share());
         let rows = out.len() / qw;
         out.fill(0.0);
         for kv_head in 0..shape.kv_heads {
-            for key in (first..from + rows).step_by(TILE) {
+            for key in seen.tiles(rows) {
                 for r in 0..rows {
-                    let count = TILE.min((from + r + 1).saturating_sub(key));
+                    let count = seen.count(key, r);
                     if count == 0 {
                         continue;
                     }
                     let tiles = attended.tiles(key, count, kv_head * dh);
                     for head in kv_head * share..(kv_head + 1) * share {
-                        let [_, s] = attended.pull(arch, shape, (from + r, head), tiles);
+                        let [_, s] = attended.pull(arch, shape, (seen.from + r, head), tiles);
                         tiles[1].mix(&s, 0, &mut out[r * qw + head * dh..][..dh]);
                     }
                 }
@@ -159,14 +172,15 @@ impl Kernel for KeyRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, attended, from, end, k, v } = self;
+        let Self { shape, attended, from, seen_by, k, v } = self;
         let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
         let keys = k.len() / kw;
         k.fill(0.0);
         v.fill(0.0);
         for head in 0..shape.heads {
             let at = head / share * dh;
-            for row in (from..end).step_by(TOGETHER) {
+            let runs = seen_by.iter().flat_map(|run| run.clone().step_by(TOGETHER).map(|row| (row, run.end)));
+            for (row, end) in runs {
                 let rows = TOGETHER.min(end - row);
                 let mut p = [[0.0f32; TILE]; TOGETHER];
                 let mut s = p;

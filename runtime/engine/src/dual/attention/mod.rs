@@ -15,6 +15,7 @@ use super::parallel::{for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
+use std::ops::Range;
 
 /// Keys a tile: the scores of a tile live on the stack.
 const TILE: usize = 64;
@@ -116,7 +117,7 @@ struct Lanes {
     score_scale: f32,
 }
 
-/// Attention of every position of `batch` over its own sequence. out: as `qkv.q`; lse, where it is wanted: positions ×
+/// Attention of every position of `batch` over its own sequence, and what that goes on from. out: as `qkv.q`; lse, where it is wanted: positions ×
 /// heads, the log of the sum of exponentials of each row's scores.
 pub fn attend_batch(
     ctx: &Ctx,
@@ -147,20 +148,40 @@ pub fn attend_batch(
             let rows = (from - c * piece) * group..(to - c * piece) * group;
             let (q, out) = (&q[rows.clone()], &mut out[rows]);
             let lse = lse.get_mut((from - c * piece) * shape.heads..).unwrap_or_default();
-            dispatch(ctx.isa, AttendRun { shape, qkv, first: sequence.start, from, q, out, lse });
+            let (first, trunk) = (sequence.start, batch.trunk_at(from));
+            dispatch(ctx.isa, AttendRun { shape, qkv, seen: Seen { trunk, first, from }, q, out, lse });
             from = to;
         }
     });
 }
 
-/// Positions from `from` on of a sequence that starts at `first`, as many as `q`, a part of `qkv`'s, and `out` hold. A
-/// tile of keys and values is read once for all of them and for the query heads it serves: for one query alone, reading
-/// would take longer than computing from some 100 positions on.
+/// What positions from `from` on see, of a sequence that starts at `first` and goes on from the positions `trunk`.
+#[derive(Clone)]
+struct Seen {
+    trunk: Range<usize>,
+    first: usize,
+    from: usize,
+}
+
+impl Seen {
+    /// Tiles of keys for so many positions, by the first key of each: those of the trunk, then those of the sequence.
+    fn tiles(&self, rows: usize) -> impl Iterator<Item = usize> + use<> {
+        self.trunk.clone().step_by(TILE).chain((self.first..self.from + rows).step_by(TILE))
+    }
+
+    /// Keys of the tile that begins with `key` which the `row`-th position sees.
+    fn count(&self, key: usize, row: usize) -> usize {
+        let end = if self.trunk.contains(&key) { self.trunk.end } else { self.from + row + 1 };
+        TILE.min(end.saturating_sub(key))
+    }
+}
+
+/// As many positions as `q`, a part of `qkv`'s, and `out` hold. A tile of keys and values is read once for all of them and
+/// for the query heads it serves: for one query alone, reading would take longer than computing from some 100 positions on.
 struct AttendRun<'a> {
     shape: Attention,
     qkv: Qkv<'a>,
-    first: usize,
-    from: usize,
+    seen: Seen,
     q: &'a [f32],
     out: &'a mut [f32],
     /// Of its rows and more; empty where it is not wanted.
@@ -172,7 +193,7 @@ impl Kernel for AttendRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, qkv, first, from, q, out, lse } = self;
+        let Self { shape, qkv, seen, q, out, lse } = self;
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let (k, v) = (qkv.k.data(), qkv.v.data());
         let (stride, group, tangents) = (qkv.k.group(), qkv.q.group(), qkv.q.stack().tangents);
@@ -183,10 +204,10 @@ impl Kernel for AttendRun<'_> {
         for kv_head in 0..shape.kv_heads {
             let mut states = [const { Softmax::new() }; STATES];
             let place = |r: usize, h: usize| r * group + (kv_head * share + h) * dh;
-            for key in (first..from + rows).step_by(TILE) {
+            for key in seen.tiles(rows) {
                 let at = key * stride + kv_head * dh;
                 for r in 0..rows {
-                    let count = TILE.min((from + r + 1).saturating_sub(key));
+                    let count = seen.count(key, r);
                     if count == 0 {
                         continue;
                     }

@@ -137,6 +137,8 @@ impl Router<'_> {
     /// Writes the share of each position into `out`.
     pub fn shares(&self, mut out: DualRowsMut<'_>, mut left: Left<'_>, scratch: &mut [f32]) {
         assert_eq!((out.stack(), out.width()), (self.stack(), 1), "rows of shares");
+        let whole = self.route.pool == Pool::Prompt || !self.batch.rows.is_branching();
+        assert!(whole, "a mean over what stands before does not go on from a prompt elsewhere");
         let mut room = self.room(scratch);
         for e in 0..self.batch.rows.examples() {
             match self.route.pool {

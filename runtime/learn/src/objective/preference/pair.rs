@@ -91,13 +91,15 @@ impl Answer<'_> {
     }
 }
 
-/// Asks for the rows of both completions of `example`, each behind the prompt and in a sequence of its own.
+/// Asks for the rows of both completions of `example`, of which the first goes on from the prompt as the second does.
 pub(in crate::objective) fn ask_both(example: &Example<'_>, ask: &mut Ask<'_>) {
     let Target::Pair { first, second } = example.target else { return };
     let (chosen, rejected) = completions(example);
-    ask.begin(second);
-    for (start, tokens) in [(first, chosen), (second + first, rejected)] {
-        tokens.iter().enumerate().for_each(|(i, &token)| ask.row(start + i - 1, token));
+    ask.branch(second);
+    for (start, tokens) in [(first, chosen), (second, rejected)] {
+        // The first token of either follows the prompt.
+        let before = |i: usize| if i == 0 { first } else { start + i };
+        tokens.iter().enumerate().for_each(|(i, &token)| ask.row(before(i) - 1, token));
     }
 }
 
@@ -121,7 +123,7 @@ pub(super) fn labels(example: &Example<'_>, reference: &Reference) -> (usize, us
 /// Tokens of the two completions of `example`.
 fn completions<'e>(example: &Example<'e>) -> (&'e [u32], &'e [u32]) {
     match example.target {
-        Target::Pair { first, second } => (&example.tokens[first..second], &example.tokens[second + first..]),
+        Target::Pair { first, second } => (&example.tokens[first..second], &example.tokens[second..]),
         Target::Lm { .. } | Target::Label { .. } => (&[], &[]),
     }
 }
