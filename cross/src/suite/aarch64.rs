@@ -16,7 +16,7 @@ const EMULATOR: &str = "qemu-aarch64";
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
 /// The loader of the foreign architecture's own C library, where that is installed.
 const FOREIGN_LOADER: &str = "/lib/ld-linux-aarch64.so.1";
-const CRATES: &[&str] = &["sprig-budget", "sprig-engine", "sprig-learn"];
+const CRATES: &[&str] = &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-mcq"];
 
 /// Raspberry Pi 3 and Zero 2 W; Raspberry Pi 4 (neither has the dot product); Raspberry Pi 5 (has it).
 const CORES: &[&str] = &["cortex-a53", "cortex-a72", "cortex-a76"];
