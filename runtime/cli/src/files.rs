@@ -40,6 +40,8 @@ pub enum Content {
     Personal,
     /// Probabilities of items, as `sprig calibrate` writes them.
     Dump,
+    /// Questions with their errors, as `sprig mcq` makes them.
+    Items,
 }
 
 impl Files {
@@ -174,6 +176,7 @@ impl Content {
             Self::Data => "JSON records",
             Self::Personal => "a personal state",
             Self::Dump => "probabilities of items",
+            Self::Items => "questions with their errors",
         }
     }
 }
@@ -203,6 +206,9 @@ fn recognise(path: &Path) -> Option<Content> {
     let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
     if whole.as_ref().is_ok_and(|line| line.contains_key("probabilities") && line.contains_key("id")) {
         return Some(Content::Dump);
+    }
+    if whole.as_ref().is_ok_and(|line| line.contains_key("family") && line.contains_key("errors")) {
+        return Some(Content::Items);
     }
     let (data, mut next) = (whole.is_ok(), Vec::new());
     reader.take(4096).read_to_end(&mut next).ok()?;

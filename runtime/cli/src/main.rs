@@ -64,6 +64,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         #[cfg(feature = "coordinator")]
         Command::Simulate(args) => commands::simulate::run(args),
         #[cfg(feature = "coordinator")]
+        Command::Mcq(args) => commands::mcq::run(args),
+        #[cfg(feature = "coordinator")]
         Command::Broker(args) => commands::broker::run(args),
         #[cfg(feature = "coordinator")]
         Command::Provision(args) => commands::provision::run(args),

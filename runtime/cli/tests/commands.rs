@@ -39,6 +39,9 @@ mod hangup;
 mod kill;
 #[path = "commands/length.rs"]
 mod length;
+#[cfg(feature = "coordinator")]
+#[path = "commands/mcq.rs"]
+mod mcq;
 #[path = "commands/memory.rs"]
 mod memory;
 #[path = "commands/messages.rs"]

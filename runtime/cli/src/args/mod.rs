@@ -11,6 +11,8 @@ mod document;
 mod eval;
 mod given;
 mod infer;
+#[cfg(feature = "coordinator")]
+mod mcq;
 mod personal;
 mod preference;
 mod recipe;
@@ -25,6 +27,8 @@ pub use coordinator::*;
 pub use device::*;
 pub use eval::EvalArgs;
 pub use infer::InferArgs;
+#[cfg(feature = "coordinator")]
+pub use mcq::*;
 pub use personal::*;
 pub use preference::PreferenceArgs;
 pub use serve::ServeArgs;
@@ -117,6 +121,9 @@ pub enum Command {
     /// Simulate a fleet: devices that learn on one shared model, or thousands of light ones to load a coordinator
     #[cfg(feature = "coordinator")]
     Simulate(Box<SimulateArgs>),
+    /// Make questions whose wrong answers are known
+    #[cfg(feature = "coordinator")]
+    Mcq(McqArgs),
     /// Run a small broker, to try a fleet on one machine
     #[cfg(feature = "coordinator")]
     Broker(BrokerArgs),

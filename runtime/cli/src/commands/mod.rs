@@ -23,6 +23,8 @@ pub mod fleet;
 mod foreseen;
 pub mod infer;
 mod judging;
+#[cfg(feature = "coordinator")]
+pub mod mcq;
 mod opening;
 pub mod personalise;
 mod pick;
