@@ -27,7 +27,7 @@ fn count(steps: &[Step], holds: impl Fn(&Step) -> bool) -> usize {
 fn steps_of_lost_signs_are_minus_the_right_value() {
     for (label, all, minus, exactly) in [
         ("DIVIDE_MULTIPLY_OPP_SIGNS", 293, 293, 184),
-        // The other one is a mixed number, 2 1/2, that the tutor's form cannot hold: 15 / -6 = 21/2.
+        // The other one is written `2 1/2` for 15 / -6, which is read here as 21/2.
         ("CHECK_SIGN", 193, 192, 161),
         ("FORGOT_NEGATIVE", 28, 28, 28),
     ] {
@@ -73,8 +73,8 @@ fn signdiv_and_signadd_answer_as_those_students_did() {
     assert!(sums.len() >= 20 && sums.iter().all(|same| *same), "{sums:?}");
 }
 
-/// The specification counts 69 of 155 swaps of adding and subtracting, without its way of telling them. On the same 155
-/// steps, reading each side's one operator between terms, 113 are swapped to the last digit: more, so its claim holds.
+/// Of 155 steps, reading each side's one operator between terms, 113 are swapped to the last digit. The 69 that the
+/// specification counts were told in a way it does not say, and are not reproduced.
 #[test]
 fn wrong_operations_swap_adding_and_subtracting() {
     let Some(steps) = labelled("WRONG_OPERATION") else { return };
