@@ -28,6 +28,9 @@ pub struct Args {
     /// Seeds, from 1: of data sets' choice and order, and of training
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
+    /// The first of them
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    first_seed: u64,
     /// Learn from the first so many records only; several numbers give a curve [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     examples: Vec<usize>,
@@ -92,7 +95,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let model = model::fetch("smollm2")?.path;
     let sprig = Sprig::build()?;
     for source in &args.tasks {
-        for seed in 1..=args.seeds {
+        for seed in args.first_seed..args.first_seed + args.seeds {
             let task = source.task(&out, seed)?;
             let whole = [task.examples];
             let sizes: &[usize] = if args.examples.is_empty() { &whole } else { &args.examples };
