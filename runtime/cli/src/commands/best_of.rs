@@ -4,7 +4,7 @@
 use super::pick::Answers;
 use crate::args::InferArgs;
 use crate::exit::Failure;
-use crate::output::line;
+use crate::output::{Output, line};
 use serde_json::json;
 use sprig_budget::{alloc, process};
 use sprig_engine::model::Generator;
@@ -59,6 +59,8 @@ impl<'a> BestOf<'a> {
             ConfidenceAt::Token => (1, self.best_of),
         };
         let mut candidates = Vec::with_capacity(texts as usize);
+        let (mut output, what) = (Output::new(self.args.model.json), "reasoning");
+        output.begin(what, texts.into(), 0);
         for text in 0..texts {
             if text > 0 {
                 // The logits behind the question are not kept: its last token is read once more.
@@ -66,7 +68,9 @@ impl<'a> BestOf<'a> {
                 generator.feed(&prompt[prompt.len() - 1..])?;
             }
             candidates.push(self.candidate(tokenizer, generator, (text, draws))?);
+            output.at(u64::from(text) + 1, || what.to_owned());
         }
+        output.end();
         self.print(&candidates, prompt.len())
     }
 

@@ -98,7 +98,8 @@ fn question(
     if tokens.is_empty() {
         return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
     }
-    if args.choices.is_empty() {
+    // What several reasonings lead to follows them, not the prompt.
+    if args.choices.is_empty() || args.best_of.is_some() {
         return Ok((tokens, None));
     }
     let mut answers = Answers::new(&args.choices, args.raw, text, tokenizer)?;

@@ -8,9 +8,7 @@ use crate::output::Output;
 use serde_json::json;
 use sprig_ground::file;
 use sprig_mcq::{Line, Maker, Wording};
-
-/// Most bytes of items that are held before they are written.
-const MOST: usize = 1 << 30;
+use std::io::Write;
 
 pub fn run(args: &McqArgs) -> Result<Exit, Failure> {
     match &args.what {
@@ -19,37 +17,43 @@ pub fn run(args: &McqArgs) -> Result<Exit, Failure> {
 }
 
 fn generate(args: &GenerateArgs) -> Result<Exit, Failure> {
+    let repeated = args.family.iter().enumerate().find(|(f, family)| args.family[..*f].contains(family));
+    if let Some((_, family)) = repeated {
+        return Err(Failure::new(Exit::Usage, format!("--family names {family} twice; name it once")));
+    }
     Files::new().writes("--out", args.out.as_path(), Content::Items).check()?;
     check_writable(&args.out, 0)?;
+    let (mut output, interrupt) = (Output::new(args.json), Interrupt::listen());
+    file::replace(&args.out, |out| write(args, out, &mut output, &interrupt))?;
+    let names: Vec<_> = args.family.iter().map(|family| family.name()).collect();
+    let items = names.len() * args.n as usize;
+    output.event(json!({ "event": "done", "items": items, "families": names, "out": args.out }), || {
+        Some(format!("wrote {}: {items} questions of {}", args.out.display(), names.join(", ")))
+    });
+    Ok(Exit::Done)
+}
+
+/// Writes the items to `out`, one a line.
+fn write(
+    args: &GenerateArgs,
+    out: &mut dyn Write,
+    output: &mut Output,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
     let wording = if args.paraphrase { Wording::Paraphrased } else { Wording::Closed };
     let maker = Maker { least: args.least.into(), wording, ..Maker::new(args.seed) };
-    let (mut output, interrupt) = (Output::new(args.json), Interrupt::listen());
-    let mut text = String::new();
-    for (f, &family) in args.family.iter().enumerate() {
-        if args.family[..f].contains(&family) {
-            return Err(Failure::new(Exit::Usage, format!("--family names {family} twice; name it once")));
-        }
+    for &family in &args.family {
         output.begin(family.name(), args.n.into(), 0);
         for index in 0..args.n {
             let item = maker.item(family, index).map_err(|e| Failure::new(Exit::Usage, e))?;
-            text += &Line::of(&item).write().map_err(|e| Failure::new(Exit::Bug, e))?;
-            text.push('\n');
+            let text = Line::of(&item).write().map_err(|e| Failure::new(Exit::Bug, e))?;
+            writeln!(out, "{text}").map_err(|e| Failure::io("write", &args.out, e))?;
             output.at(u64::from(index) + 1, || family.name().to_owned());
-            if text.len() > MOST {
-                let message = format!("the items take more than {} GiB; make fewer at a time", MOST >> 30);
-                return Err(Failure::new(Exit::Usage, message));
-            }
             if interrupt.raised() {
                 return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written"));
             }
         }
         output.end();
     }
-    file::write(&args.out, text.as_bytes())?;
-    let (items, names) = (text.lines().count(), args.family.iter().map(|family| family.name()));
-    let names: Vec<_> = names.collect();
-    output.event(json!({ "event": "done", "items": items, "families": names, "out": args.out }), || {
-        Some(format!("wrote {}: {items} questions of {}", args.out.display(), names.join(", ")))
-    });
-    Ok(Exit::Done)
+    Ok(())
 }
