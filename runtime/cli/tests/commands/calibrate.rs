@@ -70,7 +70,11 @@ fn labels_and_choices_are_calibrated_and_compared() {
 #[test]
 fn what_cannot_be_calibrated_is_refused_and_nothing_is_lost() {
     let scene = Scene::new();
-    scene.fails(2, &format!("{CALIBRATE} --task lm --data lm.jsonl"), &["--task lm", "label or choice"]);
+    scene.fails(
+        2,
+        &format!("{CALIBRATE} --task lm --data lm.jsonl"),
+        &["--task lm", "label, choice or pair"],
+    );
     let before = scene.bytes("label.jsonl");
     let over = format!("{CALIBRATE} --task choice --data choice.jsonl --dump label.jsonl");
     scene.fails(2, &over, &["--dump", "label.jsonl"]);
@@ -91,4 +95,40 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_lost() {
         scene.fails(3, &format!("{label} --against few.jsonl"), &["few.jsonl, line 1", says]);
     }
     scene.fails(4, &format!("{label} --budget 4MiB"), &["MiB"]);
+}
+
+/// Pairs that share prompt and right answer are one question with several wrong answers.
+#[test]
+fn pairs_of_one_question_are_one_item() {
+    let scene = Scene::new();
+    let pair = |prompt: &str, chosen: &str, rejected: &str| {
+        format!(r#"{{"prompt": "{prompt}", "chosen": "{chosen}", "rejected": "{rejected}"}}"#)
+    };
+    let lines = [
+        pair("one? ", "yes", "no"),
+        pair("one? ", "yes", "maybe"),
+        pair("one? ", "no", "maybe"),
+        pair("two? ", "no", "yes"),
+        pair("two? ", "no", "never"),
+        pair("two? ", "no", "ever"),
+    ];
+    scene.write("pairs.jsonl", &lines.join("\n"));
+    // Whatever the batch: a question may begin in one and end in the next.
+    for batch in [1, 2, 8] {
+        let line = format!("{CALIBRATE} --task pair --data pairs.jsonl --batch {batch} --dump pairs.dump");
+        let found = scene.done(&line).last();
+        assert_eq!(found["n"], 3, "{found}");
+        let dump = String::from_utf8(scene.bytes("pairs.dump")).unwrap();
+        let items: Vec<Value> = dump.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let options = |item: &Value| item["probabilities"].as_object().unwrap().len();
+        assert_eq!(items.iter().map(options).collect::<Vec<_>>(), [3, 2, 4]);
+        assert!(items.iter().all(|item| item["answer"] == "A"));
+    }
+    // Two options are what `eval` judges.
+    scene.write("one.jsonl", &lines[2]);
+    let judged = scene.done("eval --model tiny.gguf --task pair --data one.jsonl --threads 1 --json").last();
+    let found = scene.done(&format!("{CALIBRATE} --task pair --data one.jsonl")).last();
+    assert_eq!(found["accuracy"], judged["accuracy"]);
+    let [nll, loss] = [&found["nll"], &judged["loss"]].map(|value| value.as_f64().unwrap());
+    assert!((nll - loss).abs() < 1e-5, "{nll} and {loss}");
 }

@@ -115,6 +115,6 @@ fn what_is_no_pair_is_refused_by_name() {
     scene.fails(3, &train("--objective dpo --data lm.jsonl"), &["lm.jsonl:1", "chosen", "rejected"]);
     scene.write("same.jsonl", r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#);
     scene.fails(3, &train("--objective dpo --data same.jsonl"), &["same.jsonl:1", "the same"]);
-    scene.fails(2, "calibrate --model tiny.gguf --task pair --data pair.jsonl", &["--task pair"]);
+    scene.fails(2, "calibrate --model tiny.gguf --task lm --data lm.jsonl", &["--task lm", "pair"]);
     assert!(!scene.has("a.gguf"));
 }

@@ -35,11 +35,8 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
     let (file, asked) = worn.asking();
     let options = asking::by_adapter(&args.records, args.len, file.zip(asked))?;
-    if matches!(options.task, Task::Lm | Task::Pair) {
-        let message = format!(
-            "--task {} has no answers to be sure of among others; use --task label or choice",
-            options.task
-        );
+    if options.task == Task::Lm {
+        let message = "--task lm has no answers to be sure of among others; use --task label, choice or pair";
         return Err(Failure::new(Exit::Usage, message));
     }
     let own_labels = asking::reads_labels(&options);
@@ -151,23 +148,33 @@ struct Judge<'j, 'm> {
 impl Judge<'_, '_> {
     /// All of `set`.
     fn items(&mut self, set: &DataSet, what: &str, output: &mut Output) -> Result<Vec<Item>, Failure> {
-        let mut items = Vec::with_capacity(set.len());
+        let (mut items, mut judged) = (Vec::<Item>::with_capacity(set.len()), 0);
         let ids: Vec<usize> = (0..set.len()).collect();
         let mut outcomes = vec![Outcome::default(); self.examples];
         output.begin(what, set.len() as u64, 0);
         for part in ids.chunks(self.examples) {
             let batch = Minibatch::new(set, part);
             self.session.run(self.adapter, None, batch, &mut outcomes[..part.len()], &mut [])?;
-            for (e, (_, example)) in batch.examples().enumerate() {
-                let Target::Label { answer, .. } = example.target else { continue };
-                let logits = Vec::from_iter(self.candidates.scores(self.session.parts(), e, &example));
-                items.push(Item { logits, answer });
+            for (e, (id, example)) in batch.examples().enumerate() {
+                let mut scores = self.candidates.scores(self.session.parts(), e, &example);
+                match (example.target, items.last_mut()) {
+                    // One more wrong answer to the question before.
+                    (Target::Pair { .. }, Some(item)) if goes_on(set, id) => {
+                        item.logits.extend(scores.nth(1))
+                    }
+                    (Target::Pair { .. }, _) => items.push(Item { logits: scores.collect(), answer: 0 }),
+                    (Target::Label { answer, .. }, _) => {
+                        items.push(Item { logits: scores.collect(), answer });
+                    }
+                    (Target::Lm { .. }, _) => {}
+                }
             }
             alloc::check()?;
             if self.interrupt.raised() {
                 return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written"));
             }
-            output.at(items.len() as u64, || what.to_owned());
+            judged += part.len();
+            output.at(judged as u64, || what.to_owned());
         }
         output.end();
         if items.iter().flat_map(|item| &item.logits).any(|l| !l.is_finite()) {
@@ -178,11 +185,24 @@ impl Judge<'_, '_> {
     }
 }
 
+/// Whether pair `id` is about the question of the pair before, and its right answer: another wrong one stands against it.
+fn goes_on(set: &DataSet, id: usize) -> bool {
+    let right = |id: usize| {
+        let example = set.example(id);
+        match example.target {
+            Target::Pair { first, second } => Some((first, &example.tokens[..second])),
+            Target::Label { .. } | Target::Lm { .. } => None,
+        }
+    };
+    id.checked_sub(1).is_some_and(|before| right(before) == right(id))
+}
+
 /// Most candidates of an example.
 fn widest(set: &DataSet) -> usize {
     let of = |i: usize| match set.example(i).target {
         Target::Label { candidates, .. } => candidates.len(),
-        Target::Lm { .. } | Target::Pair { .. } => 0,
+        Target::Pair { .. } => 2,
+        Target::Lm { .. } => 0,
     };
     (0..set.len()).map(of).max().unwrap_or(0)
 }
