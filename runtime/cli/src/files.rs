@@ -38,7 +38,7 @@ pub enum Content {
     Data,
     /// A device's own state beside an adapter (GGUF).
     Personal,
-    /// Probabilities of items, as `sprig calibrate` writes them.
+    /// Probabilities of items, as `sprig calibrate` writes them, or answers about them, as `sprig lookalike` does.
     Dump,
     /// Questions with their errors, as `sprig mcq` makes them.
     Items,
@@ -175,7 +175,7 @@ impl Content {
             Self::Model => "a GGUF model",
             Self::Data => "JSON records",
             Self::Personal => "a personal state",
-            Self::Dump => "probabilities of items",
+            Self::Dump => "what a model said of items",
             Self::Items => "questions with their errors",
         }
     }
@@ -204,7 +204,11 @@ fn recognise(path: &Path) -> Option<Content> {
         return None;
     }
     let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
-    if whole.as_ref().is_ok_and(|line| line.contains_key("probabilities") && line.contains_key("id")) {
+    let dumped = [["id", "probabilities"], ["answers", "scores"]];
+    let has = |line: &BTreeMap<String, IgnoredAny>| {
+        dumped.iter().any(|keys| keys.iter().all(|key| line.contains_key(*key)))
+    };
+    if whole.as_ref().is_ok_and(has) {
         return Some(Content::Dump);
     }
     if whole.as_ref().is_ok_and(|line| line.contains_key("family") && line.contains_key("errors")) {

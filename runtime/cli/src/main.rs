@@ -52,6 +52,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Eval(args) => commands::eval::run(args),
         Command::Calibrate(args) => commands::calibrate::run(args),
         Command::Infer(args) => commands::infer::run(args),
+        Command::Lookalike(args) => commands::lookalike::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Report(args) => commands::report::run(args),

@@ -1,6 +1,6 @@
 //! The training loop's one step, and all state that must survive from one step to the next.
 
-use crate::data::{Examples, Shuffle};
+use crate::data::{DataSet, Examples, Shuffle};
 use crate::directions::run_key;
 use crate::dropout::Dropout;
 use crate::error::LearnError;
@@ -111,12 +111,23 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
 
     /// One optimiser step on the next batch. Batches run on from one epoch into the next, so that every batch is full.
     pub fn step(&mut self) -> Result<StepReport, LearnError> {
-        self.ids.clear();
         let places = self.order.batch(self.state.step, self.settings.batch);
+        self.ids.clear();
         self.ids.extend(places.map(|place| self.data.id(place)));
+        let ids = std::mem::take(&mut self.ids);
+        let report = self.step_on(self.data.set(), &ids);
+        self.ids = ids;
+        report
+    }
+
+    /// One optimiser step on the examples `ids` of `set`, which may be another set than its own, of no longer examples.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn step_on(&mut self, set: &DataSet, ids: &[usize]) -> Result<StepReport, LearnError> {
         let at = Iteration::of_step(self.state.step);
         let masks = self.settings.dropout.masks(run_key(self.settings.seed), at);
-        let batch = Minibatch::new(self.data.set(), &self.ids).under(masks);
+        let batch = Minibatch::new(set, ids).under(masks);
         let step = StepInput {
             batch,
             cut: self.cut,
@@ -200,6 +211,11 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
     /// The session, for an evaluation between steps, and the adapter to evaluate.
     pub fn session(&mut self) -> (&mut Session<'m>, &Adapter) {
         (&mut self.session, &self.adapter)
+    }
+
+    /// Session and adapter, for whatever comes after this training.
+    pub fn into_parts(self) -> (Session<'m>, Adapter) {
+        (self.session, self.adapter)
     }
 
     /// The cache of the frozen prefix, if there is one.

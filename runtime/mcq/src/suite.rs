@@ -35,15 +35,15 @@ names!(
     [Train = "train", Dev = "dev", Parameters = "s-id", Telling = "s-tpl", Error = "s-err", Family = "s-fam",]
 );
 
-/// What is kept from training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept from training, if anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdout {
     /// A telling, of every family.
-    pub template: Template,
+    pub template: Option<Template>,
     /// An error.
-    pub code: Code,
+    pub code: Option<Code>,
     /// A family.
-    pub family: Family,
+    pub family: Option<Family>,
 }
 
 /// What a suite is made of.
@@ -51,7 +51,7 @@ pub struct Holdout {
 pub struct Plan {
     /// The run's seed.
     pub seed: u64,
-    /// The families, the held-out one among them.
+    /// The families, a held-out one among them.
     pub families: Vec<Family>,
     /// What is held out.
     pub holdout: Holdout,
@@ -97,11 +97,12 @@ pub struct Suite {
 /// A plan that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPlan {
-    /// The held-out family is not one of the plan's, or it is the only one, or one is named twice.
-    #[error(
-        "the families of a plan are two or more, each once, with the held-out {0} among them; name them so"
-    )]
-    Families(Family),
+    /// A held-out family is not one of the plan's, or it is the only one.
+    #[error("the held-out family {0} is one of a plan's, and not the only one; name another beside it")]
+    HeldOut(Family),
+    /// A family is named twice, or none is.
+    #[error("a plan has families, each once; name them so")]
+    Families,
     /// No family that is learnt from has the held-out error.
     #[error("no family to learn from has the held-out error {0}; hold out another")]
     Code(Code),
@@ -131,7 +132,11 @@ impl Plan {
         Self {
             seed,
             families: Family::ALL.into_iter().filter(|family| *family != Family::Sub).collect(),
-            holdout: Holdout { template: Template::Money, code: Code::MulDiv2, family: Family::PctOf },
+            holdout: Holdout {
+                template: Some(Template::Money),
+                code: Some(Code::MulDiv2),
+                family: Some(Family::PctOf),
+            },
             wording: Wording::Closed,
             train: 2000,
             dev: 200,
@@ -154,22 +159,26 @@ impl Plan {
     fn check(&self) -> Result<(), BadPlan> {
         let Holdout { code, family, .. } = self.holdout;
         let unlike: HashSet<&Family> = self.families.iter().collect();
-        if unlike.len() != self.families.len() || unlike.len() < 2 || !unlike.contains(&family) {
-            return Err(BadPlan::Families(family));
+        if unlike.len() != self.families.len() || unlike.is_empty() {
+            return Err(BadPlan::Families);
         }
-        if !self.families.iter().any(|family| self.has(Split::Error, *family)) {
-            return Err(BadPlan::Code(code));
+        let amiss = |family: &Family| unlike.len() < 2 || !unlike.contains(family);
+        if let Some(family) = family.filter(amiss) {
+            return Err(BadPlan::HeldOut(family));
         }
-        Ok(())
+        let unused = |_: &Code| !self.families.iter().any(|family| self.has(Split::Error, *family));
+        code.filter(unused).map_or(Ok(()), |code| Err(BadPlan::Code(code)))
     }
 
     /// Whether a split has items of a family.
     fn has(&self, split: Split, family: Family) -> bool {
-        let held = family == self.holdout.family;
+        let Holdout { template, code, family: held } = self.holdout;
+        let held = held == Some(family);
         match split {
             Split::Family => held,
-            Split::Error => !held && family.codes().contains(&self.holdout.code),
-            _ => !held,
+            Split::Error => !held && code.is_some_and(|code| family.codes().contains(&code)),
+            Split::Telling => !held && template.is_some(),
+            Split::Train | Split::Dev | Split::Parameters => !held,
         }
     }
 
@@ -193,7 +202,7 @@ impl Plan {
             }
             let Some(item) = self.fit(split, item) else { continue };
             let codes = item.faults.iter().map(|fault| fault.code);
-            let open = codes.filter(|code| split != Split::Error || *code == self.holdout.code);
+            let open = codes.filter(|code| split != Split::Error || Some(*code) == self.holdout.code);
             // The error asked about least often so far: in the end all are asked about as often.
             let Some(code) = open.min_by_key(|code| asked.get(code).copied().unwrap_or(0)) else { continue };
             *asked.entry(code).or_default() += 1;
@@ -209,17 +218,17 @@ impl Plan {
     /// The item as the split has it: told in its way, with its errors.
     fn fit(&self, split: Split, mut item: Item) -> Option<Item> {
         let Holdout { template, code, .. } = self.holdout;
-        if split == Split::Telling {
+        if let Some(template) = template.filter(|_| split == Split::Telling) {
             item = item.told(template);
-        } else if item.template == template {
+        } else if Some(item.template) == template {
             // By the index, so that the others are told equally often.
             let others: Vec<Template> =
-                Template::ALL.into_iter().filter(|other| *other != template).collect();
+                Template::ALL.into_iter().filter(|other| Some(*other) != template).collect();
             let other = others[item.index as usize % others.len()];
             item = item.told(other);
         }
         if split != Split::Error {
-            item.faults.retain(|fault| fault.code != code);
+            item.faults.retain(|fault| Some(fault.code) != code);
         }
         (!item.faults.is_empty()).then_some(item)
     }
@@ -252,14 +261,14 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_be_is_refused() {
         let plan = || Plan { train: 20, dev: 5, test: 10, ..Plan::new(1) };
-        let held = |family| Holdout { family, ..plan().holdout };
+        let held = |family| Holdout { family: Some(family), ..plan().holdout };
         let alone = Plan { families: vec![Family::PctOf], ..plan() };
+        assert_eq!(alone.carry_out(), Err(BadPlan::HeldOut(Family::PctOf)));
+        let foreign = Plan { holdout: held(Family::Sub), ..plan() };
+        assert_eq!(foreign.carry_out(), Err(BadPlan::HeldOut(Family::Sub)));
         let twice = Plan { families: vec![Family::PctOf, Family::LinPlus, Family::LinPlus], ..plan() };
-        for bad in [alone, twice, Plan { holdout: held(Family::Sub), ..plan() }] {
-            let family = bad.holdout.family;
-            assert_eq!(bad.carry_out().unwrap_err(), BadPlan::Families(family));
-        }
-        let holdout = Holdout { code: Code::PTimesN, ..plan().holdout };
+        assert_eq!(twice.carry_out(), Err(BadPlan::Families));
+        let holdout = Holdout { code: Some(Code::PTimesN), ..plan().holdout };
         assert_eq!(Plan { holdout, ..plan() }.carry_out(), Err(BadPlan::Code(Code::PTimesN)));
         let greedy = Plan { dev: 1000, families: vec![Family::LinPlus, Family::PctOf], ..plan() };
         let refusal = greedy.carry_out().unwrap_err();
@@ -267,6 +276,23 @@ mod tests {
             matches!(refusal, BadPlan::TooFewStems { split: Split::Dev, found: 300..420, wanted: 1000, .. }),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn a_plan_that_holds_nothing_out_judges_new_parameters_alone() {
+        let plan = Plan {
+            families: vec![Family::Fadd],
+            holdout: Holdout::default(),
+            train: 60,
+            dev: 5,
+            test: 10,
+            ..Plan::new(1)
+        };
+        let suite = plan.carry_out().unwrap();
+        let splits: Vec<Split> = suite.parts.iter().map(|part| part.split).collect();
+        assert_eq!(splits, [Split::Train, Split::Dev, Split::Parameters]);
+        let told = suite.parts[0].items.iter().map(|one| one.item.template);
+        assert_eq!(told.collect::<HashSet<_>>().len(), Template::ALL.len());
     }
 
     #[test]

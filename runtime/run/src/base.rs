@@ -53,6 +53,11 @@ impl<'m> Base<'m> {
         tokenizer
     }
 
+    /// Bytes of the tokenizer, for who keeps it.
+    pub fn tokenizer_bytes(&self) -> Bytes {
+        self.tokenizer.kept
+    }
+
     /// Reads the data, held-out data with the training set's labels, and returns what that took to the system. No more is
     /// held than `budget` has room for beside program and tokenizer.
     ///

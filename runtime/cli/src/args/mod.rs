@@ -11,6 +11,7 @@ mod document;
 mod eval;
 mod given;
 mod infer;
+mod lookalike;
 #[cfg(feature = "coordinator")]
 mod mcq;
 mod personal;
@@ -27,6 +28,7 @@ pub use coordinator::*;
 pub use device::*;
 pub use eval::EvalArgs;
 pub use infer::InferArgs;
+pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 #[cfg(feature = "coordinator")]
 pub use mcq::*;
 pub use personal::*;
@@ -84,6 +86,7 @@ impl Cli {
         match &mut cli.command {
             Command::Plan(args) => args.shape.given = given,
             Command::Train(args) => args.shape.given = given,
+            Command::Lookalike(args) => args.shape.given = given,
             _ => {}
         }
         Ok(cli)
@@ -102,6 +105,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Continue a prompt
     Infer(InferArgs),
+    /// Learn wrong answers that follow from errors, from the model's own inconsistencies, on questions of known truth
+    Lookalike(Box<LookalikeArgs>),
     /// Derive a device's own state beside an adapter that all share, from its own data
     Personalise(Box<PersonaliseArgs>),
     /// Answer questions: over HTTP on this machine, over a socket, and through a fleet's broker

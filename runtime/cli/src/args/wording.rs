@@ -7,7 +7,12 @@ use sprig_learn::setting::{Setting, Wording};
 /// The wording of a command's messages.
 pub fn wording(command: &Command) -> Wording {
     match command {
-        Command::Plan(_) | Command::Train(_) | Command::Eval(_) | Command::Infer(_) => flags,
+        Command::Plan(_)
+        | Command::Train(_)
+        | Command::Lookalike(_)
+        | Command::Eval(_)
+        | Command::Calibrate(_)
+        | Command::Infer(_) => flags,
         _ => sprig_protocol::settings::keys,
     }
 }

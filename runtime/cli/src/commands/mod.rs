@@ -23,6 +23,7 @@ pub mod fleet;
 mod foreseen;
 pub mod infer;
 mod judging;
+pub mod lookalike;
 #[cfg(feature = "coordinator")]
 pub mod mcq;
 mod opening;

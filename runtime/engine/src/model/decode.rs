@@ -93,19 +93,32 @@ impl<'m> Generator<'m> {
         panel_rows: usize,
         capacity: usize,
     ) -> PassLayout {
+        let routes = adapter.and_then(|adapter| RouteSize::of(adapter, geometry, 1));
+        let rank = adapter.map_or(0, Adapter::rank);
+        Self::layout_of_rank(geometry, (rank, routes), threads, panel_rows, capacity)
+    }
+
+    /// The same with an adapter that is not there yet, of that rank and those routers.
+    pub fn layout_of_rank(
+        geometry: &Geometry,
+        (rank, routes): (usize, Option<RouteSize>),
+        threads: usize,
+        panel_rows: usize,
+        capacity: usize,
+    ) -> PassLayout {
         let size = PassSize {
             positions: capacity.min(PREFILL),
             tangents: 0,
             wanted: 0,
             candidates: 0,
-            rank: adapter.map_or(0, Adapter::rank),
+            rank,
             largest_tensor: 0,
             masked: 0,
             kept: Checkpoints::NONE,
             threads,
             panel_rows,
             head_tile: 0,
-            routes: adapter.and_then(|adapter| RouteSize::of(adapter, geometry, 1)),
+            routes,
         };
         PassLayout::new(geometry, size)
     }

@@ -42,8 +42,13 @@ impl<'p> Lines<'p> {
 }
 
 impl<'p, R: BufRead> Lines<'p, R> {
-    fn new(path: &'p Path, reader: R) -> Self {
+    pub(super) fn new(path: &'p Path, reader: R) -> Self {
         Self { path, reader, line: 0, buffer: Vec::new() }
+    }
+
+    /// What errors call the file.
+    pub(super) fn path(&self) -> &'p Path {
+        self.path
     }
 
     /// The next line that is not blank, with its number from 1; `None` at the end of the file. A byte order mark

@@ -13,6 +13,7 @@ use crate::setting::Setting;
 use sha2::{Digest, Sha256};
 use sprig_engine::tokenizer::Tokenizer;
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::Path;
 
 /// One example, borrowed from its set.
@@ -96,7 +97,22 @@ impl DataSet {
             Task::Label => label_encoder(path, options, tokenizer)?,
         };
         let mut set = Self { pairs: options.task == Task::Pair, ..Self::empty() };
-        set.fill(path, options, encoder)?;
+        set.fill(Lines::open(path)?, options, encoder)?;
+        Ok(set)
+    }
+
+    /// The same of records of task lm or pair that are in memory, JSON one a line; `named` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn read(
+        records: &[u8],
+        named: &Path,
+        options: &LoadOptions,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self, DataError> {
+        let mut set = Self { pairs: options.task == Task::Pair, ..Self::empty() };
+        set.fill(Lines::new(named, records), options, Encoder::lm(tokenizer, options))?;
         Ok(set)
     }
 
@@ -225,15 +241,15 @@ impl DataSet {
         }
     }
 
-    fn fill(
+    fn fill<R: BufRead>(
         &mut self,
-        path: &Path,
+        mut lines: Lines<'_, R>,
         options: &LoadOptions,
         mut encoder: Encoder<'_>,
     ) -> Result<(), DataError> {
         self.candidates = encoder.candidates().to_vec();
+        let path = lines.path();
         let room = Room { path, limit: options.max_bytes };
-        let mut lines = Lines::open(path)?;
         while let Some((line, text)) = lines.next(room.line(self.bytes())).map_err(|e| room.refuse(e))? {
             let at = |e: EncodeError| match e {
                 EncodeError::Record(problem) => problem.at(path, line),

@@ -50,6 +50,16 @@ impl Preference {
         Self { references: references.into(), ..self }
     }
 
+    /// The same with weights of its own for the preference, what calibrates and the preferred answer's cross-entropy.
+    pub fn weighing(self, weights: [f64; PARTS]) -> Self {
+        Self { weights, ..self }
+    }
+
+    /// What these weigh.
+    pub fn weighed(&self) -> [f64; PARTS] {
+        self.weights
+    }
+
     fn reference(&self, id: usize) -> Reference {
         self.references.get(id).copied().unwrap_or_default()
     }
