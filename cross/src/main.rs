@@ -12,6 +12,7 @@ mod demo;
 mod learning;
 mod model;
 mod packages;
+mod preferring;
 mod sprig;
 mod suite;
 mod sys;
@@ -39,6 +40,8 @@ enum Command {
     Bench(bench::Args),
     /// Compare what estimators learn of tasks, in which time and by how many passes.
     Learn(learning::Args),
+    /// Compare ways to learn preferences by how honest they leave confidence.
+    Prefer(preferring::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -60,6 +63,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Data(args) => data::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
         Command::Learn(args) => learning::run(&args),
+        Command::Prefer(args) => preferring::run(&args),
         Command::Test(args) => suite::run(&args),
     }
 }

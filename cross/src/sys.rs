@@ -28,7 +28,12 @@ pub fn target_dir() -> PathBuf {
 /// standard error, so that our own `--json` stays alone on standard output.
 pub fn command(program: impl AsRef<OsStr>, quiet_stdout: bool) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(workspace_root()).stdin(Stdio::null());
+    command.stdin(Stdio::null());
+    // A program that was built elsewhere has no workspace here.
+    let root = workspace_root();
+    if root.is_dir() {
+        command.current_dir(root);
+    }
     if quiet_stdout {
         command.stdout(Stdio::from(io::stderr()));
     }

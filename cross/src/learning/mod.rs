@@ -2,7 +2,7 @@
 
 mod page;
 mod table;
-mod task;
+pub mod task;
 
 use crate::arm::Arm;
 use crate::sprig::{Done, Evaluation, Sprig, flags};
@@ -221,7 +221,7 @@ impl Bench<'_> {
     fn trained(&self, arm: Arm, own: &[(&str, &str)], from: Option<&Path>) -> Result<Done> {
         let Self { args, task, seed, .. } = *self;
         let out = self.out.join("adapter.gguf");
-        let mut words = task.flags()?;
+        let mut words = task.flags();
         words.extend(flags(own));
         words.extend(flags(&[
             ("model", &self.model.to_string_lossy()),
@@ -245,7 +245,7 @@ impl Bench<'_> {
     /// The held-out records' verdict on an adapter, or on the untouched model.
     fn judged(&self, adapter: Option<&Path>) -> Result<Evaluation> {
         let mut words = vec!["eval".to_owned()];
-        words.extend(self.task.flags()?);
+        words.extend(self.task.flags());
         words.extend(flags(&[
             ("model", &self.model.to_string_lossy()),
             ("data", &self.task.held_out.to_string_lossy()),

@@ -35,10 +35,10 @@ pub struct Task {
     shape: Shape,
 }
 
-/// How its records become examples: what task.json says.
+/// How records become examples: what task.json says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shape {
+pub struct Shape {
     task: String,
     #[serde(default)]
     template: Option<String>,
@@ -112,7 +112,7 @@ impl Task {
 
     /// Whether its answers are labels.
     pub fn is_labelled(&self) -> bool {
-        self.shape.task == "label"
+        self.shape.is_labelled()
     }
 
     /// Words around a text; `{text}` where there are none.
@@ -121,8 +121,25 @@ impl Task {
     }
 
     /// Flags of `sprig train` that say how records become examples.
-    pub fn flags(&self) -> Result<Vec<String>> {
-        let Shape { task, template, raw, len } = &self.shape;
+    pub fn flags(&self) -> Vec<String> {
+        self.shape.flags()
+    }
+}
+
+impl Shape {
+    /// Questions with choices, of up to `len` tokens.
+    pub fn choice(len: u32) -> Self {
+        Self { task: "choice".to_owned(), template: None, raw: false, len }
+    }
+
+    /// Whether answers are labels.
+    pub fn is_labelled(&self) -> bool {
+        self.task == "label"
+    }
+
+    /// The same as flags of `sprig train`.
+    pub fn flags(&self) -> Vec<String> {
+        let Self { task, template, raw, len } = self;
         let mut words = flags(&[("task", task), ("len", &len.to_string())]);
         if let Some(template) = template {
             words.extend(flags(&[("template", template)]));
@@ -130,7 +147,7 @@ impl Task {
         if *raw {
             words.push("--raw".to_owned());
         }
-        Ok(words)
+        words
     }
 }
 
@@ -149,7 +166,7 @@ mod tests {
         let source: Source = folder.path().to_str().unwrap().parse().unwrap();
         let task = source.task(folder.path(), 1).unwrap();
         assert!(task.is_labelled() && task.examples == 3);
-        let words = task.flags().unwrap().join(" ");
+        let words = task.flags().join(" ");
         for word in ["--task=label", "--len=64", "--template={text}:", "--raw"] {
             assert!(words.replace(' ', "=").contains(word), "{word} in {words}");
         }
