@@ -41,7 +41,7 @@ enum Command {
     /// Compare what estimators learn of tasks, in which time and by how many passes.
     Learn(learning::Args),
     /// Compare ways to learn preferences by how honest they leave confidence.
-    Prefer(preferring::Args),
+    Prefer(Box<preferring::Args>),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }

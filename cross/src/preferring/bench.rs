@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Course {
     /// Most steps of a base, which ends earlier when its validation finds nothing better
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = 200)]
     pub base_steps: u64,
     /// Steps of each way from it
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -69,27 +69,31 @@ fn catto(cell: &Cell) -> Option<&Judgements> {
     cell.ways.get(Arm::Catto.name())
 }
 
-/// Whether on more than half of the cells CATTO is better by one of the metrics at least than the best of each group.
+/// Whether on more than half of the cells CATTO is better than the best of each group, by one of the metrics at least.
 fn on_most(cells: &[&Cell], groups: &[&[Arm]], metrics: &[Metric]) -> (Option<bool>, String) {
-    let (mut held, mut of, mut told) = (0, 0, Vec::new());
-    for cell in cells {
-        let Some(catto) = catto(cell) else { continue };
-        let rivals: Vec<_> = groups.iter().map(|group| ways(cell, group)).collect();
-        let compared = |rivals: &Vec<&Judgements>| -> Vec<Option<Difference>> {
-            metrics.iter().map(|metric| difference(catto, rivals, *metric, SEED)).collect()
-        };
-        let all: Vec<Vec<Difference>> =
-            rivals.iter().map(|r| compared(r).into_iter().flatten().collect()).collect();
-        if all.iter().any(Vec::is_empty) {
-            continue;
+    let found: Vec<_> = cells.iter().filter_map(|cell| against(cell, groups, metrics)).collect();
+    let held = found.iter().filter(|(better, _)| *better).count();
+    let told: Vec<String> = found.into_iter().map(|(_, told)| told).collect();
+    verdict(held, told.len(), 2 * held > told.len(), &told)
+}
+
+/// The same on one cell, with what it is by; `None` where CATTO or a whole group is missing.
+fn against(cell: &Cell, groups: &[&[Arm]], metrics: &[Metric]) -> Option<(bool, String)> {
+    let (catto, mut better, mut told) = (catto(cell)?, true, Vec::new());
+    for group in groups {
+        let rivals = ways(cell, group);
+        let compared = metrics.iter().filter_map(|metric| difference(catto, &rivals, *metric, SEED));
+        let differences: Vec<Difference> = compared.collect();
+        if differences.is_empty() {
+            return None;
         }
-        let better = all.iter().all(|some| some.iter().any(|difference| difference.interval.1 < 0.0));
-        (held, of) = (held + usize::from(better), of + 1);
-        let differences: Vec<String> =
-            all.iter().map(|some| some.iter().map(points).collect::<Vec<_>>().join(", ")).collect();
-        told.push(format!("{} {}", place(cell), differences.join("; ")));
+        better &= differences.iter().any(|difference| difference.interval.1 < 0.0);
+        let there = group.iter().map(|arm| arm.name()).filter(|name| cell.ways.contains_key(*name));
+        let named = there.collect::<Vec<_>>().join(" and ");
+        let points: Vec<String> = differences.iter().map(points).collect();
+        told.push(format!("{} against {named}", points.join(" and ")));
     }
-    verdict(held, of, 2 * held > of, &told)
+    Some((better, format!("{} {}", place(cell), told.join(", "))))
 }
 
 /// Whether on all sets CATTO is wrong at most the margin more often than DPO.
@@ -162,5 +166,119 @@ fn costs(found: &Found) -> (Option<bool>, String) {
             let why = format!("time {time:.3} times, memory {memory:.3} times");
             (Some(time <= 1.05 && memory <= 1.02), why)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::score::{Judged, tests::judgements};
+    use super::*;
+    use crate::preferring::found::Fact;
+
+    fn cell(set: &str, on: &str, ways: &[(Arm, f64, f64)]) -> Cell {
+        let of = |(i, (arm, right, over)): (usize, &(Arm, f64, f64))| {
+            (arm.name().to_owned(), judgements(400, *right, *over, 10 + i as u64))
+        };
+        let (set, on) = (set.to_owned(), on.to_owned());
+        Cell { set, on, ways: ways.iter().enumerate().map(of).collect() }
+    }
+
+    fn nothing() -> (tempfile::TempDir, Found) {
+        let folder = tempfile::tempdir().unwrap();
+        let found = Found::read(folder.path()).unwrap();
+        (folder, found)
+    }
+
+    fn held(claims: &[Claim], id: &str) -> Option<bool> {
+        claims.iter().find(|claim| claim.id == id).unwrap().held
+    }
+
+    #[test]
+    fn a_known_difference_is_found_and_none_is_not() {
+        let (_folder, found) = nothing();
+        let calm =
+            [(Arm::Catto, 0.6, 0.0), (Arm::Dpo, 0.6, 0.2), (Arm::Rcft, 0.6, 0.0), (Arm::DpoBce, 0.6, 0.2)];
+        let claims = claims(&[cell("a", "a", &calm), cell("a", "b", &calm)], &found);
+        assert_eq!((held(&claims, "C1"), held(&claims, "C2")), (Some(true), Some(true)), "{claims:?}");
+        assert_eq!(held(&claims, "C3"), Some(false), "RCFT is as calm: {claims:?}");
+        assert!(claims[2].why.contains("against RCFT and DPO+BCE"), "{claims:?}");
+        assert_eq!((held(&claims, "C5"), held(&claims, "C6"), held(&claims, "C7")), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_as_sure_or_less_often_right_does_not_hold() {
+        let (_folder, found) = nothing();
+        let alike = [(Arm::Catto, 0.5, 0.1), (Arm::Dpo, 0.7, 0.1)];
+        let claims = claims(&[cell("a", "a", &alike)], &found);
+        assert_eq!((held(&claims, "C1"), held(&claims, "C2")), (Some(false), None), "{claims:?}");
+        assert_eq!((held(&claims, "C3"), held(&claims, "C4")), (None, Some(false)), "{claims:?}");
+    }
+
+    #[test]
+    fn a_penalty_that_does_as_much_leaves_it_one() {
+        let (_folder, found) = nothing();
+        // After scaling all are calibrated alike; only who is right more often where it is surer differs.
+        let of = |rival| {
+            let mut cell =
+                cell("a", "b", &[(Arm::Catto, 0.6, 0.0), (Arm::Dpo, 0.6, 0.0), (Arm::Penalty, 0.6, 0.0)]);
+            for arm in rival {
+                let worse = |items: &Vec<_>| {
+                    items.iter().map(|i: &Judged| Judged { scaled: i.scaled + 0.2, ..*i }).collect()
+                };
+                let way = cell.ways.get_mut(arm).unwrap();
+                *way = way.iter().map(|(seed, items)| (*seed, worse(items))).collect();
+            }
+            held(&claims(&[cell], &found), "C7")
+        };
+        assert_eq!(of(vec!["DPO", "penalty"]), Some(true));
+        assert_eq!(of(vec!["DPO"]), Some(false));
+    }
+
+    #[test]
+    fn most_sets_decide() {
+        let (_folder, found) = nothing();
+        let (better, alike) =
+            ([(Arm::Catto, 0.6, 0.0), (Arm::Dpo, 0.6, 0.2)], [(Arm::Catto, 0.6, 0.2), (Arm::Dpo, 0.6, 0.2)]);
+        let of = |cells: &[Cell]| held(&claims(cells, &found), "C1");
+        assert_eq!(of(&[cell("a", "a", &better), cell("b", "b", &alike)]), Some(false), "half is not most");
+        assert_eq!(
+            of(&[cell("a", "a", &better), cell("b", "b", &better), cell("c", "c", &alike)]),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn costs_count_where_they_were_timed_alone() {
+        let (_folder, mut found) = nothing();
+        let key = |arm: Arm, seed| Key { set: "a".to_owned(), seed, arm: arm.name().to_owned() };
+        let trained = |step_ms, alone| Trained { steps: 1, step_ms, alone, seconds: 1.0, peak_bytes: 100 };
+        found.push(&key(Arm::Catto, 1), Fact::Trained(trained(104.0, false))).unwrap();
+        found.push(&key(Arm::Dpo, 1), Fact::Trained(trained(50.0, false))).unwrap();
+        let of = |found: &Found| claims(&[], found).into_iter().find(|claim| claim.id == "C6").unwrap();
+        assert_eq!(of(&found).held, None);
+        assert!(of(&found).why.contains("memory 1.000 times; not timed here"), "{:?}", of(&found));
+        found.push(&key(Arm::Catto, 2), Fact::Trained(trained(104.0, true))).unwrap();
+        found.push(&key(Arm::Dpo, 2), Fact::Trained(trained(100.0, true))).unwrap();
+        assert_eq!(
+            (of(&found).held, of(&found).why.as_str()),
+            (Some(true), "time 1.040 times, memory 1.000 times")
+        );
+    }
+
+    #[test]
+    fn the_surest_of_several_has_to_beat_all() {
+        let (_folder, mut found) = nothing();
+        let key = |arm: Arm| Key { set: "a".to_owned(), seed: 1, arm: arm.name().to_owned() };
+        let best =
+            |last, others| BestOf { n: 100, surest: vec![(1, 0.5), (8, last)], majority: 0.55, others };
+        found.push(&key(Arm::Catto), Fact::BestOf(best(0.6, Some((-0.1, 0.1))))).unwrap();
+        let of = |found: &Found| held(&claims(&[], found), "C5");
+        assert_eq!(of(&found), None, "DPO's is missing");
+        found.push(&key(Arm::Dpo), Fact::BestOf(best(0.58, None))).unwrap();
+        assert_eq!(of(&found), Some(true));
+        let (_folder, mut other) = nothing();
+        other.push(&key(Arm::Catto), Fact::BestOf(best(0.6, Some((0.05, 0.1))))).unwrap();
+        other.push(&key(Arm::Dpo), Fact::BestOf(best(0.58, None))).unwrap();
+        assert_eq!(of(&other), Some(false), "the others' confidences say more");
     }
 }

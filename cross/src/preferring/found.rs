@@ -234,3 +234,82 @@ pub fn judged(path: &Path, temperature: f64) -> Result<Vec<Judged>> {
     };
     text.lines().map(item).collect()
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::arm::Arm;
+    use super::super::score::{Metric, metric};
+    use super::*;
+
+    /// Ways with a confidence each, right on two items of three, under two seeds; judged on what they learnt and on another set.
+    pub fn measured(ways: &[(Arm, f64)]) -> (tempfile::TempDir, Found) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut found = Found::read(folder.path()).unwrap();
+        for (arm, confidence) in ways {
+            for seed in [1, 2] {
+                let key = Key { set: "<quiz>".to_owned(), seed, arm: arm.name().to_owned() };
+                for on in ["<quiz>", "other"] {
+                    let path = dump(folder.path(), &key, on);
+                    let line = |i: usize| {
+                        let answer = if i.is_multiple_of(3) { "B" } else { "A" };
+                        let probabilities = format!(r#"{{"A": {confidence}, "B": {}}}"#, 1.0 - confidence);
+                        format!(r#"{{"id": {i}, "probabilities": {probabilities}, "answer": "{answer}"}}"#)
+                            + "\n"
+                    };
+                    fs::write(&path, (0..30).map(line).collect::<String>()).unwrap();
+                    let items = judged(&path, 2.0).unwrap();
+                    let error = metric(&items, Metric::Ece);
+                    let scores = Scores {
+                        n: 30,
+                        accuracy: 2.0 / 3.0,
+                        ece15: error,
+                        ece10: error,
+                        ece15_mass: error,
+                        floor15: 0.05,
+                        gap: confidence - 2.0 / 3.0,
+                        brier: 0.4,
+                        nll: 0.6,
+                        auroc: Some(0.5),
+                        temperature: 2.0,
+                    };
+                    let scaled = metric(&items, Metric::ScaledEce);
+                    found
+                        .push(&key, Fact::Judged(Verdict { on: on.to_owned(), scores, fitted: 2.0, scaled }))
+                        .unwrap();
+                }
+            }
+        }
+        (folder, found)
+    }
+
+    #[test]
+    fn what_was_found_is_found_again() {
+        let (folder, mut found) = measured(&[(Arm::Dpo, 0.9)]);
+        let key = Key { set: "<quiz>".to_owned(), seed: 1, arm: "DPO".to_owned() };
+        let trained = Trained { steps: 7, step_ms: 1.5, alone: true, seconds: 2.0, peak_bytes: 9 };
+        found.push(&key, Fact::Trained(trained)).unwrap();
+        let again = Found::read(folder.path()).unwrap();
+        assert_eq!(again.json(), found.json());
+        assert_eq!((again.keys().len(), again.verdicts(&key).count()), (2, 2));
+        assert_eq!(again.trained(&key).map(|trained| trained.steps), Some(7));
+        assert!(again.verdict(&key, "third").is_none() && again.best_of(&key).is_none());
+        assert!(again.trained(&Key { seed: 2, ..key }).is_none());
+        fs::write(folder.path().join("preferring.json"), "{}").unwrap();
+        assert!(Found::read(folder.path()).is_err_and(|error| error.to_string().contains("--out")));
+    }
+
+    #[test]
+    fn dumps_become_cells_their_own_first() {
+        let (folder, found) = measured(&[(Arm::Dpo, 0.9), (Arm::Catto, 0.7)]);
+        let cells = Cell::all(&found, folder.path()).unwrap();
+        assert_eq!(cells.iter().map(Cell::is_own).collect::<Vec<_>>(), [true, false]);
+        let dpo = &cells[0].ways["DPO"][&2];
+        assert_eq!((dpo.len(), dpo[0].right, dpo[1].right), (30, false, true));
+        // A temperature of 2 takes roots: 3 to 1.
+        assert!(
+            (dpo[0].confidence - 0.9).abs() < 1e-12 && (dpo[0].scaled - 0.75).abs() < 1e-12,
+            "{:?}",
+            dpo[0]
+        );
+    }
+}

@@ -131,7 +131,7 @@ impl Args {
         let (rows, claims) = (table::rows(&cells, found), claims::claims(&cells, found));
         let mut text = format!("{}\n{}", table::text(&rows), table::claimed(&claims));
         for note in notes {
-            text.push_str(&format!("\nNot measured: {note}\n"));
+            text.push_str(&format!("\nNot measured: {}\n", note.replace('\n', " ")));
         }
         fs::write(out.join("preferring.md"), &text)?;
         fs::write(out.join("preferring.html"), page::page(&cells, &rows, &claims))?;

@@ -91,3 +91,34 @@ fn reliability(cell: &Cell, what: &str, confidence: fn(&Judged) -> f64) -> Marku
     };
     html! { div { p.note { "Confidences " (what) "." } (chart.draw()) } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::claims;
+    use super::super::found::tests::measured;
+    use super::super::table::rows;
+    use super::*;
+
+    #[test]
+    fn the_page_stands_alone_with_bars_and_reliability() {
+        let (folder, found) = measured(&[(Arm::Dpo, 0.9), (Arm::Catto, 0.7)]);
+        let cells = Cell::all(&found, folder.path()).unwrap();
+        let page = page(&cells, &rows(&cells, &found), &claims(&cells, &found));
+        for text in [
+            "&lt;quiz&gt;",
+            "judged on other",
+            "23.3",
+            "66.7 % right",
+            "C7: ",
+            "not measured",
+            "with their temperatures",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        for text in ["<script", "http:", "src=", "NaN", "<quiz>"] {
+            assert!(!page.contains(text), "{text}");
+        }
+        // Bars of two sets, reliability of one twice.
+        assert_eq!(page.matches("<svg").count(), 4);
+    }
+}

@@ -131,3 +131,41 @@ pub fn said(held: Option<bool>) -> &'static str {
         None => "not measured",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::found::tests::measured;
+    use super::*;
+
+    #[test]
+    fn seeds_become_rows_with_their_differences() {
+        let (folder, found) = measured(&[(Arm::Dpo, 0.9), (Arm::Catto, 0.7)]);
+        let cells = Cell::all(&found, folder.path()).unwrap();
+        let rows = rows(&cells, &found);
+        let names: Vec<_> = rows.iter().map(|row| (row.on.as_str(), row.arm.as_str(), row.seeds)).collect();
+        assert_eq!(
+            names,
+            [("<quiz>", "DPO", 2), ("<quiz>", "CATTO", 2), ("other", "DPO", 2), ("other", "CATTO", 2)]
+        );
+        // Two of three right, with confidences of 90 and 70 %.
+        assert!(
+            (rows[0].error.0 - 23.333).abs() < 0.01 && (rows[1].error.0 - 3.333).abs() < 0.01,
+            "{rows:?}"
+        );
+        assert_eq!(rows[0].less_dpo, None);
+        assert!((rows[1].less_dpo.unwrap().0 + 20.0).abs() < 0.01, "{rows:?}");
+        let text = text(&rows);
+        assert!(text.contains("| <quiz> | <quiz> | DPO | 2 | 66.7 | 23.3 (23.3 to 23.3) | 5.0 |"), "{text}");
+        assert!(text.contains("| <quiz> | other | CATTO | 2 | 66.7 | 3.3 (3.3 to 3.3) |"), "{text}");
+        assert!(text.lines().all(|line| line.matches('|').count() == 14), "{text}");
+    }
+
+    #[test]
+    fn claims_are_told_with_their_grounds() {
+        let claim = |held| Claim { id: "C1", says: "less", held, why: "on 1 of 2".to_owned() };
+        let text = claimed(&[claim(Some(true)), claim(Some(false)), claim(None)]);
+        for said in ["| C1 | less | held | on 1 of 2 |", "| not held |", "| not measured |"] {
+            assert!(text.contains(said), "{said} in {text}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::learning::task::Shape;
 use crate::sprig::{Sprig, flags};
 use anyhow::{Context, Result, bail};
 use quiz::Question;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sprig_ground::{file, random::SplitMix64};
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ const CHARS_A_TOKEN: u32 = 3;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Sizes {
     /// Records to learn from, at most
-    #[arg(long, value_name = "N", default_value_t = 1600)]
+    #[arg(long, value_name = "N", default_value_t = 800)]
     pub examples: usize,
     /// Records of these that are kept for the choice of steps and temperatures
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -203,16 +203,17 @@ fn fits(question: &Question, len: u32) -> bool {
     question.chars() <= (CHARS_A_TOKEN * len.saturating_sub(AROUND)) as usize
 }
 
-/// Each question once.
+/// Each question once, as a record.
 fn distinct(questions: Vec<Question>) -> Vec<Value> {
     let mut seen = BTreeSet::new();
     let first = questions.into_iter().filter(|question| seen.insert(question.question.clone()));
-    first.map(|question| json!(question)).collect()
+    first.filter_map(|question| question.record()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const SIZES: Sizes = Sizes { examples: 5, validation: 3, judged: 4, len: 160 };
 

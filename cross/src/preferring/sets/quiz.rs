@@ -1,11 +1,10 @@
 //! Multiple-choice questions as their publishers write them, as records {"question", "choices", "answer"} of `sprig`.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sprig_ground::random::SplitMix64;
 
 /// A question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     /// What is asked.
     pub question: String,
@@ -73,6 +72,20 @@ impl Question {
         rows.iter().filter_map(of).collect()
     }
 
+    /// As a record of `sprig`, its answer by its letter, or by its place where a choice is called like that letter; `None` where
+    /// one is called like either.
+    pub fn record(&self) -> Option<Value> {
+        let Self { question, choices, answer } = self;
+        let names = |name: &str| choices.iter().enumerate().any(|(i, choice)| i != *answer && choice == name);
+        let letter = char::from(b'A' + u8::try_from(*answer).ok().filter(|i| *i < 26)?).to_string();
+        let answer = match (names(&letter), names(&answer.to_string())) {
+            (false, _) => json!(letter),
+            (true, false) => json!(answer),
+            (true, true) => return None,
+        };
+        Some(json!({ "question": question, "choices": choices, "answer": answer }))
+    }
+
     /// Characters of question and choices.
     pub fn chars(&self) -> usize {
         std::iter::once(&self.question).chain(&self.choices).map(|text| text.chars().count()).sum()
@@ -94,7 +107,8 @@ fn rows(text: &str) -> Vec<Vec<String>> {
         match c {
             // Twice within quotes is one of them.
             '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
-            '"' => quoted = !quoted,
+            // Elsewhere than around a whole cell it is a character like others.
+            '"' if quoted || cell.is_empty() => quoted = !quoted,
             '\r' if !quoted => {}
             '\n' if !quoted => {
                 row.push(std::mem::take(&mut cell));
@@ -139,7 +153,20 @@ fn strings(list: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_named_so_that_it_means_one_choice() {
+        let record = |choices: &[&str], answer| {
+            let choices = choices.iter().map(|&choice| choice.to_owned()).collect();
+            Question { question: "?".to_owned(), choices, answer }
+                .record()
+                .map(|record| record["answer"].clone())
+        };
+        assert_eq!(record(&["2", "1", "0"], 1), Some(json!("B")), "a place would mean two");
+        assert_eq!(record(&["B", "C"], 1), Some(json!(1)));
+        assert_eq!(record(&["A", "B"], 1), Some(json!("B")));
+        assert_eq!(record(&["B", "C", "1"], 1), None);
+    }
 
     #[test]
     fn a_question_in_one_text_is_taken_apart() {
