@@ -1,5 +1,4 @@
-//! `preferring.html`: one self-contained page. The claims, for each set its errors and its reliability before and after, and the
-//! table.
+//! `preferring.html`: one self-contained page. The claims, and for each set the errors of all ways and the reliability of some.
 
 use super::arm::{Arm, BASE};
 use super::claims::Claim;
@@ -53,10 +52,10 @@ fn errors(set: &str, on: &str, rows: &[Row]) -> Markup {
             .less_dpo
             .map_or_else(String::new, |(_, low, high)| format!(", {low:+.1} to {high:+.1} of DPO's"));
         Bar {
-            name: format!("{}, {:.1} % right", row.arm, row.accuracy),
+            name: format!("{}: {:.1} % right, {:.1} scaled{less}", row.arm, row.accuracy, row.scaled),
             class: CLASSES[i % CLASSES.len()],
             value: row.error.0,
-            label: format!("{:.1}{less}; scaled {:.1}", row.error.0, row.scaled),
+            label: format!("{:.1}", row.error.0),
         }
     });
     html! {

@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 const ORDER: u64 = 13;
 /// Items that are generated of each family.
 const ITEMS: u32 = 2000;
-/// Tokens that the words around a question take, and characters of a token, from above and below.
-const AROUND: u32 = 48;
-const CHARS_A_TOKEN: u32 = 3;
+/// Tokens that the words around a question take, from above.
+const AROUND: usize = 60;
 
 /// How much of a set is taken.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -200,7 +199,7 @@ fn tables(folder: &Path, len: u32) -> Result<Vec<Value>> {
 }
 
 fn fits(question: &Question, len: u32) -> bool {
-    question.chars() <= (CHARS_A_TOKEN * len.saturating_sub(AROUND)) as usize
+    question.tokens() + AROUND <= len as usize
 }
 
 /// Each question once, as a record.
@@ -282,6 +281,6 @@ mod tests {
             choices: vec!["a".to_owned(), "b".to_owned()],
             answer: 0,
         };
-        assert!(fits(&question(300), 160) && !fits(&question(400), 160));
+        assert!(fits(&question(400), 160) && !fits(&question(500), 160));
     }
 }

@@ -86,15 +86,31 @@ impl Question {
         Some(json!({ "question": question, "choices": choices, "answer": answer }))
     }
 
-    /// Characters of question and choices.
-    pub fn chars(&self) -> usize {
-        std::iter::once(&self.question).chain(&self.choices).map(|text| text.chars().count()).sum()
+    /// About as many tokens as question and choices take, rather more: five letters of a word are one, digits and signs one each.
+    pub fn tokens(&self) -> usize {
+        std::iter::once(&self.question).chain(&self.choices).map(|text| tokens(text)).sum()
     }
 
     fn whole(self) -> Option<Self> {
         let texts = self.choices.len() > 1 && self.choices.iter().all(|choice| !choice.trim().is_empty());
         (texts && !self.question.is_empty() && self.answer < self.choices.len()).then_some(self)
     }
+}
+
+fn tokens(text: &str) -> usize {
+    let (mut tokens, mut letters) = (0, 0);
+    for c in text.chars() {
+        let letter = c.is_ascii_alphabetic();
+        tokens += match () {
+            () if letter => usize::from(letters % 5 == 0),
+            () if c.is_whitespace() => 0,
+            () if c.is_ascii() => 1,
+            // Of bytes, in the worst case.
+            () => 3,
+        };
+        letters = if letter { letters + 1 } else { 0 };
+    }
+    tokens
 }
 
 /// Cells of a table in text; what the first line has more of separates them.
@@ -166,6 +182,12 @@ mod tests {
         assert_eq!(record(&["B", "C"], 1), Some(json!(1)));
         assert_eq!(record(&["A", "B"], 1), Some(json!("B")));
         assert_eq!(record(&["B", "C", "1"], 1), None);
+    }
+
+    #[test]
+    fn tokens_are_counted_from_above() {
+        let tokens = ["a", "photosynthesis", "in 1970, x", "∫ π", ""].map(tokens);
+        assert_eq!(tokens, [1, 3, 1 + 4 + 1 + 1, 6, 0]);
     }
 
     #[test]
