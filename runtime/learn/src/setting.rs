@@ -66,6 +66,8 @@ settings! {
     LabelStyle = "label_style",
     LabelTokens = "label_tokens",
     LabelLoss = "label_loss",
+    Objective = "objective",
+    Lam = "lam",
     Len = "len",
     // The adapter.
     Adapter = "adapter",

@@ -4,8 +4,8 @@ use super::choice::choice;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sprig_learn::data::Task;
-use sprig_learn::objective::{Aim, Distance, LabelLoss, Preference, Terms};
-use sprig_learn::recipe::{Fraction, NotNegative, Positive};
+use sprig_learn::objective::{Aim, Distance, Terms};
+use sprig_learn::recipe::{Fraction, NotNegative, Positive, Preferring};
 
 /// An objective over pairs: records of task pair, or a right and a wrong answer of a label or choice.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
@@ -46,38 +46,30 @@ pub struct PreferenceArgs {
 }
 
 impl PreferenceArgs {
-    /// The objective of a training on records of `task`, if it is one over pairs.
-    pub fn objective(&self, task: Task, vocabulary: LabelLoss) -> Option<Preference> {
-        let aim = self.aim(task)?;
-        Some(Preference::new(aim, self.terms(), vocabulary))
-    }
-
-    /// Which it is.
-    pub fn aim(&self, task: Task) -> Option<Aim> {
-        self.objective.or_else(|| (task == Task::Pair).then(Aim::default))
-    }
-
-    /// Why these flags make no sense with records of `task`.
-    pub fn misfit(&self, task: Task) -> Option<String> {
-        let alone = Self { objective: None, ..self.clone() } != Self::default();
-        match self.aim(task) {
-            Some(aim) if task == Task::Lm => Some(format!(
-                "--objective {aim} learns from pairs of answers, and records of --task lm have one; use --task pair, label \
-                 or choice"
-            )),
-            None if alone => Some(
-                "--beta, --lam and what else an objective over pairs takes need one; name it with --objective"
-                    .to_owned(),
-            ),
-            _ => None,
+    /// The same as a settings file would have it.
+    pub fn preferring(&self) -> Preferring {
+        let Self { objective, beta, lam, sft_weight, smoothing, kappa, .. } = *self;
+        let Self { cal_form, invert, stopgrad_z, mask_shared, .. } = *self;
+        Preferring {
+            objective,
+            beta,
+            lam,
+            sft_weight,
+            smoothing,
+            kappa,
+            cal_form,
+            invert,
+            stopgrad_z,
+            mask_shared,
         }
     }
 
     /// Under the names of the flags, for a checkpoint and a record.
     pub fn settings(&self, task: Task) -> Vec<(&'static str, String)> {
-        let Some(aim) = self.aim(task) else { return Vec::new() };
+        let preferring = self.preferring();
+        let Some(aim) = preferring.aim(task) else { return Vec::new() };
         let Terms { beta, lambda, sft, smoothing, kappa, distance, invert, hold_target, mask_shared } =
-            self.terms();
+            preferring.terms();
         vec![
             ("objective", aim.to_string()),
             ("beta", beta.to_string()),
@@ -90,23 +82,6 @@ impl PreferenceArgs {
             ("stopgrad-z", hold_target.to_string()),
             ("mask-shared", mask_shared.to_string()),
         ]
-    }
-
-    fn terms(&self) -> Terms {
-        let usual = Terms::default();
-        // As the decimals say it: 0.1 is not the nearest of single precision.
-        let exact = |value: f32, usual| value.to_string().parse().unwrap_or(usual);
-        Terms {
-            beta: self.beta.map_or(usual.beta, |x| exact(x.get(), usual.beta)),
-            lambda: self.lam.map_or(usual.lambda, |x| exact(x.get(), usual.lambda)),
-            sft: self.sft_weight.map_or(usual.sft, |x| exact(x.get(), usual.sft)),
-            smoothing: self.smoothing.map_or(usual.smoothing, |x| exact(x.get(), usual.smoothing)),
-            kappa: self.kappa.map_or(usual.kappa, |x| exact(x.get(), usual.kappa)),
-            distance: self.cal_form.unwrap_or(usual.distance),
-            invert: self.invert.unwrap_or(usual.invert),
-            hold_target: self.stopgrad_z,
-            mask_shared: self.mask_shared.unwrap_or(usual.mask_shared),
-        }
     }
 }
 

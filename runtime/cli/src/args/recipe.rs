@@ -44,6 +44,7 @@ impl TrainArgs {
             batch: self.shape.batch,
             dropout: self.shape.dropout,
             label_loss: self.shape.label_loss(),
+            preferring: self.shape.preference.preferring(),
             seed: self.seed,
         };
         let schedule = Schedule {

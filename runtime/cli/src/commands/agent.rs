@@ -58,6 +58,9 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Planned { plan_bytes, budget_bytes } => {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }
+        AgentEvent::Referred { examples, of } => {
+            format!("what the untouched model prefers: {examples} of {of} examples")
+        }
         AgentEvent::Noise { epsilon, delta } => format!(
             "what leaves has noise: ({epsilon}, {delta:e})-differential privacy of each example; every run spends as much \
              again"

@@ -46,7 +46,7 @@ impl Evaluator {
         let spec = self.train.adapter(&base.geometry)?;
         let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
-        let objective = self.train.recipe().objective();
+        let objective = self.train.recipe().judged();
         let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());
         let work = Workload::evaluation(objective, adapted, batch, means);
         let shape = self.train.sums(&base.geometry);

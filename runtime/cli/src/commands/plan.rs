@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let question = &args.shape.question(args.task);
     check_useful(question)?;
-    args.shape.preference.misfit(args.task).map_or(Ok(()), |why| Err(Failure::new(Exit::Usage, why)))?;
+    args.shape.preference.preferring().check(args.task).map_err(|e| Failure::new(Exit::Usage, e))?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     base.check_length(args.shape.len.as_usize())?;
@@ -68,7 +68,7 @@ impl ShapeArgs {
 
     /// What a training on records of `task` learns by.
     pub fn objective(&self, task: Task) -> Arc<dyn Objective> {
-        match self.preference.objective(task, self.label_loss()) {
+        match self.preference.preferring().objective(task, self.label_loss()) {
             Some(preference) => Arc::new(preference),
             None => of_task(task, self.label_loss()),
         }

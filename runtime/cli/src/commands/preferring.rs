@@ -4,16 +4,15 @@ use super::training::Training;
 use crate::exit::Failure;
 use sprig_budget::Bytes;
 use sprig_learn::data::Task;
-use sprig_learn::objective::{Candidates, Objective, Preference, Reference, references};
+use sprig_learn::objective::{Candidates, Objective, Preference, Reference, references, references_bytes};
 use sprig_learn::recipe::Batch;
 use sprig_run::Data;
 use std::sync::Arc;
 
 /// What the references of `data` take, and judging `batch` by the scores of all their answers.
 pub fn held(data: &Data, batch: Batch) -> (&'static str, Bytes) {
-    let scores = batch.as_usize() * (1 + data.candidates().max(2)) * size_of::<[f64; 2]>();
-    let references = data.train.len() * size_of::<Reference>();
-    ("what preferences are measured against", Bytes((references + scores) as u64))
+    let bytes = references_bytes(data.train.len(), batch.as_usize(), data.candidates());
+    ("what preferences are measured against", bytes)
 }
 
 impl Training<'_, '_> {

@@ -33,7 +33,7 @@ pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     check_useful(&args.question())?;
     let task = args.records.task;
-    args.shape.preference.misfit(task).map_or(Ok(()), |why| Err(Failure::new(Exit::Usage, why)))?;
+    args.shape.preference.preferring().check(task).map_err(|e| Failure::new(Exit::Usage, e))?;
     if args.question().asked == Way::ReadOut && matches!(task, Task::Lm | Task::Pair) {
         return Err(readout::not_of_tokens());
     }
@@ -99,7 +99,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let best = (!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry));
     let pieces =
         |file: &AdapterFile| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry));
-    let preference = args.shape.preference.objective(args.records.task, args.shape.label_loss());
+    let preference = args.shape.preference.preferring().objective(args.records.task, args.shape.label_loss());
     let references = preference.as_ref().map(|_| preferring::held(&data, args.shape.batch));
     work.held_elsewhere.extend(best.into_iter().chain(from.as_ref().map(pieces)).chain(references));
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));

@@ -37,6 +37,14 @@ pub enum AgentEvent {
         /// Of.
         budget_bytes: u64,
     },
+    /// Of so many examples it is known what the untouched model makes of their answers, against which preferences are
+    /// measured.
+    Referred {
+        /// So many.
+        examples: usize,
+        /// Of.
+        of: usize,
+    },
     /// Sums leave with noise: of this device's examples the run spends so much.
     Noise {
         /// ε of differential privacy.

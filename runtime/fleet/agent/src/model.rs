@@ -9,6 +9,7 @@ use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::flow::{self, FlowRound, FlowRules};
 use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
+use sprig_learn::objective::{Preference, prefer, references_bytes};
 use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server};
@@ -34,6 +35,7 @@ pub struct Opened {
     layout: Layout,
     /// What it does beyond that where it has two adapters.
     flow: Option<FlowRules>,
+    preference: Option<Preference>,
     up: Upload,
     /// Judge of the first round's derivatives.
     guard: Guard,
@@ -56,20 +58,26 @@ impl Opened {
             None => LocalRound::heap_bytes(&layout, &rules),
             Some(flow) => flow::fleet::heap_bytes(&layout, (&rules, flow), spec.sizes(g).0, data.train.len()),
         };
-        let held_elsewhere = vec![
+        let mut held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", round),
             ("link and outbox", FLEET),
         ];
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
+        let preference = train.recipe().preference();
         let needs = flow.map_or_else(|| rules.estimator.needs(), |flow| flow.needs(spec.blocks().len()));
         let batch = train.batch.as_usize();
+        if preference.is_some() {
+            let losses = batch * needs.tangents.max(1);
+            let bytes = references_bytes(data.train.len(), losses, data.candidates());
+            held_elsewhere.push(("what preferences are measured against", bytes));
+        }
         let work =
             Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
-        Ok(Self { spec, rules, planned, layout, flow, up: train.up, guard: train.guard() })
+        Ok(Self { spec, rules, planned, layout, flow, preference, up: train.up, guard: train.guard() })
     }
 }
 
@@ -83,6 +91,8 @@ pub struct ModelWorker<'m> {
     digest: Digest,
     guard: Guard,
     flow: Option<FlowRules>,
+    /// What is learnt of pairs, until it is known what it is measured against.
+    preference: Option<Preference>,
     part: Option<Part<'m>>,
     cut: Cut,
     up: Upload,
@@ -107,7 +117,7 @@ impl<'m> ModelWorker<'m> {
         settings: &DeviceSettings,
         digest: &str,
     ) -> Result<Self, FleetError> {
-        let Opened { spec, rules, planned, layout, flow, up, guard } = opened;
+        let Opened { spec, rules, planned, layout, flow, preference, up, guard } = opened;
         let adapter = engine.adapter(spec, rules.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
@@ -122,11 +132,24 @@ impl<'m> ModelWorker<'m> {
             round: 0,
             guard: guard.clone(),
             flow: *flow,
+            preference: preference.clone(),
             part: None,
             cut: planned.tuning.cut,
             up: *up,
             running: Running::new(base, planned, !settings.agent.ignore_pressure)?,
         })
+    }
+
+    /// Measures what a preference is measured against: what the untouched model, which the adapter is before it follows the
+    /// fleet, gives both answers of each of the device's own examples. `progress` gets the number of examples done; false
+    /// when it says stop.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn refer(&mut self, progress: impl FnMut(usize) -> bool) -> Result<bool, FleetError> {
+        let Some(preference) = self.preference.take() else { return Ok(true) };
+        let data = (self.data, self.cut.examples);
+        Ok(prefer(&mut self.session, &self.adapter, data, preference, progress)?)
     }
 
     /// Tokens a second of a plain forward pass over some of the device's own examples.
@@ -207,6 +230,9 @@ impl Worker for ModelWorker<'_> {
     }
 
     fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError> {
+        if self.preference.is_some() {
+            return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
+        }
         if let Some(guard) = memory.and_then(|m| serde_json::from_slice(m).ok()) {
             self.guard = guard;
         }

@@ -193,6 +193,14 @@ fn take_part(
     told(&opened.planned, watch);
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
+    let of = data.train.len();
+    let referred = worker.refer(|examples| {
+        watch(AgentEvent::Referred { examples, of });
+        !(host.stop)()
+    })?;
+    if !referred {
+        return Ok(Next::End(Ended::Interrupted));
+    }
     let able = Able { rate: worker.measure()?, planned: &opened.planned, examples: data.train.len() };
     join(host, job, (worker, able), outbox, watch)
 }

@@ -123,7 +123,7 @@ impl<'f, 'm> Course<'f, 'm> {
 
     /// All rounds, or as many as there are until somebody says stop. `mode` and `budget` are for the record.
     pub(crate) fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
-        let before = self.evaluate(None)?;
+        let before = if self.refer()? { self.evaluate(None)? } else { None };
         let (mut after, mut stopped) = (None, before.is_none());
         let count = rounds.count.get();
         while !stopped && self.round < count {
@@ -154,6 +154,15 @@ impl<'f, 'm> Course<'f, 'm> {
             adapter_digest: Digest(self.fleet.server.digest()).to_string(),
             coverage: self.fleet.devices.iter().map(|device| device.behind.clone()).collect(),
             budget_bytes: budget,
+        })
+    }
+
+    /// Has a preference measured against what the untouched model makes of all examples; false when somebody says stop.
+    fn refer(&mut self) -> Result<bool, FleetError> {
+        let Self { fleet, follow, .. } = self;
+        fleet.refer(&mut |done, of| {
+            follow.evaluating(done, of);
+            !follow.stop()
         })
     }
 

@@ -10,12 +10,14 @@ use sprig_learn::data::{DataSet, Examples};
 use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
 use sprig_learn::guard::Guard;
+use sprig_learn::objective::{Objective, Preference, prefer};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Dealing, LocalRound, LocalUpdate, Server, Share};
 use sprig_protocol::settings::Upload;
 use sprig_protocol::{FleetError, dense, share_of};
 use sprig_transport::messages::{Body, Digest, GroupSet, Update};
+use std::sync::Arc;
 
 /// Memory of a guard's window, on the heap.
 const GUARD: usize = 1024;
@@ -29,6 +31,10 @@ pub(crate) struct Fleet<'m> {
     /// Numbers count from 1 in this order, as a coordinator's do in the order of joining.
     pub(super) devices: Vec<Device<'m>>,
     pub(super) held_out: &'m DataSet,
+    /// What is learnt of pairs, until it is known what it is measured against.
+    pub(super) preference: Option<Preference>,
+    /// What evaluations go by.
+    pub(super) judged: Arc<dyn Objective>,
     /// Activations of the held-out data, while the session has those of the training data.
     pub(super) held_out_prefix: Option<PrefixCache>,
     pub(super) choice: Choice,
@@ -94,6 +100,19 @@ impl<'m> Device<'m> {
 }
 
 impl Fleet<'_> {
+    /// Measures what a preference is measured against: what the untouched model, which the adapter is before the first round,
+    /// gives both answers of each example. `progress` gets the number of examples done, and of all; false when it says stop.
+    pub(crate) fn refer(
+        &mut self,
+        progress: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<bool, FleetError> {
+        let data = self.devices.first().map(|device| device.examples.set());
+        let Some((preference, data)) = self.preference.take().zip(data) else { return Ok(true) };
+        let Self { session, adapter, cut, .. } = self;
+        let done = |done| progress(done, data.len());
+        Ok(prefer(session, adapter, (data, cut.examples), preference, done)?)
+    }
+
     /// One round; with `test`, each device's own model is evaluated. `None` when `stop` says so in the middle of it: the
     /// server's state is then that before the round.
     pub(crate) fn round(
@@ -102,6 +121,9 @@ impl Fleet<'_> {
         test: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FleetError> {
+        if self.preference.is_some() {
+            return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
+        }
         let Choice { per_round, dealing, seed, .. } = self.choice;
         let numbers = (0..self.devices.len()).map(DeviceNumber::at).collect();
         let chosen = select::choose(numbers, per_round, seed, RoundId(round), 0);
@@ -197,7 +219,7 @@ impl Fleet<'_> {
         &mut self,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Evaluation>, FleetError> {
-        let Self { session, adapter, server, cut, held_out, held_out_prefix, .. } = self;
+        let Self { session, adapter, server, cut, held_out, held_out_prefix, judged, .. } = self;
         adapter.values_mut().copy_from_slice(server.values());
         let mut swap = |session: &mut Session<'_>| {
             if let (Some(ours), Some(theirs)) = (held_out_prefix.as_mut(), session.prefix_mut()) {
@@ -205,19 +227,24 @@ impl Fleet<'_> {
             }
         };
         swap(session);
+        let learnt = session.learn_by(judged.clone());
         let found = evaluate_from_prefix(session, adapter, (*held_out).into(), cut.examples, progress);
+        session.learn_by(learnt);
         swap(session);
         Ok(found?)
     }
 
     /// Evaluates what is in the adapter on the test part of device `number`; nothing where it has none.
     pub(super) fn test(&mut self, number: u32) -> Result<Option<Evaluation>, FleetError> {
-        let Self { session, adapter, cut, devices, .. } = self;
+        let Self { session, adapter, cut, devices, judged, .. } = self;
         let Some(test) = devices.get(number as usize - 1).and_then(|d| d.test).filter(|t| !t.is_empty())
         else {
             return Ok(None);
         };
-        Ok(evaluate_from_prefix(session, adapter, test, cut.examples, |_| true)?)
+        let learnt = session.learn_by(judged.clone());
+        let found = evaluate_from_prefix(session, adapter, test, cut.examples, |_| true);
+        session.learn_by(learnt);
+        Ok(found?)
     }
 
     /// Evaluates the server's model on the test parts of devices `numbers`.

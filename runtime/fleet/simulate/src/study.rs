@@ -11,6 +11,7 @@ use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
 use sprig_learn::data::{DataSet, Examples};
 use sprig_learn::estimator::Estimator;
+use sprig_learn::objective::references_bytes;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::spry::{Layout, LocalRound, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
@@ -121,7 +122,7 @@ impl Study {
         // An update, its message, its part of the round's record; an adapter on its way twice.
         let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
         let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
-        let held_elsewhere = vec![
+        let mut held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
             (OURS[0], Bytes(messages as u64)),
@@ -130,6 +131,11 @@ impl Study {
         let means = Means { threads: model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
         let (batch, needs) = (train.batch.as_usize(), rules.estimator.needs());
+        if train.recipe().preference().is_some() {
+            let losses = batch * needs.tangents.max(1);
+            let bytes = references_bytes(data.train.len(), losses, data.candidates());
+            held_elsewhere.push(("what preferences are measured against", bytes));
+        }
         let work =
             Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let mut work = data.measure(Workload { held_elsewhere, ..work });
@@ -170,6 +176,8 @@ impl Study {
             devices,
             held_out,
             held_out_prefix: prefix("held-out", held_out),
+            preference: settings.train.recipe().preference(),
+            judged: settings.train.recipe().judged(),
             choice: Choice {
                 per_round: settings.rounds.devices.as_usize(),
                 dealing: settings.train.dealing,

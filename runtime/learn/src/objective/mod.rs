@@ -28,7 +28,9 @@ pub use found::{Found, Row};
 pub use lists::Ask;
 pub(crate) use lists::Lists;
 pub use lm::CausalLm;
-pub use preference::{Aim, Distance, Preference, Reference, Terms, measure as references};
+pub use preference::{
+    Aim, Distance, Preference, Reference, Terms, held as references_bytes, measure as references, prefer,
+};
 
 use crate::data::{Example, Task};
 use crate::error::LearnError;

@@ -6,19 +6,21 @@ pub mod defaults;
 mod length;
 mod number;
 mod places;
+mod preferring;
 mod single;
 mod way;
 
 pub use length::{HeldBack, Length};
 pub use number::{Fraction, LimitError, NotNegative, Positive, Real, Whole};
 pub use places::{Layers, LayersError, Targets, TargetsError};
+pub use preferring::Preferring;
 pub use single::{AdamW, Single};
 pub use way::Way;
 
 use crate::data::{LabelStyle, LoadOptions, Task};
 use crate::directions::{Family, Sharing, run_key};
 use crate::estimator::{AnyEstimator, Differences, Forward, FwdLlm, Method, Reverse};
-use crate::objective::{self, LabelLoss, Objective};
+use crate::objective::{self, Candidates, Choice, LabelLoss, Objective, Preference};
 use crate::setting::{Setting, SettingError};
 use sprig_engine::adapter::{AdapterSpec, Kind, SpecError};
 use sprig_engine::dual::MAX_TANGENTS;
@@ -68,6 +70,8 @@ pub struct Recipe {
     pub dropout: Fraction,
     /// What the loss of labels and choices counts.
     pub label_loss: LabelLoss,
+    /// What is learnt of pairs of answers, if that is what they are.
+    pub preferring: Preferring,
     /// Seed of directions, start values and data order.
     pub seed: u64,
 }
@@ -109,9 +113,27 @@ pub struct AdapterRecipe {
 }
 
 impl Recipe {
-    /// What is learnt from a record.
+    /// What is learnt from a record; a preference not yet against anything.
     pub fn objective(&self) -> Arc<dyn Objective> {
-        objective::of_task(self.records.task, self.label_loss)
+        match self.preference() {
+            Some(preference) => Arc::new(preference),
+            None => objective::of_task(self.records.task, self.label_loss),
+        }
+    }
+
+    /// The same, where it is learnt of pairs of answers.
+    pub fn preference(&self) -> Option<Preference> {
+        self.preferring.objective(self.records.task, self.label_loss)
+    }
+
+    /// What it is judged by on records that it does not learn from: of a preference, which has nothing there to be measured
+    /// against, the answers' probabilities. It asks for no more of an example than the objective does.
+    pub fn judged(&self) -> Arc<dyn Objective> {
+        match (self.preference(), self.records.task) {
+            (None, _) => self.objective(),
+            (Some(_), Task::Pair) => Arc::new(Candidates::new(2)),
+            (Some(_), _) => Arc::new(Choice),
+        }
     }
 
     /// The estimator.

@@ -158,7 +158,7 @@ fn check(args: &LookalikeArgs) -> Result<(), Failure> {
     if let Some((_, task)) = repeated {
         return Err(Failure::new(Exit::Usage, format!("--tasks names {task} twice; name it once")));
     }
-    if args.shape.preference.aim(Records::Pair) == Some(sprig_learn::objective::Aim::Sft) {
+    if args.shape.preference.preferring().aim(Records::Pair) == Some(sprig_learn::objective::Aim::Sft) {
         let message = "--objective sft is no preference; use --schedule sft for supervised steps alone";
         return Err(Failure::new(Exit::Usage, message));
     }

@@ -33,6 +33,7 @@ impl LookalikeArgs {
             batch: shape.batch,
             dropout: shape.dropout,
             label_loss: shape.label_loss(),
+            preferring: shape.preference.preferring(),
             seed: self.of_phase(n),
         };
         let schedule = Schedule {
@@ -177,7 +178,7 @@ impl<'a> Cycle<'a> {
     /// What pairs are learnt by in a phase of `goal`.
     fn objective(&self, goal: Goal, pairs: &Pairs) -> Arc<dyn Objective> {
         let shape = &self.args.shape;
-        let objective = shape.preference.objective(Records::Pair, shape.label_loss());
+        let objective = shape.preference.preferring().objective(Records::Pair, shape.label_loss());
         let objective = objective
             .unwrap_or_else(|| Preference::new(Default::default(), Default::default(), shape.label_loss()));
         let objective = objective.against(pairs.references.clone());

@@ -1,6 +1,7 @@
 //! Settings of a fleet (`fleet.toml`, the coordinator's) and of one device (`device.toml`). What every device must know
 //! of the training travels as the text of the `[train]` table in the job announcement.
 
+mod algorithm;
 mod connection;
 mod device;
 mod error;
@@ -19,7 +20,9 @@ mod simulated;
 mod size;
 mod train;
 mod upload;
+mod usual;
 
+pub use algorithm::Preset;
 pub use connection::{Connection, FleetName};
 pub use device::{AgentSettings, DeviceSettings, LocalData};
 pub use error::SettingsError;
@@ -33,7 +36,7 @@ pub use rounds::{Downlink, Evaluate, Rounds, RoundsTable};
 pub use seconds::Seconds;
 pub use server::Server;
 pub use sprig_learn::spry::Mode;
-pub use train::{Preset, Train, TrainTable};
+pub use train::{Train, TrainTable};
 pub use upload::Upload;
 
 use serde::Deserialize;

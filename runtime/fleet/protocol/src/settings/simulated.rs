@@ -7,9 +7,27 @@ use sprig_learn::recipe::Whole;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Keys of `[train]` that are about the data and the run; a preset leaves them as they are.
-const OF_THE_DATA: [&str; 8] =
-    ["task", "raw", "template", "labels", "label_style", "len", "seed", "local_steps"];
+/// Keys of `[train]` that are about the data, what is learnt of them, and the run; a preset leaves them as they are.
+const OF_THE_DATA: [&str; 18] = [
+    "task",
+    "raw",
+    "template",
+    "labels",
+    "label_style",
+    "len",
+    "seed",
+    "local_steps",
+    "objective",
+    "beta",
+    "lam",
+    "sft_weight",
+    "smoothing",
+    "kappa",
+    "cal_form",
+    "invert",
+    "stopgrad_z",
+    "mask_shared",
+];
 
 impl FleetSettings {
     /// Settings for a simulation: those of the file `config`, if any; with a `preset`, its algorithm instead of theirs; and

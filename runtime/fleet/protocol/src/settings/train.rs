@@ -1,69 +1,25 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Flow, Head, ReadOut, Server, SettingsError, Upload};
+use super::{Flow, Head, Preset, ReadOut, Server, SettingsError, Upload};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
-use sprig_ground::names;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::dropout::Dropout;
 use sprig_learn::estimator::{AnyEstimator, Method, Projected};
 use sprig_learn::guard::Guard;
-use sprig_learn::objective::LabelLoss;
+use sprig_learn::objective::{Aim, Distance, LabelLoss};
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::readout;
 use sprig_learn::recipe::defaults::{self, FLEET, FLEET_LABEL_LOSS};
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Rank, Recipe,
-    Records, Tangents, Targets,
+    AdamW, AdapterRecipe, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Preferring, Rank,
+    Recipe, Records, Tangents, Targets,
 };
 use sprig_learn::setting::{Setting, SettingError};
 use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
 use std::ops::Deref;
-
-/// A whole algorithm. Keys beside it in the file replace single values of it; all others are as it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// The paper's, with the constants of its authors' library where the paper gives none (algorithm.md 3 and 4). What an epoch
-    /// is depends on the data: `local_steps` says it.
-    Paper,
-    /// The paper's, unsplit: every device holds all groups.
-    FedFgd,
-    /// MeZO on the devices with plain gradient descent, unsplit, FedYogi at the server.
-    FedMezo,
-    /// BAFFLE+ the same way.
-    Baffle,
-    /// FwdLLM+ the same way.
-    FwdLlm,
-    /// Federated averaging: exact gradients, AdamW on the devices, all groups at each, the mean of their weights.
-    FedAvg,
-    /// The same with FedYogi at the server.
-    FedYogi,
-    /// Federated averaging of the paper's split: each device has its own groups.
-    FedAvgSplit,
-    /// The same with FedYogi at the server.
-    FedYogiSplit,
-    /// One exact gradient a device and round, and one step along their mean.
-    FedSgd,
-}
-
-names!(
-    Preset,
-    "preset",
-    [
-        Paper = "paper",
-        FedFgd = "fedfgd",
-        FedMezo = "fedmezo",
-        Baffle = "baffle",
-        FwdLlm = "fwdllm",
-        FedAvg = "fedavg",
-        FedYogi = "fedyogi",
-        FedAvgSplit = "fedavg-split",
-        FedYogiSplit = "fedyogi-split",
-        FedSgd = "fedsgd"
-    ]
-);
 
 /// What every device and the coordinator train: the settings they share, which agree with each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +37,8 @@ pub struct TrainTable {
     /// An algorithm by its name, whose values are those of all keys that are not given.
     #[serde(skip_serializing)]
     pub preset: Option<Preset>,
-    /// What is learnt from a record: the next token, its label, or which of its choices is right.
+    /// What is learnt from a record: the next token, its label, which of its choices is right, or which of two answers is
+    /// better.
     pub task: Task,
     /// Leave the model's chat template out.
     pub raw: bool,
@@ -167,6 +124,39 @@ pub struct TrainTable {
     /// What devices send: scalars that everybody replays, or the weights of their share, per epoch only; auto = whichever is
     /// fewer bytes. If absent scalars; weights for reverse per epoch.
     pub up: Upload,
+    /// What is learnt of pairs of answers, given as such (task `pair`), or made of labels and choices: the right answer
+    /// against the one of the wrong ones that the untouched model finds likeliest. If absent dpo for task `pair`, and the
+    /// right answer alone for others. Pairs and texts stay on their devices, as does what they are measured against: the
+    /// untouched model, by each device for its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Aim>,
+    /// Temperature of dpo; 0.1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta: Option<Positive>,
+    /// Weight of what calibrates beside the preference: of catto, dpo-bce, cal-dpo and penalty; 0.1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lam: Option<NotNegative>,
+    /// Weight of the chosen answer's cross-entropy beside the preference; 0 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sft_weight: Option<NotNegative>,
+    /// How often a preference is the wrong way round: label smoothing of dpo; 0 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoothing: Option<Fraction>,
+    /// Slope of catto's target over the margin of the answer's token; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kappa: Option<NotNegative>,
+    /// How far a confidence is from catto's target; l1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cal_form: Option<Distance>,
+    /// Whether the target is turned about on the answer that is not preferred; true if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invert: Option<bool>,
+    /// Hold catto's target while the confidence moves.
+    #[serde(skip_serializing_if = "is_plain")]
+    pub stopgrad_z: bool,
+    /// Whether tokens that both answers begin or end with are left out of what calibrates; true if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_shared: Option<bool>,
     /// Labels in closed form, in one round, instead of steps; steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadOut>,
@@ -186,9 +176,14 @@ impl Train {
             let problem = "name all labels of the fleet, at least two: a single device need not have each";
             return Err(Setting::Labels.error(found, problem));
         }
-        if table.task == Task::Pair {
-            let problem = "a fleet learns texts, labels or choices; use \"lm\", \"label\" or \"choice\"";
-            return Err(Setting::Task.error(table.task, problem));
+        let preferring = table.preferring();
+        preferring.check(table.task)?;
+        if let Some(aim) =
+            preferring.aim(table.task).filter(|_| table.flow.is_some() || table.readout.is_some())
+        {
+            let problem =
+                "is learnt in steps of one adapter; leave the tables [train.flow] and [train.readout] out";
+            return Err(Setting::Objective.error(aim, problem));
         }
         if table.up == Upload::Weights && table.mode == Mode::PerIteration {
             let remedy = Setting::Mode.to(Mode::PerEpoch);
@@ -267,7 +262,26 @@ impl TrainTable {
             batch: self.batch,
             dropout: self.dropout,
             label_loss: self.label_loss,
+            preferring: self.preferring(),
             seed: self.seed,
+        }
+    }
+
+    /// What is learnt of pairs of answers, if that is what they are.
+    fn preferring(&self) -> Preferring {
+        let Self { objective, beta, lam, sft_weight, smoothing, kappa, .. } = *self;
+        let Self { cal_form, invert, stopgrad_z, mask_shared, .. } = *self;
+        Preferring {
+            objective,
+            beta,
+            lam,
+            sft_weight,
+            smoothing,
+            kappa,
+            cal_form,
+            invert,
+            stopgrad_z,
+            mask_shared,
         }
     }
 
@@ -314,53 +328,6 @@ fn is_none(dropout: &Fraction) -> bool {
 
 fn is_usual(estimator: &Method) -> bool {
     *estimator == defaults::ESTIMATOR
-}
-
-impl Default for TrainTable {
-    fn default() -> Self {
-        Self {
-            preset: None,
-            task: defaults::FLEET_TASK,
-            raw: false,
-            template: None,
-            labels: Vec::new(),
-            label_style: defaults::LABEL_STYLE,
-            label_loss: FLEET_LABEL_LOSS,
-            len: defaults::LEN,
-            batch: defaults::BATCH,
-            estimator: defaults::ESTIMATOR,
-            tangents: FLEET.tangents(defaults::ESTIMATOR),
-            adapter: defaults::ADAPTER,
-            rank: FLEET.rank(defaults::ADAPTER),
-            alpha: None,
-            targets: Targets::of(FLEET.targets),
-            layers: None,
-            head: Head::None,
-            family: None,
-            directions: defaults::directions(defaults::ESTIMATOR),
-            difference_step: None,
-            variance_limit: None,
-            clip: defaults::CLIP,
-            dropout: defaults::DROPOUT,
-            seeds: defaults::SEEDS,
-            seed: 0,
-            mode: defaults::MODE,
-            local_steps: defaults::LOCAL_STEPS,
-            local_optimizer: defaults::OPTIMISER,
-            adamw: defaults::ADAMW,
-            lr: defaults::fleet_lr(
-                defaults::MODE,
-                defaults::OPTIMISER,
-                defaults::ESTIMATOR,
-                defaults::ADAPTER,
-            ),
-            server: Server::default(),
-            dealing: defaults::DEALING,
-            up: Upload::Scalars,
-            readout: None,
-            flow: None,
-        }
-    }
 }
 
 /// What a job does not name: jobs and ledgers of before it could be chosen mean this one.

@@ -13,8 +13,10 @@ use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::flow::FlowRules;
+use sprig_learn::setting::Setting;
 use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::FleetError;
+use sprig_protocol::settings::SettingsError;
 use sprig_run::{Base, Data};
 
 /// Most bytes on disk for the activations of the data.
@@ -59,7 +61,12 @@ impl FlowStudy {
         let map = Mapped::open(&model.path)?;
         let base = Base::open(&map)?;
         let budget = sprig_run::budget(model.budget, None)?;
-        let options = self.study.settings.train.recipe().records.load_options();
+        let train = &self.study.settings.train;
+        if let Some(aim) = train.recipe().preferring.aim(train.task) {
+            let problem = "Flow learns texts, labels or choices by themselves; leave it out";
+            return Err(SettingsError::from(Setting::Objective.error(aim, problem)).into());
+        }
+        let options = train.recipe().records.load_options();
         let data = base.data(&self.study.data, None, options, budget)?;
         let members = self.members(&data.train, follow)?;
         let opened = OpenedStudy { study: self, base: &base, data: &data, members: &members, budget };

@@ -11,7 +11,7 @@ mod references;
 mod terms;
 
 pub use pair::Reference;
-pub use references::measure;
+pub use references::{held, measure, prefer};
 pub use terms::{Aim, Distance, Terms};
 
 use super::{Ask, Choice, Dual, Extent, Found, LabelLoss, Objective, Verdict, Wants};

@@ -1,14 +1,24 @@
 //! What answers had before training: the policy that a preference is measured against, without a second model. 12 bytes an
 //! example, from one plain pass.
 
+use super::Preference;
 use super::pair::Reference;
 use crate::data::{DataSet, Example, Target};
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
-use crate::objective::Candidates;
+use crate::objective::{Candidates, Dual};
 use crate::outcome::Outcome;
 use crate::session::Session;
+use sprig_budget::Bytes;
 use sprig_engine::adapter::Adapter;
+use std::sync::Arc;
+
+/// Heap bytes of what `examples` examples had before training, and of measuring that in passes of up to `losses` losses,
+/// with up to `candidates` answers an example.
+pub fn held(examples: usize, losses: usize, candidates: usize) -> Bytes {
+    let scores = losses * (1 + candidates.max(2)) * size_of::<Dual>();
+    Bytes((examples * size_of::<Reference>() + scores) as u64)
+}
 
 /// Has `session` run all of `data`, `examples` at a time, through `adapter` as it is, with the frozen prefix rounded as in
 /// training. `candidates` is what it judges by meanwhile: of as many as an example has at most, or 2. `progress` gets the
@@ -41,6 +51,27 @@ pub fn measure(
         }
     }
     Ok(Some(references))
+}
+
+/// Has `session` learn by `preference` from now on, against what `adapter` gives as it is. False when `progress` says stop.
+///
+/// # Errors
+/// As [`measure`].
+pub fn prefer(
+    session: &mut Session<'_>,
+    adapter: &Adapter,
+    (data, examples): (&DataSet, usize),
+    preference: Preference,
+    progress: impl FnMut(usize) -> bool,
+) -> Result<bool, LearnError> {
+    let most = (0..data.len()).map(|id| data.candidates(id)).max().unwrap_or(0);
+    let candidates = Candidates::new(most);
+    session.learn_by(Arc::new(candidates.clone()));
+    let Some(found) = measure(session, adapter, data, (&candidates, examples), progress)? else {
+        return Ok(false);
+    };
+    session.learn_by(Arc::new(preference.against(found)));
+    Ok(true)
 }
 
 impl Reference {
