@@ -81,6 +81,7 @@ fn messages() -> Vec<Check> {
         base: digest(0x20),
         examples: 8,
         loss: 0.75,
+        bins: Vec::new(),
         body,
     };
     let receipt = |verdict, text: &str| Receipt { run: run(), round: 7, verdict, text: text.to_owned() };
@@ -125,6 +126,11 @@ fn messages() -> Vec<Check> {
             }
         ),
         vector!("update-scalars", Update, update(Body::Scalars(vec![0.5, -2.0]))),
+        vector!(
+            "update-bins",
+            Update,
+            Update { bins: vec![[0; 3], [8, 6, 0x4_8000_0000]], ..update(Body::Scalars(vec![0.5])) }
+        ),
         vector!("update-dense", Update, update(Body::Dense { digest: digest(0x60), bytes: 30_720 })),
         vector!("receipt-accepted", Receipt, receipt(Verdict::Accepted, "in the ledger")),
         vector!("receipt-refused", Receipt, receipt(Verdict::Refused(Reason::Norm), "norm 80, limit 20")),

@@ -16,6 +16,8 @@ mod kill;
 #[path = "commands/disk.rs"]
 #[allow(dead_code)]
 mod mounts;
+#[path = "fleet/objectives.rs"]
+mod objectives;
 #[path = "fleet/operator.rs"]
 mod operator;
 #[path = "fleet/readout.rs"]

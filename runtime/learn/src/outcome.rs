@@ -11,6 +11,8 @@ pub struct Outcome {
     pub hits: u32,
     /// Whether the likeliest token of all was an answer to it; `None` where nobody asked.
     pub answered: Option<bool>,
+    /// How sure the model was of the answer that it found likeliest; `None` where there are none to choose among.
+    pub confidence: Option<f64>,
     /// What its record counts against others.
     pub record: f32,
 }

@@ -106,6 +106,7 @@ settings! {
     Seeds = "seeds",
     Dealing = "dealing",
     Up = "up",
+    Parts = "parts",
     ServerRule = "server.rule",
     ServerEta = "server.eta",
     ServerBeta1 = "server.beta1",

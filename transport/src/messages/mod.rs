@@ -27,7 +27,7 @@ pub use report::{MAX_REGIONS, Region, Report};
 pub use round::{BlobKind, Job, MAX_INLINE, MAX_SETTINGS, Phase, Round, RoundResult};
 pub use sync::{Offer, Want};
 pub use task::Task;
-pub use update::{Body, MAX_SCALARS, Update};
+pub use update::{Body, MAX_BINS, MAX_SCALARS, Update};
 
 /// Version of the messages; key 0 of each.
 pub const VERSION: u8 = 1;

@@ -145,8 +145,9 @@ proptest! {
               loss in float(), body in prop_oneof![
         vec(float(), 0..100).prop_map(Body::Scalars),
         (digest(), any::<u32>()).prop_map(|(digest, bytes)| Body::Dense { digest, bytes }),
-    ]) {
-        check(&Update { run, round, number, groups, base, examples, loss, body })?;
+    ], bins in vec(any::<(u32, u32, u64)>(), 0..16)) {
+        let bins = bins.into_iter().map(|(n, hits, sum)| [n.into(), hits.into(), sum]).collect();
+        check(&Update { run, round, number, groups, base, examples, loss, bins, body })?;
     }
 
     #[test]
@@ -236,11 +237,15 @@ fn the_largest_messages_fit_and_are_accepted() {
         base,
         examples: u32::MAX,
         loss: 0.5,
+        bins: vec![[u64::from(u32::MAX), 0, u64::MAX]; MAX_BINS],
         body: Body::Scalars(vec![1.0; MAX_SCALARS]),
     };
     assert_eq!(Update::decode(&update.encode()).unwrap(), update);
     const { assert!(Update::MAX <= 64 << 10) };
     update.body = Body::Scalars(vec![1.0; MAX_SCALARS + 1]);
+    assert!(Update::decode(&update.encode()).is_err());
+    update.body = Body::Scalars(Vec::new());
+    update.bins.push([0; 3]);
     assert!(Update::decode(&update.encode()).is_err());
     let verdict = Verdict::Refused(Reason::Blob);
     let receipt = Receipt { run, round, verdict, text: "t".repeat(160) };
@@ -327,6 +332,7 @@ fn an_update_of_eight_scalars_takes_little_more_than_a_hundred_bytes() {
         base: Digest([2; 32]),
         examples: 8,
         loss: 0.5,
+        bins: Vec::new(),
         body: Body::Scalars(vec![0.25; 8]),
     };
     assert_eq!(update.encode().len(), 118);

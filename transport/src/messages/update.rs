@@ -3,9 +3,14 @@
 use super::codec::{self, FRAME, Fields, Map, fields};
 use super::error::Fault;
 use super::{Digest, GroupSet, RunId};
+use minicbor::Decoder;
 
 /// Scalars of an update at most: with the other fields, one message of 64 KiB.
 pub const MAX_SCALARS: usize = 16_000;
+/// Bins of an update at most.
+pub const MAX_BINS: usize = 15;
+/// Bytes of a bin: two numbers of 32 bits, one of 64.
+const BIN: usize = 16;
 
 /// Sent to `update/<device>` until a receipt arrives.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +29,9 @@ pub struct Update {
     pub examples: u32,
     /// Mean loss over them.
     pub loss: f32,
+    /// How sure the device's model was of its answers to them, and whether rightly: (examples, those right, the sum of
+    /// their confidences in steps of 2⁻³²) a bin, at most [`MAX_BINS`]; none where there are no answers to choose among.
+    pub bins: Vec<[u64; 3]>,
     /// What was learned.
     pub body: Body,
 }
@@ -42,7 +50,7 @@ pub enum Body {
     },
 }
 
-super::message!(Update, FRAME + 18 + 6 + 6 + 11 + 35 + 6 + 6 + (4 + 4 * MAX_SCALARS));
+super::message!(Update, FRAME + 18 + 6 + 6 + 11 + 35 + 6 + 6 + (4 + 4 * MAX_SCALARS) + (3 + BIN * MAX_BINS));
 
 impl Update {
     fn write(&self, map: &mut Map<'_>) {
@@ -60,6 +68,9 @@ impl Update {
                 blob.uint(1, *bytes);
             }),
         }
+        if !self.bins.is_empty() {
+            map.bytes(10, &self.bins.iter().flat_map(|bin| to_bytes(*bin)).collect::<Vec<u8>>());
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
@@ -72,8 +83,30 @@ impl Update {
             examples: f.need(6, "examples", codec::u32)?,
             loss: f.need(7, "loss", codec::f32)?,
             body: read_body(f)?,
+            bins: f.maybe(10, "bins", read_bins)?.unwrap_or_default(),
         })
     }
+}
+
+fn read_bins(d: &mut Decoder<'_>) -> Result<Vec<[u64; 3]>, Fault> {
+    let bytes = codec::bytes(BIN * MAX_BINS)(d)?;
+    let (bins, rest) = bytes.as_chunks::<BIN>();
+    if !rest.is_empty() || bins.is_empty() {
+        return Err(Fault::new("a byte string of whole bins of 16 bytes is needed"));
+    }
+    Ok(bins.iter().map(from_bytes).collect())
+}
+
+/// A device's examples are no more than 32 bits hold; what cannot be is no count, and is refused as one.
+fn to_bytes([n, hits, confidence]: [u64; 3]) -> [u8; BIN] {
+    let short = |count: u64| u128::from(u32::try_from(count).unwrap_or(u32::MAX));
+    (short(n) | short(hits) << 32 | u128::from(confidence) << 64).to_le_bytes()
+}
+
+fn from_bytes(bin: &[u8; BIN]) -> [u64; 3] {
+    let bits = u128::from_le_bytes(*bin);
+    let [n, hits] = [bits as u32, (bits >> 32) as u32].map(u64::from);
+    [n, hits, (bits >> 64) as u64]
 }
 
 fn read_body(f: &mut Fields<'_, '_>) -> Result<Body, Fault> {

@@ -38,7 +38,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// What only a fleet chooses.
-    const WITHOUT_FLAG: [Setting; 15] = [
+    const WITHOUT_FLAG: [Setting; 16] = [
         Setting::Beta1,
         Setting::Beta2,
         Setting::Epsilon,
@@ -48,6 +48,7 @@ mod tests {
         Setting::Seeds,
         Setting::Dealing,
         Setting::Up,
+        Setting::Parts,
         Setting::ServerRule,
         Setting::ServerEta,
         Setting::ServerBeta1,

@@ -229,7 +229,17 @@ impl World {
     /// What must be the same however the run was disturbed: rounds, who took part, adapters.
     pub fn ledger(&self) -> Vec<Value> {
         let ran = self.scene.done("fleet history --json --config fleet/coordinator/fleet.toml");
-        let kept = ["round", "state", "selected", "reported", "loss", "accuracy", "adapter_digest"];
+        let kept = [
+            "round",
+            "state",
+            "selected",
+            "reported",
+            "loss",
+            "calibration",
+            "weights",
+            "accuracy",
+            "adapter_digest",
+        ];
         let row = |e: Value| kept.iter().map(|k| (k.to_string(), e[*k].clone())).collect::<Value>();
         ran.events().into_iter().map(row).collect()
     }

@@ -4,6 +4,7 @@ use super::regions::regions;
 use super::{Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
+use sprig_learn::calibration::Bins;
 use sprig_learn::data::DataSet;
 use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::flow::{self, FlowRound, FlowRules};
@@ -255,6 +256,7 @@ impl Worker for ModelWorker<'_> {
             tokens: update.tokens.try_into().unwrap_or(u32::MAX),
             loss: update.loss as f32,
             body,
+            bins: update.bins.as_ref().map(Bins::rows).unwrap_or_default(),
             dense,
             // Plain numbers always have a form in JSON.
             memory: serde_json::to_vec(&self.guard).unwrap_or_default(),

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
 const OUTBOX_LIMIT: u64 = 64 << 20;
 
+/// How often somebody is told how far a pass over all examples is.
+const TOLD: usize = 20;
+
 /// How an agent's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -193,9 +196,12 @@ fn take_part(
     told(&opened.planned, watch);
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
-    let of = data.train.len();
+    let (of, mut told) = (data.train.len(), 0);
     let referred = worker.refer(|examples| {
-        watch(AgentEvent::Referred { examples, of });
+        if examples == of || examples - told >= of.div_ceil(TOLD) {
+            told = examples;
+            watch(AgentEvent::Referred { examples, of });
+        }
         !(host.stop)()
     })?;
     if !referred {

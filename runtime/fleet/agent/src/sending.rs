@@ -29,7 +29,7 @@ impl<W: Worker> Agent<'_, W> {
         link: &mut dyn Link,
         now: Duration,
     ) -> Result<(), FleetError> {
-        let Trained { examples, tokens, loss, body, dense, memory, regions, planned, weights, quiet } =
+        let Trained { examples, tokens, loss, body, bins, dense, memory, regions, planned, weights, quiet } =
             trained;
         let update = Update {
             run: self.who.run,
@@ -39,6 +39,7 @@ impl<W: Worker> Agent<'_, W> {
             base: task.base,
             examples,
             loss,
+            bins,
             body,
         };
         let note = Note { run: self.who.run, round: task.round, memory };

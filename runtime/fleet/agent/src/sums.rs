@@ -152,6 +152,7 @@ impl<'m> SumsWorker<'m> {
             tokens: tokens.try_into().unwrap_or(u32::MAX),
             loss: 0.0,
             body: Body::Dense { digest: Digest::of(&packed), bytes: packed.len() as u32 },
+            bins: Vec::new(),
             dense: packed,
             memory,
             regions: regions(&self.running, &self.session),

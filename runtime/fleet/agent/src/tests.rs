@@ -74,6 +74,7 @@ impl Worker for Synthetic {
             tokens: 0,
             loss: update.loss,
             body: update.body,
+            bins: update.bins,
             dense: Vec::new(),
             memory: Vec::new(),
             regions: Vec::new(),

@@ -51,6 +51,8 @@ pub struct Trained {
     pub loss: f32,
     /// Scalars, or weights whose bytes are in `dense`.
     pub body: Body,
+    /// How sure the model was of its answers to the examples, and whether rightly, as an update has it.
+    pub bins: Vec<[u64; 3]>,
     /// Weights of the share, f32 little-endian, if `body` says so.
     pub dense: Vec<u8>,
     /// What must survive until the next round; committed together with the update.

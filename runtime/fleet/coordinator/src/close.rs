@@ -10,6 +10,8 @@ use crate::validate::{self, Refusal};
 use crate::whole::Whole;
 use sha2::{Digest as _, Sha256};
 use sprig_learn::LearnError;
+use sprig_learn::calibration::{Bins, FLEET_BINS};
+use sprig_learn::estimator::mix;
 use sprig_learn::readout::fleet::{Flaw, FleetSums, Shape, most_bytes};
 use sprig_learn::spry::{self, Layout, Server, Step};
 use sprig_protocol::settings::Downlink;
@@ -24,6 +26,8 @@ pub(crate) struct Closer {
     whole: Whole,
     run: RunId,
     sync: Downlink,
+    /// What the parts of the loss weigh, where they come one by one.
+    weights: Vec<f64>,
     /// Rounds applied.
     applied: Applied,
 }
@@ -40,9 +44,9 @@ impl Closer {
         initial: Vec<f32>,
     ) -> Result<Self, CoordinatorError> {
         let mut whole = Whole::new(options, layout, initial)?;
-        let (run, sync) = (ledger.run(), options.sync);
+        let (run, sync, weights) = (ledger.run(), options.sync, options.weights.clone());
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { whole, run, sync, applied: Applied::NONE };
+            let closer = Closer { whole, run, sync, weights, applied: Applied::NONE };
             ledger.put_snapshot(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -51,7 +55,7 @@ impl Closer {
         if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { whole, run, sync, applied: row.applied })
+        Ok(Closer { whole, run, sync, weights, applied: row.applied })
     }
 
     /// The adapter's digest.
@@ -97,7 +101,10 @@ impl Closer {
         }
         let base = self.digest();
         let mut sum = match &mut self.whole {
-            Whole::Adapter(server) => step(server, record_limit(self.sync, server), ledger, round, aside)?,
+            Whole::Adapter(server) => {
+                let sum = Sum::new(record_limit(self.sync, server));
+                step((server, &self.weights), sum, ledger, round, aside)?
+            }
             Whole::Sums(sums) => add(sums, ledger, round)?,
         };
         self.applied = round.applied_after();
@@ -115,6 +122,8 @@ impl Closer {
             after: snapshot.after.0,
             applied: sum.applied,
             loss: (sum.loss / sum.examples as f64) as f32,
+            bins: (sum.bins.n() > 0).then(|| sum.bins.rows()),
+            weights: (!self.weights.is_empty()).then(|| self.weights.clone()),
             record: record.as_ref().map(|r| r.len() as u32),
             blob: Digest::of(record.as_ref().unwrap_or(&frame)).0,
             snapshot: frame.len() as u32,
@@ -124,21 +133,27 @@ impl Closer {
     }
 }
 
-/// Has `server` take the step of `round`; the record of it has `limit` bytes at most.
+/// Has `server` take the step of `round`, with the parts of the loss by `weights` where they come one by one, and counts it up
+/// in `sum`.
 fn step(
-    server: &mut Server,
-    limit: usize,
+    (server, weights): (&mut Server, &[f64]),
+    mut sum: Sum,
     ledger: &Ledger,
     round: RoundId,
     aside: &[DeviceNumber],
 ) -> Result<Sum, CoordinatorError> {
-    let (mut sum, layout) = (Sum::new(limit), server.layout().clone());
+    let layout = server.layout().clone();
     let mut step = server.begin(round.0);
     ledger.updates(round, |number, _, frame| {
         if aside.binary_search(&number).is_ok() {
             return Ok(());
         }
-        let update = decoded(ledger, round, number, frame)?;
+        let mut update = decoded(ledger, round, number, frame)?;
+        if let Body::Scalars(scalars) = &mut update.body
+            && !weights.is_empty()
+        {
+            *scalars = mix(scalars, weights);
+        }
         sum.take(ledger, &layout, &mut step, number, update)
     })?;
     step.finish();
@@ -182,6 +197,8 @@ struct Sum {
     applied: u32,
     examples: u64,
     loss: f64,
+    /// How sure the devices' models were, and whether rightly.
+    bins: Bins,
     /// The updates that were applied.
     covered: Vec<Covered>,
     /// Parts of the record, while it may still be worth it.
@@ -197,6 +214,7 @@ impl Sum {
             applied: 0,
             examples: 0,
             loss: 0.0,
+            bins: Bins::new(FLEET_BINS),
             covered: Vec::new(),
             parts: Some(Vec::new()),
             bytes: 0,
@@ -253,6 +271,9 @@ impl Sum {
         self.applied += 1;
         self.examples += u64::from(update.examples);
         self.loss += f64::from(update.loss) * f64::from(update.examples);
+        if let Some(own) = Bins::of_rows(&update.bins) {
+            self.bins.merge(&own);
+        }
     }
 
     /// The record's frame, unless it is larger than the limit. A round that changed nothing always has one.
@@ -332,6 +353,8 @@ fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {
         after: Digest(row.after),
         applied: row.applied,
         loss: row.loss,
+        bins: row.bins.clone().unwrap_or_default(),
+        weights: row.weights.clone(),
         result: ledger.announced(row)?,
         bytes_up: 0,
         bytes_down: 0,

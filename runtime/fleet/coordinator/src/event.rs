@@ -115,6 +115,10 @@ pub(crate) struct Outcome {
     pub applied: u32,
     /// Mean loss over all examples of the round; NaN without updates.
     pub loss: f32,
+    /// As in an update, of all that were applied.
+    pub bins: Vec<[u64; 3]>,
+    /// As [`RoundRow::weights`](crate::rows::RoundRow::weights).
+    pub weights: Option<Vec<f64>>,
     /// What the devices are sent.
     pub result: RoundResult,
     /// As [`RoundRow::bytes_up`](crate::rows::RoundRow::bytes_up).

@@ -41,7 +41,7 @@ pub use ids::{Applied, DeviceNumber, RoundId, Slot};
 pub use ledger::{CoverageRow, LedgerError};
 pub use notice::Notice;
 pub use options::{Options, ReadOut};
-pub use rows::{HeldOut, Member, RoundRow};
+pub use rows::{Calibration, HeldOut, Member, RoundRow};
 pub use serve::Coordinator;
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};
 

@@ -3,6 +3,7 @@
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::{HeldOut, RoundRow};
 use serde::Serialize;
+use sprig_learn::calibration::Summary;
 use std::fmt;
 
 /// What an operator may want to read.
@@ -143,6 +144,9 @@ impl fmt::Display for Notice {
                 }
                 if let Some(loss) = row.loss {
                     write!(f, ", loss {loss:.4}")?;
+                }
+                if let Some(Summary { n, ece, .. }) = row.calibration.as_ref().map(|found| found.summary) {
+                    write!(f, ", confidences off by {:.1} points in {n} answers", 100.0 * ece)?;
                 }
                 write!(
                     f,

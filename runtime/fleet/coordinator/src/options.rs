@@ -42,6 +42,8 @@ pub struct Options {
     pub rules: Rules,
     /// What devices send.
     pub up: Upload,
+    /// What the parts of the loss weigh as rounds are closed, where devices send them one by one; nothing elsewhere.
+    pub weights: Vec<f64>,
     /// The sums that devices send instead, once each, for a read-out.
     pub readout: Option<ReadOut>,
     /// Seed of selection and dealing.
@@ -97,6 +99,7 @@ impl Options {
             evaluate: rounds.evaluate_every,
             rules,
             up: Upload::Scalars,
+            weights: Vec::new(),
             readout: None,
             seed: 0,
             min_budget: 0,
@@ -116,6 +119,7 @@ impl Options {
             // Everybody's sums are of all there is.
             dealing: if shape.is_some() { Dealing::Unsplit } else { train.dealing },
             up: train.up,
+            weights: train.weights(coordinator.lam, coordinator.sft_weight),
             readout: shape
                 .zip(train.readout)
                 .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),

@@ -3,6 +3,7 @@
 use crate::ids::{DeviceNumber, RoundId, Slot};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use sprig_learn::calibration::{Bins, Summary};
 use sprig_transport::messages::GroupSet;
 
 /// A device's part in the current round.
@@ -53,6 +54,13 @@ pub struct RoundRow {
     pub refused: u32,
     /// Mean training loss over all examples of the round.
     pub loss: Option<f32>,
+    /// How well the model knew what it knew: its answers to the round's examples, each before the step that it led to, on all
+    /// devices whose updates were applied. None where there are no answers to choose among.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// What the parts of the loss weighed as the round was closed, where devices send them one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f64>>,
     /// Held-out accuracy of the adapter after the round, where it was evaluated.
     pub accuracy: Option<f64>,
     /// Held-out loss of the adapter after the round, where it was evaluated.
@@ -68,6 +76,24 @@ pub struct RoundRow {
     pub seconds: f64,
     /// SHA-256 of the adapter after the round.
     pub adapter_digest: String,
+}
+
+/// How sure a model was of its answers, and whether rightly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Answers, expected calibration error and gap.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// The counts, 15 bins of equal width: answers, those that were right, the sum of their confidences in steps of 2⁻³². They
+    /// add up exactly, over devices, rounds and fleets.
+    pub bins: Vec<[u64; 3]>,
+}
+
+impl Calibration {
+    /// What `bins` say.
+    pub(crate) fn of(bins: &Bins) -> Self {
+        Self { summary: bins.summary(), bins: bins.rows() }
+    }
 }
 
 /// An adapter's result on held-out data.

@@ -3,6 +3,7 @@
 use crate::ids::{DeviceNumber, RoundId};
 use crate::options::ReadOut;
 use crate::rows::Member;
+use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::readout::fleet::most_bytes;
 use sprig_learn::spry::Rules;
 use sprig_transport::messages::{Body, Digest, GroupSet, Reason, RunId, Update};
@@ -62,6 +63,7 @@ pub(super) enum Sound {
 /// Whether an update is what its task asked for.
 pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, Refusal> {
     addressed(update, expected)?;
+    counted(update)?;
     let refuse = |reason, text: String| Err(Refusal::new(reason, text));
     if let Some(readout) = expected.readout {
         return sums(update, readout);
@@ -75,7 +77,7 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
     }
     match (&update.body, expected.dense) {
         (Body::Scalars(scalars), _) if expected.scalars => {
-            let want = expected.rules.scalar_count(update.examples);
+            let want = expected.rules.sent_count(update.examples);
             if scalars.len() != want {
                 let text = format!("{} scalars; {} examples make {want}", scalars.len(), update.examples);
                 return refuse(Reason::ScalarCount, text);
@@ -92,6 +94,21 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
         }
         (Body::Scalars(_), _) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
         (Body::Dense { .. }, None) => refuse(Reason::Blob, "weights; this run takes scalars".into()),
+    }
+}
+
+/// Whether its bins, if it has some, can be counts of its examples, and of all of them.
+fn counted(update: &Update) -> Result<(), Refusal> {
+    let refuse = |text: String| Err(Refusal::new(Reason::Examples, text));
+    if update.bins.is_empty() {
+        return Ok(());
+    }
+    match Bins::of_rows(&update.bins).filter(|_| update.bins.len() == FLEET_BINS) {
+        None => refuse(format!("{} bins that are no counts in {FLEET_BINS}", update.bins.len())),
+        Some(bins) if bins.n() != u64::from(update.examples) => {
+            refuse(format!("bins of {} answers; {} examples", bins.n(), update.examples))
+        }
+        Some(_) => Ok(()),
     }
 }
 

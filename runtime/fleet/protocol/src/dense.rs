@@ -35,7 +35,7 @@ mod tests {
     fn auto_sends_whichever_is_smaller() {
         let sent = |scalars: usize, weights: usize, up| {
             let (scalars, weights) = (vec![1.0; scalars], vec![1.0; weights]);
-            let mut update = LocalUpdate { examples: 1, tokens: 1, loss: 1.0, scalars, weights };
+            let mut update = LocalUpdate { examples: 1, tokens: 1, loss: 1.0, scalars, bins: None, weights };
             match body(&mut update, up) {
                 (Body::Scalars(scalars), dense) => (scalars.len(), dense.len()),
                 (Body::Dense { bytes, .. }, dense) => {

@@ -42,7 +42,7 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
         );
         return refuse("server.rule", quoted(train.server.rule.name()), problem);
     }
-    let scalars = rules.scalar_count(rules.examples());
+    let scalars = rules.sent_count(rules.examples());
     if train.up == Upload::Scalars && scalars > MAX_SCALARS {
         let too_many = format!("make an update of {scalars} scalars, and {MAX_SCALARS} can travel");
         let TrainTable { batch, local_steps, tangents, .. } = &**train;

@@ -4,6 +4,7 @@ use super::fleet::{Fleet, Turn};
 use super::personal::{AccG, AccP};
 use serde::Serialize;
 use sprig_budget::{Bytes, Plan};
+use sprig_learn::calibration::Summary;
 use sprig_learn::evaluate::Evaluation;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{Mode, Rounds};
@@ -27,6 +28,10 @@ pub struct Point {
     /// How well by their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acc_p: Option<AccP>,
+    /// How well the model knows what it knows: on the round's examples, each before the step that it led to; none of records
+    /// without answers to choose among, and at evaluations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Summary>,
     /// Mean loss in training: in this round, or at an evaluation since the last one.
     pub train_loss: Option<f64>,
     /// Bytes that a device sends in a round, on average so far.
@@ -101,6 +106,8 @@ pub(super) struct Course<'f, 'm> {
     passes: f64,
     /// Loss of the last round.
     loss: Option<f64>,
+    /// Its calibration.
+    calibration: Option<Summary>,
     /// Sum and number of the rounds' losses since the last evaluation.
     losses: (f64, u32),
     began: Instant,
@@ -116,6 +123,7 @@ impl<'f, 'm> Course<'f, 'm> {
             round: 0,
             passes: 0.0,
             loss: None,
+            calibration: None,
             losses: (0.0, 0),
             began: Instant::now(),
         }
@@ -170,6 +178,7 @@ impl<'f, 'm> Course<'f, 'm> {
         self.round += 1;
         self.passes += turn.passes;
         self.loss = Some(turn.loss);
+        self.calibration = Some(turn.bins.summary()).filter(|found| found.n > 0);
         self.losses = (self.losses.0 + turn.loss, self.losses.1 + 1);
     }
 
@@ -201,6 +210,7 @@ impl<'f, 'm> Course<'f, 'm> {
             found,
             acc_g: None,
             acc_p: None,
+            calibration: self.calibration.filter(|_| found.is_none()),
             train_loss: if found.is_some() { mean } else { self.loss },
             bytes_up_per_device_round: up,
             bytes_down_per_device_round: down,

@@ -6,8 +6,9 @@ use sprig_budget::{Bytes, alloc};
 use sprig_coordinator::{DeviceNumber, RoundId, select};
 use sprig_engine::adapter::Adapter;
 use sprig_learn::LearnError;
+use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::data::{DataSet, Examples};
-use sprig_learn::estimator::{Cut, Estimator};
+use sprig_learn::estimator::{Cut, Estimator, mix};
 use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{Objective, Preference, prefer};
@@ -38,6 +39,7 @@ pub(crate) struct Fleet<'m> {
     /// Activations of the held-out data, while the session has those of the training data.
     pub(super) held_out_prefix: Option<PrefixCache>,
     pub(super) choice: Choice,
+    pub(super) weights: Weights,
     pub(super) wire: Wire,
 }
 
@@ -53,6 +55,9 @@ pub(crate) struct Choice {
     /// What devices send.
     pub up: Upload,
 }
+
+/// What the parts of a loss weigh, where they are weighed as a round is closed; nothing elsewhere.
+pub(crate) type Weights = Vec<f64>;
 
 /// One device: what it learns from, and the memory it keeps from round to round.
 pub(crate) struct Device<'m> {
@@ -75,6 +80,8 @@ pub(crate) struct Turn {
     pub passes: f64,
     /// Mean loss over the examples visited, each before the step it led to; nats.
     pub loss: f64,
+    /// How sure the model was of its answers to those examples, and whether rightly, of all applied updates together.
+    pub bins: Bins,
     /// How the devices' own models did, where that was asked for.
     pub acc_p: Option<AccP>,
 }
@@ -121,9 +128,6 @@ impl Fleet<'_> {
         test: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FleetError> {
-        if self.preference.is_some() {
-            return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
-        }
         let Choice { per_round, dealing, seed, .. } = self.choice;
         let numbers = (0..self.devices.len()).map(DeviceNumber::at).collect();
         let chosen = select::choose(numbers, per_round, seed, RoundId(round), 0);
@@ -132,7 +136,8 @@ impl Fleet<'_> {
         let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, RoundId(round));
         let chosen = chosen.into_iter().map(|number| number.0).collect();
         let base = Digest(self.server.digest());
-        let mut turn = Turn { chosen, applied: 0, passes: 0.0, loss: 0.0, acc_p: None };
+        let mut turn =
+            Turn { chosen, applied: 0, passes: 0.0, loss: 0.0, bins: Bins::new(FLEET_BINS), acc_p: None };
         let mut own = Vec::new();
         let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
         for member in &members {
@@ -149,10 +154,14 @@ impl Fleet<'_> {
         turn.loss /= examples;
         let mut step = self.server.begin(round);
         let mut failed = None;
-        sent.retain(|Sent { update, dense }| {
+        sent.retain_mut(|Sent { update, dense, applied }| {
             let weights: Vec<f32> = dense::weights(dense).collect();
             let body = match &update.body {
-                Body::Scalars(scalars) => spry::Body::Scalars(scalars),
+                Body::Scalars(scalars) => {
+                    *applied =
+                        if self.weights.is_empty() { scalars.clone() } else { mix(scalars, &self.weights) };
+                    spry::Body::Scalars(applied)
+                }
                 Body::Dense { .. } => spry::Body::Dense(&weights),
             };
             match step.add(update.number, share_of(update.groups), update.examples, body) {
@@ -174,6 +183,9 @@ impl Fleet<'_> {
             let behind = &mut self.devices[update.number as usize - 1].behind;
             behind.resize(groups, 0);
             share_of(update.groups).iter().for_each(|group| behind[group] += u64::from(update.examples));
+            if let Some(own) = Bins::of_rows(&update.bins) {
+                turn.bins.merge(&own);
+            }
         }
         turn.acc_p = together(&own).map(AccP);
         self.wire.count(round, base, &self.server, &sent);
@@ -198,6 +210,9 @@ impl Fleet<'_> {
         share: Share,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<LocalUpdate>, FleetError> {
+        if self.preference.is_some() {
+            return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
+        }
         let Self { session, adapter, server, cut, devices, .. } = self;
         let Some(device) = devices.get_mut(number as usize - 1) else {
             return Err(FleetError::Bug(format!("device {number} was chosen and is not there")));
@@ -265,7 +280,8 @@ impl Fleet<'_> {
     ) -> Sent {
         let (body, dense) = dense::body(&mut update, self.choice.up);
         let (examples, loss) = (update.examples, update.loss as f32);
-        let run = self.wire.run();
-        Sent { update: Update { run, round, number, groups, base, examples, loss, body }, dense }
+        let (run, bins) = (self.wire.run(), update.bins.as_ref().map(Bins::rows).unwrap_or_default());
+        let update = Update { run, round, number, groups, base, examples, loss, bins, body };
+        Sent { update, dense, applied: Vec::new() }
     }
 }

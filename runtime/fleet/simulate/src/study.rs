@@ -120,7 +120,7 @@ impl Study {
         let per_round = (rounds.devices.as_usize()).min(devices);
         let weights = if train.up.takes_weights(&rules) { layout.len() } else { 0 };
         // An update, its message, its part of the round's record; an adapter on its way twice.
-        let update = 3 * size_of::<f32>() * (rules.scalar_count(rules.examples()) + weights);
+        let update = 3 * size_of::<f32>() * (rules.sent_count(rules.examples()) + weights);
         let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
         let mut held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
@@ -184,6 +184,7 @@ impl Study {
                 seed: settings.train.seed,
                 up: settings.train.up,
             },
+            weights: settings.train.weights(settings.coordinator.lam, settings.coordinator.sft_weight),
             wire: Wire::new(&settings.fleet.name, settings.rounds.down, &planned.plan)?,
         })
     }

@@ -7,7 +7,12 @@ use sprig_agent::{Agent, Identity, ModelWorker, Opened, State, Worker};
 use sprig_budget::Bytes;
 use sprig_coordinator::{Coordinator, Options, RoundRow};
 use sprig_engine::gguf::{Mapped, Synthetic};
-use sprig_learn::data::Examples;
+use sprig_learn::calibration::{Bins, FLEET_BINS, Item};
+use sprig_learn::data::{Examples, Target};
+use sprig_learn::minibatch::Minibatch;
+use sprig_learn::objective::Candidates;
+use sprig_learn::outcome::Outcome;
+use sprig_learn::recipe::NotNegative;
 use sprig_learn::spry::{Layout, Share};
 use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings, Upload};
 use sprig_run::{Base, Data, Engine};
@@ -17,6 +22,7 @@ use sprig_transport::messages::{Body, DeviceId, Digest, GroupSet, RunId, Task};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::Topics;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -26,6 +32,7 @@ const EPOCH: &str = "mode=per-epoch";
 const EXACT: &str = "estimator=reverse";
 const PAIRS: &str = "task=pair";
 const CATTO: &str = "objective=catto";
+const PARTS: &str = "parts=true";
 
 /// A folder with the tiny model and labelled records, and the settings of a fleet on them. What a test opens lives to
 /// the end of the process.
@@ -156,6 +163,7 @@ fn a_simulated_device_is_a_real_one() {
         &[EPOCH, EXACT, "up=scalars"],
         &[CATTO],
         &[PAIRS, CATTO, "lam=1", "label_loss=full"],
+        &[PAIRS, CATTO, PARTS],
         &[PAIRS, EPOCH],
     ] {
         let scene = Scene::new(changes);
@@ -184,6 +192,7 @@ fn a_simulated_device_is_a_real_one() {
                 let Body::Scalars(real) = trained.body else { panic!("weights were sent") };
                 assert_eq!(bits(&update.scalars), bits(&real), "{changes:?} device {i} round {round}");
                 assert_eq!((update.examples, update.loss as f32), (trained.examples, trained.loss));
+                assert_eq!(update.bins.map(|bins| bins.rows()).unwrap_or_default(), trained.bins);
                 assert!(real.iter().any(|s| *s != 0.0));
             }
         }
@@ -204,6 +213,8 @@ fn a_simulated_fleet_is_a_real_one() {
         &[CATTO, "rounds.count=4"],
         &[PAIRS, EPOCH, "objective=cal-dpo", "sft_weight=0.5"],
         &[PAIRS, EPOCH, EXACT, CATTO, "kappa=2"],
+        &[CATTO, PARTS, "rounds.count=4", "sft_weight=0.5"],
+        &[PAIRS, CATTO, PARTS, "directions=shared"],
     ] {
         let scene = Scene::new(changes);
         let rounds = scene.study.settings.rounds.count.get();
@@ -217,6 +228,9 @@ fn a_simulated_fleet_is_a_real_one() {
             // A coordinator has the mean of what devices say in single precision.
             let apart = turn.loss as f32 - row.loss.unwrap();
             assert!(turn.applied == row.reported && apart.abs() < 1e-6, "{changes:?}: {turn:?} {row:?}");
+            let bins = row.calibration.as_ref().map(|found| found.bins.clone()).unwrap_or_default();
+            let labelled = !changes.contains(&PAIRS);
+            assert_eq!(bins, if labelled { turn.bins.rows() } else { Vec::new() }, "{changes:?}");
         }
         // Nothing else goes up in a round; down, the broker multiplies the announcement.
         let (up, down) = fleet.wire.per_device_round();
@@ -230,6 +244,54 @@ fn a_simulated_fleet_is_a_real_one() {
             );
         }
     }
+}
+
+/// Bins of all devices, put together on the coordinator, are those of all devices' items in one list, whose confidences were
+/// found by the scores of their candidates: the error of the whole is exact, and no text has left a device.
+#[test]
+fn pooled_bins_are_those_of_all_items() {
+    let scene = Scene::new(&[CATTO, "batch=20", "rounds.count=1", "rounds.devices=3"]);
+    let row = in_earnest(&scene).remove(0);
+    let mut fleet = scene.fleet();
+    let data = &scene.data.train;
+    let candidates = Candidates::new(2);
+    fleet.session.learn_by(Arc::new(candidates.clone()));
+    let items: Vec<(f64, bool)> = (0..data.len())
+        .map(|id| {
+            let batch = Minibatch::new(data, std::slice::from_ref(&id));
+            fleet.session.judge(&fleet.adapter, batch, &mut [Outcome::default()]).unwrap();
+            let (_, example) = batch.examples().next().unwrap();
+            let Target::Label { answer, .. } = example.target else { panic!("{example:?}") };
+            let logits = candidates.scores(fleet.session.parts(), 0, &example).collect();
+            Item { logits, answer }.confidence(1.0)
+        })
+        .collect();
+    let direct = Bins::of(FLEET_BINS, items);
+    let found = row.calibration.unwrap();
+    assert_eq!(Bins::of_rows(&found.bins), Some(direct.clone()));
+    let (found, direct) = (found.summary, direct.summary());
+    assert!(
+        found.n == 20 && direct.ece > 0.01 && (found.ece - direct.ece).abs() < 1e-12,
+        "{found:?} {direct:?}"
+    );
+}
+
+/// What is sent part by part and weighed as the round is closed is what devices that weigh it themselves would send, up to
+/// the rounding of single precision, and no bit else where one part alone counts; other weights lead elsewhere.
+#[test]
+fn parts_are_weighed_as_the_round_is_closed() {
+    let digest = |changes: &[&str], lam: Option<f32>| {
+        let mut scene = Scene::new(&[&[CATTO, "rounds.count=1"], changes].concat());
+        scene.study.settings.coordinator.lam = lam.and_then(NotNegative::new);
+        let mut fleet = scene.fleet();
+        fleet.round(0, false, &|| false).unwrap().unwrap();
+        (Digest(fleet.server.digest()).to_string(), fleet.server.values().to_vec())
+    };
+    assert_eq!(digest(&["lam=0"], None), digest(&["lam=0", PARTS], None));
+    let (whole, parts) = (digest(&["lam=2"], None).1, digest(&["lam=0.1", PARTS], Some(2.0)).1);
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
+    assert!(whole.iter().zip(&parts).all(near), "{whole:?} {parts:?}");
+    assert_ne!(digest(&[PARTS], Some(2.0)).0, digest(&[PARTS], None).0);
 }
 
 /// The history of a coordinator and agents over a link in memory.
@@ -256,7 +318,8 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
             topics: Topics::new(&study.settings.fleet.name).unwrap(),
             run: RunId([7; 16]),
             presence: presence(1),
-            resend: Duration::from_millis(500),
+            // Nothing is lost on this link.
+            resend: Duration::from_secs(30),
         };
         let mut link = hub.link(&format!("device-{i}"), None);
         let mut agent = Agent::new(who, scene.worker(i), leak(outbox), |_| ()).unwrap();
@@ -273,7 +336,8 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     }
     let rows = coordinator.view().unwrap().history;
     assert!(
-        rows.len() == study.settings.rounds.count.as_usize() && rows.iter().all(|row| row.reported == 2),
+        rows.len() == study.settings.rounds.count.as_usize()
+            && rows.iter().all(|row| row.reported == study.settings.rounds.devices.get()),
         "{rows:?}"
     );
     rows

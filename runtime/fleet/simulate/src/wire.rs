@@ -35,6 +35,8 @@ pub(crate) struct Sent {
     pub update: Update,
     /// Bytes of the blob it names, if it does.
     pub dense: Vec<u8>,
+    /// Its scalars as they were applied, once they were.
+    pub applied: Vec<f32>,
 }
 
 impl Wire {
@@ -77,7 +79,7 @@ impl Wire {
 
     /// Counts a round that took `server` on from `base` by the updates `sent`, which ascend by number.
     pub(crate) fn count(&mut self, round: u32, base: Digest, server: &Server, sent: &[Sent]) {
-        for Sent { update, dense } in sent {
+        for Sent { update, dense, .. } in sent {
             self.up += packet_bytes(&self.topics.update(&self.device), &update.encode());
             let report = Report { round, ..self.report.clone() };
             self.up += packet_bytes(&self.topics.report(&self.device), &report.encode());
@@ -106,9 +108,9 @@ impl Wire {
         let after = Digest(server.digest());
         let part = |sent: &Sent| match &sent.update.body {
             Body::Dense { .. } => None,
-            Body::Scalars(scalars) => {
+            Body::Scalars(_) => {
                 let Update { number, groups, examples, .. } = sent.update;
-                Some(Contribution { number, groups, examples, scalars: scalars.clone() })
+                Some(Contribution { number, groups, examples, scalars: sent.applied.clone() })
             }
         };
         let contributions: Option<Vec<_>> = sent.iter().map(part).collect();

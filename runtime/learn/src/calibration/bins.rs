@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 /// Steps of 1 in which confidences are summed up: whole numbers, whose order changes nothing.
 const STEPS: f64 = (1u64 << 32) as f64;
 
+/// Bins of a device's examples, and of all devices' put together.
+pub const FLEET_BINS: usize = 15;
+
+/// What bins say in all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Items.
+    pub n: u64,
+    /// Expected calibration error, of 1.
+    pub ece: f64,
+    /// Mean confidence less accuracy.
+    pub gap: f64,
+}
+
 /// Bins of equal width over 0 to 1, closed on the right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bins(Vec<Bin>);
@@ -52,6 +66,33 @@ impl Bins {
             own.confidence += other.confidence;
         }
         true
+    }
+
+    /// Of `rows` that somebody counted: (items, those that were right, the sum of their confidences in steps of 2⁻³²) a bin.
+    /// `None` where they cannot be counts: more were right than there are, or a sum is none of confidences within its bin.
+    pub fn of_rows(rows: &[[u64; 3]]) -> Option<Self> {
+        let count = rows.len() as u64;
+        let sound = |(at, &[n, hits, confidence]): (u64, &[u64; 3])| {
+            // Each confidence was rounded to a whole step, and the edge between two bins may be none.
+            let edge = |at: u64| u128::from(n) * u128::from(at << 32);
+            let (sum, slack) =
+                (u128::from(count) * u128::from(confidence), u128::from(count) * u128::from(n));
+            let held = edge(at) <= sum + slack && sum <= edge(at + 1) + slack;
+            n <= u64::from(u32::MAX) && hits <= n && held
+        };
+        let all = (0..).zip(rows).all(sound);
+        let bin = |&[n, hits, confidence]: &[u64; 3]| Bin { n, hits, confidence };
+        (all && count > 0).then(|| Self(rows.iter().map(bin).collect()))
+    }
+
+    /// Items, those that were right and the sum of their confidences in steps of 2⁻³², a bin.
+    pub fn rows(&self) -> Vec<[u64; 3]> {
+        self.0.iter().map(|bin| [bin.n, bin.hits, bin.confidence]).collect()
+    }
+
+    /// What they say in all.
+    pub fn summary(&self) -> Summary {
+        Summary { n: self.n(), ece: self.ece(), gap: self.gap() }
     }
 
     /// Items in all.
@@ -119,6 +160,30 @@ mod tests {
         let bins = Bins::of(15, half.clone());
         assert!((bins.ece() - 0.4).abs() < 1e-9 && (bins.gap() - 0.4).abs() < 1e-9);
         assert!((equal_mass(15, half) - 0.4).abs() < 1e-9);
+    }
+
+    /// What counts come back as, and what cannot be counts.
+    #[test]
+    fn rows_are_bins_again_and_what_cannot_be_is_refused() {
+        let mut random = SplitMix64::new(9);
+        for count in [1, 10, 15] {
+            let items: Vec<(f64, bool)> = (0..500).map(|i| (uniform(&mut random), i % 3 == 0)).collect();
+            let edges = (0..=count).map(|i| (i as f64 / count as f64, true));
+            let bins = Bins::of(count, items.into_iter().chain(edges));
+            assert_eq!(Bins::of_rows(&bins.rows()), Some(bins));
+        }
+        let whole = Bins::of(2, [(0.2, false), (0.9, true)]).rows();
+        let changed = |at: usize, which: usize, value: u64| {
+            let mut rows = whole.clone();
+            rows[at][which] = value;
+            Bins::of_rows(&rows)
+        };
+        assert!(changed(0, 1, 1).is_some(), "right after all");
+        assert!(changed(0, 1, 2).is_none(), "two right of one");
+        assert!(changed(1, 2, 1 << 30).is_none(), "0.25 is of the first bin");
+        assert!(changed(1, 2, 3 << 31).is_none(), "more than sure");
+        assert!(changed(0, 0, 0).is_none(), "a sum of nothing");
+        assert!(changed(0, 0, u64::MAX).is_none() && Bins::of_rows(&[]).is_none());
     }
 
     /// T8: bins of parts, put together in any order, are the bins of all.

@@ -9,7 +9,7 @@ mod scaling;
 mod scores;
 mod vote;
 
-pub use bins::{Bins, equal_mass};
+pub use bins::{Bins, FLEET_BINS, Summary, equal_mass};
 pub use compare::{Difference, difference};
 pub use item::{Item, probabilities};
 pub use scaling::{crossed, temperature};

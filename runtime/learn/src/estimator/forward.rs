@@ -6,6 +6,7 @@ use super::{Iteration, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::{Directions, Family, Sharing};
 use crate::error::LearnError;
 use crate::guard::Guard;
+use crate::objective::Dual;
 use crate::outcome::Outcome;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
@@ -57,10 +58,29 @@ impl ScalarEstimator for Forward {
         step: StepInput<'_>,
         scalars: &mut Scalars,
     ) -> Result<(), LearnError> {
-        let StepInput { batch, cut, tensors, at, guard, .. } = step;
+        scalars.coefficients.resize(step.batch.len() * self.tangents, 0.0);
+        self.passes(session, adapter, &step, scalars, |coefficients, at, found, _| {
+            coefficients[at..at + found.len()].copy_from_slice(found);
+        })?;
+        self.weigh(step.guard, scalars);
+        Ok(())
+    }
+}
+
+impl Forward {
+    /// Runs all passes of `step`. `take` gets the coefficients, the place of an example's first one in this pass if they are K an
+    /// example, its derivatives along the pass's tangents, and the parts of each.
+    pub(super) fn passes(
+        &self,
+        session: &mut Session<'_>,
+        adapter: &Adapter,
+        step: &StepInput<'_>,
+        scalars: &mut Scalars,
+        mut take: impl FnMut(&mut [f32], usize, &[f32], &[Dual]),
+    ) -> Result<(), LearnError> {
+        let StepInput { batch, cut, tensors, at, .. } = *step;
         let (k, all) = (self.tangents, self.directions(tensors, at));
         scalars.outcomes.resize(batch.len(), Outcome::default());
-        scalars.coefficients.resize(batch.len() * k, 0.0);
         for (first, part) in batch.passes(cut.examples) {
             for from in (0..k).step_by(cut.tangents) {
                 let tangents = cut.tangents.min(k - from);
@@ -69,17 +89,17 @@ impl ScalarEstimator for Forward {
                 let outcomes = &mut scalars.outcomes[first..first + part.len()];
                 let found = &mut scalars.pass[..part.len() * tangents];
                 session.run(Some(adapter), Some(probe), part, outcomes, found)?;
-                for (e, s) in found.chunks_exact(tangents).enumerate() {
-                    scalars.coefficients[(first + e) * k + from..][..tangents].copy_from_slice(s);
+                // A lone part is the loss itself.
+                let each = session.parts().len() / part.len();
+                for (e, found) in found.chunks_exact(tangents).enumerate() {
+                    let parts = &session.parts()[e * each..(e + 1) * each];
+                    take(&mut scalars.coefficients, (first + e) * k + from, found, parts);
                 }
             }
         }
-        self.weigh(guard, scalars);
         Ok(())
     }
-}
 
-impl Forward {
     /// What it takes with `tangents` directions an example.
     pub fn needs_for(tangents: usize) -> Needs {
         Needs { tangents, scalars: tangents, ..Needs::NOTHING }

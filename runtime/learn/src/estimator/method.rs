@@ -2,7 +2,8 @@
 //! unless they are told otherwise. Another estimator is a name, a variant, and a line in each match.
 
 use super::{
-    Differences, Estimator, Forward, FwdLlm, Needs, Projected, Reverse, ScalarEstimator, Scalars, StepInput,
+    Differences, Estimator, Forward, FwdLlm, Needs, Parted, Projected, Reverse, ScalarEstimator, Scalars,
+    StepInput,
 };
 use crate::error::LearnError;
 use crate::session::Session;
@@ -35,6 +36,8 @@ names!(
 pub enum AnyEstimator {
     /// Derivatives along directions.
     Forward(Forward),
+    /// Derivatives along directions, of each part of the loss.
+    Parted(Parted),
     /// A pass backwards.
     Reverse(Reverse),
     /// A pass backwards, and derivatives along directions from it.
@@ -69,7 +72,9 @@ impl AnyEstimator {
     /// What its estimates depend on beside its name and the run's seed: names and values, for a run's fingerprint.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Forward(forward) | Self::Projected(Projected { along: forward }) => vec![
+            Self::Forward(forward)
+            | Self::Parted(Parted { along: forward, .. })
+            | Self::Projected(Projected { along: forward }) => vec![
                 ("tangents", forward.tangents.to_string()),
                 ("directions", forward.sharing.to_string()),
                 ("family", forward.family.to_string()),
@@ -92,10 +97,25 @@ impl AnyEstimator {
     /// K, of those that take directions.
     pub fn tangents(&self) -> usize {
         match self {
-            Self::Forward(forward) | Self::Projected(Projected { along: forward }) => forward.tangents,
+            Self::Forward(forward)
+            | Self::Parted(Parted { along: forward, .. })
+            | Self::Projected(Projected { along: forward }) => forward.tangents,
             Self::Differences(differences) => differences.pairs,
             Self::FwdLlm(fwdllm) => fwdllm.pairs,
             Self::Reverse(Reverse) => 0,
+        }
+    }
+
+    /// Parts of the loss of which it leaves coefficients, to be weighed afterwards; 1 where they are the loss's.
+    pub fn parts(&self) -> usize {
+        self.scalars().map_or(1, ScalarEstimator::parts)
+    }
+
+    /// Whether its passes run at the weights as they are, so that what they find of an example is the model's own.
+    pub fn is_in_place(&self) -> bool {
+        match self {
+            Self::Forward(_) | Self::Parted(_) | Self::Reverse(_) | Self::Projected(_) => true,
+            Self::Differences(_) | Self::FwdLlm(_) => false,
         }
     }
 
@@ -103,6 +123,7 @@ impl AnyEstimator {
     pub fn scalars(&self) -> Option<&dyn ScalarEstimator> {
         match self {
             Self::Forward(forward) => Some(forward),
+            Self::Parted(parted) => Some(parted),
             Self::Projected(projected) => Some(projected),
             Self::Differences(differences) => Some(differences),
             Self::FwdLlm(fwdllm) => Some(fwdllm),
@@ -113,6 +134,7 @@ impl AnyEstimator {
     fn chosen(&self) -> &dyn Estimator {
         match self {
             Self::Forward(forward) => forward,
+            Self::Parted(parted) => parted,
             Self::Projected(projected) => projected,
             Self::Differences(differences) => differences,
             Self::FwdLlm(fwdllm) => fwdllm,

@@ -11,6 +11,7 @@ mod differences;
 mod forward;
 mod fwdllm;
 mod method;
+mod parted;
 mod projected;
 mod reverse;
 mod scalars;
@@ -22,6 +23,7 @@ pub use differences::Differences;
 pub use forward::Forward;
 pub use fwdllm::FwdLlm;
 pub use method::{AnyEstimator, Method};
+pub use parted::{Parted, mix};
 pub use projected::Projected;
 pub use reverse::Reverse;
 pub use scalars::accumulate;
@@ -64,6 +66,11 @@ pub trait ScalarEstimator {
 
     /// Coefficients of an iteration over `examples` examples.
     fn scalars(&self, examples: usize) -> usize;
+
+    /// Parts of the loss whose coefficients are left one part after another, to be [mixed](mix); 1 where they are the loss's.
+    fn parts(&self) -> usize {
+        1
+    }
 
     /// Leaves in `scalars` the losses and the coefficients.
     ///

@@ -1,5 +1,6 @@
 //! What passes over a batch gave, and how coefficients become a gradient.
 
+use super::parted::mix;
 use super::{Estimator, Needs, ScalarEstimator, Scalars, StepInput};
 use crate::directions::Directions;
 use crate::error::LearnError;
@@ -24,6 +25,9 @@ impl<E: ScalarEstimator + ?Sized> Estimator for E {
         let tensors = step.tensors;
         let directions = self.directions(tensors, step.at);
         self.measure(session, adapter, step, scalars)?;
+        if self.parts() > 1 {
+            scalars.coefficients = mix(&scalars.coefficients, session.objective().weights());
+        }
         gradient.fill(0.0);
         let pool = &session.ctx().pool;
         let mut rest = gradient;

@@ -56,6 +56,10 @@ impl Objective for Answer {
         Some(said || candidates.contains(&row.rival_id))
     }
 
+    fn confidence(&self, example: &Example<'_>, found: &Found<'_>) -> Option<f64> {
+        Choice.confidence(example, found)
+    }
+
     fn loss(&self, id: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]) {
         match self.loss {
             LabelLoss::Full => parts[0] = found.rows().map(|row| row.lse - row.target).sum(),

@@ -30,6 +30,13 @@ impl Objective for Choice {
         Verdict { rows: 1, hits: u32::from(Some(best.0) == answer(example)) }
     }
 
+    fn confidence(&self, example: &Example<'_>, found: &Found<'_>) -> Option<f64> {
+        answer(example)?;
+        let logits = || found.logits().map(|logit| logit.v);
+        let top = logits().fold(f64::NEG_INFINITY, f64::max);
+        Some(1.0 / logits().map(|logit| libm::exp(logit - top)).sum::<f64>())
+    }
+
     fn loss(&self, _: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]) {
         let answer = found.logit(answer(example).unwrap_or(0));
         parts[0] = cross_entropy(found.logits(), answer);

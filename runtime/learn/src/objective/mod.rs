@@ -57,6 +57,12 @@ pub trait Objective: Debug + Send + Sync {
         None
     }
 
+    /// How sure the model is of the answer that it finds likeliest: its share of the probabilities of all candidates, as
+    /// [`Item::confidence`](crate::calibration::Item::confidence) has it. `None` where there are none to choose among.
+    fn confidence(&self, _: &Example<'_>, _: &Found<'_>) -> Option<f64> {
+        None
+    }
+
     /// The example's loss, part by part, in nats, with the derivatives along the tangent that `found` shows. Called once a
     /// tangent; for an exact gradient once more for each number that the example asked for, that one moving alone.
     fn loss(&self, id: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]);

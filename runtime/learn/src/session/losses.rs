@@ -76,7 +76,8 @@ fn judged(
     found: &Found<'_>,
 ) -> Outcome {
     let (Verdict { rows, hits }, record) = (objective.judge(id, example, found), batch.data.weight(id));
-    Outcome { loss: 0.0, rows, hits, answered: objective.answered(example, found), record }
+    let (answered, confidence) = (objective.answered(example, found), objective.confidence(example, found));
+    Outcome { loss: 0.0, rows, hits, answered, confidence, record }
 }
 
 impl Parts {

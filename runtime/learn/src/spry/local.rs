@@ -3,11 +3,13 @@
 
 use super::path::Path;
 use super::{Exchange, Layout, Part, Rules, Server, Share};
+use crate::calibration::{Bins, FLEET_BINS};
 use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
 use crate::estimator::{Cut, Estimator, Scalars, StepInput};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
+use crate::outcome::Outcome;
 use crate::session::Session;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::Adapter;
@@ -40,6 +42,7 @@ pub struct LocalRound<'d> {
     last: Vec<f32>,
     scalars: Scalars,
     sent: Vec<f32>,
+    bins: Bins,
     loss: f64,
     weight: f64,
     tokens: u64,
@@ -54,8 +57,12 @@ pub struct LocalUpdate {
     pub tokens: u64,
     /// Mean loss over the target rows visited, each before the step it led to; nats.
     pub loss: f64,
-    /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars); none of exact steps.
+    /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars); none of exact steps. Where the parts of the loss are
+    /// weighed later, those of one part after another.
     pub scalars: Vec<f32>,
+    /// How sure the model was of its answer to each example, before the step that it led to, and whether rightly; `None` of
+    /// records that have no answers to choose among, and where no pass ran at the weights themselves.
+    pub bins: Option<Bins>,
     /// Weights of the share after the last step, for [`Body::Dense`](super::Body::Dense); none per iteration.
     pub weights: Vec<f32>,
 }
@@ -116,7 +123,8 @@ impl<'d> LocalRound<'d> {
             ids: Vec::with_capacity(rules.batch),
             last,
             scalars,
-            sent: Vec::with_capacity(rules.scalar_count(examples)),
+            sent: Vec::with_capacity(rules.sent_count(examples)),
+            bins: Bins::new(FLEET_BINS),
             loss: 0.0,
             weight: 0.0,
             tokens: 0,
@@ -126,8 +134,7 @@ impl<'d> LocalRound<'d> {
 
     /// Heap bytes of a round with a share of up to all of `layout`.
     pub fn heap_bytes(layout: &Layout, rules: &Rules) -> Bytes {
-        let lists =
-            rules.batch * size_of::<usize>() + rules.scalar_count(rules.examples()) * size_of::<f32>();
+        let lists = rules.batch * size_of::<usize>() + rules.sent_count(rules.examples()) * size_of::<f32>();
         let scalars = rules.estimator.needs().bytes(rules.batch, layout.len());
         let path = match rules.exchange {
             Exchange::PerIteration => Bytes::ZERO,
@@ -188,6 +195,10 @@ impl<'d> LocalRound<'d> {
             self.path.step(rules);
             self.part.scatter(&self.path.weights, adapter.values_mut());
         }
+        if rules.estimator.is_in_place() {
+            let sure = |o: &Outcome| Some((o.confidence?, o.hits > 0));
+            self.scalars.outcomes.iter().filter_map(sure).for_each(|(how, hit)| self.bins.add(how, hit));
+        }
         let weight: f64 = self.scalars.outcomes.iter().map(|o| f64::from(o.weight())).sum();
         self.loss += self.scalars.loss() * weight;
         self.weight += weight;
@@ -203,6 +214,7 @@ impl<'d> LocalRound<'d> {
             tokens: self.tokens,
             loss: self.loss / self.weight,
             scalars: self.sent,
+            bins: Some(self.bins).filter(|bins| bins.n() > 0),
             weights: self.path.weights,
         }
     }

@@ -148,6 +148,12 @@ impl Rules {
                 return Err(Setting::LocalSteps.error(steps, format!("use 1 to {most}, with this batch")));
             }
         }
+        if terms.estimator.parts() > 1 && terms.exchange != Exchange::PerIteration {
+            let remedy = Setting::Mode.to(Mode::PerIteration);
+            let problem =
+                format!("the steps of an epoch are taken with one mix, on the device; use {remedy}");
+            return Err(Setting::Parts.error(true, problem));
+        }
         Positive::given(Setting::Lr, lr)?;
         match terms.local {
             Rule::Sgd { momentum } => drop(Fraction::given(Setting::Momentum, momentum)?),
@@ -188,7 +194,13 @@ impl Rules {
         examples.div_ceil(self.batch as u32)
     }
 
-    /// Scalars of an update behind which are `examples` examples; none of exact steps.
+    /// Scalars that an update of `examples` examples travels with: those of every part of the loss, where its parts are weighed
+    /// as the round is closed.
+    pub fn sent_count(&self, examples: u32) -> usize {
+        self.estimator.parts() * self.scalar_count(examples)
+    }
+
+    /// Scalars of an update behind which are `examples` examples, as they are applied; none of exact steps.
     pub fn scalar_count(&self, examples: u32) -> usize {
         let Some(along) = self.estimator.scalars() else { return 0 };
         let (batch, examples) = (self.batch, examples as usize);

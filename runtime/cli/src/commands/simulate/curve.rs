@@ -160,6 +160,7 @@ mod tests {
             found,
             acc_g: None,
             acc_p: None,
+            calibration: None,
             train_loss: (round > 0).then_some(1.5),
             bytes_up_per_device_round: 606.0,
             bytes_down_per_device_round: 951.0,

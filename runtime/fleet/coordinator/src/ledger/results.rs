@@ -33,6 +33,12 @@ pub(crate) struct ResultRow {
     /// Length of the snapshot's frame.
     #[n(6)]
     pub snapshot: u32,
+    /// How sure the devices' models were of their answers, and whether rightly, where they say it.
+    #[n(7)]
+    pub bins: Option<Vec<[u64; 3]>>,
+    /// What the parts of the loss weighed, where they came one by one.
+    #[n(8)]
+    pub weights: Option<Vec<f64>>,
 }
 
 /// An adapter with its moments.

@@ -7,9 +7,10 @@ use crate::event::Outcome;
 use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
 use crate::options::Options;
-use crate::rows::{HeldOut, Member, RoundRow};
+use crate::rows::{Calibration, HeldOut, Member, RoundRow};
 use crate::select;
 use crate::state::Stage;
+use sprig_learn::calibration::Bins;
 use sprig_protocol::settings::Evaluate;
 
 impl Machine {
@@ -161,6 +162,8 @@ impl Machine {
             reported: outcome.applied,
             refused: self.round.refused(),
             loss: outcome.loss.is_finite().then_some(outcome.loss),
+            calibration: Bins::of_rows(&outcome.bins).as_ref().map(Calibration::of),
+            weights: outcome.weights.clone(),
             accuracy: None,
             loss_held_out: None,
             bytes_up: outcome.bytes_up,

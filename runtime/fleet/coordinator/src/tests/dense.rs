@@ -63,6 +63,7 @@ impl Scene {
             base: task.base,
             examples: 2,
             loss: 1.0,
+            bins: Vec::new(),
             body: Body::Dense { digest, bytes: weights.len() as u32 },
         };
         self.send(&self.topics.update(&id(n)), update.encode());

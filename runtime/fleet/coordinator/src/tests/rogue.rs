@@ -105,7 +105,7 @@ fn each_spoilt_update_is_refused_for_its_reason_and_changes_nothing() {
     let expected = sound.finish_round();
 
     type Spoil = fn(&mut Update);
-    let attacks: [(Reason, Spoil); 17] = [
+    let attacks: [(Reason, Spoil); 22] = [
         (Reason::WrongRun, |u| u.run = RunId([0; 16])),
         (Reason::WrongRound, |u| u.round += 1),
         (Reason::WrongRound, |u| u.round = u32::MAX),
@@ -117,6 +117,12 @@ fn each_spoilt_update_is_refused_for_its_reason_and_changes_nothing() {
         (Reason::WrongBase, |u| u.base = Digest([1; 32])),
         (Reason::Examples, |u| u.examples = 0),
         (Reason::Examples, |u| u.examples = u32::MAX),
+        // One answer more, more right than there are, more than sure, and in other bins than others count in.
+        (Reason::Examples, |u| u.bins[14] = [u.bins[14][0] + 1, 0, u.bins[14][2] + (1 << 32)]),
+        (Reason::Examples, |u| u.bins[0][1] = u.bins[0][0] + 1),
+        (Reason::Examples, |u| u.bins[14][2] = u64::MAX),
+        (Reason::Examples, |u| u.bins[1] = [0, 0, 7]),
+        (Reason::Examples, |u| u.bins.truncate(1)),
         (Reason::ScalarCount, |u| scalars(u).clear()),
         (Reason::ScalarCount, |u| scalars(u).push(0.0)),
         (Reason::NotFinite, |u| scalars(u)[1] = f32::NAN),

@@ -223,7 +223,7 @@ fn notices_have_a_json_and_a_text_form() {
     }
     let closed = scene.world.notices.iter().find(|n| matches!(n, Notice::Closed(_))).unwrap();
     let json = serde_json::to_value(closed).unwrap();
-    let keys =
-        "round state mode selected reported refused loss accuracy bytes_up bytes_down seconds adapter_digest";
+    let keys = "round state mode selected reported refused loss calibration accuracy bytes_up bytes_down seconds \
+                adapter_digest";
     assert!(keys.split(' ').all(|key| json.get(key).is_some()), "{json}");
 }

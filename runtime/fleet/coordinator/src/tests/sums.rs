@@ -56,7 +56,8 @@ impl Scene {
     fn send(&mut self, n: u32, examples: u32, body: Body, sums: &[u8]) -> Option<Receipt> {
         let task = self.tasks[&id(n)].clone();
         let Task { round, number, groups, base, .. } = task;
-        let update = Update { run: RUN, round, number, groups, base, examples, loss: 0.0, body };
+        let update =
+            Update { run: RUN, round, number, groups, base, examples, loss: 0.0, bins: Vec::new(), body };
         let mut messages = vec![(self.topics.update(&id(n)), update.encode())];
         for (at, chunk) in blob::chunks(sums).enumerate() {
             messages.push((self.topics.up(&id(n), &Digest::of(sums), at as u32), chunk));

@@ -109,6 +109,8 @@ pub fn round(n: u32) -> RoundRow {
         reported,
         refused: u32::from(chance(n, 9) > 0.93),
         loss: (!abandoned).then(|| (1.9 - 0.85 * progress + 0.25 * (chance(n, 10) - 0.5)) as f32),
+        calibration: None,
+        weights: None,
         accuracy: evaluated.then(|| 0.278 + 0.39 * progress + 0.02 * (chance(n, 11) - 0.5)),
         loss_held_out: evaluated.then(|| 1.908 - 0.86 * progress + 0.03 * (chance(n, 12) - 0.5)),
         bytes_up: u64::from(reported) * 412,

@@ -4,7 +4,7 @@ use super::{Connection, ModelSettings, Rounds, RoundsTable, SettingsError, Train
 use super::{join, named, parse, read};
 use serde::{Deserialize, Serialize};
 use sprig_ground::file;
-use sprig_learn::recipe::Whole;
+use sprig_learn::recipe::{NotNegative, Whole};
 use std::path::{Path, PathBuf};
 
 /// `fleet.toml`: what the coordinator runs.
@@ -47,6 +47,11 @@ pub struct CoordinatorSettings {
     pub dashboard_beyond_loopback: bool,
     /// Held-out records, evaluated every few rounds.
     pub eval_data: Option<PathBuf>,
+    /// Weight of what calibrates, in rounds that are closed from now on, where devices send parts one by one
+    /// (`[train] parts`); `lam` of `[train]` if absent. It may be another whenever the coordinator is started.
+    pub lam: Option<NotNegative>,
+    /// The same for the chosen answer's cross-entropy.
+    pub sft_weight: Option<NotNegative>,
     /// Where the finished adapter goes (GGUF LoRA).
     pub adapter: Option<PathBuf>,
     /// Where the dashboard's page goes when the run is over, as it stands then.
@@ -60,6 +65,8 @@ impl Default for CoordinatorSettings {
             dashboard: None,
             dashboard_beyond_loopback: false,
             eval_data: None,
+            lam: None,
+            sft_weight: None,
             adapter: None,
             page: None,
         }
@@ -104,6 +111,12 @@ impl FleetFile {
         }
         let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
         let train = Train::new(train.completed(&given.train)?)?;
+        for (field, weight) in [("lam", coordinator.lam), ("sft_weight", coordinator.sft_weight)] {
+            if let Some(weight) = weight.filter(|_| !train.parts) {
+                let problem = "it weighs what devices send part by part; set [train] parts = true";
+                return Err(SettingsError::value("coordinator", field, weight, problem));
+            }
+        }
         Ok(FleetSettings { fleet, model, rounds, train, coordinator })
     }
 }
@@ -152,6 +165,10 @@ mod tests {
             assert!(message.contains("line 8") && message.contains(words), "{message}");
             assert!(message.ends_with(&format!(", in `{line}`")), "{message}");
         }
+        let message = read_train("parts = true\n[coordinator]\nlam = 1.0").unwrap_err().to_string();
+        assert!(message.contains("parts"), "{message}");
+        let message = read_train("[coordinator]\nlam = 1.0").unwrap_err().to_string();
+        assert!(message.contains("[coordinator] lam = 1") && message.contains("parts = true"), "{message}");
         let message = read_train("up = \"weights\"").unwrap_err().to_string();
         assert!(
             message.contains("fleet.toml: [train] up = weights: an iteration has scalars alone"),

@@ -7,7 +7,7 @@ use sprig_engine::model::Geometry;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::dropout::Dropout;
-use sprig_learn::estimator::{AnyEstimator, Method, Projected};
+use sprig_learn::estimator::{AnyEstimator, Method, Parted, Projected};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{Aim, Distance, LabelLoss};
 use sprig_learn::optimiser::{Optimiser, Rule};
@@ -157,6 +157,11 @@ pub struct TrainTable {
     /// Whether tokens that both answers begin or end with are left out of what calibrates; true if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_shared: Option<bool>,
+    /// Devices send the derivatives of the loss's parts one by one, the preference, what calibrates and the chosen answer's
+    /// cross-entropy, and the coordinator weighs them as it closes a round: by `lam` and `sft_weight` of its own, if it has
+    /// them, or by these here. Per iteration and with the estimator forward.
+    #[serde(skip_serializing_if = "is_plain")]
+    pub parts: bool,
     /// Labels in closed form, in one round, instead of steps; steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadOut>,
@@ -198,6 +203,14 @@ impl Train {
     /// The judge of a device's derivatives.
     pub fn guard(&self) -> Guard {
         Guard::new(self.clip.get())
+    }
+
+    /// What the parts of the loss weigh where they are weighed as a round is closed: by `lam` and `sft_weight`, where they are
+    /// given, instead of the training's own. Nothing where devices weigh them.
+    pub fn weights(&self, lam: Option<NotNegative>, sft_weight: Option<NotNegative>) -> Vec<f64> {
+        let own = self.preferring();
+        let told = Preferring { lam: lam.or(own.lam), sft_weight: sft_weight.or(own.sft_weight), ..own };
+        if self.parts { told.weights(self.task) } else { Vec::new() }
     }
 
     /// How a round's updates are made and put together.
@@ -294,6 +307,20 @@ impl TrainTable {
             },
             batch: self.batch.as_usize(),
             estimator: match recipe.estimator()? {
+                AnyEstimator::Forward(along) if self.parts => {
+                    let parts = self.preferring().weights(self.task).len();
+                    if parts == 0 {
+                        let problem = format!("one loss has one part; name {}", Setting::Objective);
+                        return Err(Setting::Parts.error(true, problem));
+                    }
+                    AnyEstimator::Parted(Parted { along, parts })
+                }
+                _ if self.parts => {
+                    let remedy = Setting::Estimator.to(Method::Forward);
+                    return Err(
+                        Setting::Parts.error(true, format!("tangents tell parts apart; use {remedy}"))
+                    );
+                }
                 AnyEstimator::Reverse(_) if self.up == Upload::Scalars || self.mode == Mode::PerIteration => {
                     AnyEstimator::Projected(Projected { along: recipe.forward() })
                 }

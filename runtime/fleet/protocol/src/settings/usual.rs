@@ -55,6 +55,7 @@ impl Default for TrainTable {
             invert: None,
             stopgrad_z: false,
             mask_shared: None,
+            parts: false,
             readout: None,
             flow: None,
         }

@@ -107,6 +107,10 @@ impl Objective for Preference {
         }
     }
 
+    fn confidence(&self, example: &Example<'_>, found: &Found<'_>) -> Option<f64> {
+        Choice.confidence(example, found)
+    }
+
     fn loss(&self, id: usize, example: &Example<'_>, found: &Found<'_>, parts: &mut [Dual]) {
         let pair = Pair::of(example, self.reference(id), found);
         parts[0] = dpo::loss(&pair, &self.terms);

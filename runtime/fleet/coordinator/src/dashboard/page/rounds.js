@@ -9,6 +9,7 @@ const roundColumns = [
   ['Loss', r => decimals(r.loss), 'num'],
   ['Held-out loss', r => decimals(r.loss_held_out), 'num second'],
   ['Accuracy', r => percent(r.accuracy), 'num'],
+  ['Confidence off by', r => percent(r.calibration?.ece), 'num second'],
   ['Up', r => bytes(r.bytes_up), 'num third'],
   ['Down', r => bytes(r.bytes_down), 'num third'],
   ['Duration', r => time(r.seconds), 'num third'],
