@@ -31,6 +31,9 @@ fn main() -> std::process::ExitCode {
         }
     };
     sprig_learn::setting::word_as(args::wording(&cli.command));
+    if cfg!(panic = "abort") {
+        end_in_order();
+    }
     let run = std::panic::AssertUnwindSafe(|| run(&cli.command));
     match std::panic::catch_unwind(run) {
         Ok(Ok(exit)) => exit.into(),
@@ -39,10 +42,22 @@ fn main() -> std::process::ExitCode {
             failure.exit.into()
         }
         Err(_) => {
-            output::problem("sprig: this is a bug in sprig; please report the lines above and the command");
+            output::problem(BUG);
             Exit::Bug.into()
         }
     }
+}
+
+const BUG: &str = "sprig: this is a bug in sprig; please report the lines above and the command";
+
+/// Has a panic of any thread end the process by its exit code where it cannot unwind: in a board's build.
+fn end_in_order() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        output::problem(BUG);
+        std::process::exit(Exit::Bug as i32);
+    }));
 }
 
 fn run(command: &Command) -> Result<Exit, Failure> {
