@@ -187,6 +187,16 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
         evaluate_from_prefix(&mut self.session, &self.adapter, examples, self.cut.examples, progress)
     }
 
+    /// The epoch that the next step begins in, from 0: batches run on from one into the next.
+    pub fn epoch(&self) -> u64 {
+        self.order.position(self.state.step, self.settings.batch).0
+    }
+
+    /// What it learns from.
+    pub fn examples(&self) -> Examples<'d> {
+        self.data
+    }
+
     /// Goes back to the trainable numbers `values`.
     pub fn go_back_to(&mut self, values: &[f32]) {
         self.adapter.values_mut().copy_from_slice(values);

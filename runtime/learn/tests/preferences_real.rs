@@ -12,7 +12,7 @@ use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
 use sprig_learn::estimator::{Forward, Iteration, ScalarEstimator};
 use sprig_learn::minibatch::Minibatch;
-use sprig_learn::objective::{Aim, Candidates, Distance, LabelLoss, Preference, Terms, references};
+use sprig_learn::objective::{Aim, Candidates, Distance, LabelLoss, Preference, Reckoned, Terms, references};
 use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::workload::{Means, Residency, Tuning, Workload};
@@ -87,8 +87,14 @@ fn derivatives_of_preferences_on_the_real_model() {
     let directions = forward.directions(&tensors, Iteration::of_step(0));
     let batch = Minibatch::new(&data, &[0, 1]);
     let mut outcomes = [Outcome::default(); PAIRS];
-    for aim in [Aim::Catto, Aim::DpoBce] {
-        session.learn_by(Arc::new(Preference::new(aim, terms, LabelLoss::Full).against(known.clone())));
+    for aim in [Aim::Catto, Aim::DpoBce, Aim::Rcft] {
+        let mut objective = Preference::new(aim, terms, LabelLoss::Full).against(known.clone());
+        if objective.reckons() {
+            let (pass, what) = ((&mut session, &adapter), (Arc::new(objective.clone()) as Arc<_>, 0));
+            let reckoned = Reckoned::of(pass, (&data).into(), PAIRS, what, &mut |_| true).unwrap().unwrap();
+            objective = objective.drawn_to(reckoned);
+        }
+        session.learn_by(Arc::new(objective));
         let probe = Probe { directions: &directions, tangents: DIRECTIONS, first_example: 0 };
         let mut slopes = [0.0; PAIRS * DIRECTIONS];
         session.run(Some(&adapter), Some(probe), batch, &mut outcomes, &mut slopes).unwrap();

@@ -12,14 +12,15 @@ use sprig_learn::recipe::{Fraction, NotNegative, Positive, Preferring};
 pub struct PreferenceArgs {
     /// What is learnt of pairs of answers, given as {prompt, chosen, rejected}, or made of labels and choices: the right answer
     /// against the likeliest wrong one. sft = the chosen answer; dpo = direct preference optimisation; catto = dpo and
-    /// a confidence that tells how right an answer is; dpo-bce, cal-dpo, penalty = to compare with [default: dpo for
+    /// a confidence that tells how right an answer is; rcft = the chosen answer and confidences drawn to the accuracy of
+    /// answers like it, usually after another (--from); dpo-bce, cal-dpo, penalty = to compare with [default: dpo for
     /// task pair]
     #[arg(long, value_parser = choice::<Aim>())]
     pub objective: Option<Aim>,
     /// Temperature of dpo [default: 0.1]
     #[arg(long, value_name = "B")]
     pub beta: Option<Positive>,
-    /// Weight of what calibrates beside the preference: of catto, dpo-bce, cal-dpo and penalty [default: 0.1]
+    /// Weight of what calibrates: of catto, dpo-bce, cal-dpo, penalty and rcft [default: 0.1, of rcft 1]
     #[arg(long, value_name = "X")]
     pub lam: Option<NotNegative>,
     /// Weight of the chosen answer's cross-entropy beside the preference [default: 0]
@@ -69,7 +70,7 @@ impl PreferenceArgs {
         let preferring = self.preferring();
         let Some(aim) = preferring.aim(task) else { return Vec::new() };
         let Terms { beta, lambda, sft, smoothing, kappa, distance, invert, hold_target, mask_shared } =
-            preferring.terms();
+            preferring.terms_of(aim);
         vec![
             ("objective", aim.to_string()),
             ("beta", beta.to_string()),

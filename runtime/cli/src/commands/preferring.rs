@@ -4,15 +4,19 @@ use super::training::Training;
 use crate::exit::Failure;
 use sprig_budget::Bytes;
 use sprig_learn::data::Task;
-use sprig_learn::objective::{Candidates, Objective, Preference, Reference, references, references_bytes};
+use sprig_learn::objective::{
+    Candidates, Objective, Preference, Reckoned, Reference, references, references_bytes,
+};
 use sprig_learn::recipe::Batch;
-use sprig_run::Data;
+use sprig_run::{Data, apart};
 use std::sync::Arc;
 
-/// What the references of `data` take, and judging `batch` by the scores of all their answers.
-pub fn held(data: &Data, batch: Batch) -> (&'static str, Bytes) {
-    let bytes = references_bytes(data.train.len(), batch.as_usize(), data.candidates());
-    ("what preferences are measured against", bytes)
+/// What the references of `data` take for `preference`, what an epoch is reckoned to, and judging `batch` by the scores of
+/// all their answers.
+pub fn held(preference: &Preference, data: &Data, batch: Batch) -> (&'static str, Bytes) {
+    let references = references_bytes(data.train.len(), batch.as_usize(), data.candidates());
+    let reckoned = if preference.reckons() { Reckoned::bytes(data.train.len()) } else { 0 };
+    ("what preferences are measured against", references + Bytes(reckoned as u64))
 }
 
 impl Training<'_, '_> {
@@ -51,9 +55,54 @@ impl Training<'_, '_> {
                 100.0 * agreed
             ))
         });
-        self.trainer.session().0.learn_by(Arc::new(preference.against(found)));
+        let preference = preference.against(found);
+        self.reckoning = preference.reckons().then(|| preference.clone());
+        self.trainer.session().0.learn_by(Arc::new(preference));
         self.judging_held_out = Some(by_scores);
         Ok(true)
+    }
+
+    /// Reckons what the confidences of the epoch that the next step begins in are drawn to, where that is to be done and was
+    /// not. False when interrupted.
+    pub fn reckon(&mut self) -> Result<bool, Failure> {
+        let epoch = self.trainer.epoch();
+        let known = |preference: &Preference| preference.reckoned().is_some_and(|known| known.epoch == epoch);
+        let Some(preference) = self.reckoning.take_if(|preference| !known(preference)) else {
+            return Ok(true);
+        };
+        let (examples, at_once) = (self.trainer.examples(), self.trainer.cut().examples);
+        let (output, interrupt) = (&self.output, &self.interrupt);
+        let pass = self.trainer.session();
+        let found = apart(|| {
+            Reckoned::of(pass, examples, at_once, (Arc::new(preference.clone()), epoch), &mut |_| {
+                !interrupt.raised()
+            })
+        });
+        let Some(found) = found? else {
+            self.reckoning = Some(preference);
+            return Ok(false);
+        };
+        let error = found.error();
+        let event =
+            serde_json::json!({ "event": "reckoned", "epoch": epoch, "n": examples.len(), "ece10": error });
+        output.event(event, || {
+            Some(format!("epoch {epoch}: calibration error {:.2} % of what is learnt from", 100.0 * error))
+        });
+        self.draw_to(preference, found);
+        Ok(true)
+    }
+
+    /// Goes on as the checkpoint says that the running epoch was reckoned.
+    pub fn reckoned(&mut self, found: Option<Reckoned>) {
+        if let Some((preference, found)) = self.reckoning.take_if(|_| found.is_some()).zip(found) {
+            self.draw_to(preference, found);
+        }
+    }
+
+    fn draw_to(&mut self, preference: Preference, found: Reckoned) {
+        let preference = preference.drawn_to(found);
+        self.trainer.session().0.learn_by(Arc::new(preference.clone()));
+        self.reckoning = Some(preference);
     }
 }
 

@@ -10,12 +10,14 @@ use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::guard::Guard;
+use sprig_learn::objective::Reckoned;
 use sprig_learn::optimiser::Schedule;
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
 use sprig_learn::trend::Trend;
 use sprig_report::record::{self, RunRecord};
 use sprig_run::{Base, Data, Engine};
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -81,7 +83,7 @@ pub struct Trained<'a> {
 
 /// What of it a checkpoint carries.
 #[derive(Serialize, Deserialize)]
-struct Notes {
+struct Notes<'a> {
     started: u64,
     steps: StepLog,
     tokens: u64,
@@ -90,6 +92,9 @@ struct Notes {
     eval_before: Option<Evaluation>,
     #[serde(default)]
     trend: Option<Trend>,
+    /// What the running epoch was reckoned to, of a training that does so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reckoned: Option<Cow<'a, Reckoned>>,
 }
 
 impl Run<'_> {
@@ -144,19 +149,28 @@ impl Recorder {
         }
     }
 
-    /// Notes for a checkpoint.
-    pub fn notes(&self, trend: Option<Trend>) -> String {
+    /// Notes for a checkpoint, with what the running epoch was `reckoned` to.
+    pub fn notes(&self, trend: Option<Trend>, reckoned: Option<&Reckoned>) -> String {
         let Self { started, tokens, passes, eval_before, .. } = *self;
-        let notes = Notes { started, steps: self.steps.clone(), tokens, passes, eval_before, trend };
+        let notes = Notes {
+            started,
+            steps: self.steps.clone(),
+            tokens,
+            passes,
+            eval_before,
+            trend,
+            reckoned: reckoned.map(Cow::Borrowed),
+        };
         serde_json::to_string(&notes).unwrap_or_default()
     }
 
-    /// Takes up the notes of a checkpoint; unreadable ones only cost the report its past.
-    pub fn restore(&mut self, notes: &str) {
-        if let Ok(notes) = serde_json::from_str::<Notes>(notes) {
-            (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
-            (self.passes, self.eval_before, self.trend) = (notes.passes, notes.eval_before, notes.trend);
-        }
+    /// Takes up the notes of a checkpoint; unreadable ones only cost the report its past. What the running epoch was
+    /// reckoned to, if anything, is the caller's.
+    pub fn restore(&mut self, notes: &str) -> Option<Reckoned> {
+        let notes = serde_json::from_str::<Notes<'_>>(notes).ok()?;
+        (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
+        (self.passes, self.eval_before, self.trend) = (notes.passes, notes.eval_before, notes.trend);
+        notes.reckoned.map(Cow::into_owned)
     }
 
     /// Losses of the run that the notes were of.

@@ -100,7 +100,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let pieces =
         |file: &AdapterFile| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry));
     let preference = args.shape.preference.preferring().objective(args.records.task, args.shape.label_loss());
-    let references = preference.as_ref().map(|_| preferring::held(&data, args.shape.batch));
+    let references = preference.as_ref().map(|aim| preferring::held(aim, &data, args.shape.batch));
     work.held_elsewhere.extend(best.into_iter().chain(from.as_ref().map(pieces)).chain(references));
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
@@ -144,6 +144,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
         output,
         interrupt,
         judging_held_out: None,
+        reckoning: None,
     };
     if !training.prefer(preference, &data, args.records.task)? {
         return Ok(training.stopped());

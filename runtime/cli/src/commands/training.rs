@@ -13,7 +13,7 @@ use sprig_engine::adapter::AdapterMeta;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::evaluate::Evaluation;
-use sprig_learn::objective::Objective;
+use sprig_learn::objective::{Objective, Preference};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
 use sprig_run::{Moved, Running, apart};
@@ -50,6 +50,8 @@ pub struct Training<'m, 'd> {
     pub interrupt: Interrupt,
     /// What held-out data are judged by, where that is not what is learnt by.
     pub judging_held_out: Option<Arc<dyn Objective>>,
+    /// What is learnt by, where every epoch reckons what its confidences are drawn to.
+    pub reckoning: Option<Preference>,
 }
 
 impl Training<'_, '_> {
@@ -64,7 +66,8 @@ impl Training<'_, '_> {
             );
             return Ok(());
         };
-        self.recorder.restore(&found.notes);
+        let reckoned = self.recorder.restore(&found.notes);
+        self.reckoned(reckoned);
         match (&mut self.judge, found.judged) {
             (Judge::HeldBack { judged, .. }, Some(found)) => *judged = found,
             (Judge::Losses(trend), _) => *trend = self.recorder.trend().unwrap_or(*trend),
@@ -138,7 +141,11 @@ impl Training<'_, '_> {
     pub fn steps(&mut self) -> Result<bool, Failure> {
         self.output.begin("training", self.steps, self.trainer.state().step);
         loop {
-            match self.judge.look(&mut self.trainer, self.steps, &self.output, &self.interrupt)? {
+            let going = match self.trainer.state().step < self.steps && !self.reckon()? {
+                true => Going::Interrupted,
+                false => self.judge.look(&mut self.trainer, self.steps, &self.output, &self.interrupt)?,
+            };
+            match going {
                 Going::On => {}
                 Going::Over => break,
                 Going::Interrupted => {
@@ -200,12 +207,12 @@ impl Training<'_, '_> {
     }
 
     fn write_checkpoint(&mut self) -> Result<(), Failure> {
-        let Self { checkpoint, fingerprint, trainer, recorder, judge, .. } = self;
+        let Self { checkpoint, fingerprint, trainer, recorder, judge, reckoning, .. } = self;
         let (judged, trend) = match judge {
             Judge::HeldBack { judged, .. } => (Some(&*judged), None),
             Judge::Losses(trend) => (None, Some(*trend)),
         };
-        let notes = recorder.notes(trend);
+        let notes = recorder.notes(trend, reckoning.as_ref().and_then(Preference::reckoned));
         let write = |trainer: &Trainer<'_, '_>| {
             checkpoint::save(
                 checkpoint,

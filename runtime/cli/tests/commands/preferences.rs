@@ -24,7 +24,7 @@ fn yes(i: usize) -> &'static str {
 #[test]
 fn every_objective_learns_from_pairs_labels_and_choices() {
     let scene = scene();
-    for objective in ["sft", "dpo", "dpo-bce", "cal-dpo", "catto", "penalty"] {
+    for objective in ["sft", "dpo", "dpo-bce", "cal-dpo", "catto", "penalty", "rcft"] {
         for (task, extra) in [("pair", ""), ("label", "--label-loss full"), ("choice", "--label-loss labels")]
         {
             let line = format!(
@@ -92,6 +92,41 @@ fn a_stopped_run_goes_on_against_the_same_policy() {
     let resumed = scene.done(&format!("{line} --out part.gguf --resume"));
     assert!(resumed.out.contains("\"resumed\""), "{}", resumed.shown());
     assert_eq!(scene.bytes("part.gguf"), scene.bytes("whole.gguf"));
+}
+
+/// What an epoch was reckoned to goes on with the run: 12 examples are three steps, and the checkpoints lie within epochs.
+#[test]
+fn a_stopped_run_is_drawn_to_what_its_epoch_was_reckoned_to() {
+    let scene = scene();
+    for (task, more) in [("pair", ""), ("choice", "--held-back 4 --patience 30 --epochs 20")] {
+        let steps = if more.is_empty() { "--steps 40" } else { more };
+        let line = format!(
+            "{TRAIN} --objective rcft --task {task} --data {task}.jsonl {steps} --batch 4 --lr 0.02 --estimator reverse \
+             --checkpoint-every 5 --prefix-cache 0"
+        );
+        let whole = scene.done(&format!("{line} --out whole.gguf"));
+        let steps = whole.events().iter().filter(|e| e["event"] == "step").count();
+        let epoch = if more.is_empty() { 3 } else { 2 };
+        let reckoned = whole.events().iter().filter(|e| e["event"] == "reckoned").count();
+        assert_eq!(reckoned, steps.div_ceil(epoch), "{task}");
+        let (mut child, lines) = scene.start(&format!("{line} --out part.gguf"));
+        for text in lines {
+            let event: Value = serde_json::from_str(&text.unwrap()).unwrap();
+            if event["event"] == "step" && event["step"] == 26 {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        let resumed = scene.done(&format!("{line} --out part.gguf --resume"));
+        assert!(resumed.out.contains("\"resumed\""), "{}", resumed.shown());
+        assert_eq!(scene.bytes("part.gguf"), scene.bytes("whole.gguf"), "{task}");
+        // What is drawn to counts: its weight is 1 unless it is given.
+        scene.done(&format!("{line} --lam 1 --out same.gguf"));
+        assert_eq!(scene.bytes("same.gguf"), scene.bytes("whole.gguf"));
+        scene.done(&format!("{line} --lam 0 --out free.gguf"));
+        assert_ne!(scene.bytes("free.gguf"), scene.bytes("whole.gguf"));
+    }
 }
 
 #[test]

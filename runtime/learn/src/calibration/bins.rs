@@ -47,12 +47,28 @@ impl Bins {
 
     /// Counts an item.
     pub fn add(&mut self, confidence: f64, hit: bool) {
-        let count = self.0.len();
-        let at = ((confidence * count as f64).ceil() as usize).clamp(1, count) - 1;
+        self.count(confidence, u64::from(hit), 1);
+    }
+
+    /// Counts `n` items of one confidence, of which `hits` are right.
+    pub fn count(&mut self, confidence: f64, hits: u64, n: u64) {
+        let at = self.place(confidence);
         let bin = &mut self.0[at];
-        bin.n += 1;
-        bin.hits += u64::from(hit);
-        bin.confidence += (confidence * STEPS).round() as u64;
+        bin.n += n;
+        bin.hits += hits;
+        bin.confidence += n * (confidence * STEPS).round() as u64;
+    }
+
+    /// Place of the bin that a confidence belongs into, from 0.
+    pub fn place(&self, confidence: f64) -> usize {
+        let count = self.0.len();
+        ((confidence * count as f64).ceil() as usize).clamp(1, count) - 1
+    }
+
+    /// Share of right items of the bin at a place; `None` where it has none, or there is no such bin.
+    pub fn accuracy(&self, place: usize) -> Option<f64> {
+        let bin = self.0.get(place).filter(|bin| bin.n > 0)?;
+        Some(bin.hits as f64 / bin.n as f64)
     }
 
     /// Adds what another has counted, in as many bins; false if those are another number.

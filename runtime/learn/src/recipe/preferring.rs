@@ -35,7 +35,7 @@ impl Preferring {
     /// count `vocabulary`.
     pub fn objective(&self, task: Task, vocabulary: LabelLoss) -> Option<Preference> {
         let aim = self.aim(task)?;
-        Some(Preference::new(aim, self.terms(), vocabulary))
+        Some(Preference::new(aim, self.terms_of(aim), vocabulary))
     }
 
     /// Which it is.
@@ -76,9 +76,25 @@ impl Preferring {
         }
     }
 
-    /// The numbers and switches.
-    pub fn terms(&self) -> Terms {
-        let usual = Terms::default();
+    /// The same in a fleet, whose settings may have tables of `others` beside it.
+    ///
+    /// # Errors
+    /// Nor what is reckoned over the epochs of one device, or what is learnt with two adapters or none.
+    pub fn check_of_fleet(&self, task: Task, others: bool) -> Result<(), SettingError> {
+        self.check(task)?;
+        let problem = match self.aim(task) {
+            Some(Aim::Rcft) => "reckons anew in each epoch of one device; train it with sprig train",
+            Some(_) if others => {
+                "is learnt in steps of one adapter; leave the tables [train.flow] and [train.readout] out"
+            }
+            _ => return Ok(()),
+        };
+        Err(Setting::Objective.error(self.aim(task).unwrap_or_default(), problem))
+    }
+
+    /// The numbers and switches of `aim`.
+    pub fn terms_of(&self, aim: Aim) -> Terms {
+        let usual = Terms::usual(aim);
         // As the decimals say it: 0.1 is not the nearest of single precision.
         let exact = |value: Option<f32>, usual| {
             value.map_or(usual, |value| value.to_string().parse().unwrap_or(usual))
@@ -104,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_as_published_and_terms_need_an_objective() {
         let none = Preferring::default();
-        assert_eq!((none.terms(), none.aim(Task::Pair)), (Terms::default(), Some(Aim::Dpo)));
+        assert_eq!((none.terms_of(Aim::Dpo), none.aim(Task::Pair)), (Terms::default(), Some(Aim::Dpo)));
         assert!(none.weights(Task::Choice).is_empty() && none.check(Task::Lm).is_ok());
         let catto = Preferring { objective: Some(Aim::Catto), lam: NotNegative::new(0.3), ..none };
         assert_eq!(catto.weights(Task::Choice), [1.0, 0.3, 0.0]);

@@ -4,18 +4,19 @@ use super::world::*;
 use super::{CUT, IDS, check_derivatives, judging, losses};
 use sprig_engine::adapter::Kind;
 use sprig_engine::dual::Probe;
-use sprig_learn::data::DataSet;
+use sprig_learn::calibration::{Bins, Item};
+use sprig_learn::data::{DataSet, Target};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::estimator::{Iteration, ScalarEstimator};
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{
-    Aim, Candidates, Distance, LabelLoss, Preference, Reference, Terms, references,
+    Aim, Candidates, Distance, LabelLoss, Objective, Preference, Reckoned, Reference, Terms, references,
 };
 use sprig_learn::outcome::Outcome;
 use std::f64::consts::LN_2;
 use std::sync::Arc;
 
-const AIMS: [Aim; 6] = [Aim::Sft, Aim::Dpo, Aim::DpoBce, Aim::CalDpo, Aim::Catto, Aim::Penalty];
+const AIMS: [Aim; 7] = [Aim::Sft, Aim::Dpo, Aim::DpoBce, Aim::CalDpo, Aim::Catto, Aim::Penalty, Aim::Rcft];
 const BOTH: [LabelLoss; 2] = [LabelLoss::Full, LabelLoss::Labels];
 
 /// Every objective's terms count.
@@ -36,6 +37,41 @@ fn measured(data: &DataSet) -> Vec<Reference> {
     found.unwrap().unwrap()
 }
 
+/// What an epoch of `data` is reckoned to, `at_once` examples at a time.
+fn reckoned(objective: &Preference, data: &DataSet, at_once: usize) -> Reckoned {
+    let spec = spec(Kind::Lora, 0..3);
+    let mut session = judging(objective.clone(), data, &spec);
+    let pass = (&mut session, &adapter(&spec));
+    let what = (Arc::new(objective.clone()) as Arc<dyn Objective>, 0);
+    Reckoned::of(pass, data.into(), at_once, what, &mut |_| true).unwrap().unwrap()
+}
+
+/// However an epoch is cut, and judged by the scores of the same examples.
+#[test]
+fn an_epoch_is_reckoned_by_the_accuracy_of_like_confidences() {
+    let spec = spec(Kind::Lora, 0..3);
+    for data in sets() {
+        let rcft = Preference::new(Aim::Rcft, terms(), LabelLoss::Full);
+        let found = reckoned(&rcft, data, CUT.examples);
+        assert_eq!(found, reckoned(&rcft, data, 1));
+        if data.candidates(0) == 0 {
+            continue;
+        }
+        let candidates = Candidates::new(data.candidates(0));
+        let mut session = judging(candidates.clone(), data, &spec);
+        let mut bins = Bins::new(10);
+        for id in 0..data.len() {
+            session.judge(&adapter(&spec), Minibatch::new(data, &[id]), &mut [Outcome::default()]).unwrap();
+            let example = data.example(id);
+            let Target::Label { answer, .. } = example.target else { panic!("no label") };
+            let logits = candidates.scores(session.parts(), 0, &example).collect();
+            let (confidence, right) = Item { logits, answer }.confidence(1.0);
+            bins.add(confidence, right);
+        }
+        assert!((found.error() - bins.ece()).abs() < 1e-9, "{} and {}", found.error(), bins.ece());
+    }
+}
+
 #[test]
 fn preferences_have_their_derivatives() {
     for data in sets() {
@@ -44,6 +80,8 @@ fn preferences_have_their_derivatives() {
             println!("{aim}, {vocabulary}");
             check_derivatives(Preference::new(aim, terms(), vocabulary).against(references.clone()), data);
         }
+        let rcft = Preference::new(Aim::Rcft, terms(), LabelLoss::Labels);
+        check_derivatives(rcft.clone().drawn_to(reckoned(&rcft, data, CUT.examples)), data);
         for distance in [Distance::L2, Distance::Bce] {
             let terms = Terms { distance, kappa: 2.0, invert: false, mask_shared: false, ..terms() };
             check_derivatives(Preference::new(Aim::Catto, terms, LabelLoss::Full), data);

@@ -24,6 +24,7 @@ use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterFile, AdapterSpec, Place};
 use sprig_learn::data::Task as Records;
+use sprig_learn::objective::Aim;
 use sprig_learn::recipe::Way;
 use sprig_learn::workload::Workload;
 use sprig_lookalike::{MinedPair, Scribe};
@@ -158,8 +159,10 @@ fn check(args: &LookalikeArgs) -> Result<(), Failure> {
     if let Some((_, task)) = repeated {
         return Err(Failure::new(Exit::Usage, format!("--tasks names {task} twice; name it once")));
     }
-    if args.shape.preference.preferring().aim(Records::Pair) == Some(sprig_learn::objective::Aim::Sft) {
-        let message = "--objective sft is no preference; use --schedule sft for supervised steps alone";
+    let aim = args.shape.preference.preferring().aim(Records::Pair);
+    if let Some(aim @ (Aim::Sft | Aim::Rcft)) = aim {
+        let message =
+            format!("--objective {aim} prefers nothing; use --schedule sft for supervised steps alone");
         return Err(Failure::new(Exit::Usage, message));
     }
     let pairs = beside(&args.out, "pairs");

@@ -181,15 +181,8 @@ impl Train {
             let problem = "name all labels of the fleet, at least two: a single device need not have each";
             return Err(Setting::Labels.error(found, problem));
         }
-        let preferring = table.preferring();
-        preferring.check(table.task)?;
-        if let Some(aim) =
-            preferring.aim(table.task).filter(|_| table.flow.is_some() || table.readout.is_some())
-        {
-            let problem =
-                "is learnt in steps of one adapter; leave the tables [train.flow] and [train.readout] out";
-            return Err(Setting::Objective.error(aim, problem));
-        }
+        let other_tables = table.flow.is_some() || table.readout.is_some();
+        table.preferring().check_of_fleet(table.task, other_tables)?;
         if table.up == Upload::Weights && table.mode == Mode::PerIteration {
             let remedy = Setting::Mode.to(Mode::PerEpoch);
             return Err(Setting::Up.error(table.up, format!("an iteration has scalars alone; use {remedy}")));

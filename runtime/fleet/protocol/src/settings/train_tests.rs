@@ -18,6 +18,7 @@ fn settings_that_contradict_each_other_are_named_with_the_remedy() {
         ),
         (TrainTable { lam: Some(NotNegative::of(1.0)), ..labelled.clone() }, Setting::Objective, "need one"),
         (TrainTable { flow: Some(Flow::default()), ..catto.clone() }, Setting::Objective, "train.flow"),
+        (TrainTable { objective: Some(Aim::Rcft), ..labelled.clone() }, Setting::Objective, "epoch"),
         (TrainTable { parts: true, ..labelled.clone() }, Setting::Parts, "objective"),
         (TrainTable { parts: true, mode: Mode::PerEpoch, ..catto.clone() }, Setting::Parts, "per-iteration"),
         (TrainTable { parts: true, estimator: Method::Reverse, ..catto.clone() }, Setting::Parts, "forward"),

@@ -34,7 +34,7 @@ pub(super) fn token(aim: Aim, row: &Row, turned: bool, terms: &Terms) -> Dual {
     let right = row.target.v > row.rival.v;
     let top = if right { row.target } else { row.rival } - row.lse;
     let z = match aim {
-        Aim::Sft | Aim::Dpo | Aim::CalDpo => return Dual::constant(0.0),
+        Aim::Sft | Aim::Dpo | Aim::CalDpo | Aim::Rcft => return Dual::constant(0.0),
         Aim::Penalty => return top.exp(),
         Aim::DpoBce => Dual::constant(f64::from(u8::from(right))),
         Aim::Catto => {

@@ -7,10 +7,12 @@
 mod catto;
 mod dpo;
 pub(super) mod pair;
+mod rcft;
 mod references;
 mod terms;
 
 pub use pair::Reference;
+pub use rcft::Reckoned;
 pub use references::{held, measure, prefer};
 pub use terms::{Aim, Distance, Terms};
 
@@ -31,6 +33,7 @@ pub struct Preference {
     vocabulary: LabelLoss,
     weights: [f64; PARTS],
     references: Arc<[Reference]>,
+    reckoned: Option<Arc<Reckoned>>,
 }
 
 impl Preference {
@@ -40,9 +43,10 @@ impl Preference {
         let weights = match aim {
             Aim::Sft => [0.0, 0.0, 1.0],
             Aim::Dpo => [1.0, 0.0, terms.sft],
+            Aim::Rcft => [0.0, terms.lambda, 1.0],
             Aim::CalDpo | Aim::DpoBce | Aim::Catto | Aim::Penalty => [1.0, terms.lambda, terms.sft],
         };
-        Self { aim, terms, vocabulary, weights, references: Arc::new([]) }
+        Self { aim, terms, vocabulary, weights, references: Arc::new([]), reckoned: None }
     }
 
     /// The same against `references`, one an example of the data in its order.
@@ -58,6 +62,21 @@ impl Preference {
     /// What these weigh.
     pub fn weighed(&self) -> [f64; PARTS] {
         self.weights
+    }
+
+    /// The same with confidences drawn to what an epoch was reckoned to.
+    pub fn drawn_to(self, reckoned: Reckoned) -> Self {
+        Self { reckoned: Some(Arc::new(reckoned)), ..self }
+    }
+
+    /// Whether every epoch is to be [reckoned](Reckoned) before its first step.
+    pub fn reckons(&self) -> bool {
+        self.aim == Aim::Rcft && self.weights[1] != 0.0
+    }
+
+    /// What the running epoch was reckoned to.
+    pub fn reckoned(&self) -> Option<&Reckoned> {
+        self.reckoned.as_deref()
     }
 
     fn reference(&self, id: usize) -> Reference {
@@ -116,6 +135,7 @@ impl Objective for Preference {
         parts[0] = dpo::loss(&pair, &self.terms);
         parts[1] = match self.aim {
             Aim::CalDpo => dpo::drawn(&pair, &self.terms),
+            Aim::Rcft => rcft::loss(self.reckoned(), id, example, found),
             aim => catto::loss(aim, &pair, &self.terms),
         };
         parts[2] = pair.chosen.cross_entropy();

@@ -18,12 +18,23 @@ pub enum Aim {
     Catto,
     /// DPO and, a token, the confidence itself: the control of CATTO.
     Penalty,
+    /// The preferred answer's tokens, and the distance of the answer's confidence from the accuracy of those like it
+    /// (regularised calibration-aware finetuning, after Xiao et al., arXiv 2505.01997).
+    Rcft,
 }
 
 names!(
     Aim,
     "objective",
-    [Sft = "sft", Dpo = "dpo", DpoBce = "dpo-bce", CalDpo = "cal-dpo", Catto = "catto", Penalty = "penalty"]
+    [
+        Sft = "sft",
+        Dpo = "dpo",
+        DpoBce = "dpo-bce",
+        CalDpo = "cal-dpo",
+        Catto = "catto",
+        Penalty = "penalty",
+        Rcft = "rcft"
+    ]
 );
 
 /// How far a confidence c is from its target z.
@@ -61,6 +72,16 @@ pub struct Terms {
     pub hold_target: bool,
     /// Whether tokens that both answers begin or end with are left out of what calibrates: they would get opposing targets.
     pub mask_shared: bool,
+}
+
+impl Terms {
+    /// What is usual for `aim`: [`Default`], and for RCFT the weight 1 of what calibrates.
+    pub fn usual(aim: Aim) -> Self {
+        match aim {
+            Aim::Rcft => Self { lambda: 1.0, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
 }
 
 impl Default for Terms {

@@ -199,3 +199,48 @@ fn shared_tokens_are_not_calibrated() {
     let [one, other] = [[0.4, 1.0], [2.0, 1.0]].map(|logits| calibration(&[9, 5, 6, 5, 8], logits));
     assert!(one > 0.0 && one == other, "{one} {other}");
 }
+
+/// Answers whose confidence was above 0.9 had been right in 3 of 4 cases, those between 0.3 and 0.4 in half.
+const RECKONED: &str = r#"{"epoch": 2, "places": "j-d", "bins": [{"n":0,"hits":0,"confidence":0},
+    {"n":0,"hits":0,"confidence":0}, {"n":0,"hits":0,"confidence":0}, {"n":2,"hits":1,"confidence":3000000000},
+    {"n":0,"hits":0,"confidence":0}, {"n":0,"hits":0,"confidence":0}, {"n":0,"hits":0,"confidence":0},
+    {"n":0,"hits":0,"confidence":0}, {"n":0,"hits":0,"confidence":0}, {"n":4,"hits":3,"confidence":16000000000}]}"#;
+
+/// The squared distance from the accuracy of its bin, which is held: of an example that was looked at the bin of then, of another
+/// one the bin of now.
+#[test]
+fn confidences_are_drawn_to_the_accuracy_of_their_bin() {
+    let reckoned: Reckoned = serde_json::from_str(RECKONED).unwrap();
+    let logits = [0.4, 1.1, 0.9, -2.0];
+    let slope = |i: usize| 0.1 * i as f64 - 0.2;
+    let candidates = [0, 1, 2, 3];
+    let label = Target::Label { row: 0, candidates: &candidates, answer: 2 };
+    let largest = |logits: &[f64]| {
+        let z: f64 = logits.iter().map(|&l| libm::exp(l)).sum();
+        libm::exp(logits[1]) / z
+    };
+    // 1 is the token on top, 2 is not: of the pair's first answer all is right, and its confidence is the same.
+    for target in [label, Target::Pair { first: 1, second: 2 }] {
+        let example = Example { tokens: &[7, 1, 2], target };
+        found(&logits, [1, 2], |found| {
+            for (id, accuracy) in [(0, Some(0.75)), (1, None), (2, Some(0.5))] {
+                let mut parts = [Dual::constant(9.0); PARTS];
+                let objective = Preference::new(Aim::Rcft, Terms::usual(Aim::Rcft), LabelLoss::Full);
+                assert_eq!((objective.weights(), objective.reckons()), (&[0.0, 1.0, 1.0][..], true));
+                let objective = objective.drawn_to(reckoned.clone());
+                objective.loss(id, &example, &found.along(0), &mut parts);
+                let at = |h: f64| {
+                    let moved: Vec<f64> = logits.iter().enumerate().map(|(i, l)| l + h * slope(i)).collect();
+                    accuracy.map_or(0.0, |accuracy| (largest(&moved) - accuracy).powi(2))
+                };
+                let wanted = (at(1e-5) - at(-1e-5)) / 2e-5;
+                let near = (parts[1].v - at(0.0)).abs() < 1e-6 && (parts[1].d - wanted).abs() < 1e-6;
+                assert!(near, "{id}: {:?}, not {} and {wanted}", parts[1], at(0.0));
+                assert!(accuracy.is_none() || parts[1].d.abs() > 1e-3, "{:?}", parts[1]);
+            }
+        });
+    }
+    // Nothing is asked before the epoch is reckoned, nor with a weight of nothing.
+    let free = Preference::new(Aim::Rcft, Terms { lambda: 0.0, ..Terms::default() }, LabelLoss::Full);
+    assert!(!free.reckons() && free.reckoned().is_none());
+}
