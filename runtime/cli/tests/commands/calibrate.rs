@@ -26,12 +26,16 @@ fn labels_and_choices_are_calibrated_and_compared() {
         "temperature",
         "ece15_scaled",
         "floor15",
+        "set_size90",
+        "covered90",
     ];
     has_keys(&found, &keys);
     // The same items, judged as `eval` judges them.
     let judged =
         scene.done("eval --model tiny.gguf --task label --data label.jsonl --adapter read.gguf --label-loss labels --json");
     let judged = judged.last();
+    // Six items of a half are too few for a threshold: both labels are in every set.
+    assert_eq!((&found["set_size90"], &found["covered90"]), (&2.0.into(), &1.0.into()));
     assert_eq!((&found["n"], &found["accuracy"]), (&judged["n"], &judged["accuracy"]));
     let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-5;
     assert!(near(&found["nll"], &judged["loss"]), "{found} and {judged}");

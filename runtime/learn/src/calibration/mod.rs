@@ -4,6 +4,7 @@
 
 mod bins;
 mod compare;
+mod conformal;
 mod item;
 mod scaling;
 mod scores;
@@ -11,6 +12,7 @@ mod vote;
 
 pub use bins::{Bins, FLEET_BINS, Summary, equal_mass};
 pub use compare::{Difference, difference};
+pub use conformal::Sets;
 pub use item::{Item, probabilities};
 pub use scaling::{crossed, temperature};
 pub use scores::{Scores, auroc, floor};

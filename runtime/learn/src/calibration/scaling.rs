@@ -37,13 +37,20 @@ pub fn temperature<'i>(items: impl IntoIterator<Item = &'i Item>) -> f64 {
 /// (confidence, whether right) of each item at a temperature that was fitted to the other half of `items`, halves by `seed`:
 /// what scaling does where there is nothing else to fit it to.
 pub fn crossed(items: &[Item], seed: u64) -> Vec<(f64, bool)> {
-    let Some(order) = Shuffle::new(seed, items.len()) else { return Vec::new() };
-    let mut first = vec![false; items.len()];
-    (0..items.len() as u64 / 2).for_each(|i| first[order.at(i)] = true);
+    let first = first_half(items.len(), seed);
     let of =
         |half: bool| temperature(items.iter().zip(&first).filter(|(_, f)| **f == half).map(|(item, _)| item));
     let (a, b) = (of(true), of(false));
     items.iter().zip(first).map(|(item, first)| item.confidence(if first { b } else { a })).collect()
+}
+
+/// Which of `n` items are in the first half, by `seed`.
+pub(super) fn first_half(n: usize, seed: u64) -> Vec<bool> {
+    let mut first = vec![false; n];
+    if let Some(order) = Shuffle::new(seed, n) {
+        (0..n as u64 / 2).for_each(|i| first[order.at(i)] = true);
+    }
+    first
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Scores of a set of items, in one place.
 
 use super::bins::{Bins, equal_mass};
+use super::conformal::Sets;
 use super::item::Item;
 use super::scaling;
 use serde::Serialize;
@@ -36,11 +37,15 @@ pub struct Scores {
     pub ece15_scaled: f64,
     /// The error over 15 bins that a perfectly calibrated model with these confidences would show.
     pub floor15: f64,
+    /// Mean size of the sets of options that hold the answer nine times in ten, with a threshold from other items,
+    pub set_size90: f64,
+    /// and the share of them that do.
+    pub covered90: f64,
 }
 
 impl Scores {
     /// Of `items`; the temperature is fitted to `validation`, or where there are none to the items themselves, and what it does
-    /// then judged on halves.
+    /// then judged on halves, as the sets are.
     pub fn of(items: &[Item], validation: Option<&[Item]>, seed: u64) -> Self {
         let judged: Vec<(f64, bool)> = items.iter().map(|item| item.confidence(1.0)).collect();
         let bins = Bins::of(15, judged.iter().copied());
@@ -51,6 +56,7 @@ impl Scores {
             Some(_) => items.iter().map(|item| item.confidence(temperature)).collect(),
             None => scaling::crossed(items, seed),
         };
+        let sets = Sets::of(items, validation, seed);
         Self {
             n: bins.n(),
             accuracy: judged.iter().filter(|(_, hit)| *hit).count() as f64 / n,
@@ -67,6 +73,8 @@ impl Scores {
             temperature,
             ece15_scaled: Bins::of(15, scaled).ece(),
             floor15: floor(15, &judged, seed),
+            set_size90: sets.size,
+            covered90: sets.covered,
         }
     }
 }

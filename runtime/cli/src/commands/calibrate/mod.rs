@@ -95,13 +95,14 @@ fn tell(output: &Output, scores: &Scores, against: Option<&Difference>) -> Resul
     event["against"] = json!(against);
     event["peak_rss_bytes"] = json!(process::status().peak_rss);
     output.event(event, || {
-        let Scores { n, accuracy, ece15, gap, brier, nll, auroc, temperature, ece15_scaled, floor15, .. } = scores;
+        let Scores { n, accuracy, ece15, gap, brier, nll, auroc, temperature, ece15_scaled, floor15, set_size90, .. } =
+            scores;
         let share = |v: f64| 100.0 * v;
         let auroc = auroc.map_or_else(|| "-".to_owned(), |a| format!("{a:.3}"));
         let mut text = format!(
             "{n} judged, {:.1} % right; calibration error {:.2} % (a calibrated model's would be {:.2} %), confidence {:+.2} \
              points over accuracy; Brier {brier:.4}, log-likelihood -{nll:.4}, AUROC {auroc}; with temperature \
-             {temperature:.3}: {:.2} %",
+             {temperature:.3}: {:.2} %; {set_size90:.2} options hold the answer nine times in ten",
             share(*accuracy),
             share(*ece15),
             share(*floor15),

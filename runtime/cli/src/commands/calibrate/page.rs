@@ -86,12 +86,17 @@ impl Diagram<'_> {
     }
 
     fn table(&self) -> Markup {
-        let Scores { ece15, ece10, ece15_mass, gap, brier, nll, auroc, .. } = *self.scores;
+        let Scores { ece15, ece10, ece15_mass, gap, brier, nll, auroc, set_size90, covered90, .. } =
+            *self.scores;
         let rows = [
             ("error, 15 bins", words::percent(ece15)),
             ("10 bins", words::percent(ece10)),
             ("15 bins of as many items", words::percent(ece15_mass)),
             ("confidence less accuracy", format!("{:+.1} points", 100.0 * gap)),
+            (
+                "options to be right nine times in ten",
+                format!("{set_size90:.2} ({} held)", words::percent(covered90)),
+            ),
             ("Brier", format!("{brier:.4}")),
             ("negative log-likelihood", format!("{nll:.4} nats")),
             ("AUROC", auroc.map_or_else(|| "–".to_owned(), |a| format!("{a:.3}"))),
