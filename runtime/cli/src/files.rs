@@ -38,7 +38,8 @@ pub enum Content {
     Data,
     /// A device's own state beside an adapter (GGUF).
     Personal,
-    /// Probabilities of items, as `sprig calibrate` writes them, or answers about them, as `sprig lookalike` does.
+    /// Probabilities of items or of candidates for them, as `sprig calibrate` writes them, or answers about them, as `sprig
+    /// lookalike` does.
     Dump,
     /// Questions with their errors, as `sprig mcq` makes them.
     Items,
@@ -204,7 +205,7 @@ fn recognise(path: &Path) -> Option<Content> {
         return None;
     }
     let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
-    let dumped = [["id", "probabilities"], ["answers", "scores"]];
+    let dumped = [["id", "probabilities"], ["id", "candidates"], ["answers", "scores"]];
     let has = |line: &BTreeMap<String, IgnoredAny>| {
         dumped.iter().any(|keys| keys.iter().all(|key| line.contains_key(*key)))
     };

@@ -1,14 +1,15 @@
 //! `sprig infer --best-of`: several reasonings about one question, and the answer that the model is surest of (Confidence@k,
 //! CATTO). They share keys and values of the question, which is read once.
 
+use super::drawing::{Drawing, again};
 use super::pick::Answers;
 use crate::args::InferArgs;
 use crate::exit::Failure;
 use crate::output::{Output, line};
 use serde_json::json;
-use sprig_budget::{alloc, process};
+use sprig_budget::process;
 use sprig_engine::model::Generator;
-use sprig_engine::tokenizer::{Specials, TextStream, Tokenizer};
+use sprig_engine::tokenizer::{Specials, Tokenizer};
 use sprig_learn::calibration::{Vote, answer};
 use sprig_learn::directions::run_key;
 use sprig_learn::sampling::{ConfidenceAt, Sampler};
@@ -17,10 +18,8 @@ use sprig_learn::sampling::{ConfidenceAt, Sampler};
 pub struct BestOf<'a> {
     args: &'a InferArgs,
     best_of: u32,
-    sampler: Sampler,
+    drawing: Drawing,
     answers: Answers,
-    /// What stands between a reasoning and its answer.
-    cue: Vec<u32>,
 }
 
 /// A reasoning, and what the model makes of all answers behind it.
@@ -36,15 +35,18 @@ impl<'a> BestOf<'a> {
         Ok(Self {
             args,
             best_of,
-            sampler: Sampler { key: run_key(args.seed), temperature: args.temperature.get() },
+            drawing: Drawing {
+                sampler: Sampler { key: run_key(args.seed), temperature: args.temperature.get() },
+                max_tokens: args.max_tokens,
+                cue: tokenizer.encode(&args.cue, Specials::Plain),
+            },
             answers: Answers::new(&args.choices, true, &args.cue, tokenizer)?,
-            cue: tokenizer.encode(&args.cue, Specials::Plain),
         })
     }
 
     /// Most tokens behind the question.
     pub fn tokens(&self) -> u32 {
-        self.args.max_tokens + self.cue.len() as u32
+        self.drawing.tokens()
     }
 
     /// Draws, judges and prints. `generator` has read the question, which is `prompt`.
@@ -63,9 +65,7 @@ impl<'a> BestOf<'a> {
         output.begin(what, texts.into(), 0);
         for text in 0..texts {
             if text > 0 {
-                // The logits behind the question are not kept: its last token is read once more.
-                generator.rewind(prompt.len() - 1);
-                generator.feed(&prompt[prompt.len() - 1..])?;
+                again(generator, prompt)?;
             }
             candidates.push(self.candidate(tokenizer, generator, (text, draws))?);
             output.at(u64::from(text) + 1, || what.to_owned());
@@ -80,21 +80,7 @@ impl<'a> BestOf<'a> {
         generator: &mut Generator<'_>,
         (text, draws): (u32, u32),
     ) -> Result<Candidate, Failure> {
-        let (mut stream, mut written, mut tokens) = (TextStream::new(), String::new(), 0);
-        while tokens < self.args.max_tokens {
-            let next = self.sampler.draw(generator.logits(), [text, tokens], draws);
-            if Some(next) == tokenizer.eos() {
-                break;
-            }
-            written.push_str(&stream.push(&tokenizer.token_bytes(next)));
-            tokens += 1;
-            alloc::check()?;
-            generator.feed(&[next])?;
-        }
-        written.push_str(&stream.finish());
-        if !self.cue.is_empty() {
-            generator.feed(&self.cue)?;
-        }
+        let (written, tokens) = self.drawing.reason(tokenizer, generator, (text, draws))?;
         let shares = self.answers.probabilities(generator.logits())?;
         Ok(Candidate { text: written, tokens, shares })
     }

@@ -13,6 +13,7 @@ pub mod calibrate;
 pub mod coordinate;
 mod described;
 pub mod device;
+mod drawing;
 pub mod eval;
 #[cfg(feature = "coordinator")]
 mod evaluator;

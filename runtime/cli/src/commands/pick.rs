@@ -58,6 +58,18 @@ impl Answers {
         Ok(probabilities(&values, 1.0))
     }
 
+    /// The same among the `first` answers alone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn of_first(&self, first: usize, logits: &[f32]) -> Result<Vec<f64>, Failure> {
+        let mut shares = self.probabilities(logits)?;
+        shares.truncate(first);
+        let sum: f64 = shares.iter().sum();
+        shares.iter_mut().for_each(|share| *share /= sum);
+        Ok(shares)
+    }
+
     /// Each answer with its share, the likeliest first; of equals the first named.
     fn shares(&self, logits: &[f32]) -> Result<Vec<(&str, f64)>, Failure> {
         let names = self.each.iter().map(|(name, _)| name.as_str());

@@ -71,6 +71,48 @@ fn labels_and_choices_are_calibrated_and_compared() {
     assert!(dump.starts_with("{\"answer\":\"A\",\"id\":0,\"probabilities\":{\"A\":"), "{dump}");
 }
 
+/// Several reasonings about each question: a function of the seed, one of which is a single sample.
+#[test]
+fn several_reasonings_about_each_question_are_judged() {
+    let scene = Scene::new();
+    for task in ["label", "choice"] {
+        let line = format!("{CALIBRATE} --task {task} --data {task}.jsonl --max-tokens 5");
+        let judge = |more: &str| {
+            let ran = scene.run_with(&format!("{line} {more}"), &["--cue", "=\n"]);
+            assert_eq!(ran.code, 0, "{}", ran.shown());
+            ran.last()["best_of"].clone()
+        };
+        let found = judge("--best-of 5 --candidates candidates.jsonl");
+        let at = found["at"].as_array().unwrap();
+        assert_eq!(at.iter().map(|at| at["k"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 4, 5]);
+        for at in at {
+            has_keys(at, &["k", "n", "confidence", "single", "majority", "soft_vote", "oracle"]);
+            assert_eq!((&at["n"], &at["single"]), (&12.into(), &found["at"][0]["single"]));
+        }
+        for name in ["confidence", "majority", "soft_vote", "oracle"] {
+            assert_eq!(at[0][name], at[0]["single"], "{task}, {name}: {found}");
+        }
+        let dump = String::from_utf8(scene.bytes("candidates.jsonl")).unwrap();
+        let lines: Vec<Value> = dump.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), lines[0]["candidates"].as_array().unwrap().len()), (12, 5));
+        assert!(
+            lines.iter().any(|line| line["candidates"][0] != line["candidates"][1]),
+            "{task}: all the same"
+        );
+        // The same seed draws the same, and candidates do not depend on how many there are.
+        assert_eq!(judge("--best-of 5"), found);
+        assert_eq!(judge("--best-of 1")["at"][0], at[0]);
+        judge("--best-of 5 --seed 1 --candidates others.jsonl");
+        assert_ne!(scene.bytes("others.jsonl"), scene.bytes("candidates.jsonl"));
+        let by_token = judge("--best-of 5 --conf-at token");
+        assert_eq!(by_token["at"][0]["single"], at[0]["single"]);
+        assert!(by_token["at"][2]["k"] == 5 && by_token["dependence"].is_null());
+    }
+    let label = format!("{CALIBRATE} --task label --data label.jsonl");
+    scene.fails(2, &format!("{label} --max-tokens 3"), &["--best-of"]);
+    scene.fails(2, &format!("{label} --best-of 65"), &["--best-of"]);
+}
+
 #[test]
 fn what_cannot_be_calibrated_is_refused_and_nothing_is_lost() {
     let scene = Scene::new();
@@ -128,6 +170,8 @@ fn pairs_of_one_question_are_one_item() {
         assert_eq!(items.iter().map(options).collect::<Vec<_>>(), [3, 2, 4]);
         assert!(items.iter().all(|item| item["answer"] == "A"));
     }
+    let line = format!("{CALIBRATE} --task pair --data pairs.jsonl --best-of 2 --max-tokens 4");
+    scene.fails(2, &line, &["--best-of", "--task pair"]);
     // Two options are what `eval` judges.
     scene.write("one.jsonl", &lines[2]);
     let judged = scene.done("eval --model tiny.gguf --task pair --data one.jsonl --threads 1 --json").last();

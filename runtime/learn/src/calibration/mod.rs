@@ -2,6 +2,7 @@
 //! specification 6.9). The confidence of an item is the largest of its candidates' probabilities, their softmax at the answer's
 //! position.
 
+mod best_of;
 mod bins;
 mod compare;
 mod conformal;
@@ -10,6 +11,7 @@ mod scaling;
 mod scores;
 mod vote;
 
+pub use best_of::{AtK, Dependence, Question, counts};
 pub use bins::{Bins, FLEET_BINS, Summary, equal_mass};
 pub use compare::{Difference, difference};
 pub use conformal::Sets;

@@ -23,7 +23,8 @@ impl Options {
         })
     }
 
-    fn name(&self, i: usize) -> String {
+    /// What candidate `i` is called.
+    pub fn name(&self, i: usize) -> String {
         self.0.get(i).cloned().unwrap_or_else(|| i.to_string())
     }
 }

@@ -1,5 +1,6 @@
 //! `sprig calibrate`: how sure a model is of its labels or choices, and whether rightly.
 
+mod candidates;
 mod dump;
 mod page;
 
@@ -10,6 +11,7 @@ use crate::files::{self, Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::worn::Worn;
+use candidates::{Found, told};
 use dump::{Options, read, write};
 use page::Diagram;
 use serde_json::json;
@@ -24,7 +26,7 @@ use sprig_learn::objective::Candidates;
 use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::workload::Workload;
-use sprig_run::Base;
+use sprig_run::{Base, Data};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,33 +41,18 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
         let message = "--task lm has no answers to be sure of among others; use --task label, choice or pair";
         return Err(Failure::new(Exit::Usage, message));
     }
+    if options.task == Task::Pair && args.best_of.is_some() {
+        let message =
+            "--best-of picks a label or letter behind each reasoning, and --task pair has none; leave it out";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let own_labels = asking::reads_labels(&options);
     let budget = args.model.budget()?;
     let path = files::data("--data", &args.data, own_labels)?;
     let data = base.data(&path, args.validation.as_deref(), options, budget)?;
-    let sets = [Some(&data.train), data.held_out.as_ref()];
-    let most = sets.into_iter().flatten().map(widest).max().unwrap_or(0);
-    let candidates = Candidates::new(most);
-    let (adapted, batch) = (worn.adapted(&base), args.batch.as_usize());
-    let work = Workload::evaluation(Arc::new(candidates.clone()), adapted, batch, args.model.means());
-    let items: usize = sets.into_iter().flatten().map(DataSet::len).sum();
-    let held = Bytes((items * (size_of::<Item>() + 8 * most + 64)) as u64);
-    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("items", held)]).collect();
-    let planned = base.plan(data.measure(Workload { held_elsewhere, ..work }), budget, None)?;
-    let engine = base.engine(&planned)?;
-    let adapter = worn.load(&engine)?;
-    let mut session = engine.session(&planned, None)?;
     let mut output = Output::new(args.model.json);
-    let mut judge = Judge {
-        session: &mut session,
-        adapter: adapter.as_ref(),
-        candidates,
-        examples: planned.tuning.cut.examples,
-        interrupt: Interrupt::listen(),
-    };
-    let items = judge.items(&data.train, "judging", &mut output)?;
-    let validation =
-        data.held_out.as_ref().map(|set| judge.items(set, "validation", &mut output)).transpose()?;
+    let held = held(&data);
+    let (items, validation) = judged(args, (&base, budget), worn, &data, held, &mut output)?;
     let scores = Scores::of(&items, validation.as_deref(), args.seed);
     let names = Options::of(&data.train);
     let against =
@@ -86,13 +73,63 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
             Diagram { scores: &scores, bins: &bins, scaled: &scaled, command: super::command_line() };
         file::write(path, diagram.render(super::record::now()).as_bytes())?;
     }
-    tell(&output, &scores, against.as_ref())?;
+    let drawn = args
+        .best_of
+        .map(|best_of| candidates::draw(args, best_of, (&base, budget), &data, held, &mut output))
+        .transpose()?;
+    tell(&output, &scores, against.as_ref(), drawn.as_ref())?;
     Ok(Exit::Done)
 }
 
-fn tell(output: &Output, scores: &Scores, against: Option<&Difference>) -> Result<(), Failure> {
+/// Judges the data, and those that the temperature is fitted to.
+fn judged(
+    args: &CalibrateArgs,
+    (base, budget): (&Base<'_>, Bytes),
+    worn: Worn,
+    data: &Data,
+    held: (&'static str, Bytes),
+    output: &mut Output,
+) -> Result<(Vec<Item>, Option<Vec<Item>>), Failure> {
+    let candidates = Candidates::new(sets(data).map(widest).max().unwrap_or(0));
+    let (adapted, batch) = (worn.adapted(base), args.batch.as_usize());
+    let work = Workload::evaluation(Arc::new(candidates.clone()), adapted, batch, args.model.means());
+    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([held]).collect();
+    let planned = base.plan(data.measure(Workload { held_elsewhere, ..work }), budget, None)?;
+    let engine = base.engine(&planned)?;
+    let adapter = worn.load(&engine)?;
+    let mut session = engine.session(&planned, None)?;
+    let mut judge = Judge {
+        session: &mut session,
+        adapter: adapter.as_ref(),
+        candidates,
+        examples: planned.tuning.cut.examples,
+        interrupt: Interrupt::listen(),
+    };
+    let items = judge.items(&data.train, "judging", output)?;
+    let validation = data.held_out.as_ref().map(|set| judge.items(set, "validation", output)).transpose()?;
+    Ok((items, validation))
+}
+
+fn sets(data: &Data) -> impl Iterator<Item = &DataSet> {
+    std::iter::once(&data.train).chain(&data.held_out)
+}
+
+/// What judged items take.
+fn held(data: &Data) -> (&'static str, Bytes) {
+    let (items, most) =
+        (sets(data).map(DataSet::len).sum::<usize>(), sets(data).map(widest).max().unwrap_or(0));
+    ("items", Bytes((items * (size_of::<Item>() + 8 * most + 64)) as u64))
+}
+
+fn tell(
+    output: &Output,
+    scores: &Scores,
+    against: Option<&Difference>,
+    drawn: Option<&Found>,
+) -> Result<(), Failure> {
     let mut event = json!(scores);
     event["against"] = json!(against);
+    event["best_of"] = json!(drawn);
     event["peak_rss_bytes"] = json!(process::status().peak_rss);
     output.event(event, || {
         let Scores { n, accuracy, ece15, gap, brier, nll, auroc, temperature, ece15_scaled, floor15, set_size90, .. } =
@@ -117,7 +154,7 @@ fn tell(output: &Output, scores: &Scores, against: Option<&Difference>) -> Resul
                 share(*to)
             );
         }
-        Some(text)
+        Some(text + &drawn.map_or_else(String::new, told))
     });
     Ok(())
 }
@@ -218,7 +255,11 @@ fn check_files(args: &CalibrateArgs) -> Result<(), Failure> {
         .reads("--validation", args.validation.as_deref())
         .reads("--against", args.against.as_deref())
         .writes("--dump", args.dump.as_deref(), Content::Dump)
+        .writes("--candidates", args.candidates.as_deref(), Content::Dump)
         .writes("--page", args.page.as_deref(), Content::Page)
         .check()?;
-    [&args.dump, &args.page].into_iter().flatten().try_for_each(|path| check_writable(path, 0))
+    [&args.dump, &args.candidates, &args.page]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| check_writable(path, 0))
 }
