@@ -59,6 +59,7 @@ pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
         .writes("--run", args.run.as_deref(), Content::Record)
         .keeps("the checkpoint of --out", &beside(&args.out, "ckpt"))
         .keeps("the activations kept for --out", &beside(&args.out, "prefix"))
+        .keeps("what preferences of --out are measured against", &beside(&args.out, "references"))
         .keeps("the sums of --out", &sums)
         .check()
 }

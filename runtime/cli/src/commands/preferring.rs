@@ -1,11 +1,13 @@
 //! A training on pairs of answers: what it is measured against, before the first step.
 
 use super::training::Training;
+use crate::args::TrainArgs;
 use crate::exit::Failure;
+use crate::files::beside;
 use sprig_budget::Bytes;
 use sprig_learn::data::Task;
 use sprig_learn::objective::{
-    Candidates, Objective, Preference, Reckoned, Reference, references, references_bytes,
+    Candidates, KeptReferences, Preference, Reckoned, Reference, references, references_bytes,
 };
 use sprig_learn::recipe::Batch;
 use sprig_run::{Data, apart};
@@ -21,32 +23,57 @@ pub fn held(preference: &Preference, data: &Data, batch: Batch) -> (&'static str
 
 impl Training<'_, '_> {
     /// Learns by `preference`, if there is one, against what the adapter that it begins with gives both answers of every
-    /// pair of `data`. Held-out data, which have no such references, are judged by the answers' probabilities. False when
-    /// interrupted.
+    /// pair of `data`: measured, or where the run goes on and has kept that, read. Held-out data, which have no such
+    /// references, are judged by the answers' probabilities. False when interrupted.
     pub fn prefer(
         &mut self,
         preference: Option<Preference>,
         data: &Data,
-        task: Task,
+        args: &TrainArgs,
     ) -> Result<bool, Failure> {
         let Some(preference) = preference else { return Ok(true) };
-        let (candidates, data) = (Candidates::new(data.candidates()), &data.train);
-        let by_scores: Arc<dyn Objective> = Arc::new(candidates.clone());
-        let examples = self.trainer.cut().examples;
+        let candidates = Candidates::new(data.candidates());
+        let kept = KeptReferences::new(&beside(&args.out, "references"), &self.fingerprint);
+        let known = if args.resume { apart(|| kept.read(data.train.len())) } else { None };
+        let read = known.is_some();
+        let found = match known {
+            Some(known) => Some(known),
+            None => self.measured(&candidates, data)?,
+        };
+        let Some(found) = found else { return Ok(false) };
+        if !read {
+            let _ = apart(|| kept.write(&found)); // which only saves time
+        }
+        self.tell_of_references(&found, read, args.records.task);
+        let preference = preference.against(found);
+        self.reckoning = preference.reckons().then(|| preference.clone());
+        self.trainer.session().0.learn_by(Arc::new(preference));
+        self.judging_held_out = Some(Arc::new(candidates));
+        Ok(true)
+    }
+
+    /// What the adapter as it stands gives the answers of `data`; `None` when interrupted.
+    fn measured(&mut self, candidates: &Candidates, data: &Data) -> Result<Option<Vec<Reference>>, Failure> {
+        let (data, examples) = (&data.train, self.trainer.cut().examples);
         let what = "measuring what is preferred so far";
         self.output.begin(what, data.len() as u64, 0);
         let (session, adapter) = self.trainer.session();
-        session.learn_by(by_scores.clone());
+        session.learn_by(Arc::new(candidates.clone()));
         let (output, interrupt) = (&mut self.output, &self.interrupt);
-        let found = references(session, adapter, data, (&candidates, examples), |done| {
+        let found = references(session, adapter, data, (candidates, examples), |done| {
             output.at(done as u64, || what.to_owned());
             !interrupt.raised()
         });
         output.end();
-        let Some(found) = found? else { return Ok(false) };
-        let agreed = preferred(&found);
-        let event = serde_json::json!({ "event": "references", "n": found.len(), "preferred": agreed });
-        output.event(event, || {
+        Ok(found?)
+    }
+
+    fn tell_of_references(&self, found: &[Reference], read: bool, task: Task) {
+        let agreed = preferred(found);
+        let event = serde_json::json!({
+            "event": "references", "n": found.len(), "preferred": agreed, "read": read,
+        });
+        self.output.event(event, || {
             let what =
                 if task == Task::Pair { "pairs whose chosen answer" } else { "right answers, of which each" };
             Some(format!(
@@ -55,11 +82,6 @@ impl Training<'_, '_> {
                 100.0 * agreed
             ))
         });
-        let preference = preference.against(found);
-        self.reckoning = preference.reckons().then(|| preference.clone());
-        self.trainer.session().0.learn_by(Arc::new(preference));
-        self.judging_held_out = Some(by_scores);
-        Ok(true)
     }
 
     /// Reckons what the confidences of the epoch that the next step begins in are drawn to, where that is to be done and was

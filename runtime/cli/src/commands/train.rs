@@ -146,7 +146,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
         judging_held_out: None,
         reckoning: None,
     };
-    if !training.prefer(preference, &data, args.records.task)? {
+    if !training.prefer(preference, &data, args)? {
         return Ok(training.stopped());
     }
     let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(&base.geometry, &digest) };
@@ -177,6 +177,7 @@ fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
         record.write(path)?;
     }
     let _ = std::fs::remove_file(checkpoint);
+    let _ = std::fs::remove_file(beside(&run.args.out, "references"));
     output.event(recorder.done_event(&record, run.args), || Some(recorder.done_line(&record, &run.args.out)));
     Ok(Exit::Done)
 }

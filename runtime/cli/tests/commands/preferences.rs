@@ -5,6 +5,9 @@ use serde_json::Value;
 
 const TRAIN: &str = "train --model tiny.gguf --threads 1 --json";
 
+/// What becomes of a file.
+type Change = fn(&mut Vec<u8>);
+
 /// Twelve pairs of completions.
 fn scene() -> Scene {
     let scene = Scene::new();
@@ -92,6 +95,53 @@ fn a_stopped_run_goes_on_against_the_same_policy() {
     let resumed = scene.done(&format!("{line} --out part.gguf --resume"));
     assert!(resumed.out.contains("\"resumed\""), "{}", resumed.shown());
     assert_eq!(scene.bytes("part.gguf"), scene.bytes("whole.gguf"));
+}
+
+/// What was measured before training is read by the run that goes on; a file that is damaged or another run's costs the time to
+/// measure it anew, and no bit.
+#[test]
+fn references_are_kept_for_a_run_that_goes_on() {
+    let scene = scene();
+    let line = format!(
+        "{TRAIN} --objective dpo --task choice --data choice.jsonl --steps 30 --batch 4 --checkpoint-every 5 --held-back 0"
+    );
+    scene.done(&format!("{line} --out straight.gguf"));
+    assert!(!scene.has("straight.gguf.references"), "it is removed in the end");
+    let straight = scene.bytes("straight.gguf");
+    let stopped = |name: &str| {
+        let (mut child, lines) = scene.start(&format!("{line} --out {name}"));
+        for text in lines {
+            let event: Value = serde_json::from_str(&text.unwrap()).unwrap();
+            if event["event"] == "step" && event["step"] == 12 {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        let kept = format!("{name}.references");
+        (scene.bytes(&kept), scene.path(&kept))
+    };
+    let cases: [(&str, Option<Change>); 4] = [
+        ("whole", None),
+        ("damaged", Some(|bytes| bytes[60] ^= 1)),
+        ("short", Some(|bytes| bytes.truncate(100))),
+        ("foreign", Some(|bytes| bytes[8] ^= 1)),
+    ];
+    for (name, change) in cases {
+        let out = format!("{name}.gguf");
+        let (mut bytes, path) = stopped(&out);
+        assert_eq!(bytes.len(), 8 + 32 + 8 + 12 * 12 + 32);
+        if let Some(change) = change {
+            change(&mut bytes);
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let resumed = scene.done(&format!("{line} --out {out} --resume"));
+        let events = resumed.events();
+        let references = events.iter().find(|event| event["event"] == "references").unwrap();
+        assert_eq!(references["read"], change.is_none(), "{name}: {references}");
+        assert_eq!(scene.bytes(&out), straight, "{name}");
+        assert!(!path.exists());
+    }
 }
 
 /// What an epoch was reckoned to goes on with the run: 12 examples are three steps, and the checkpoints lie within epochs.

@@ -29,8 +29,8 @@ pub use lists::Ask;
 pub(crate) use lists::Lists;
 pub use lm::CausalLm;
 pub use preference::{
-    Aim, Distance, Preference, Reckoned, Reference, Terms, held as references_bytes, measure as references,
-    prefer,
+    Aim, Distance, KeptReferences, Preference, Reckoned, Reference, Terms, held as references_bytes,
+    measure as references, prefer,
 };
 
 use crate::data::{Example, Task};

@@ -6,11 +6,13 @@
 
 mod catto;
 mod dpo;
+mod kept;
 pub(super) mod pair;
 mod rcft;
 mod references;
 mod terms;
 
+pub use kept::KeptReferences;
 pub use pair::Reference;
 pub use rcft::Reckoned;
 pub use references::{held, measure, prefer};
