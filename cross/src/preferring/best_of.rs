@@ -13,31 +13,25 @@ pub struct BestOf {
     pub surest: Vec<(u64, f64)>,
     /// Right by majority of all candidates.
     pub majority: f64,
-    /// Interval of what a candidate's correctness gains from the others' confidences, its own known: around 0 where the surest
-    /// candidate is the one to take.
-    pub others: Option<(f64, f64)>,
+    /// How probable it is that a candidate's correctness is tied so closely to the others' confidences, its own known, where the
+    /// surest candidate is the one to take; `None` where nothing varies.
+    pub others: Option<f64>,
 }
 
 impl BestOf {
     /// Of the printed object.
     pub fn read(printed: &Value) -> Result<Self> {
-        let part = &printed["best_of"];
+        let at = printed["best_of"]["at"].as_array().context("calibrate --best-of printed no candidates")?;
         let share = |value: &Value| value.as_f64().context("calibrate --best-of printed no share");
-        let by_k = part["confidence"].as_object().context("calibrate --best-of printed no accuracy by k")?;
-        let mut surest = Vec::new();
-        for (k, accuracy) in by_k {
-            surest.push((k.parse().context("a number of candidates")?, share(accuracy)?));
-        }
-        surest.sort_by_key(|(k, _)| *k);
-        let others = part["others_interval"].as_array().map(Vec::as_slice);
+        let by_k = |row: &Value| {
+            Ok((row["k"].as_u64().context("a number of candidates")?, share(&row["confidence"])?))
+        };
+        let last = at.last().context("calibrate --best-of printed no candidates")?;
         Ok(Self {
-            n: part["n"].as_u64().context("calibrate --best-of printed no number of items")?,
-            surest,
-            majority: share(&part["majority"])?,
-            others: match others {
-                Some([low, high]) => Some((share(low)?, share(high)?)),
-                _ => None,
-            },
+            n: last["n"].as_u64().context("calibrate --best-of printed no number of items")?,
+            surest: at.iter().map(by_k).collect::<Result<_>>()?,
+            majority: share(&last["majority"])?,
+            others: printed["best_of"]["dependence"]["p"].as_f64(),
         })
     }
 
@@ -60,15 +54,17 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read() {
+        let at =
+            |k: u64, confidence: f64| json!({ "k": k, "n": 100, "confidence": confidence, "majority": 0.52 });
         let printed = json!({ "best_of": {
-            "n": 100, "confidence": { "8": 0.6, "1": 0.5, "4": 0.55 }, "majority": 0.52, "others_interval": [-0.1, 0.2]
+            "at": [at(1, 0.5), at(4, 0.55), at(8, 0.6)], "dependence": { "n": 100, "correlation": 0.1, "p": 0.2 },
         } });
         let found = BestOf::read(&printed).unwrap();
         assert_eq!(
             (found.surest.as_slice(), found.last()),
             ([(1, 0.5), (4, 0.55), (8, 0.6)].as_slice(), 0.6)
         );
-        assert!(found.rises() && found.others == Some((-0.1, 0.2)));
+        assert!(found.rises() && found.others == Some(0.2));
         assert!(!BestOf { surest: vec![(1, 0.5), (4, 0.6), (8, 0.55)], ..found }.rises());
         assert!(BestOf::read(&json!({ "n": 1 })).is_err());
     }

@@ -4,7 +4,7 @@ use crate::scene::{Scene, has_keys, model, number};
 use serde_json::Value;
 
 const RUN: &str = "lookalike --model tiny.gguf --threads 1 --families FADD,LIN- --items 12 --dev 2 --test 3 --samples 2 \
-                   --cycles 2 --supervised-steps 6 --preference-steps 4 --batch 2 --len 256 --lr 0.02 --watch-every 3 --json";
+                   --cycles 2 --supervised-steps 6 --preference-steps 4 --batch 2 --len 256 --lr 0.02 --watch-every 5 --json";
 
 fn events<'e>(events: &'e [Value], name: &'e str) -> impl Iterator<Item = &'e Value> {
     events.iter().filter(move |event| event["event"] == name)

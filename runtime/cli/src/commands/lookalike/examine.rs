@@ -1,7 +1,6 @@
 //! What the model says about items, and what that is worth: between phases, on the way, and in the end.
 
 use super::cycle::{Cycle, Held, told};
-use super::material::MOST;
 use super::progress::{Scored, Watched};
 use crate::exit::Failure;
 use serde_json::{Value, json};
@@ -81,7 +80,7 @@ impl<'a> Cycle<'a> {
         adapter: &Adapter,
     ) -> Result<Option<Vec<Answers>>, Failure> {
         let (material, args) = (self.material, self.args);
-        let sizes = (super::capacity(material), MOST);
+        let sizes = (super::capacity(material), material.most);
         let mut scribe = Scribe::new((session.model(), session.ctx()), Some(adapter), self.tokenizer, sizes)?;
         let mut answers = Vec::with_capacity(items.len());
         for asked in items {

@@ -9,8 +9,8 @@ use sprig_lookalike::{Asking, Task};
 use sprig_mcq::{Asked, Fault, Holdout, Manifest, Part, Plan, Split, Suite, Wording};
 use std::path::Path;
 
-/// Most tokens of an answer: the longest error's text takes 15.
-pub const MOST: usize = 24;
+/// Tokens that an answer may have beyond the longest gold one.
+const SPARE: usize = 4;
 
 /// Items whose answers are looked at on the way, and shown afterwards.
 const WATCHED: usize = 16;
@@ -31,6 +31,8 @@ pub struct Material {
     pub letters: Vec<u32>,
     /// Most tokens of a record.
     pub len: usize,
+    /// Most tokens of an answer.
+    pub most: usize,
 }
 
 impl Material {
@@ -42,12 +44,14 @@ impl Material {
         let of = |split: Split| suite.split(split).flat_map(|part| part.items.iter().cloned());
         let train: Vec<Asked> = of(Split::Train).collect();
         let letters = letters(&items.tasks, tokenizer)?;
-        let questions = |items: &mut dyn Iterator<Item = &Asked>, named: &str| {
+        let mut longest = 0;
+        let mut questions = |items: &mut dyn Iterator<Item = &Asked>, named: &str| {
             let mut lines = String::new();
             for asked in items {
                 let questions =
                     args.items.tasks.iter().filter_map(|task| asking.question(*task, asked, args.seed));
                 questions.for_each(|question| {
+                    longest = longest.max(tokenizer.encode(&question.answer, Specials::Parse).len());
                     lines.push_str(&question.line());
                     lines.push('\n');
                 });
@@ -70,7 +74,7 @@ impl Material {
             &mut of(Split::Dev).collect::<Vec<_>>().iter().take(WATCHED),
             "the questions to watch",
         )?;
-        Ok(Self { asking, train, supervised, watched, letters, len, suite })
+        Ok(Self { asking, train, supervised, watched, letters, len, suite, most: longest + SPARE })
     }
 
     /// Items that are watched, of all families.

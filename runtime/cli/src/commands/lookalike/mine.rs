@@ -1,12 +1,12 @@
 //! Pairs of a phase: mined with the model as it is, measured, kept in a file beside the adapter.
 
 use super::cycle::Cycle;
-use super::material::MOST;
 use crate::args::Anchor;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
 use serde_json::json;
 use sprig_engine::adapter::Adapter;
+use sprig_engine::tokenizer::Specials;
 use sprig_ground::PathError;
 use sprig_ground::file;
 use sprig_learn::checkpoint;
@@ -90,7 +90,7 @@ impl<'a> Cycle<'a> {
             kinds: mining.mine.clone(),
             counts: Counts::default(),
         };
-        let sizes = (super::capacity(material), MOST);
+        let sizes = (super::capacity(material), material.most);
         let mut scribe = Scribe::new((session.model(), session.ctx()), Some(adapter), self.tokenizer, sizes)?;
         let tasks: Vec<Task> =
             args.items.tasks.iter().copied().filter(|task| *task != Task::Options).collect();
@@ -139,14 +139,17 @@ impl<'a> Cycle<'a> {
         let (mining, asking) = (&self.args.mining, self.material.asking);
         let key = run_key(self.args.of_phase(n));
         let judged = |text: &str| match (task, asked.fault()) {
+            // No example is longer than was planned.
+            _ if self.tokenizer.encode(text, Specials::Parse).len() > self.material.most => Wrong::Malformed,
             (Task::Naming, Some(fault)) => wrong_name(&asked.item, &fault.answer, text),
             _ => wrong_answer(&asked.item, asked.code, text),
         };
         if mining.negatives != Negatives::Own {
             let drawn = (0..mining.most).filter_map(|i| {
                 let (_, answer) = substitute(mining.negatives, task, asked, (key, number * mining.most + i))?;
-                let wrong = judged(&answer);
-                Some(Candidate { text: asking.written(&answer), log_probability: -f64::from(i), wrong })
+                let text = asking.written(&answer);
+                let wrong = judged(&text);
+                Some(Candidate { text, log_probability: -f64::from(i), wrong })
             });
             return Ok(drawn.collect());
         }

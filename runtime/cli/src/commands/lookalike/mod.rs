@@ -18,7 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::open::adapter;
 use crate::output::Output;
 use cycle::Cycle;
-use material::{MOST, Material};
+use material::Material;
 use progress::Progress;
 use serde_json::json;
 use sprig_budget::Bytes;
@@ -107,7 +107,7 @@ fn decided(args: &LookalikeArgs, base: &Base<'_>, kept: &[Place]) -> Result<Look
 fn work(args: &LookalikeArgs, base: &Base<'_>, material: &Material, spec: &AdapterSpec) -> Workload {
     let (g, means) = (&base.geometry, args.model.means());
     let work = args.shape.workload(Records::Pair, spec.clone(), args.shape.rule(), means);
-    let length = material.longest() + MOST;
+    let length = material.longest() + material.most;
     let writing = Scribe::bytes(
         g,
         spec.largest_rank(),
@@ -133,7 +133,7 @@ fn work(args: &LookalikeArgs, base: &Base<'_>, material: &Material, spec: &Adapt
 
 /// Most tokens of a text that is written: a question about an error of the longest text, and the answer.
 fn capacity(material: &Material) -> usize {
-    material.longest() + 2 * MOST
+    material.longest() + 2 * material.most
 }
 
 impl LookalikeArgs {
