@@ -108,6 +108,21 @@ fn a_killed_run_goes_on_bit_for_bit_in_every_phase() {
     assert_eq!(scene.bytes("part.gguf.pairs"), scene.bytes("whole.gguf.pairs"));
 }
 
+/// Untrained, the model says nothing that parses: gold answers are learnt instead, in every schedule that mines once too.
+#[test]
+fn where_nothing_is_mined_the_run_goes_on() {
+    let scene = Scene::new();
+    // Pairs of another run lie there.
+    scene.write("a.gguf.pairs", "{}");
+    for schedule in ["a", "b", "c"] {
+        let line = RUN.replace("--supervised-steps 6", "--supervised-steps 1").replace("--lr 0.02", "--lr 0");
+        let ran = scene.done(&format!("{line} --schedule {schedule} --out a.gguf"));
+        assert_eq!(ran.last()["mined"], 0, "{schedule}");
+        assert!(events(&ran.events(), "nothing_mined").count() > 0, "{schedule}");
+        assert_eq!(scene.bytes("a.gguf.pairs"), b"");
+    }
+}
+
 /// The real model, with all tasks and its own answers, in the smallest budget that is named; the weights streamed.
 #[test]
 fn the_real_model_runs_within_its_smallest_budget() {
@@ -140,6 +155,8 @@ fn what_cannot_be_is_refused_by_name() {
     scene.fails(2, &run("--tasks t1,t1"), &["--tasks", "twice"]);
     // Letters have to be tokens: of the tiny model they are not, behind a space.
     scene.fails(2, &run("--tasks t1,t5"), &["letter A", "--tasks"]);
+    scene.fails(2, &run("--tasks t5"), &["--tasks t5", "--schedule sft"]);
+    scene.fails(4, &run("--budget 1MiB").replace("--items 12", "--items 90000"), &["--items", "--budget"]);
     scene.fails(2, &run("--objective sft"), &["--schedule sft"]);
     scene.fails(2, &run("--estimator readout"), &["--estimator readout"]);
     scene.fails(2, &RUN.replace("--len 256", "--len 24 --out a.gguf"), &["--len"]);

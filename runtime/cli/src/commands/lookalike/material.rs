@@ -12,6 +12,9 @@ use std::path::Path;
 /// Tokens that an answer may have beyond the longest gold one.
 const SPARE: usize = 4;
 
+/// What an item takes with its questions, about: 1.5 KiB were seen.
+pub const ITEM_BYTES: u64 = 2 << 10;
+
 /// Items whose answers are looked at on the way, and shown afterwards.
 const WATCHED: usize = 16;
 
@@ -88,6 +91,13 @@ impl Material {
     /// Tokens of the longest question with its gold answer.
     pub fn longest(&self) -> usize {
         self.supervised.longest().max(self.watched.longest())
+    }
+
+    /// Items whose answers are held at once: those of the largest part, and if they are written down those of all tests.
+    pub fn tested(&self, all: bool) -> usize {
+        let sizes =
+            || self.suite.parts.iter().filter(|part| part.split != Split::Train).map(|part| part.items.len());
+        sizes().max().unwrap_or(0) + if all { sizes().sum() } else { 0 }
     }
 
     /// Bytes of the items on the heap.

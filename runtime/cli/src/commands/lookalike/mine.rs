@@ -1,6 +1,6 @@
 //! Pairs of a phase: mined with the model as it is, measured, kept in a file beside the adapter.
 
-use super::cycle::Cycle;
+use super::under_way::Lookalike;
 use crate::args::Anchor;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
@@ -32,7 +32,7 @@ pub struct Pairs {
     pub references: Vec<Reference>,
 }
 
-impl<'a> Cycle<'a> {
+impl<'a> Lookalike<'a> {
     /// The pairs of phase `n`: `Some(None)` where the model contradicts itself nowhere, `None` when interrupted.
     pub fn pairs(
         &mut self,
@@ -54,6 +54,8 @@ impl<'a> Cycle<'a> {
             }
         };
         if mined.is_empty() {
+            // Later phases and a run that goes on find it so.
+            self.keep(&path, mined, &[])?;
             self.output.event(json!({ "event": "nothing_mined" }), || {
                 Some("the model contradicts itself nowhere: gold answers are learnt instead".to_owned())
             });
@@ -105,6 +107,7 @@ impl<'a> Cycle<'a> {
             let (asked, task) = (&material.train[place / tasks.len()], tasks[place % tasks.len()]);
             let Some(question) = material.asking.question(task, asked, args.seed) else { continue };
             let candidates = self.candidates(&mut scribe, (task, asked, &question), (n, number as u32))?;
+            miner.most = (mining.most as usize).min(wanted - pairs.len());
             let found = miner.pick(&asked.item, candidates);
             pairs.extend(found.into_iter().map(|(kind, rejected)| MinedPair {
                 prompt: question.prompt.clone(),
@@ -124,7 +127,6 @@ impl<'a> Cycle<'a> {
             }
         }
         self.output.end();
-        pairs.truncate(wanted);
         self.tell(n, &miner.counts);
         Ok(Some(pairs))
     }
@@ -272,14 +274,7 @@ impl<'a> Cycle<'a> {
             return Ok(());
         }
         let path = beside(&self.args.out, "first");
-        let state = sprig_learn::trainer::State {
-            step: 0,
-            moments: Vec::new(),
-            last: Vec::new(),
-            guard: Default::default(),
-        };
-        checkpoint::save(&path, &self.fingerprint, adapter.values(), &state, None, "")?;
-        Ok(())
+        self.save_to(&path, adapter, None, "")
     }
 
     /// Removes what only a run under way needs; the pairs stay, to be looked at.

@@ -1,7 +1,6 @@
 //! `sprig lookalike`: learn wrong answers that follow from errors, and errors that explain wrong answers, from the model's own
 //! inconsistencies, on questions whose truth is executed.
 
-mod cycle;
 mod examine;
 mod material;
 mod mine;
@@ -9,27 +8,32 @@ mod page;
 mod phase;
 mod progress;
 mod record;
+mod under_way;
 
 use super::foreseen::{Foreseer, check_useful, chosen};
-use crate::args::{Anchor, LookalikeArgs, ShapeArgs};
+use crate::args::{Anchor, ItemArgs, LookalikeArgs, ShapeArgs};
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, beside, check_writable};
 use crate::interrupt::Interrupt;
 use crate::open::adapter;
 use crate::output::Output;
-use cycle::Cycle;
 use material::Material;
 use progress::Progress;
 use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterFile, AdapterSpec, Place};
+use sprig_engine::kernels::Ctx;
 use sprig_learn::data::Task as Records;
 use sprig_learn::objective::Aim;
 use sprig_learn::recipe::Way;
 use sprig_learn::workload::Workload;
-use sprig_lookalike::{MinedPair, Scribe};
+use sprig_lookalike::{Goal, MinedPair, Schedule, Scribe, Steps, Task, phases};
 use sprig_run::{Base, Running};
 use std::time::Instant;
+use under_way::Lookalike;
+
+/// What is kept of an answered item, its line of a dump included: some twice what the longest takes.
+const ANSWER_BYTES: usize = 2 << 10;
 
 pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -40,6 +44,7 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
     let kept = from.as_ref().map(|file| file.places(&base.geometry)).transpose()?.unwrap_or_default();
     let args = &decided(args, &base, &kept)?;
     let output = Output::new(args.model.json);
+    room_for_items(args)?;
     let tokenizer = base.tokenizer()?;
     let material = Material::make(args, &tokenizer)?;
     let spec = args.shape.spec(Records::Pair, &base.geometry, &kept)?;
@@ -54,7 +59,7 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
     let engine = base.engine(&planned)?;
     let begun_from = from.as_ref().map(AdapterFile::digest_hex).transpose()?;
     let session = engine.session(&planned, None)?;
-    let cycle = Cycle {
+    let lookalike = Lookalike {
         args,
         base: &base,
         engine: &engine,
@@ -71,8 +76,8 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
         interrupt,
         began: Instant::now(),
     };
-    let adapter = cycle.begun()?;
-    cycle.all((session, adapter))
+    let adapter = lookalike.begun()?;
+    lookalike.all((session, adapter))
 }
 
 /// The same with an estimator: exact gradients where there is room for them.
@@ -108,12 +113,8 @@ fn work(args: &LookalikeArgs, base: &Base<'_>, material: &Material, spec: &Adapt
     let (g, means) = (&base.geometry, args.model.means());
     let work = args.shape.workload(Records::Pair, spec.clone(), args.shape.rule(), means);
     let length = material.longest() + material.most;
-    let writing = Scribe::bytes(
-        g,
-        spec.largest_rank(),
-        (work.means.threads, sprig_engine::kernels::Ctx::PANEL_ROWS),
-        capacity(material),
-    );
+    let writing =
+        Scribe::bytes(g, spec.largest_rank(), (work.means.threads, Ctx::PANEL_ROWS), capacity(material));
     // Of each its tokens, an entry, a reference and a place in the order, and its line while it is read.
     let pairs = args.pairs() * (8 * length + 64 + 2 * size_of::<MinedPair>() + 1024);
     let sets = material.supervised.bytes() + material.watched.bytes();
@@ -124,11 +125,29 @@ fn work(args: &LookalikeArgs, base: &Base<'_>, material: &Material, spec: &Adapt
     let held_elsewhere = vec![
         ("tokenizer", base.tokenizer_bytes()),
         ("questions", Bytes((material.item_bytes() + sets) as u64)),
+        (
+            "what is answered in the tests",
+            Bytes((material.tested(args.dump.is_some()) * ANSWER_BYTES) as u64),
+        ),
         ("mined pairs", Bytes(pairs as u64)),
         ("keys, values and passes of answers", writing),
         ("the adapter that preferences are measured against", other),
     ];
     Workload { held_elsewhere, length, prefix: false, ..work }
+}
+
+/// Refuses, before any is made, more items than the budget could hold.
+fn room_for_items(args: &LookalikeArgs) -> Result<(), Failure> {
+    let ItemArgs { train, dev, test, ref families, .. } = args.items;
+    let items = families.len() as u64 * (u64::from(train) + u64::from(dev) + 4 * u64::from(test));
+    let (need, budget) = (Bytes(items * material::ITEM_BYTES), args.model.budget()?);
+    if need <= budget {
+        return Ok(());
+    }
+    let message = format!(
+        "{items} items take about {need}, and the budget is {budget}; ask for fewer (--items, --test) or give a larger --budget"
+    );
+    Err(Failure::new(Exit::Budget, message))
 }
 
 /// Most tokens of a text that is written: a question about an error of the longest text, and the answer.
@@ -139,16 +158,16 @@ fn capacity(material: &Material) -> usize {
 impl LookalikeArgs {
     /// Most pairs that a phase can visit, none twice.
     fn pairs(&self) -> usize {
-        let steps = sprig_lookalike::phases(self.schedule, self.cycles, self.steps());
-        let most = steps.iter().filter(|phase| phase.goal != sprig_lookalike::Goal::Supervised);
+        let steps = phases(self.schedule, self.cycles, self.steps());
+        let most = steps.iter().filter(|phase| phase.goal != Goal::Supervised);
         let most = most.map(|phase| phase.steps).max().unwrap_or(0) as usize;
         let questions = self.items.families.len() * self.items.train as usize * self.items.tasks.len();
         (most * self.shape.batch.as_usize()).min(questions * self.mining.most as usize)
     }
 
     /// Steps of a cycle.
-    fn steps(&self) -> sprig_lookalike::Steps {
-        sprig_lookalike::Steps { supervised: self.supervised_steps, preferred: self.preference_steps }
+    fn steps(&self) -> Steps {
+        Steps { supervised: self.supervised_steps, preferred: self.preference_steps }
     }
 }
 
@@ -158,6 +177,11 @@ fn check(args: &LookalikeArgs) -> Result<(), Failure> {
     let repeated = tasks.iter().enumerate().find(|(i, task)| tasks[..*i].contains(task));
     if let Some((_, task)) = repeated {
         return Err(Failure::new(Exit::Usage, format!("--tasks names {task} twice; name it once")));
+    }
+    if args.schedule != Schedule::Supervised && tasks[..] == [Task::Options] {
+        let message =
+            "--tasks t5 has no inconsistencies to mine; name t1 or t2 beside it, or use --schedule sft";
+        return Err(Failure::new(Exit::Usage, message));
     }
     let aim = args.shape.preference.preferring().aim(Records::Pair);
     if let Some(aim @ (Aim::Sft | Aim::Rcft)) = aim {

@@ -1,7 +1,7 @@
 //! A run as a page: what was learnt from phase to phase, what was mined, what is answered now.
 
-use super::cycle::told;
 use super::progress::{Progress, Watched};
+use super::under_way::told;
 use maud::{Markup, html};
 use sprig_lookalike::{Answers, Kind, Phase, Scores};
 use sprig_mcq::{Asked, Split};

@@ -1,17 +1,18 @@
 //! Phases: steps under one optimiser, and what lies between them.
 
-use super::cycle::{Cycle, Held, told};
 use super::mine::Pairs;
+use super::under_way::{Held, Lookalike, told};
 use crate::args::LookalikeArgs;
 use crate::commands::judging::diverged;
+use crate::commands::training::{event, stepped_aside};
 use crate::exit::{Exit, Failure};
 use serde_json::json;
 use sprig_learn::data::{Shuffle, Task as Records};
 use sprig_learn::objective::{CausalLm, Objective, Preference};
-use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
-use sprig_learn::recipe::defaults::{ADAMW, SINGLE, directions};
+use sprig_learn::optimiser::Schedule;
+use sprig_learn::recipe::defaults::directions;
 use sprig_learn::recipe::{Recipe, Records as Format, Single};
-use sprig_learn::trainer::{State, StepReport, Trainer};
+use sprig_learn::trainer::{StepReport, Trainer};
 use sprig_lookalike::{Goal, Phase, phases};
 use sprig_mcq::Split;
 use std::sync::Arc;
@@ -42,15 +43,11 @@ impl LookalikeArgs {
             steps: phase.steps,
             decay: self.decay,
         };
-        let rule = match shape.optimizer {
-            Optimiser::AdamW => ADAMW.rule(),
-            Optimiser::Sgd => Rule::Sgd { momentum: SINGLE.momentum.get() },
-        };
-        Single { recipe, rule, schedule }
+        Single { recipe, rule: shape.rule(), schedule }
     }
 }
 
-impl<'a> Cycle<'a> {
+impl<'a> Lookalike<'a> {
     /// All of it.
     pub fn all(mut self, mut held: Held<'a>) -> Result<Exit, Failure> {
         let phases = phases(self.args.schedule, self.args.cycles, self.args.steps());
@@ -58,19 +55,22 @@ impl<'a> Cycle<'a> {
         if self.progress.before.is_empty() && !self.begin(&held)? {
             return Ok(self.stopped());
         }
-        for (n, phase) in phases.iter().enumerate().skip(self.progress.phase) {
-            held = match self.phase((n, phase), held, resumed.take())? {
+        loop {
+            // A run that was stopped may not have come to it.
+            if !self.progress.is_judged(Split::Dev) && !self.examine(Split::Dev, &held, None)? {
+                return Ok(self.stopped());
+            }
+            let n = self.progress.phase;
+            let Some(phase) = phases.get(n) else { break };
+            held = match self.phase((n, phase), held, std::mem::take(&mut resumed))? {
                 Some(held) => held,
                 None => return Ok(self.stopped()),
             };
-            self.progress.phase = n + 1;
-            self.save(&held.1, None)?;
             if n == 0 {
                 self.keep_first(&held.1)?;
             }
-            if !self.examine(Split::Dev, &held, None)? {
-                return Ok(self.stopped());
-            }
+            self.progress.phase = n + 1;
+            self.save(&held.1, None)?;
         }
         self.finish(held, &phases)
     }
@@ -80,13 +80,13 @@ impl<'a> Cycle<'a> {
         &mut self,
         (n, phase): (usize, &Phase),
         (mut session, adapter): Held<'a>,
-        resumed: Option<State>,
+        resumed: bool,
     ) -> Result<Option<Held<'a>>, Failure> {
         let material = self.material;
         let pairs = match phase.goal {
             Goal::Supervised => None,
             Goal::Preferred | Goal::Alternating | Goal::Joint => {
-                match self.pairs((n, phase), &mut session, &adapter, resumed.is_some())? {
+                match self.pairs((n, phase), &mut session, &adapter, resumed)? {
                     Some(pairs) => pairs,
                     None => return Ok(None),
                 }
@@ -96,11 +96,12 @@ impl<'a> Cycle<'a> {
             (Goal::Preferred | Goal::Joint, Some(pairs)) => &pairs.set,
             _ => &material.supervised,
         };
-        let values = resumed.as_ref().map(|_| adapter.values().to_vec());
         let settings = self.args.single(n, phase).settings()?;
         let mut trainer = Trainer::new(session, adapter, own, settings, self.planned.tuning.cut)?;
-        if let Some((values, state)) = values.zip(resumed) {
-            trainer.restore(values, state)?;
+        if resumed {
+            trainer.make_room();
+            let found = self.checkpoint()?.ok_or_else(|| self.no_checkpoint())?;
+            trainer.restore(found.values, found.state)?;
         }
         let what = format!("phase {}, {}", n + 1, told(phase.goal));
         self.output.begin(&what, phase.steps, trainer.state().step);
@@ -121,10 +122,11 @@ impl<'a> Cycle<'a> {
         let order = pairs.and_then(|pairs| Shuffle::new(self.args.of_phase(n), pairs.set.len()));
         let (mut losses, mut counted) = (0.0, 0u64);
         while trainer.state().step < phase.steps {
-            if self.running.between_steps(self.began.elapsed(), trainer)?.is_some() {
-                self.output.event(json!({ "event": "pressure" }), || None);
-            }
             let step = trainer.state().step;
+            if let Some(moved) = self.running.between_steps(self.began.elapsed(), trainer)? {
+                let room = moved.reading.room.unwrap_or_default();
+                self.output.event(event(&moved, step), || Some(stepped_aside(room, moved.plan.total())));
+            }
             let start = Instant::now();
             let report = match (&preferred, pairs, &order) {
                 (Some(preferred), Some(pairs), Some(order)) if turns(phase.goal, step) => {

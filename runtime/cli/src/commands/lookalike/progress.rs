@@ -81,6 +81,11 @@ impl Progress {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Whether a split was judged after the phases done so far.
+    pub fn is_judged(&self, split: Split) -> bool {
+        self.scores.iter().any(|scored| scored.split == split && scored.phase == self.phase)
+    }
+
     /// Scores of a split after the last phase that it was judged at, all families together.
     pub fn last(&self, split: Split) -> Scores {
         let of = |scored: &&Scored| scored.split == split;

@@ -1,9 +1,9 @@
 //! The end of a run: tests, the adapter, the record, the last line.
 
-use super::cycle::{Cycle, Held};
 use super::examine::described;
 use super::page::Page;
 use super::progress::object;
+use super::under_way::{Held, Lookalike};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, process};
@@ -13,7 +13,7 @@ use sprig_learn::data::Task as Records;
 use sprig_lookalike::{Answers, Phase, Scores};
 use sprig_mcq::{Asked, Split};
 
-impl<'a> Cycle<'a> {
+impl<'a> Lookalike<'a> {
     /// Tests the adapter, writes it and what is to be said of it.
     pub fn finish(mut self, held: Held<'a>, phases: &[Phase]) -> Result<Exit, Failure> {
         let mut dump = String::new();

@@ -20,10 +20,11 @@ use sprig_learn::session::Session;
 use sprig_learn::trainer::State;
 use sprig_lookalike::Goal;
 use sprig_run::{Base, Engine, Planned, Running};
+use std::path::Path;
 use std::time::Instant;
 
 /// A run under way.
-pub struct Cycle<'a> {
+pub struct Lookalike<'a> {
     pub args: &'a LookalikeArgs,
     pub base: &'a Base<'a>,
     pub engine: &'a Engine<'a>,
@@ -64,7 +65,7 @@ impl LookalikeArgs {
     }
 }
 
-impl<'a> Cycle<'a> {
+impl<'a> Lookalike<'a> {
     /// The adapter as it is before the first step.
     pub fn begun(&self) -> Result<Adapter, Failure> {
         let mut adapter = self.engine.adapter(self.spec, run_key(self.args.seed))?;
@@ -74,40 +75,56 @@ impl<'a> Cycle<'a> {
         Ok(adapter)
     }
 
-    /// Goes on from the checkpoint, if that is asked for and there is one: values into `adapter`, and the state within a phase.
-    pub fn resume(&mut self, adapter: &mut Adapter) -> Result<Option<State>, Failure> {
-        let path = beside(&self.args.out, "ckpt");
+    /// Goes on from the checkpoint, if that is asked for and there is one. Whether that is within a phase, whose steps go on
+    /// with the optimiser's state from there.
+    pub fn resume(&mut self, adapter: &mut Adapter) -> Result<bool, Failure> {
         if !self.args.resume {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(Checkpoint { values, state, notes, .. }) = checkpoint::load(&path, &self.fingerprint)?
-        else {
+        let Some(Checkpoint { values, state, notes, .. }) = self.checkpoint()? else {
             self.output.event(json!({ "event": "no_checkpoint" }), || {
                 Some("there is no checkpoint: beginning anew".into())
             });
-            return Ok(None);
+            return Ok(false);
         };
         let progress = Progress::read(&notes).filter(|_| values.len() == adapter.values().len());
-        let Some(progress) = progress else {
-            let message =
-                format!("{}: it is of another kind of run; delete it to start anew", path.display());
-            return Err(Failure::new(Exit::BadFile, message));
-        };
-        self.progress = progress;
+        self.progress = progress.ok_or_else(|| self.no_checkpoint())?;
         adapter.values_mut().copy_from_slice(&values);
         let (phase, step) = (self.progress.phase, state.step);
         self.output.event(json!({ "event": "resumed", "phase": phase, "step": step }), || {
             Some(format!("resumed in phase {} at step {step}", phase + 1))
         });
-        Ok((step > 0).then_some(state))
+        Ok(step > 0)
+    }
+
+    /// The checkpoint beside the adapter, if there is one.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>, Failure> {
+        Ok(checkpoint::load(&beside(&self.args.out, "ckpt"), &self.fingerprint)?)
+    }
+
+    /// That it is none of such a run.
+    pub fn no_checkpoint(&self) -> Failure {
+        let path = beside(&self.args.out, "ckpt");
+        let message = format!("{}: it is of another kind of run; delete it to start anew", path.display());
+        Failure::new(Exit::BadFile, message)
     }
 
     /// Writes a checkpoint, within a phase where there is a state.
     pub fn save(&self, adapter: &Adapter, state: Option<&State>) -> Result<(), Failure> {
-        let path = beside(&self.args.out, "ckpt");
+        self.save_to(&beside(&self.args.out, "ckpt"), adapter, state, &self.progress.write())
+    }
+
+    /// Writes `adapter` as a checkpoint to `path`.
+    pub fn save_to(
+        &self,
+        path: &Path,
+        adapter: &Adapter,
+        state: Option<&State>,
+        notes: &str,
+    ) -> Result<(), Failure> {
         let begun = State { step: 0, moments: Vec::new(), last: Vec::new(), guard: Guard::default() };
-        let (state, notes) = (state.unwrap_or(&begun), self.progress.write());
-        checkpoint::save(&path, &self.fingerprint, adapter.values(), state, None, &notes)?;
+        let state = state.unwrap_or(&begun);
+        checkpoint::save(path, &self.fingerprint, adapter.values(), state, None, notes)?;
         Ok(())
     }
 
