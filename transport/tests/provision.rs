@@ -218,18 +218,18 @@ fn packets_beyond_the_limit_are_refused() {
 #[test]
 fn our_own_link_takes_these_certificates() {
     let fleet = Fleet::new();
-    let link = |who: &str| {
+    let link = |who: &str, host: &str| {
         let (folder, stem) = fleet.identity(who);
         let identity = Some((folder.join(format!("{stem}.crt")), folder.join(format!("{stem}.key"))));
-        // The address is certified as well as the name.
-        let url = format!("mqtts://127.0.0.1:{}", fleet.broker.port());
+        // Addresses are certified as well as the name.
+        let url = format!("mqtts://{host}:{}", fleet.broker.port());
         connect(&LinkConfig { ca: Some(folder.join("ca.crt")), identity, ..LinkConfig::new(&url, who) })
             .unwrap()
     };
-    let mut coordinator = link("coordinator");
+    let mut coordinator = link("coordinator", "127.0.0.1");
     coordinator.subscribe("sprig/1/kitchen/update/+").unwrap();
     wait_until("the coordinator", || matches!(coordinator.next(PATIENCE).unwrap(), Some(Event::Connected)));
-    let mut device = link("device-001");
+    let mut device = link("device-001", "[::1]");
     device.publish("sprig/1/kitchen/update/device-001", b"own".to_vec(), false).unwrap();
     let heard = coordinator.next(PATIENCE).unwrap();
     assert!(matches!(&heard, Some(Event::Message { payload, .. }) if payload == b"own"), "{heard:?}");

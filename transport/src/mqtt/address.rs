@@ -42,11 +42,6 @@ impl Address {
             if inner.strip_suffix(']').and_then(|ip| ip.parse::<Ipv6Addr>().ok()).is_none() {
                 return Err(wrong("no IPv6 address in the brackets"));
             }
-            if tls {
-                return Err(wrong(
-                    "mqtts:// needs a host name, which the broker's certificate has, not an IPv6 address",
-                ));
-            }
         } else if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
             return Err(wrong("no host name"));
         }
@@ -56,8 +51,13 @@ impl Address {
         Ok(address)
     }
 
+    /// The name that the broker's certificate has: without brackets.
+    pub(super) fn name(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     fn is_this_machine(&self) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let host = self.name();
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
@@ -81,6 +81,7 @@ mod tests {
             ("mqtt://127.0.0.9:77", false, "127.0.0.9", 77),
             ("mqtt://[::1]:77", false, "[::1]", 77),
             ("mqtt://[::1]", false, "[::1]", 1883),
+            ("mqtts://[fd00::7]:8883", true, "[fd00::7]", 8883),
         ] {
             let expected = Address { tls, host: host.to_owned(), port };
             assert_eq!(Address::parse(url, false).unwrap(), expected, "{url}");
@@ -98,7 +99,7 @@ mod tests {
             "mqtt://u:p@localhost",
             "mqtt://[::1",
             "mqtt://[x]:1",
-            "mqtts://[::1]",
+            "mqtts://[::1",
             "mqtt://localhost/path",
             "mqtt://::1",
             "mqtt://ho\u{301}st",

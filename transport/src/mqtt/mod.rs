@@ -74,7 +74,13 @@ fn options(config: &LinkConfig) -> Result<(Address, MqttOptions), LinkError> {
     let keep_alive = keep_alive.ok_or_else(|| {
         LinkError::Settings(format!("keep_alive {:?}: 1 to 65535 seconds are accepted", config.keep_alive))
     })?;
-    let mut options = MqttOptions::new(&config.client_id, (address.host.as_str(), address.port));
+    let mut options = MqttOptions::new(&config.client_id, (address.name(), address.port));
+    if address.name() != address.host {
+        // The certificate is looked up by the bare address, which with a port behind it says nothing to a socket.
+        let place = address.to_string();
+        options
+            .set_socket_connector(move |_, network| rumqttc::default_socket_connect(place.clone(), network));
+    }
     options
         .set_keep_alive(keep_alive)
         .set_clean_start(true)
