@@ -245,7 +245,10 @@ fn coordinator(error: &CoordinatorError) -> Exit {
             }
             _ => Exit::Io,
         },
-        CoordinatorError::Learn(_) | CoordinatorError::Name(_) | CoordinatorError::Over { .. } => Exit::Usage,
+        CoordinatorError::Learn(_)
+        | CoordinatorError::Name(_)
+        | CoordinatorError::Over { .. }
+        | CoordinatorError::Objection(_) => Exit::Usage,
         CoordinatorError::Link(e) => link(e),
         CoordinatorError::NotRunning { .. } | CoordinatorError::Answer { .. } => Exit::Peer,
         CoordinatorError::Io { .. } => Exit::Io,

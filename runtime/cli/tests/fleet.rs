@@ -20,6 +20,8 @@ mod mounts;
 mod objectives;
 #[path = "fleet/operator.rs"]
 mod operator;
+#[path = "fleet/pace.rs"]
+mod pace;
 #[path = "fleet/readout.rs"]
 mod readout;
 #[path = "fleet/rogue.rs"]

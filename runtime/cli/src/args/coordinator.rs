@@ -23,6 +23,16 @@ pub struct FleetArgs {
 pub enum FleetCommand {
     /// The fleet now: devices, round, state
     Status(FleetQuery),
+    /// Every device: when it was last heard, how it did, whether it may take part
+    Devices(FleetQuery),
+    /// Select a device no more, until it is allowed
+    Quarantine(MemberArgs),
+    /// Let a device take part, whatever it did
+    Allow(MemberArgs),
+    /// Another board has this device's name from now on; how the one before did is forgotten
+    Replace(MemberArgs),
+    /// Take a device out that is gone for good; its name is free
+    Remove(MemberArgs),
     /// Close no round and open none until resumed
     Pause(FleetQuery),
     /// Go on after a pause
@@ -43,6 +53,15 @@ pub struct FleetQuery {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MemberArgs {
+    /// Name of the device
+    #[arg(value_name = "NAME")]
+    pub device: String,
+    #[command(flatten)]
+    pub query: FleetQuery,
 }
 
 #[derive(Debug, Args)]

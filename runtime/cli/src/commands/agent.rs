@@ -71,6 +71,13 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
         AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
         AgentEvent::Training { round, groups } => format!("round {round}: training {groups} groups"),
+        AgentEvent::Unread { reason, text } => format!(
+            "the coordinator cannot read our updates ({reason}: {text}); give board and coordinator the same version of \
+             sprig"
+        ),
+        AgentEvent::Declined { round, left_s, usual_s } => {
+            format!("round {round}: not begun: {left_s:.0} s are left, and the last one took {usual_s:.0} s")
+        }
         AgentEvent::Read { round, examples, of } => {
             format!("round {round}: read {examples} of {of} examples")
         }

@@ -1,19 +1,24 @@
-//! `sprig fleet`: look at a fleet's training, pause it, go on, take an adapter out of it.
+//! `sprig fleet`: look at a fleet's training and its devices, pause it, go on, take an adapter out of it.
 
 use super::export;
-use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery};
+use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery, MemberArgs};
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
-use sprig_coordinator::{CoordinatorError, RoundRow, control};
+use sprig_coordinator::{Act, CoordinatorError, RoundRow, control};
 use sprig_protocol::settings::FleetSettings;
 use std::path::Path;
 
 pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
     match &args.what {
         FleetCommand::Status(query) => status(query),
+        FleetCommand::Devices(query) => devices(query),
+        FleetCommand::Quarantine(args) => decide(args, Act::Quarantine),
+        FleetCommand::Allow(args) => decide(args, Act::Allow),
+        FleetCommand::Replace(args) => decide(args, Act::Replace),
+        FleetCommand::Remove(args) => decide(args, Act::Remove),
         FleetCommand::Pause(query) => {
             tell(query, control::pause, "paused: the round under way stays open, no other begins")
         }
@@ -67,6 +72,50 @@ fn status(query: &FleetQuery) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+fn devices(query: &FleetQuery) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let view = control::status(&settings.coordinator.state)?;
+    if query.json {
+        return view.devices.iter().try_for_each(|device| line(json!(device)));
+    }
+    line(
+        "device            state        heard     usual     selected  in time  missed  late  refused  last refusal",
+    )?;
+    for d in &view.devices {
+        let seconds = |found: Option<f64>| found.map_or_else(|| "-".to_owned(), |s| format!("{s:.0} s"));
+        line(format_args!(
+            "{:<17} {:<12} {:<9} {:<9} {:>8}  {:>7}  {:>6}  {:>4}  {:>7}  {}",
+            d.id,
+            d.state,
+            seconds(d.heard_s),
+            seconds(d.usual_s),
+            d.selected,
+            d.accepted,
+            d.missed,
+            d.late,
+            d.refused,
+            d.last_refusal.as_deref().unwrap_or("-"),
+        ))?;
+    }
+    let left_out = view.devices_total.saturating_sub(view.devices.len() as u32);
+    if left_out > 0 { line(format_args!("and {left_out} more that are not here")) } else { Ok(()) }
+}
+
+fn decide(args: &MemberArgs, act: Act) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&args.query.config)?;
+    control::decide(&settings.coordinator.state, &args.device, act)?;
+    if args.query.json {
+        return line(json!({ "done": true }));
+    }
+    let done = match act {
+        Act::Quarantine => "is not selected until it is allowed",
+        Act::Allow => "may take part",
+        Act::Replace => "is another board from now on",
+        Act::Remove => "is removed; its name is free",
+    };
+    line(format_args!("{} {done}", args.device))
 }
 
 fn tell(

@@ -86,6 +86,22 @@ pub enum AgentEvent {
         /// Groups of weights.
         groups: u16,
     },
+    /// The coordinator cannot read what we sent; it is not sent again before the next round.
+    Unread {
+        /// Why, in a word: `version`, `malformed` or `too large`.
+        reason: &'static str,
+        /// More exactly.
+        text: String,
+    },
+    /// Our part of a round is not begun: less time is left than the last one took.
+    Declined {
+        /// The round.
+        round: u32,
+        /// Seconds that are left.
+        left_s: f32,
+        /// Seconds that the last one took.
+        usual_s: f32,
+    },
     /// So much of a read-out's pass is done.
     Read {
         /// The round.

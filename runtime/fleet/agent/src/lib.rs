@@ -32,8 +32,10 @@ use sprig_transport::topics::{Topic, Topics};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Presence is told again after so many pauses of resending: a message that was lost would keep us out for good.
+/// Presence is told again after so many pauses of resending, and after [`TELL_EVERY`] at the latest: a message that was
+/// lost would keep us out for good, and who is not heard for long is taken for gone.
 const TELL_AGAIN: u32 = 6;
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Who we are and what we can do.
 #[derive(Clone, Debug)]
@@ -57,7 +59,9 @@ pub struct Agent<'o, W> {
     outbox: &'o mut Outbox,
     watch: Box<dyn FnMut(AgentEvent) + 'o>,
     round: Option<Round>,
-    task: Option<Task>,
+    task: Option<Asked>,
+    /// How long our part of a round took last.
+    took: Option<Duration>,
     note: Option<Note>,
     catch_up: CatchUp,
     training: Option<Training>,
@@ -88,6 +92,14 @@ struct Training {
     since: Duration,
 }
 
+/// A task, and when it was given.
+struct Asked {
+    task: Task,
+    at: Duration,
+    /// It was said that there is no time for it.
+    declined: bool,
+}
+
 impl<'o, W: Worker> Agent<'o, W> {
     /// Takes part in `who.run` with what the outbox still holds of it.
     pub fn new(
@@ -108,10 +120,11 @@ impl<'o, W: Worker> Agent<'o, W> {
             watch: Box::new(watch),
             round: None,
             task: None,
+            took: None,
             note,
             training: None,
             counted: Traffic::default(),
-            tell_at: who.resend * TELL_AGAIN,
+            tell_at: (who.resend * TELL_AGAIN).min(TELL_EVERY),
             state: State::Waiting,
             who,
             worker,
@@ -174,7 +187,9 @@ impl<'o, W: Worker> Agent<'o, W> {
             && let Some(trained) = self.worker.step()?
             && let Some(Training { task, since }) = self.training.take()
         {
-            self.finish(&task, trained, now().saturating_sub(since), link, now())?;
+            let took = now().saturating_sub(since);
+            self.took = Some(took);
+            self.finish(&task, trained, took, link, now())?;
         }
         if let Some((examples, of)) = self.worker.progress() {
             (self.watch)(AgentEvent::Read { round: self.worker.round(), examples, of });
@@ -194,6 +209,10 @@ impl<'o, W: Worker> Agent<'o, W> {
         link: &mut dyn Link,
         now: Duration,
     ) -> Result<(), FleetError> {
+        // What the broker kept there was cleared.
+        if payload.is_empty() {
+            return Ok(());
+        }
         let parsed = self.who.topics.parse(topic);
         let dropped = |problem: String| AgentEvent::Dropped { topic: topic.to_owned(), problem };
         let run = self.who.run;
@@ -205,7 +224,11 @@ impl<'o, W: Worker> Agent<'o, W> {
                 Err(e) => (self.watch)(dropped(e.to_string())),
             },
             Some(Topic::Task(_)) => match Task::decode(payload) {
-                Ok(task) if task.run == run => self.task = Some(task),
+                Ok(task) if task.run == run => {
+                    let declined =
+                        self.task.as_ref().is_some_and(|t| t.declined && t.task.round == task.round);
+                    self.task = Some(Asked { task, at: now, declined });
+                }
                 Ok(_) => {} // retained from another run
                 Err(e) => (self.watch)(dropped(e.to_string())),
             },
@@ -247,6 +270,14 @@ impl<'o, W: Worker> Agent<'o, W> {
     }
 
     fn receipt(&mut self, receipt: &Receipt) -> Result<(), FleetError> {
+        // Of a message that the coordinator could not read: which round it was for, it does not know. Sent again at once
+        // it would be refused again; the next round, or another connection, may find a coordinator that can.
+        if let (u32::MAX, Verdict::Refused(reason)) = (receipt.round, receipt.verdict) {
+            let (reason, text) = (reason.name(), receipt.text.clone());
+            (self.watch)(AgentEvent::Unread { reason, text });
+            self.resend.at = Duration::MAX;
+            return Ok(());
+        }
         let verdict = match receipt.verdict {
             Verdict::Accepted => "accepted".to_owned(),
             Verdict::Duplicate => "duplicate".to_owned(),
@@ -263,7 +294,7 @@ impl<'o, W: Worker> Agent<'o, W> {
     fn proceed(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
         self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)?;
         if now >= self.tell_at {
-            self.tell_at = now + self.who.resend * TELL_AGAIN;
+            self.tell_at = now + (self.who.resend * TELL_AGAIN).min(TELL_EVERY);
             self.say_present(link)?;
         }
         if now >= self.resend.at && !self.unanswered.is_empty() {
@@ -280,10 +311,20 @@ impl<'o, W: Worker> Agent<'o, W> {
             let digest = round.base.to_string();
             (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
         }
-        let ours = |t: &&Task| t.round == round.round && t.base == round.base;
-        let Some(task) = self.task.as_ref().filter(ours) else { return Ok(()) };
+        let ours = |t: &&mut Asked| t.task.round == round.round && t.task.base == round.base;
+        let Some(Asked { task, at, declined }) = self.task.as_mut().filter(ours) else { return Ok(()) };
         let done = self.note.as_ref().is_some_and(|n| n.round >= task.round);
         if here && round.phase == Phase::Collecting && !done && self.training.is_none() {
+            let left = Duration::from_secs(task.seconds.into()).saturating_sub(now.saturating_sub(*at));
+            if let Some(took) = self.took.filter(|took| *took > left) {
+                if !std::mem::replace(declined, true) {
+                    let (left_s, usual_s) = (left.as_secs_f32(), took.as_secs_f32());
+                    (self.watch)(AgentEvent::Declined { round: task.round, left_s, usual_s });
+                    // A round that was slow by chance must not keep us out for good.
+                    self.took = Some(took.mul_f32(0.8));
+                }
+                return Ok(());
+            }
             let task = task.clone();
             self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))?;
             (self.watch)(AgentEvent::Training { round: task.round, groups: task.groups.count });

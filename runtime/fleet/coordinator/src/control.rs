@@ -1,9 +1,11 @@
 //! The control socket: a Unix socket in the state folder, one line of JSON in, one out. `{"command":"status"}` answers with
-//! a [`FleetView`], `history` with `{"rounds":[…]}`, `coverage` with `{"coverage":[…]}`, `pause` and `resume` with `{"done":true}`, `adapter`
-//! (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be done with
-//! `{"error":"…"}`.
+//! a [`FleetView`], `history` with `{"rounds":[…]}`, `coverage` with `{"coverage":[…]}`, `pause` and `resume` with
+//! `{"done":true}`, and so does `{"command":"device","device":["kitchen","quarantine"]}` (or `allow`, `replace`, `remove`);
+//! `adapter` (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be
+//! done with `{"error":"…"}`, what should not be with `{"objection":"…"}`.
 
 use crate::error::CoordinatorError;
+use crate::event::Act;
 use crate::handle::Handle;
 use crate::ids::RoundId;
 use crate::ledger::{CoverageRow, Ledger};
@@ -13,7 +15,7 @@ use crate::view::FleetView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sprig_ground::{PathError, file, hex};
-use sprig_transport::messages::{Digest, Snapshot};
+use sprig_transport::messages::{DeviceId, Digest, Snapshot};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -50,6 +52,8 @@ enum Command {
     Pause,
     /// Go on.
     Resume,
+    /// Decide about a device.
+    Device,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +61,15 @@ struct Line {
     command: Command,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<(String, Act)>,
+}
+
+impl Line {
+    /// A command by itself.
+    fn of(command: Command) -> Self {
+        Self { command, digest: None, device: None }
+    }
 }
 
 /// What a coordinator answers.
@@ -65,6 +78,8 @@ struct Line {
 enum Answer {
     /// It cannot be done.
     Error { error: String },
+    /// It should not be done, and why.
+    Objection { objection: String },
     /// It was heard.
     Done { done: bool },
     /// All finished rounds.
@@ -82,7 +97,7 @@ enum Answer {
 /// # Errors
 /// When none is running there, or it does not answer.
 pub fn status(state: &Path) -> Result<FleetView, CoordinatorError> {
-    match ask(state, Command::Status, None)? {
+    match ask(state, &Line::of(Command::Status))? {
         Answer::Status(view) => Ok(*view),
         _ => Err(misunderstood(state, "it is no view of a fleet")),
     }
@@ -103,7 +118,7 @@ pub fn finished(state: &Path) -> Result<Option<RoundId>, CoordinatorError> {
 /// # Errors
 /// When none is running there, or it does not answer.
 pub fn pause(state: &Path) -> Result<(), CoordinatorError> {
-    done(state, Command::Pause)
+    done(state, &Line::of(Command::Pause))
 }
 
 /// Has it go on.
@@ -111,7 +126,7 @@ pub fn pause(state: &Path) -> Result<(), CoordinatorError> {
 /// # Errors
 /// When none is running there, or it does not answer.
 pub fn resume(state: &Path) -> Result<(), CoordinatorError> {
-    done(state, Command::Resume)
+    done(state, &Line::of(Command::Resume))
 }
 
 /// Finished rounds of the run in folder `state`, whether its coordinator is running or not.
@@ -119,7 +134,7 @@ pub fn resume(state: &Path) -> Result<(), CoordinatorError> {
 /// # Errors
 /// When there is no run, or it cannot be read.
 pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
-    match ask(state, Command::History, None) {
+    match ask(state, &Line::of(Command::History)) {
         Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.history(RoundId::FIRST)?),
         Err(other) => Err(other),
         Ok(Answer::History { rounds }) => Ok(rounds),
@@ -132,7 +147,7 @@ pub fn history(state: &Path) -> Result<Vec<RoundRow>, CoordinatorError> {
 /// # Errors
 /// When there is no run, or it cannot be read.
 pub fn coverage(state: &Path) -> Result<Vec<CoverageRow>, CoordinatorError> {
-    match ask(state, Command::Coverage, None) {
+    match ask(state, &Line::of(Command::Coverage)) {
         Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.coverage()?),
         Err(other) => Err(other),
         Ok(Answer::Coverage { coverage }) => Ok(coverage),
@@ -146,7 +161,8 @@ pub fn coverage(state: &Path) -> Result<Vec<CoverageRow>, CoordinatorError> {
 /// # Errors
 /// When there is no run or no such adapter.
 pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, CoordinatorError> {
-    match ask(state, Command::Adapter, prefix) {
+    let digest = prefix.map(str::to_owned);
+    match ask(state, &Line { digest, ..Line::of(Command::Adapter) }) {
         Err(CoordinatorError::NotRunning { .. }) => Ok(Ledger::existing(state)?.adapter(prefix)?),
         Err(other) => Err(other),
         Ok(Answer::Adapter { snapshot }) => {
@@ -157,8 +173,16 @@ pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, Coordinat
     }
 }
 
-fn done(state: &Path, command: Command) -> Result<(), CoordinatorError> {
-    match ask(state, command, None)? {
+/// Has it decide about the device called `name`.
+///
+/// # Errors
+/// When none is running there, it does not answer, or what is asked for cannot be.
+pub fn decide(state: &Path, name: &str, act: Act) -> Result<(), CoordinatorError> {
+    done(state, &Line { device: Some((name.to_owned(), act)), ..Line::of(Command::Device) })
+}
+
+fn done(state: &Path, line: &Line) -> Result<(), CoordinatorError> {
+    match ask(state, line)? {
         Answer::Done { done: true } => Ok(()),
         _ => Err(misunderstood(state, "it does not say that it was done")),
     }
@@ -170,7 +194,7 @@ fn misunderstood(state: &Path, problem: &str) -> CoordinatorError {
 }
 
 /// Asks the coordinator whose state folder is `state`; what it cannot do is an error.
-fn ask(state: &Path, command: Command, digest: Option<&str>) -> Result<Answer, CoordinatorError> {
+fn ask(state: &Path, line: &Line) -> Result<Answer, CoordinatorError> {
     let path = state.join(FILE);
     let failed = |action| PathError::at(action, &path);
     let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
@@ -180,12 +204,12 @@ fn ask(state: &Path, command: Command, digest: Option<&str>) -> Result<Answer, C
         _ => failed("connect to")(source).into(),
     })?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(failed("ask"))?;
-    let line = Line { command, digest: digest.map(str::to_owned) };
     stream.write_all((json!(line).to_string() + "\n").as_bytes()).map_err(failed("ask"))?;
     let mut answer = String::new();
     BufReader::new(stream.take(ANSWER)).read_line(&mut answer).map_err(failed("read the answer of"))?;
     match serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))? {
         Answer::Error { error } => Err(CoordinatorError::Answer { path, error }),
+        Answer::Objection { objection } => Err(CoordinatorError::Objection(objection)),
         answer => Ok(answer),
     }
 }
@@ -261,6 +285,21 @@ fn obey(line: &Line, handle: &Handle) -> Answer {
         }),
         Command::Pause => done(handle.pause()),
         Command::Resume => done(handle.resume()),
+        Command::Device => match &line.device {
+            Some((name, act)) => decided(handle, name, *act),
+            None => Some(Answer::Error { error: "no device is named".to_owned() }),
+        },
     };
     answer.unwrap_or_else(|| Answer::Error { error: "it has ended".to_owned() })
+}
+
+fn decided(handle: &Handle, name: &str, act: Act) -> Option<Answer> {
+    let objection = |objection: String| Answer::Objection { objection };
+    match DeviceId::parse(name) {
+        Err(problem) => Some(objection(problem.to_string())),
+        Ok(id) => handle.decide(&id, act).map(|done| match done {
+            Ok(()) => Answer::Done { done: true },
+            Err(problem) => objection(problem),
+        }),
+    }
 }

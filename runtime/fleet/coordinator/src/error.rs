@@ -51,6 +51,9 @@ pub enum CoordinatorError {
         /// What it says.
         error: String,
     },
+    /// It runs, and what it was asked to do about a device cannot be; why not, and what to do instead.
+    #[error("{0}")]
+    Objection(String),
     /// The machine.
     #[error(transparent)]
     Io(#[from] PathError),

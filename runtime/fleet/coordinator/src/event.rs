@@ -3,6 +3,7 @@
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::HeldOut;
 use crate::validate::Refusal;
+use serde::{Deserialize, Serialize};
 use sprig_transport::messages::{DeviceId, Digest, Presence, Report, RoundResult, Update, Want};
 
 /// Something that happened. Devices are named by the topic a message came on, never by its content.
@@ -83,12 +84,33 @@ pub(crate) enum Event {
         /// Its result, or why there is none.
         found: Result<HeldOut, String>,
     },
+    /// An operator decided about a device.
+    Standing {
+        /// Which.
+        device: DeviceId,
+        /// What.
+        act: Act,
+    },
     /// Stop after what has been asked for.
     Pause,
     /// Go on.
     Resume,
     /// Time passed.
     Tick,
+}
+
+/// What an operator may decide about a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    /// It is selected no more, until it is allowed.
+    Quarantine,
+    /// It may take part, whatever it did.
+    Allow,
+    /// Another board has its name from now on.
+    Replace,
+    /// It is gone for good, and its name is free.
+    Remove,
 }
 
 /// Why a message could not be read.

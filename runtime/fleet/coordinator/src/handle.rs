@@ -1,10 +1,11 @@
 //! Asking a running coordinator from other threads: the control socket and the dashboard.
 
+use crate::event::Act;
 use crate::ids::RoundId;
 use crate::ledger::CoverageRow;
 use crate::rows::RoundRow;
 use crate::view::FleetView;
-use sprig_transport::messages::Snapshot;
+use sprig_transport::messages::{DeviceId, Snapshot};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) enum Request {
     Coverage(SyncSender<Vec<CoverageRow>>),
     /// The adapter whose digest begins so, or the last one.
     Adapter(Option<String>, SyncSender<Result<Snapshot, String>>),
+    /// Something is decided about the device of this name; why it cannot be, if it cannot.
+    Standing(DeviceId, Act, SyncSender<Result<(), String>>),
     Pause,
     Resume,
 }
@@ -53,6 +56,11 @@ impl Handle {
     /// has ended.
     pub fn adapter(&self, prefix: Option<&str>) -> Option<Result<Snapshot, String>> {
         self.ask(|reply| Request::Adapter(prefix.map(str::to_owned), reply))
+    }
+
+    /// Decides about the device called `id`; why that cannot be, or `None` when the coordinator has ended.
+    pub fn decide(&self, id: &DeviceId, act: Act) -> Option<Result<(), String>> {
+        self.ask(|reply| Request::Standing(id.clone(), act, reply))
     }
 
     /// Has no further round opened or closed until resumed; whether the coordinator heard it.

@@ -1,5 +1,6 @@
 //! What an operator may want to read, as text and as JSON.
 
+use crate::event::Act;
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::{HeldOut, RoundRow};
 use serde::Serialize;
@@ -34,6 +35,52 @@ pub enum Notice {
         device: String,
         /// Devices online now.
         online: u32,
+    },
+    /// A device was not heard for its lease, and is taken for gone.
+    Unheard {
+        /// Its name.
+        device: String,
+        /// Seconds of silence.
+        seconds: u64,
+        /// Devices online now.
+        online: u32,
+    },
+    /// Two boards have one name: one of them was cloned.
+    Twins {
+        /// The name.
+        device: String,
+        /// What the one that spoke last runs on.
+        board: String,
+    },
+    /// An operator decided about a device.
+    Decided {
+        /// Its name.
+        device: String,
+        /// What.
+        act: Act,
+    },
+    /// A device is selected no more: what it sent was refused too often.
+    Quarantined {
+        /// Its name.
+        device: String,
+        /// Rounds in a row that it failed in.
+        rounds: u32,
+    },
+    /// A round waits for a device no longer.
+    Passed {
+        /// The round.
+        round: RoundId,
+        /// The device.
+        device: String,
+        /// Why.
+        why: Passed,
+    },
+    /// Devices take over shares of others.
+    Relieved {
+        /// The round.
+        round: RoundId,
+        /// Their names.
+        devices: Vec<String>,
     },
     /// No room for another device.
     TurnedAway {
@@ -110,6 +157,18 @@ pub enum Notice {
     },
 }
 
+/// Why a round waits for a device no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passed {
+    /// It took much longer than it usually does.
+    Silent,
+    /// It went away.
+    Gone,
+    /// What it sent was refused.
+    Refused,
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -119,6 +178,37 @@ impl fmt::Display for Notice {
                 write!(f, "{device} ({board}) joined as number {number}; {online} online")
             }
             Notice::Left { device, online } => write!(f, "{device} left; {online} online"),
+            Notice::Unheard { device, seconds, online } => {
+                write!(f, "{device} was not heard for {seconds} s and is taken for gone; {online} online")
+            }
+            Notice::Twins { device, board } => write!(
+                f,
+                "two boards call themselves {device} (now {board}): one was cloned; give one of them a name and a \
+                 certificate of its own (`sprig provision`)"
+            ),
+            Notice::Decided { device, act } => match act {
+                Act::Quarantine => {
+                    write!(f, "{device} is quarantined: it is not selected until it is allowed")
+                }
+                Act::Allow => write!(f, "{device} is allowed to take part"),
+                Act::Replace => write!(f, "{device} is another board from now on"),
+                Act::Remove => write!(f, "{device} is removed; its name is free"),
+            },
+            Notice::Quarantined { device, rounds } => write!(
+                f,
+                "{device} is quarantined: it failed in {rounds} rounds in a row; `sprig fleet allow` lets it in again"
+            ),
+            Notice::Passed { round, device, why } => {
+                let why = match why {
+                    Passed::Silent => "it takes much longer than it usually does",
+                    Passed::Gone => "it is gone",
+                    Passed::Refused => "what it sent was refused",
+                };
+                write!(f, "round {round} waits for {device} no longer: {why}")
+            }
+            Notice::Relieved { round, devices } => {
+                write!(f, "round {round}: {} takes over", devices.join(", "))
+            }
             Notice::TurnedAway { device, limit } => {
                 write!(f, "{device} turned away: {limit} devices are the most that a coordinator numbers")
             }
@@ -133,28 +223,7 @@ impl fmt::Display for Notice {
             Notice::Refused { round, device, reason, text } => {
                 write!(f, "round {round}: refused from {device}: {reason}: {text}")
             }
-            Notice::Closed(row) => {
-                write!(
-                    f,
-                    "round {} {}: {} of {} reported",
-                    row.round, row.state, row.reported, row.selected
-                )?;
-                if row.refused > 0 {
-                    write!(f, ", {} refused", row.refused)?;
-                }
-                if let Some(loss) = row.loss {
-                    write!(f, ", loss {loss:.4}")?;
-                }
-                if let Some(Summary { n, ece, .. }) = row.calibration.as_ref().map(|found| found.summary) {
-                    write!(f, ", confidences off by {:.1} points in {n} answers", 100.0 * ece)?;
-                }
-                write!(
-                    f,
-                    ", {:.1} s, adapter {}",
-                    row.seconds,
-                    &row.adapter_digest[..8.min(row.adapter_digest.len())]
-                )
-            }
+            Notice::Closed(row) => closed(f, row),
             Notice::Evaluated { applied, found } => {
                 write!(f, "held out after {applied} rounds: loss {:.4}", found.loss)?;
                 match found.accuracy {
@@ -170,4 +239,19 @@ impl fmt::Display for Notice {
             Notice::Finished { adapter_digest } => write!(f, "finished; adapter {adapter_digest}"),
         }
     }
+}
+
+/// A round's line.
+fn closed(f: &mut fmt::Formatter<'_>, row: &RoundRow) -> fmt::Result {
+    write!(f, "round {} {}: {} of {} reported", row.round, row.state, row.reported, row.selected)?;
+    if row.refused > 0 {
+        write!(f, ", {} refused", row.refused)?;
+    }
+    if let Some(loss) = row.loss {
+        write!(f, ", loss {loss:.4}")?;
+    }
+    if let Some(Summary { n, ece, .. }) = row.calibration.as_ref().map(|found| found.summary) {
+        write!(f, ", confidences off by {:.1} points in {n} answers", 100.0 * ece)?;
+    }
+    write!(f, ", {:.1} s, adapter {}", row.seconds, &row.adapter_digest[..8.min(row.adapter_digest.len())])
 }

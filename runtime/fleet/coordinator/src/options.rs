@@ -30,6 +30,10 @@ pub struct Options {
     pub quorum: u32,
     /// Time that devices have for a round, each attempt.
     pub deadline: Duration,
+    /// Devices selected for a round beside those, each with a share that another has too: what comes first will do.
+    pub spares: u32,
+    /// A device of which nothing was heard for so long is gone.
+    pub lease: Duration,
     /// Attempts at a round before it closes with what it has, or is abandoned.
     pub attempts: u8,
     /// How groups are dealt.
@@ -93,6 +97,8 @@ impl Options {
             per_round: rounds.devices.get(),
             quorum: rounds.quorum.get(),
             deadline: rounds.deadline_seconds.duration(),
+            spares: rounds.spares.get(),
+            lease: rounds.lease_seconds.duration(),
             attempts: rounds.attempts.get() as u8, // at most 255
             dealing: defaults::DEALING,
             sync: rounds.down,

@@ -35,6 +35,77 @@ pub(crate) struct DeviceRow {
     /// Round of its last update in the ledger.
     #[n(4)]
     pub last_accepted: Option<RoundId>,
+    /// How it did in the rounds it was selected for; none of a device that was not yet, or of an earlier program.
+    #[n(5)]
+    pub record: Option<Record>,
+}
+
+/// How a device did in the rounds that it was selected for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Record {
+    /// Rounds it was selected for, those that are over.
+    #[n(0)]
+    pub selected: u32,
+    /// Updates that came after their round was over.
+    #[n(1)]
+    pub late: u32,
+    /// Rounds it was selected for and sent nothing in time.
+    #[n(2)]
+    pub missed: u32,
+    /// Rounds in a row in which it was silent or what it sent was refused.
+    #[n(3)]
+    pub failures: u32,
+    /// The last of them.
+    #[n(4)]
+    pub failed_at: RoundId,
+    /// Whether it may take part.
+    #[n(5)]
+    pub standing: Standing,
+}
+
+/// Whether a device may take part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cbor(index_only)]
+pub enum Standing {
+    /// It may.
+    #[default]
+    #[n(0)]
+    Good,
+    /// Not until an operator allows it: he took it out.
+    #[n(1)]
+    Quarantined,
+    /// Not until an operator allows it: what it sent was refused too often.
+    #[n(2)]
+    Failing,
+    /// Never again: an operator took it out for good, and its name is free.
+    #[n(3)]
+    Removed,
+}
+
+impl Record {
+    /// Rounds that a device rests after it failed, at most.
+    const LONGEST: u32 = 64;
+    /// Failures in a row, the last of them a refusal, after which only an operator brings a device back.
+    pub(crate) const TOO_OFTEN: u32 = 5;
+
+    /// Counts a round that it failed in.
+    pub(crate) fn fail(&mut self, round: RoundId) {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_at = round;
+    }
+
+    /// The first round for which it is selected again: after one failure it misses one round, after each further one in a
+    /// row twice as many, up to [`LONGEST`](Self::LONGEST).
+    pub(crate) fn rests_until(&self) -> RoundId {
+        match self.failures {
+            0 => RoundId::FIRST,
+            n => {
+                let rest = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX).min(Self::LONGEST);
+                RoundId(self.failed_at.0.saturating_add(1).saturating_add(rest))
+            }
+        }
+    }
 }
 
 /// A finished round: one line of the history.

@@ -27,6 +27,14 @@ pub fn choose(
     candidates
 }
 
+/// Leaves `most` of the `chosen`, any of them, and returns the others; both ascend.
+pub fn split(chosen: &mut Vec<DeviceNumber>, most: usize, seed: u64, round: RoundId) -> Vec<DeviceNumber> {
+    let kept = choose(chosen.clone(), most, !seed, round, 0);
+    let others = chosen.iter().copied().filter(|number| kept.binary_search(number).is_err()).collect();
+    *chosen = kept;
+    others
+}
+
 /// Deals `groups` groups to the devices `chosen`, which ascend; one slot each.
 pub fn deal(
     dealing: Dealing,
@@ -70,6 +78,17 @@ mod tests {
         }
         // 1000 expected; the standard deviation is 27.
         assert!(times.iter().all(|&t| (880..1120).contains(&t)), "{times:?}");
+    }
+
+    #[test]
+    fn spares_are_those_that_are_not_kept() {
+        let mut chosen = numbers(7);
+        let others = split(&mut chosen, 5, 3, RoundId(2));
+        assert_eq!((chosen.len(), others.len()), (5, 2));
+        let mut all = [chosen.clone(), others].concat();
+        all.sort_unstable();
+        assert_eq!(all, numbers(7));
+        assert!(split(&mut chosen, 5, 3, RoundId(2)).is_empty());
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl<L: Link> Coordinator<L> {
         events.extend(thread.flat_map(|thread| std::iter::from_fn(|| thread.done())));
         while let Ok(request) = self.requests.try_recv() {
             match request {
+                Request::Standing(device, act, reply) => {
+                    let objection = self.core.machine.objection(&device, act);
+                    drop(reply.send(objection.map_or(Ok(()), Err)));
+                    events.push(Event::Standing { device, act });
+                }
                 Request::Pause => events.push(Event::Pause),
                 Request::Resume => events.push(Event::Resume),
                 // Whoever asked may have gone.

@@ -1,6 +1,6 @@
 //! The fleet as it can be looked at: what `sprig fleet status` prints and the dashboard shows.
 
-use crate::rows::RoundRow;
+use crate::rows::{RoundRow, Standing};
 use serde::{Deserialize, Serialize};
 
 /// Devices listed in a view, at most: those online first. A page of thousands serves nobody.
@@ -27,7 +27,7 @@ pub struct FleetView {
     pub mode: String,
     /// Devices, at most [`LISTED`].
     pub devices: Vec<DeviceView>,
-    /// All devices ever seen.
+    /// All devices ever seen, but for those removed.
     pub devices_total: u32,
     /// Devices online.
     pub devices_online: u32,
@@ -79,8 +79,22 @@ pub struct DeviceView {
     pub refused: u32,
     /// Why the last one was, since the coordinator was started.
     pub last_refusal: Option<String>,
-    /// `idle`, `training`, `reported` or `absent`.
+    /// `idle`, `training`, `reported`, `resting` (after failures), `quarantined` or `absent`.
     pub state: String,
+    /// Whether it may take part, and if not, who took it out.
+    pub standing: Standing,
+    /// Seconds since anything was heard of it; none since the coordinator was started.
+    pub heard_s: Option<f64>,
+    /// Seconds that it usually takes from its task to its update.
+    pub usual_s: Option<f64>,
+    /// Rounds it was selected for, those that are over.
+    pub selected: u32,
+    /// Of these, rounds in which it sent nothing in time.
+    pub missed: u32,
+    /// Updates that came after their round was over.
+    pub late: u32,
+    /// Rounds in a row in which it failed.
+    pub failures: u32,
     /// Regions of its memory, from its last report.
     pub regions: Vec<RegionView>,
     /// Bytes it sent, from its last report.

@@ -40,6 +40,8 @@ impl Machine {
 
     pub(super) fn connect(&mut self, now: Millis, out: &mut Decision) {
         self.connected = Some(now);
+        self.registry.renew(now);
+        self.round.ask_again(now);
         out.tell(Notice::Connected);
         let job = Job { run: self.options.run, settings: self.options.settings.clone() };
         out.publish(self.topics.job(), job.encode(), true);
@@ -68,10 +70,19 @@ impl Machine {
 
     /// Gives members whose shares lack an update their tasks.
     pub(super) fn hand_out(&self, now: Millis, out: &mut Decision) {
-        if self.round.stage() != Stage::Collecting || self.paused {
-            return;
+        if self.round.stage() == Stage::Collecting && !self.paused {
+            self.hand_out_to(self.round.asked(), now, out);
         }
-        for &Member { number, groups, .. } in self.round.asked() {
+    }
+
+    /// Gives these members their tasks.
+    pub(super) fn hand_out_to<'m>(
+        &self,
+        members: impl IntoIterator<Item = &'m Member>,
+        now: Millis,
+        out: &mut Decision,
+    ) {
+        for &Member { number, groups, .. } in members {
             let Some(device) = self.registry.get(number) else { continue };
             let task = Task {
                 run: self.options.run,

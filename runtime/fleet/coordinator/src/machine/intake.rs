@@ -9,6 +9,7 @@ use crate::notice::Notice;
 use crate::options::Options;
 use crate::pieces::Pieces;
 use crate::registry::Arrival;
+use crate::round::Hope;
 use crate::state::Stage;
 use crate::validate::{self, Expected, Refusal, Sound};
 use sprig_protocol::share_of;
@@ -17,9 +18,9 @@ use sprig_transport::messages::{
 };
 
 impl Machine {
-    pub(super) fn presence(&mut self, id: &DeviceId, presence: Presence, out: &mut Decision) {
+    pub(super) fn presence(&mut self, id: &DeviceId, presence: Presence, now: Millis, out: &mut Decision) {
         let board = presence.board.clone();
-        let arrival = self.registry.presence(id, presence);
+        let arrival = self.registry.presence(id, presence, now);
         let (device, online) = (id.to_string(), self.registry.online());
         match arrival {
             Arrival::New(number) => {
@@ -28,8 +29,18 @@ impl Machine {
                 }
                 out.tell(Notice::Joined { device, number, board, online });
             }
-            Arrival::Back(number) => out.tell(Notice::Joined { device, number, board, online }),
-            Arrival::Gone => out.tell(Notice::Left { device, online }),
+            Arrival::Back(number) => {
+                self.welcome(number, now);
+                out.tell(Notice::Joined { device, number, board, online });
+            }
+            Arrival::Twin(number) => {
+                self.welcome(number, now);
+                out.tell(Notice::Twins { device, board });
+            }
+            Arrival::Gone(number) => {
+                out.tell(Notice::Left { device, online });
+                self.pass(number, Hope::Gone, now, out);
+            }
             Arrival::Same => {}
             Arrival::Full { first } => {
                 self.strangers += 1;
@@ -40,7 +51,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn update(&mut self, id: &DeviceId, update: Update, frame: Vec<u8>, out: &mut Decision) {
+    pub(super) fn update(
+        &mut self,
+        id: &DeviceId,
+        update: Update,
+        frame: Vec<u8>,
+        now: Millis,
+        out: &mut Decision,
+    ) {
         // Without a presence a device has no number, hence no task: nothing it sends can be an update of this run.
         let Some(number) = self.registry.number(id) else {
             self.strangers += 1;
@@ -49,11 +67,11 @@ impl Machine {
         let round = update.round;
         match self.validate(number, &update) {
             Ok(None) => self.receipt(number, round, Verdict::Duplicate, String::new(), out),
-            Ok(Some(Sound::Scalars { norm })) => self.accept(number, norm, frame, out),
+            Ok(Some(Sound::Scalars { norm })) => self.accept(number, norm, frame, now, out),
             Ok(Some(Sound::Dense { digest, bytes })) => {
                 self.expect(number, digest, Pieces::new(digest, bytes, update.examples, frame), out);
             }
-            Err(refusal) => self.refuse(number, Some(round), refusal, out),
+            Err(refusal) => self.refuse(number, Some(round), refusal, now, out),
         }
     }
 
@@ -99,9 +117,11 @@ impl Machine {
     }
 
     /// Has the ledger take an update, then says so.
-    fn accept(&mut self, number: DeviceNumber, norm: f32, frame: Vec<u8>, out: &mut Decision) {
+    fn accept(&mut self, number: DeviceNumber, norm: f32, frame: Vec<u8>, now: Millis, out: &mut Decision) {
         let round = self.round.id();
-        self.round.cover(number, norm);
+        if let Some(took) = self.round.cover(number, norm, Some(now)) {
+            self.registry.took(number, took);
+        }
         let Some((id, row)) = self.registry.accept(number, round) else { return };
         out.commit(Entry::Update { round, number, norm, frame });
         out.commit(Entry::Device(row));
@@ -139,6 +159,7 @@ impl Machine {
         number: DeviceNumber,
         digest: Digest,
         norm: Result<f32, Refusal>,
+        now: Millis,
         out: &mut Decision,
     ) {
         if self.round.pieces(number).is_none_or(|pieces| pieces.digest() != digest) {
@@ -146,10 +167,12 @@ impl Machine {
         }
         let Some(pieces) = self.round.take_pieces(number) else { return };
         match norm.and_then(|norm| validate::within(norm, self.round.limits()[1]).map(|()| norm)) {
-            Ok(norm) => self.accept(number, validate::of_weights(norm), pieces.into_frame(), out),
+            Ok(norm) => {
+                self.accept(number, validate::of_weights(norm), pieces.into_frame(), now, out);
+            }
             Err(refusal) => {
                 out.commit(Entry::Discard { number });
-                self.refuse(number, Some(self.round.id().0), refusal, out);
+                self.refuse(number, Some(self.round.id().0), refusal, now, out);
             }
         }
     }
@@ -175,7 +198,13 @@ impl Machine {
         }
     }
 
-    pub(super) fn unreadable(&mut self, id: Option<DeviceId>, why: Unreadable, out: &mut Decision) {
+    pub(super) fn unreadable(
+        &mut self,
+        id: Option<DeviceId>,
+        why: Unreadable,
+        now: Millis,
+        out: &mut Decision,
+    ) {
         let Some(number) = id.and_then(|id| self.registry.number(&id)) else {
             self.strangers += 1;
             return;
@@ -189,15 +218,26 @@ impl Machine {
         // Which round it was for cannot be known, and a damaged message comes again: a receipt that names the current
         // round could make a device drop an update that is sound.
         let round = if why == Unreadable::Damaged { None } else { Some(u32::MAX) };
-        self.refuse(number, round, Refusal::new(reason, text), out);
+        self.refuse(number, round, Refusal::new(reason, text), now, out);
     }
 
     /// Counts a refusal; answers (for the round that the message named, if it did) and tells the first few of a device
     /// and round.
-    fn refuse(&mut self, number: DeviceNumber, named: Option<u32>, refusal: Refusal, out: &mut Decision) {
+    fn refuse(
+        &mut self,
+        number: DeviceNumber,
+        named: Option<u32>,
+        refusal: Refusal,
+        now: Millis,
+        out: &mut Decision,
+    ) {
         let Refusal { reason, text } = refusal;
         let round = self.round.id();
         self.round.refuse();
+        // What was damaged on its way comes again, sound.
+        if named.is_some() {
+            self.failed(number, reason, now, out);
+        }
         if !self.registry.refuse(number, round, reason) {
             return;
         }

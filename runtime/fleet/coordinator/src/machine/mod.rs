@@ -8,7 +8,9 @@
 mod announce;
 mod intake;
 mod progress;
+mod standing;
 mod view;
+mod waiting;
 
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward};
@@ -42,6 +44,8 @@ pub(crate) struct Machine {
     connected: Option<Millis>,
     /// When round and tasks are published again.
     resend: Millis,
+    /// When it was last looked for devices that are silent.
+    looked: Millis,
     /// Messages of nobody known, or on no topic of the fleet.
     strangers: u64,
     /// The wait that was told of last.
@@ -69,6 +73,7 @@ impl Machine {
             result: saved.result,
             connected: None,
             resend: 0,
+            looked: 0,
             strangers: 0,
             waiting: None,
             options,
@@ -104,18 +109,28 @@ impl Machine {
                 self.round.stop(now);
                 out.tell(Notice::Disconnected { reason });
             }
-            Event::Presence { device, presence } => self.presence(&device, presence, &mut out),
-            Event::Update { device, update, frame } => self.update(&device, update, frame, &mut out),
-            Event::Report { device, report, frame } => self.report(&device, &report, frame, &mut out),
+            Event::Presence { device, presence } => self.presence(&device, presence, now, &mut out),
+            Event::Update { device, update, frame } => {
+                self.heard(&device, now);
+                self.update(&device, update, frame, now, &mut out);
+            }
+            Event::Report { device, report, frame } => {
+                self.heard(&device, now);
+                self.report(&device, &report, frame, &mut out);
+            }
             Event::Want { device, want } => self.want(device, want, now, &mut out),
-            Event::Chunk { device, digest, n, frame } => self.chunk(&device, digest, n, &frame, &mut out),
-            Event::Unreadable { device, why } => self.unreadable(device, why, &mut out),
-            Event::Checked { number, digest, norm } => self.checked(number, digest, norm, &mut out),
+            Event::Chunk { device, digest, n, frame } => {
+                self.heard(&device, now);
+                self.chunk(&device, digest, n, &frame, &mut out);
+            }
+            Event::Unreadable { device, why } => self.unreadable(device, why, now, &mut out),
+            Event::Checked { number, digest, norm } => self.checked(number, digest, norm, now, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
             Event::Evaluated { applied, found } => self.evaluated(applied, found, &mut out),
             Event::Pause => self.pause(true, now, &mut out),
             Event::Resume => self.pause(false, now, &mut out),
-            Event::Tick => {}
+            Event::Standing { device, act } => self.change(&device, act, now, &mut out),
+            Event::Tick => self.look(now, &mut out),
         }
         self.progress(now, &mut out);
         debug_assert_eq!(self.holds(), Ok(()));

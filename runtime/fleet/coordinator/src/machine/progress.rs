@@ -24,7 +24,7 @@ impl Machine {
             Stage::Gathering => {
                 let settled = now >= connected + self.options.settle.as_millis() as Millis;
                 let fit = self.registry.fit();
-                if fit >= self.needed() && (settled || fit >= self.options.per_round) {
+                if fit >= self.needed() && (settled || fit >= self.most()) {
                     self.open(now, out);
                 } else {
                     self.wait(now, out);
@@ -33,9 +33,9 @@ impl Machine {
             Stage::Collecting => {
                 self.round.run(now);
                 let (covered, all) = self.round.shares();
-                if covered == all {
+                if covered == all || self.is_enough(now) {
                     self.close(out);
-                } else if self.round.left(now) == 0 {
+                } else if self.round.left(now) == 0 || self.is_idle(now) {
                     self.overdue(now, out);
                 }
             }
@@ -53,6 +53,11 @@ impl Machine {
         if late { 1 } else { self.options.min_devices.max(1) }
     }
 
+    /// Devices that a round asks, at most.
+    fn most(&self) -> u32 {
+        self.options.per_round.saturating_add(self.options.spares)
+    }
+
     fn wait(&mut self, now: Millis, out: &mut Decision) {
         let here = (self.round.id(), self.round.stage());
         if self.waiting.replace(here) != Some(here) {
@@ -64,9 +69,15 @@ impl Machine {
     fn open(&mut self, now: Millis, out: &mut Decision) {
         let Options { per_round, seed, dealing, deadline, .. } = *self.options;
         let round = self.round.id();
-        let chosen = select::choose(self.registry.candidates(), per_round as usize, seed, round, 0);
+        let candidates = self.registry.candidates(round, self.needed() as usize, deadline);
+        let mut chosen = select::choose(candidates, self.most() as usize, seed, round, 0);
+        let spare = select::split(&mut chosen, per_round as usize, seed, round);
         let groups = self.layout.groups().len();
-        let members = select::deal(dealing, groups, &chosen, |n| self.registry.strength(n), seed, round);
+        let mut members = select::deal(dealing, groups, &chosen, |n| self.registry.strength(n), seed, round);
+        let shared: Vec<Member> =
+            spare.into_iter().zip(&members).map(|(number, &of)| Member { number, ..of }).collect();
+        members.extend(shared);
+        members.sort_unstable_by_key(|member| member.number);
         self.round.open(&members, now, deadline);
         out.commit(Entry::Members(members));
         self.open_attempt(now, out);
@@ -86,26 +97,16 @@ impl Machine {
         });
     }
 
-    /// The deadline passed before all shares had an update.
+    /// The deadline passed before all shares had an update, or nobody is left to wait for.
     fn overdue(&mut self, now: Millis, out: &mut Decision) {
         let Options { quorum, attempts, deadline, .. } = *self.options;
         if self.round.reported() >= quorum.max(1) || self.round.attempt() + 1 >= attempts {
             return self.close(out);
         }
-        let others = self.replacements();
+        let others = self.free(&self.round.absent(), self.round.attempt() + 1);
         self.round.try_again(others, now, deadline);
         out.commit(Entry::Members(self.round.members().copied().collect()));
         self.open_attempt(now, out);
-    }
-
-    /// Other devices for the shares that lack an update, for the next attempt.
-    fn replacements(&self) -> Vec<Member> {
-        let absent = self.round.absent();
-        let mut free = self.registry.candidates();
-        free.retain(|&number| self.round.member(number).is_none());
-        let (round, attempt) = (self.round.id(), self.round.attempt() + 1);
-        let chosen = select::choose(free, absent.len(), self.options.seed, round, attempt);
-        chosen.into_iter().zip(absent).map(|(number, absent)| Member { number, ..absent }).collect()
     }
 
     /// Takes no more updates, and has those in the ledger applied.
@@ -124,6 +125,7 @@ impl Machine {
             return;
         }
         self.round.settle();
+        self.book(out);
         let row = self.row(&outcome, now);
         self.round.go_on(outcome.after, self.options.rounds);
         self.result = Some(outcome.result);
@@ -206,6 +208,7 @@ impl Machine {
         }
         self.paused = paused;
         self.round.stop(now);
+        self.round.ask_again(now);
         out.commit(Entry::State(self.state()));
         out.tell(if paused { Notice::Paused } else { Notice::Resumed });
         if self.connected.is_some() {

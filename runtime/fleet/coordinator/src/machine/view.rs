@@ -3,6 +3,7 @@
 use super::Machine;
 use crate::countdown::Millis;
 use crate::ids::DeviceNumber;
+use crate::rows::Standing;
 use crate::state::Stage;
 use crate::view::{DeviceView, FleetView, LISTED};
 
@@ -10,7 +11,8 @@ impl Machine {
     /// The fleet now, but for what only the ledger and the process know.
     pub(crate) fn view(&self, now: Millis) -> FleetView {
         let round = &self.round;
-        let mut numbers: Vec<DeviceNumber> = self.registry.iter().map(|(number, _)| number).collect();
+        let present = self.registry.iter().filter(|(_, device)| !device.is_removed());
+        let mut numbers: Vec<DeviceNumber> = present.map(|(number, _)| number).collect();
         if numbers.len() > LISTED {
             // Those online first, both parts ascending.
             numbers.sort_by_key(|&n| self.registry.get(n).is_some_and(|d| !d.is_online()));
@@ -31,8 +33,8 @@ impl Machine {
             round: round.id().0,
             rounds: self.options.rounds,
             mode: self.options.mode().into(),
-            devices: numbers.into_iter().filter_map(|number| self.device_view(number)).collect(),
-            devices_total: self.registry.len(),
+            devices: numbers.into_iter().filter_map(|number| self.device_view(number, now)).collect(),
+            devices_total: self.registry.present(),
             devices_online: self.registry.online(),
             history: Vec::new(),
             accuracy_before: self.evaluations.before().and_then(|b| b.accuracy),
@@ -43,12 +45,18 @@ impl Machine {
         }
     }
 
-    fn device_view(&self, number: DeviceNumber) -> Option<DeviceView> {
+    fn device_view(&self, number: DeviceNumber, now: Millis) -> Option<DeviceView> {
         let device = self.registry.get(number)?;
+        let record = *device.record();
+        let seconds = |ms: Millis| ms as f64 / 1000.0;
         let state = match self.round.member(number) {
             Some(_) if self.round.has_reported(number) => "reported",
+            _ if record.standing != Standing::Good => "quarantined",
             _ if !device.is_online() => "absent",
-            Some(_) if self.round.stage() == Stage::Collecting => "training",
+            Some(_) if self.round.stage() == Stage::Collecting && !self.round.is_refused(number) => {
+                "training"
+            }
+            _ if record.rests_until() > self.round.id() => "resting",
             _ => "idle",
         };
         let (presence, report) = (device.presence(), device.report());
@@ -69,6 +77,13 @@ impl Machine {
             refused: device.refused(),
             last_refusal: device.last_refusal().map(|reason| reason.name().to_owned()),
             state: state.into(),
+            standing: record.standing,
+            heard_s: device.heard().map(|heard| seconds(now.saturating_sub(heard))),
+            usual_s: device.usual().map(seconds),
+            selected: record.selected,
+            missed: record.missed,
+            late: record.late,
+            failures: record.failures,
             regions: Vec::new(),
             bytes_up: report.map_or(0, |r| r.up),
             bytes_down: report.map_or(0, |r| r.down),

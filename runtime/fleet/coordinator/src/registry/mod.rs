@@ -1,45 +1,23 @@
 //! The devices a coordinator knows: numbered once, bounded, a few hundred bytes each.
 
+mod conduct;
+mod device;
+
+pub(crate) use conduct::Course;
+pub(crate) use device::Device;
+
 use crate::countdown::Millis;
 use crate::ids::{DeviceNumber, RoundId};
-use crate::rows::DeviceRow;
+use crate::rows::{DeviceRow, Standing};
+use device::ReportHead;
 use sprig_transport::messages::{DeviceId, Presence, Reason, Report};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// A device is sent what it misses no more often than this.
 const WANTS: Millis = 1000;
 /// Refusals of one device in one round that are answered and told one by one; more are only counted.
 pub(crate) const ANSWERED: u8 = 8;
-
-/// A device.
-#[derive(Debug)]
-pub(crate) struct Device {
-    id: DeviceId,
-    accepted: u32,
-    refused: u32,
-    last_accepted: Option<RoundId>,
-    last_refusal: Option<Reason>,
-    /// What it last said of itself while here.
-    presence: Option<Presence>,
-    online: bool,
-    report: Option<ReportHead>,
-    /// When it was last sent what it misses.
-    served: Option<Millis>,
-    /// Its row in the ledger is older than this.
-    changed: bool,
-    /// Round and count of the refusals answered last.
-    answered: (RoundId, u8),
-}
-
-/// The figures of a device's last report; its regions are in the ledger.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReportHead {
-    round: u32,
-    pub planned: u64,
-    pub peak: u64,
-    pub up: u64,
-    pub down: u64,
-}
 
 /// What a presence changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,8 +26,10 @@ pub(crate) enum Arrival {
     New(DeviceNumber),
     /// A known device came.
     Back(DeviceNumber),
+    /// Another board than the one that was here calls itself so: two have one name.
+    Twin(DeviceNumber),
     /// A device left.
-    Gone,
+    Gone(DeviceNumber),
     /// Nothing that matters.
     Same,
     /// All numbers are taken; whether that is so for the first time.
@@ -67,6 +47,8 @@ pub(crate) struct Registry {
     refusals: bool,
     /// A device was turned away.
     full: bool,
+    /// Devices that an operator took out: their numbers are never given again.
+    removed: u32,
     limit: u32,
     min_budget: u64,
     /// Whoever has an update in the ledger is done: sums are sent once.
@@ -84,6 +66,7 @@ impl Registry {
             changed: Vec::new(),
             refusals: false,
             full: false,
+            removed: 0,
             limit,
             min_budget,
             once,
@@ -92,48 +75,77 @@ impl Registry {
         };
         for row in rows {
             let Ok(id) = DeviceId::parse(&row.id) else { continue };
-            let number = registry.add(id);
-            let Some(device) = registry.get_mut(number) else { continue };
-            (device.accepted, device.refused) = (row.accepted, row.refused);
-            device.last_accepted = row.last_accepted;
+            registry.add(Device::known(id, &row));
         }
         registry
     }
 
     /// Notes that a device came or went. A will of an earlier session is stale: the device is back already.
-    pub(crate) fn presence(&mut self, id: &DeviceId, presence: Presence) -> Arrival {
+    pub(crate) fn presence(&mut self, id: &DeviceId, presence: Presence, now: Millis) -> Arrival {
         let known = self.by_id.get(id).copied();
         if !presence.online {
             let Some(number) = known else { return Arrival::Same };
-            let Some(device) = self.get_mut(number) else { return Arrival::Same };
+            let Some(device) = self.get(number) else { return Arrival::Same };
             let current = device.presence.as_ref().is_some_and(|p| p.session == presence.session);
             if !device.online || !current {
                 return Arrival::Same;
             }
-            device.online = false;
-            self.count(number, -1);
-            return Arrival::Gone;
+            self.leave(number);
+            return Arrival::Gone(number);
         }
         let number = match known {
             Some(number) => number,
-            None if self.devices.len() >= self.limit as usize => {
+            None if self.present() >= self.limit => {
                 return Arrival::Full { first: !std::mem::replace(&mut self.full, true) };
             }
-            None => self.add(id.clone()),
+            None => self.add(Device::new(id.clone())),
         };
-        let was = self.get(number).is_some_and(|device| device.online);
-        if was {
-            self.count(number, -1);
+        let Some(device) = self.get(number) else { return Arrival::Same };
+        if device.replaced == Some(presence.session) {
+            return Arrival::Same;
         }
-        if let Some(device) = self.get_mut(number) {
-            device.presence = Some(presence);
-            device.online = true;
-        }
+        let was = device.online;
+        self.leave(number);
+        let Some(device) = self.get_mut(number) else { return Arrival::Same };
+        let twin = device.hear(presence, now);
+        device.online = true;
         self.count(number, 1);
         match (known.is_some(), was) {
+            _ if twin => Arrival::Twin(number),
             (false, _) => Arrival::New(number),
             (true, false) => Arrival::Back(number),
             (true, true) => Arrival::Same,
+        }
+    }
+
+    /// Notes that something was heard of a device.
+    pub(crate) fn heard(&mut self, number: DeviceNumber, now: Millis) {
+        if let Some(device) = self.get_mut(number) {
+            device.heard = now;
+        }
+    }
+
+    /// Whoever is here has its lease anew: while the broker was away, nobody could be heard.
+    pub(crate) fn renew(&mut self, now: Millis) {
+        self.devices.iter_mut().filter(|device| device.online).for_each(|device| device.heard = now);
+    }
+
+    /// Takes those for gone of whom nothing was heard for the time of `lease`, and says who they are.
+    pub(crate) fn expire(&mut self, now: Millis, lease: Duration) -> Vec<DeviceNumber> {
+        let lease = lease.as_millis() as Millis;
+        let silent = |device: &Device| device.online && now >= device.heard.saturating_add(lease);
+        let gone: Vec<_> = self.iter().filter(|(_, device)| silent(device)).map(|(n, _)| n).collect();
+        gone.iter().for_each(|&number| self.leave(number));
+        gone
+    }
+
+    /// A device that is here no longer is.
+    fn leave(&mut self, number: DeviceNumber) {
+        if self.get(number).is_some_and(|device| device.online) {
+            self.count(number, -1);
+            if let Some(device) = self.get_mut(number) {
+                device.online = false;
+            }
         }
     }
 
@@ -148,15 +160,29 @@ impl Registry {
     fn fits(&self, device: &Device) -> bool {
         let done = self.once && device.last_accepted.is_some();
         !done
+            && device.record.standing == Standing::Good
             && device
                 .presence
                 .as_ref()
                 .is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
     }
 
-    /// Devices that are here and can take part, ascending.
-    pub(crate) fn candidates(&self) -> Vec<DeviceNumber> {
-        self.iter().filter(|(_, d)| d.online && self.fits(d)).map(|(n, _)| n).collect()
+    /// Devices that are here and can take part in `round`, ascending. Those that failed lately rest for some rounds, unless
+    /// fewer than `needed` are left without them; and so do those that usually take longer than `deadline`.
+    pub(crate) fn candidates(&self, round: RoundId, needed: usize, deadline: Duration) -> Vec<DeviceNumber> {
+        let deadline = deadline.as_millis() as Millis;
+        let (mut ready, mut resting) = (Vec::new(), Vec::new());
+        for (number, device) in self.iter().filter(|(_, d)| d.online && self.fits(d)) {
+            let slow = device.usual.is_some_and(|usual| usual >= deadline);
+            let until = device.record.rests_until();
+            if until <= round && !slow { ready.push(number) } else { resting.push((slow, until, number)) }
+        }
+        if ready.len() < needed {
+            resting.sort_unstable();
+            ready.extend(resting.iter().map(|&(_, _, number)| number).take(needed - ready.len()));
+            ready.sort_unstable();
+        }
+        ready
     }
 
     /// Counts a refusal; whether it should also be answered.
@@ -243,13 +269,7 @@ impl Registry {
     pub(crate) fn row(&mut self, number: DeviceNumber) -> Option<DeviceRow> {
         let device = self.get_mut(number)?;
         device.changed = false;
-        Some(DeviceRow {
-            number,
-            id: device.id.to_string(),
-            accepted: device.accepted,
-            refused: device.refused,
-            last_accepted: device.last_accepted,
-        })
+        Some(device.row(number))
     }
 
     /// Rows of the devices whose refusals the ledger does not know of, which are then up to date; `None` if there was no
@@ -268,9 +288,9 @@ impl Registry {
         (1..).map(DeviceNumber).zip(&self.devices)
     }
 
-    /// All devices ever seen.
-    pub(crate) fn len(&self) -> u32 {
-        self.devices.len() as u32
+    /// All devices ever seen, but for those taken out.
+    pub(crate) fn present(&self) -> u32 {
+        self.devices.len() as u32 - self.removed
     }
 
     /// Devices here.
@@ -293,70 +313,23 @@ impl Registry {
                 "{online} devices are here, {fit} of them fit; counted {counted} and {able}"
             ));
         }
-        if self.by_id.len() != self.devices.len() || self.devices.len() > self.limit as usize {
-            return Err(format!("{} names for {} devices", self.by_id.len(), self.devices.len()));
+        let removed = self.devices.iter().filter(|device| device.is_removed()).count();
+        if removed != self.removed as usize || here().any(Device::is_removed) {
+            return Err(format!("{removed} devices are removed, {} counted, or some are here", self.removed));
+        }
+        if self.by_id.len() != self.present() as usize || self.present() > self.limit {
+            return Err(format!("{} names for {} devices", self.by_id.len(), self.present()));
         }
         Ok(())
     }
 
-    fn add(&mut self, id: DeviceId) -> DeviceNumber {
+    fn add(&mut self, device: Device) -> DeviceNumber {
         let number = DeviceNumber::at(self.devices.len());
-        self.by_id.insert(id.clone(), number);
-        self.devices.push(Device {
-            id,
-            accepted: 0,
-            refused: 0,
-            last_accepted: None,
-            last_refusal: None,
-            presence: None,
-            online: false,
-            report: None,
-            served: None,
-            changed: false,
-            answered: (RoundId::FIRST, 0),
-        });
+        match device.is_removed() {
+            true => self.removed += 1,
+            false => drop(self.by_id.insert(device.id.clone(), number)),
+        }
+        self.devices.push(device);
         number
-    }
-}
-
-impl Device {
-    /// Its name.
-    pub(crate) fn id(&self) -> &DeviceId {
-        &self.id
-    }
-
-    /// Whether it is here.
-    pub(crate) fn is_online(&self) -> bool {
-        self.online
-    }
-
-    /// Updates in the ledger.
-    pub(crate) fn accepted(&self) -> u32 {
-        self.accepted
-    }
-
-    /// Messages refused.
-    pub(crate) fn refused(&self) -> u32 {
-        self.refused
-    }
-
-    /// Round of its last update in the ledger.
-    pub(crate) fn last_accepted(&self) -> Option<RoundId> {
-        self.last_accepted
-    }
-
-    /// Why its last message was refused, since the coordinator was started.
-    pub(crate) fn last_refusal(&self) -> Option<Reason> {
-        self.last_refusal
-    }
-
-    /// What it last said of itself while here.
-    pub(crate) fn presence(&self) -> Option<&Presence> {
-        self.presence.as_ref()
-    }
-
-    /// The figures of its last report.
-    pub(crate) fn report(&self) -> Option<ReportHead> {
-        self.report
     }
 }

@@ -1,11 +1,17 @@
 //! The round under way: who takes part in it, which of its shares have an update, and how long it may still take.
 
+mod part;
+mod waiting;
+
+pub(crate) use part::Hope;
+
 use crate::countdown::{Countdown, Millis};
 use crate::ids::{DeviceNumber, RoundId, Slot};
 use crate::pieces::Pieces;
 use crate::rows::Member;
 use crate::state::{Saved, Stage, State};
 use crate::validate;
+use part::Part;
 use sprig_transport::messages::Digest;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -36,13 +42,8 @@ pub(crate) struct Round {
     limits: [f32; 2],
     deadline: Countdown,
     opened: Option<Millis>,
-}
-
-/// A member, and its update's norm once that is in the ledger.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    member: Member,
-    norm: Option<f32>,
+    /// Since when nobody is waited for.
+    idle: Option<Millis>,
 }
 
 impl Round {
@@ -64,10 +65,11 @@ impl Round {
             limits: [0.0; 2],
             deadline: Countdown::new(deadline, None),
             opened: None,
+            idle: None,
         };
-        this.take_part(&saved.members);
+        this.take_part(&saved.members, 0);
         for &(number, norm) in &saved.accepted {
-            this.cover(number, norm);
+            this.cover(number, norm, None);
         }
         this
     }
@@ -139,15 +141,14 @@ impl Round {
 
     /// Members that are still asked: neither they nor another of their slot have reported.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Member> {
-        let open = |part: &&Part| part.norm.is_none() && !self.is_covered(part.member.slot);
-        self.parts.iter().filter(open).map(|part| &part.member)
+        self.open_parts().filter(|part| part.hope != Hope::Refused).map(|part| &part.member)
     }
 
     /// Opens it with these members.
     pub(crate) fn open(&mut self, members: &[Member], now: Millis, deadline: Duration) {
         self.stage = Stage::Collecting;
         self.attempt = 0;
-        self.take_part(members);
+        self.take_part(members, now);
         self.opened = Some(now);
         self.deadline = Countdown::new(deadline, Some(now));
     }
@@ -167,8 +168,12 @@ impl Round {
         deadline: Duration,
     ) {
         self.attempt += 1;
-        self.parts.extend(others.into_iter().map(|member| Part { member, norm: None }));
-        self.parts.sort_unstable_by_key(|part| part.member.number);
+        self.idle = None;
+        for part in self.parts.iter_mut().filter(|part| part.hope == Hope::Overdue) {
+            (part.hope, part.asked) = (Hope::Awaited, now);
+        }
+        let others: Vec<Member> = others.into_iter().collect();
+        self.join(&others, now);
         self.deadline = Countdown::new(deadline, Some(now));
     }
 
@@ -188,18 +193,21 @@ impl Round {
         self.deadline.left(now)
     }
 
-    /// Notes that a device's update is in the ledger.
-    pub(crate) fn cover(&mut self, number: DeviceNumber, norm: f32) {
-        let Some(at) = self.place(number) else { return };
+    /// Notes that a device's update is in the ledger since `now`, if that is known. Returns how long it took, in that case.
+    pub(crate) fn cover(&mut self, number: DeviceNumber, norm: f32, now: Option<Millis>) -> Option<Millis> {
+        let at = self.place(number)?;
         if self.parts[at].norm.replace(norm).is_some() {
-            return;
+            return None;
         }
+        let took = now.map(|now| now.saturating_sub(self.parts[at].asked));
+        self.parts[at].took = took;
         self.reported += 1;
         if let Some(slot) = self.covered.get_mut(self.parts[at].member.slot.place())
             && !std::mem::replace(slot, true)
         {
             self.open -= 1;
         }
+        took
     }
 
     /// Counts a refused message.
@@ -261,7 +269,7 @@ impl Round {
         self.refused = 0;
         self.base = base;
         self.opened = None;
-        self.take_part(&[]);
+        self.take_part(&[], 0);
     }
 
     /// What always holds.
@@ -291,13 +299,14 @@ impl Round {
     }
 
     /// Sets who takes part, and what follows from that.
-    fn take_part(&mut self, members: &[Member]) {
-        self.parts = members.iter().map(|&member| Part { member, norm: None }).collect();
+    fn take_part(&mut self, members: &[Member], now: Millis) {
+        self.parts = members.iter().map(|&member| Part::asked(member, now)).collect();
         self.parts.sort_unstable_by_key(|part| part.member.number);
         let slots = members.iter().map(|member| member.slot.place() + 1).max().unwrap_or(0);
         self.covered = vec![false; slots];
         self.open = slots;
         self.reported = 0;
+        self.idle = None;
         self.pieces.clear();
         self.limits = validate::limits(&self.norms);
     }

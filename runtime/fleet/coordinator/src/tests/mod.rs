@@ -1,9 +1,11 @@
 //! Tests of the whole coordinator.
 
 mod blobs;
+mod conduct;
 mod dense;
 mod kill;
 mod ledger;
+mod pace;
 mod random;
 mod rogue;
 mod rounds;

@@ -1,6 +1,6 @@
 //! Fleets that never were.
 
-use sprig_coordinator::{DeviceView, FleetView, RegionView, RoundId, RoundRow};
+use sprig_coordinator::{DeviceView, FleetView, RegionView, RoundId, RoundRow, Standing};
 
 const MIB: u64 = 1 << 20;
 
@@ -89,6 +89,13 @@ fn device(n: u32, rounds: u32) -> DeviceView {
             ["idle", "training", "reported", "idle", "idle"][n as usize % 5]
         }
         .into(),
+        standing: Standing::Good,
+        heard_s: Some(2.5),
+        usual_s: Some(4.0),
+        selected: 3,
+        missed: 0,
+        late: 0,
+        failures: 0,
         regions: if began { shares.into_iter().map(region).collect() } else { Vec::new() },
         bytes_up: u64::from(rounds) * 23 + u64::from(n % 7) * 311,
         bytes_down: u64::from(rounds) * 1200 + u64::from(n % 11) * 507,

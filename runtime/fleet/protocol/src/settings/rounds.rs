@@ -21,10 +21,15 @@ pub struct RoundsTable {
     pub devices: Whole<1, 65_535>,
     /// Devices that must be present before a round starts; at most `devices`.
     pub min_devices: Whole<1, 65_535>,
-    /// Updates that close a round at its deadline; at most `devices`.
+    /// Updates with which a round may close; at most `devices`.
     pub quorum: Whole<1, 65_535>,
-    /// Seconds a round waits for its updates.
+    /// Seconds a round waits for its updates, at most: once there is a quorum it waits for no device longer than that usually
+    /// takes and half as long again.
     pub deadline_seconds: Seconds<604_800>,
+    /// Devices selected beside those: each has the share of another one, and what comes first will do.
+    pub spares: Whole<0, 65_535>,
+    /// Seconds without a word after which a device is taken for gone. Agents say that they are here every 30 seconds.
+    pub lease_seconds: Seconds<604_800>,
     /// Deadlines a round may pass without a quorum.
     pub attempts: Whole<1, 255>,
     /// Rounds between evaluations on held-out data; 0 for the first and the last alone.
@@ -122,6 +127,8 @@ impl Default for RoundsTable {
             min_devices: Whole::of::<1>(),
             quorum: Whole::of::<1>(),
             deadline_seconds: Seconds::of(300.0),
+            spares: Whole::of::<0>(),
+            lease_seconds: Seconds::of(180.0),
             attempts: Whole::of::<3>(),
             evaluate_every: Evaluate::every(10),
             down: Downlink::Auto,
