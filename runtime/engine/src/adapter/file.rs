@@ -117,6 +117,11 @@ impl AdapterFile {
         Ok(Self { mapped, meta, alpha, pairs })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.mapped.path()
+    }
+
     /// What the file says beside its numbers.
     pub fn meta(&self) -> &AdapterMeta {
         &self.meta
@@ -199,7 +204,7 @@ impl AdapterFile {
         self.mapped.digest_hex().map_err(|e| At(self.mapped.path()).file(e))
     }
 
-    fn copy(&self, pair: &LoraPair, a: &mut [f32], b: &mut [f32]) -> Result<(), AdapterError> {
+    pub(super) fn copy(&self, pair: &LoraPair, a: &mut [f32], b: &mut [f32]) -> Result<(), AdapterError> {
         let at = At(self.mapped.path());
         for (range, values) in [(&pair.a, a), (&pair.b, b)] {
             copy_finite(&self.mapped.bytes()[range.clone()], values).map_err(|weight| {
@@ -259,11 +264,11 @@ impl AdapterMeta {
 }
 
 impl LoraPair {
-    fn a_len(&self) -> usize {
+    pub(super) fn a_len(&self) -> usize {
         self.a.len() / 4
     }
 
-    fn b_len(&self) -> usize {
+    pub(super) fn b_len(&self) -> usize {
         self.b.len() / 4
     }
 

@@ -3,6 +3,7 @@
 mod asking;
 mod basis;
 mod carried;
+mod express;
 mod file;
 mod personal;
 mod routers;
