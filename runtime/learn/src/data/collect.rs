@@ -1,17 +1,27 @@
 //! The labels of a file, by a pass over it.
 
 use super::error::{DataError, Problem, short};
+use super::files::files;
 use super::labels::MAX_LABELS;
 use super::lines::Lines;
 use super::record::{Record, Task};
 use super::room::Room;
 use crate::setting::Setting;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Names of the labels that the file has, at least two.
 pub(super) fn collect_labels(room: &Room<'_>) -> Result<BTreeSet<String>, DataError> {
-    let path = room.path;
     let mut names = BTreeSet::new();
+    for file in files(room.path)? {
+        collect(&Room { path: &file, ..*room }, &mut names)?;
+    }
+    told_apart(names, room.path)
+}
+
+/// Adds the names that one file has.
+fn collect(room: &Room<'_>, names: &mut BTreeSet<String>) -> Result<(), DataError> {
+    let path = room.path;
     let mut lines = Lines::open(path)?;
     while let Some((line, text)) = lines.next(room.line(0)).map_err(|e| room.refuse(e))? {
         let record = Record::parse(text, Task::Label).map_err(|problem| problem.at(path, line))?;
@@ -25,6 +35,10 @@ pub(super) fn collect_labels(room: &Room<'_>) -> Result<BTreeSet<String>, DataEr
             return Err(Problem::field("label", found, remedy).at(path, line));
         }
     }
+    Ok(())
+}
+
+fn told_apart(names: BTreeSet<String>, path: &Path) -> Result<BTreeSet<String>, DataError> {
     match names.len() {
         0 => Err(DataError::Empty { path: path.to_owned() }),
         1 => {

@@ -28,6 +28,19 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// A folder without files of records, or with more than are read.
+    #[error(
+        "{}: {} in this folder have names that end in .jsonl; use 1 to {limit}", path.display(),
+        if *found == 0 { "no files".to_owned() } else { format!("more than {limit} files") }
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Such files, as far as they were counted.
+        found: usize,
+        /// Files that are read, at most.
+        limit: usize,
+    },
     /// The encoded examples and the record under way pass the byte limit.
     #[error(
         "{}:{line}: the examples up to here, and this record while it is read, take more than the {limit} bytes that \

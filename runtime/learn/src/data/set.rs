@@ -3,6 +3,7 @@
 use super::collect::collect_labels;
 use super::encode::{EncodeError, Encoded, Encoder, Kind};
 use super::error::{DataError, Problem};
+use super::files::files;
 use super::labels::Labels;
 use super::lines::Lines;
 use super::options::LoadOptions;
@@ -81,7 +82,7 @@ struct Entry {
 }
 
 impl DataSet {
-    /// Reads and encodes a JSONL file.
+    /// Reads and encodes a JSONL file, or all of a [folder](files).
     ///
     /// # Errors
     /// The file cannot be read, a line of it is wrong, it holds no record, the examples pass the byte limit, or an
@@ -91,13 +92,16 @@ impl DataSet {
             let found = format!("{} leaves nothing to predict", Setting::Len.to(options.len));
             return Err(DataError::Options(Problem::new(found, "use 2 or more")));
         }
-        let encoder = match options.task {
+        let mut encoder = match options.task {
             Task::Lm | Task::Pair => Encoder::lm(tokenizer, options),
             Task::Choice => Encoder::choice(tokenizer, options).map_err(option_error)?,
             Task::Label => label_encoder(path, options, tokenizer)?,
         };
         let mut set = Self { pairs: options.task == Task::Pair, ..Self::empty() };
-        set.fill(Lines::open(path)?, options, encoder)?;
+        for file in files(path)? {
+            set.take(Lines::open(&file)?, options, &mut encoder)?;
+        }
+        set.finish(path, encoder)?;
         Ok(set)
     }
 
@@ -112,7 +116,9 @@ impl DataSet {
         tokenizer: &Tokenizer,
     ) -> Result<Self, DataError> {
         let mut set = Self { pairs: options.task == Task::Pair, ..Self::empty() };
-        set.fill(Lines::new(named, records), options, Encoder::lm(tokenizer, options))?;
+        let mut encoder = Encoder::lm(tokenizer, options);
+        set.take(Lines::new(named, records), options, &mut encoder)?;
+        set.finish(named, encoder)?;
         Ok(set)
     }
 
@@ -241,11 +247,11 @@ impl DataSet {
         }
     }
 
-    fn fill<R: BufRead>(
+    fn take<R: BufRead>(
         &mut self,
         mut lines: Lines<'_, R>,
         options: &LoadOptions,
-        mut encoder: Encoder<'_>,
+        encoder: &mut Encoder<'_>,
     ) -> Result<(), DataError> {
         self.candidates = encoder.candidates().to_vec();
         let path = lines.path();
@@ -267,6 +273,11 @@ impl DataSet {
             room.check(line, (tokens + weights) * size_of::<u32>() + entries * size_of::<Entry>())?;
             self.push(&encoded, weight);
         }
+        Ok(())
+    }
+
+    /// Ends with what came from `path`.
+    fn finish(&mut self, path: &Path, encoder: Encoder<'_>) -> Result<(), DataError> {
         if self.entries.is_empty() {
             return Err(DataError::Empty { path: path.to_owned() });
         }

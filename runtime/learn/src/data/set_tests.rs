@@ -77,6 +77,25 @@ fn shown(set: &DataSet, i: usize) -> (String, String, usize) {
     }
 }
 
+/// A folder is its files one after another; an error names the file and its line.
+#[test]
+fn a_folder_is_read_file_by_file() {
+    let t = tokenizer(Some(CHATML));
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let line = |text: &str, label: &str| format!("{{\"text\": {text:?}, \"label\": {label:?}}}\n");
+    write("b.jsonl", &line("third", "no"));
+    write("a.jsonl", &(line("first", "yes") + &line("second", "no")));
+    let options = LoadOptions::new(Task::Label, 200);
+    let folder = DataSet::load(dir.path(), &options, &t).unwrap();
+    let one =
+        load(&[line("first", "yes"), line("second", "no"), line("third", "no")].concat(), &options).unwrap();
+    assert_eq!((folder.len(), folder.digest()), (3, one.digest()));
+    write("c.jsonl", &(line("fourth", "yes") + "{\n"));
+    let wrong = DataSet::load(dir.path(), &options, &t).unwrap_err().to_string();
+    assert!(wrong.contains("c.jsonl:2"), "{wrong}");
+}
+
 #[test]
 fn pairs_stand_behind_one_prompt() {
     let pair = r#"{"prompt": "one two three", "chosen": " four", "rejected": " five six", "weight": 2}"#;
