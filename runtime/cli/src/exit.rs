@@ -44,6 +44,9 @@ pub enum Exit {
     Interrupted = 7,
     /// The training diverged: a loss is not a number.
     Diverged = 8,
+    /// Every round of a fleet's run was abandoned.
+    #[cfg_attr(not(feature = "coordinator"), allow(dead_code))] // a board coordinates nothing
+    Abandoned = 9,
     /// Our bug.
     Bug = 70,
 }
@@ -210,7 +213,8 @@ impl From<FleetError> for Failure {
             FleetError::Data(ref e) => data(e),
             FleetError::Model(ref e) => file_or_io(e.is_io()),
             FleetError::Adapter(ref e) => file_or_io(e.is_io()),
-            FleetError::OtherModel { .. } => Exit::BadFile,
+            FleetError::OtherModel { .. } | FleetError::OtherAdapter { .. } => Exit::BadFile,
+            FleetError::Unserved { .. } => Exit::Peer,
             FleetError::Outbox(_) | FleetError::Io { .. } => Exit::Io,
             FleetError::Bug(_) => Exit::Bug,
         };

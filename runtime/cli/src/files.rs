@@ -4,6 +4,7 @@
 use crate::exit::{Exit, Failure};
 use serde::de::IgnoredAny;
 use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_protocol::settings::DeviceSettings;
 #[cfg(feature = "coordinator")]
 use sprig_protocol::settings::FleetSettings;
 use std::collections::BTreeMap;
@@ -107,13 +108,23 @@ impl Files {
         Ok(())
     }
 
+    /// What the settings of a device name, which are in the file `config`.
+    pub fn of_device(config: &Path, settings: &DeviceSettings) -> Self {
+        Self::new()
+            .reads("--config", config)
+            .reads("the model", settings.model.path.as_path())
+            .reads("the data", settings.data.train.as_path())
+            .reads("the outbox", settings.agent.state.join("outbox.redb").as_path())
+    }
+
     /// What the settings of a fleet name, which are in the file `config`.
     #[cfg(feature = "coordinator")]
     pub fn of_fleet(config: &Path, settings: &FleetSettings) -> Self {
-        let FleetSettings { model, coordinator, .. } = settings;
+        let FleetSettings { model, train, coordinator, .. } = settings;
         Self::new()
             .reads("--config", config)
             .reads("the model", model.path.as_path())
+            .reads("init", train.init.as_deref())
             .reads("eval_data", coordinator.eval_data.as_deref())
             .reads("the ledger", coordinator.state.join("ledger.redb").as_path())
     }

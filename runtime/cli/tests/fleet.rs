@@ -5,6 +5,8 @@
 #![allow(unreachable_pub)]
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+#[path = "fleet/after.rs"]
+mod after;
 #[path = "fleet/cgroup.rs"]
 mod cgroup;
 #[path = "fleet/disk.rs"]

@@ -64,6 +64,12 @@ path = "model.gguf"
 [data]
 # This device's own records, one JSON object a line; they never leave it.
 train = "train.jsonl"
+
+[agent]
+# Where the fleet's adapter goes when the run is over.
+# adapter = "adapter.gguf"
+# Wait for the fleet's next run, instead of ending with this one.
+# stay = true
 "#,
         fleet = identity.fleet,
         url = identity.url(),

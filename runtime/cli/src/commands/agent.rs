@@ -3,6 +3,7 @@
 use super::training::stepped_aside;
 use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use sprig_agent::{AgentEvent, Ended, Host, absent};
@@ -17,6 +18,11 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let mut settings = DeviceSettings::read(&args.config)?;
     settings.data.dp = args.dp.or(settings.data.dp);
     let device = settings.fleet.device()?;
+    let adapter = settings.agent.adapter.as_deref();
+    Files::of_device(&args.config, &settings).writes("adapter", adapter, Content::Adapter).check()?;
+    if let Some(adapter) = adapter {
+        check_writable(adapter, 0)?;
+    }
     let topics = settings.fleet.topics()?;
     let session = super::nonce()?;
     let mut config = settings.fleet.link(&format!("sprig-{}-{device}", settings.fleet.name))?;
@@ -55,6 +61,12 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Cut { texts, of, len, all } => format!(
             "{texts} of {of} texts are cut to the fleet's {len} tokens (`len` under [train]); {all} would keep all"
         ),
+        AgentEvent::Data { examples, before } => {
+            format!("the data have changed: {examples} examples from the next round on, instead of {before}")
+        }
+        AgentEvent::DataRefused { problem } => {
+            format!("the data have changed, and the old ones stay in use: {problem}")
+        }
         AgentEvent::Planned { plan_bytes, budget_bytes } => {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }
@@ -88,6 +100,13 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Sent { round, bytes } => format!("round {round}: sent {bytes} bytes"),
         AgentEvent::Receipt { round, verdict } => format!("round {round}: {verdict}"),
         AgentEvent::Dropped { topic, problem } => format!("dropped a message on {topic}: {problem}"),
+        AgentEvent::Adapter { round, path, .. } => {
+            format!("adapter after {round} rounds: {}", path.display())
+        }
+        AgentEvent::AdapterFailed { round, problem, .. } => {
+            format!("the adapter after {round} rounds is not written: {problem}")
+        }
+        AgentEvent::Unserved { problem } => format!("{problem}; waiting on"),
         AgentEvent::Finished { rounds, digest } => {
             format!("finished after {rounds} rounds, adapter {}", &digest[..digest.len().min(8)])
         }

@@ -8,11 +8,13 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
-use sprig_coordinator::{Applied, Coordinator, FleetView, Handle, HeldOut, Notice, Options, control};
+use sprig_coordinator::{
+    Applied, Coordinator, EvaluationThread, FleetView, Handle, HeldOut, Notice, Options, control,
+};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
 use sprig_protocol::settings::{FleetSettings, JobSettings};
-use sprig_protocol::{beginning, limits};
+use sprig_protocol::{beginning, limits, warm};
 use sprig_run::Base;
 use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
@@ -29,9 +31,10 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         .check()?;
     let map = Mapped::open(&settings.model.path)?;
     let base = Base::open(&map)?;
-    let (layout, start) = beginning(&settings.train, &base.geometry)?;
+    let (layout, mut start) = beginning(&settings.train, &base.geometry)?;
     limits::check(&settings.train, &layout)?;
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
+    warm(&settings.train, &base, (&job.model, settings.model.threads()), &mut start)?;
     limits::check_job(&job)?;
     let mut run = [0; 16];
     run[..8].copy_from_slice(&nonce()?.to_le_bytes());
@@ -39,16 +42,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let options = Options::of(&settings, &job, RunId(run), settings.train.sums(&base.geometry));
     let weights = layout.len();
 
-    let evaluation = match &settings.coordinator.eval_data {
-        None => None,
-        Some(data) => {
-            let (thread, plan) = evaluator::start(&settings, data)?;
-            output.event(json!({ "event": "plan", "plan": plan }), || {
-                Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
-            });
-            Some(thread)
-        }
-    };
+    let evaluation = evaluation(&settings, &output)?;
     let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
     let evaluated = Arc::new(Mutex::new(Evaluated::default()));
     let tell = {
@@ -74,16 +68,54 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         });
         return Ok(Exit::Interrupted);
     }
-    if let Some(out) = &settings.coordinator.adapter {
-        // The ledger is free again once the coordinator is gone.
-        drop((dashboard, coordinator));
-        let last = control::adapter(&settings.coordinator.state, None)?;
-        export::write(&settings, &last.values, out)?;
+    let abandoned = coordinator.abandoned()?;
+    // The ledger is free again once the coordinator is gone.
+    drop(dashboard);
+    if let Err(e) = coordinator.close() {
+        let lost = json!({ "event": "unsent", "problem": e.to_string() });
+        output.event(lost, || {
+            Some(format!("not everything could be sent: {e}; the same command sends it again"))
+        });
     }
     let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
-    let done = done(&view, evaluated, weights);
-    output.event(done.clone(), || Some(line(&done, settings.coordinator.adapter.as_deref())));
-    Ok(Exit::Done)
+    let mut done = done(&view, evaluated, weights);
+    done["abandoned"] = abandoned.into();
+    conclude(&settings, &output, (view.round, abandoned), &done)
+}
+
+/// Writes the adapter of a run that is over, of whose rounds so many were abandoned, and says how it went.
+fn conclude(
+    settings: &FleetSettings,
+    output: &Output,
+    (rounds, abandoned): (u32, u32),
+    done: &Value,
+) -> Result<Exit, Failure> {
+    let nothing = rounds > 0 && abandoned >= rounds;
+    let out = settings.coordinator.adapter.as_deref().filter(|_| !nothing);
+    if let Some(out) = out {
+        let last = control::adapter(&settings.coordinator.state, None)?;
+        export::write(settings, &last.values, out)?;
+    }
+    output.event(done.clone(), || Some(line(done, out)));
+    if nothing { Err(Failure::new(Exit::Abandoned, untrained(rounds))) } else { Ok(Exit::Done) }
+}
+
+/// Opens model and held-out data, where there are some.
+fn evaluation(settings: &FleetSettings, output: &Output) -> Result<Option<EvaluationThread>, Failure> {
+    let Some(data) = &settings.coordinator.eval_data else { return Ok(None) };
+    let (thread, plan) = evaluator::start(settings, data)?;
+    output.event(json!({ "event": "plan", "plan": plan }), || {
+        Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
+    });
+    Ok(Some(thread))
+}
+
+/// What is said of a run that came to nothing.
+fn untrained(rounds: u32) -> String {
+    format!(
+        "all {rounds} rounds were abandoned: no device's update was applied in any, and no adapter is written; see `sprig fleet \
+         history`, and raise [rounds] count, with a longer deadline_seconds or more devices, to go on"
+    )
 }
 
 /// Serves the dashboard, where the settings ask for one.
@@ -171,8 +203,12 @@ fn line(done: &Value, adapter: Option<&Path>) -> String {
         done[key].as_f64().map_or_else(|| "not measured".to_owned(), |a| format!("{:.1} %", 100.0 * a))
     };
     let place = adapter.map_or_else(String::new, |path| format!(", adapter in {}", path.display()));
+    let abandoned = match done["abandoned"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(n) => format!(", {n} of them without an update of any device"),
+    };
     format!(
-        "{} rounds done: accuracy {} before, {} after{place}",
+        "{} rounds done{abandoned}: accuracy {} before, {} after{place}",
         done["rounds"],
         share("accuracy_before"),
         share("accuracy_after")

@@ -24,6 +24,8 @@ pub(super) struct CatchUp {
     download: Option<Download>,
     /// When something was last asked for or arrived.
     last: Option<Duration>,
+    /// When something last arrived.
+    heard: Option<Duration>,
     /// Replaying led elsewhere: only a snapshot helps.
     diverged: bool,
     /// Blobs whose chunks are still subscribed to and no longer wanted.
@@ -48,6 +50,11 @@ pub(super) enum Steps {
 }
 
 impl CatchUp {
+    /// When something that was asked for last arrived.
+    pub(crate) fn heard(&self) -> Option<Duration> {
+        self.heard
+    }
+
     /// After a reconnect: ask at once.
     pub(crate) fn again(&mut self) {
         self.last = None;
@@ -131,6 +138,7 @@ impl CatchUp {
             Some(Topic::Offer(_)) => {
                 let offer = Offer::decode(payload).map_err(|e| e.to_string())?;
                 if offer.run == who.run {
+                    self.heard = Some(now);
                     self.begin(offer.digest, offer.bytes, offer.kind, watch);
                 }
                 Ok(None)
@@ -139,7 +147,7 @@ impl CatchUp {
                 let Some(download) = self.download.as_mut().filter(|d| d.digest == *digest) else {
                     return Ok(None); // late chunks of something we have
                 };
-                self.last = Some(now);
+                (self.last, self.heard) = (Some(now), Some(now));
                 download.parts.take(*chunk, payload).map_err(|e| e.to_string())?;
                 if !download.parts.is_complete() {
                     return Ok(None);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sprig_run::Moved;
+use std::path::PathBuf;
 
 /// One thing that happened. Its JSON form has the name under `event`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +30,18 @@ pub enum AgentEvent {
         len: usize,
         /// Tokens that would keep all.
         all: usize,
+    },
+    /// This device's data have changed, and were read again: the next round is of the new ones.
+    Data {
+        /// Examples now.
+        examples: usize,
+        /// Examples before.
+        before: usize,
+    },
+    /// They have changed, and the new ones cannot be used: the training goes on with the old ones.
+    DataRefused {
+        /// Why, with file and line, and what can be done.
+        problem: String,
     },
     /// What will be held in memory.
     Planned {
@@ -144,6 +157,29 @@ pub enum AgentEvent {
         /// Where from.
         topic: String,
         /// Why.
+        problem: String,
+    },
+    /// The fleet's adapter was written.
+    Adapter {
+        /// Rounds applied to it.
+        round: u32,
+        /// The file.
+        path: PathBuf,
+        /// Digest of the adapter's numbers, as in the other events.
+        digest: String,
+    },
+    /// It could not be written; the training goes on.
+    AdapterFailed {
+        /// Rounds applied to it.
+        round: u32,
+        /// The file.
+        path: PathBuf,
+        /// Why, and what can be done.
+        problem: String,
+    },
+    /// The run is over, and nobody sends its adapter.
+    Unserved {
+        /// Why, and what can be done.
         problem: String,
     },
     /// The run is over.

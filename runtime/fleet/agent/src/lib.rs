@@ -4,20 +4,27 @@
 //! Everything is driven by [`Agent::on`] (an event of the link) and [`Agent::work`] (one piece of work); no thread, no
 //! clock of its own. What must survive a power cut goes through the outbox before it is sent.
 
+mod announced;
 mod catch_up;
+mod ending;
 mod events;
+mod host;
+mod keeping;
+mod late;
 mod model;
 mod note;
 mod randomness;
 mod regions;
 mod run;
 mod sending;
+mod stock;
 mod sums;
 mod worker;
 
 pub use events::AgentEvent;
+pub use host::Host;
 pub use model::{ModelWorker, Opened};
-pub use run::{Ended, Host, absent, run};
+pub use run::{Ended, absent, run};
 pub use sums::{OpenedSums, SumsWorker};
 pub use worker::{Trained, Worker};
 
@@ -50,6 +57,8 @@ pub struct Identity {
     pub presence: Presence,
     /// First pause before an update is sent again.
     pub resend: Duration,
+    /// How long, in a run that is over, is waited for what nobody sends.
+    pub patience: Duration,
 }
 
 /// One device of a fleet.
@@ -73,6 +82,8 @@ pub struct Agent<'o, W> {
     foreign: bool,
     /// When to say again that we are here.
     tell_at: Duration,
+    /// Since when it is known over this connection that the run is over.
+    over_since: Option<Duration>,
     state: State,
 }
 
@@ -125,6 +136,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             training: None,
             counted: Traffic::default(),
             tell_at: (who.resend * TELL_AGAIN).min(TELL_EVERY),
+            over_since: None,
             state: State::Waiting,
             who,
             worker,
@@ -167,12 +179,16 @@ impl<'o, W: Worker> Agent<'o, W> {
     pub fn on(&mut self, event: Event, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
         match event {
             Event::Connected => {
+                self.over_since = None; // the broker says it anew
                 (self.watch)(AgentEvent::Connected);
                 self.say_present(link)?;
                 self.resend.at = now;
                 self.catch_up.again();
             }
-            Event::Disconnected(reason) => (self.watch)(AgentEvent::Disconnected { reason }),
+            Event::Disconnected(reason) => {
+                self.over_since = None;
+                (self.watch)(AgentEvent::Disconnected { reason });
+            }
             Event::Message { topic, payload } => self.message(&topic, &payload, link, now)?,
         }
         self.proceed(link, now)
@@ -265,6 +281,7 @@ impl<'o, W: Worker> Agent<'o, W> {
         if newer {
             self.resend = Resend { pause: self.who.resend, at: now };
         }
+        self.heard_of(round.phase, now);
         self.round = Some(round);
         self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)
     }
@@ -302,11 +319,7 @@ impl<'o, W: Worker> Agent<'o, W> {
         }
         let Some(round) = &self.round else { return Ok(()) };
         let here = self.worker.round() == round.round && self.worker.digest() == round.base;
-        if here
-            && round.phase == Phase::Finished
-            && self.unanswered.is_empty()
-            && self.state != State::Finished
-        {
+        if here && round.phase == Phase::Finished && self.is_answered(now) && self.state != State::Finished {
             self.state = State::Finished;
             let digest = round.base.to_string();
             (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
@@ -334,5 +347,7 @@ impl<'o, W: Worker> Agent<'o, W> {
     }
 }
 
+#[cfg(test)]
+mod after_tests;
 #[cfg(test)]
 mod tests;

@@ -15,18 +15,25 @@ use sprig_learn::outcome::Outcome;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
+use sprig_protocol::export::Export;
 use sprig_protocol::settings::{DeviceSettings, SettingsError, Train, Upload};
 use sprig_protocol::{FleetError, dense, limits, share_of};
-use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
+use sprig_run::{Base, Data, Engine, Moved, Planned, Running, apart};
 use sprig_transport::messages::{Digest, Record, Snapshot, Task};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
 pub(crate) const FLEET: Bytes = Bytes::mib(4);
 
+/// What writing an adapter's file takes beside the adapter: a buffer of 256 KiB, and the names of its tensors.
+pub(crate) const WRITING: Bytes = Bytes::kib(512);
+
 /// A device's work on a run, planned.
 pub struct Opened {
+    /// What is trained.
+    train: Train,
     /// The adapter.
     pub spec: AdapterSpec,
     /// What a device and the coordinator do in a round.
@@ -64,6 +71,9 @@ impl Opened {
             ("the round under way", round),
             ("link and outbox", FLEET),
         ];
+        if settings.agent.adapter.is_some() {
+            held_elsewhere.push(("writing the adapter", WRITING));
+        }
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let objective = train.recipe().objective();
         let preference = train.recipe().preference();
@@ -78,12 +88,16 @@ impl Opened {
             Workload::training(objective, spec.clone(), batch, needs, None, means).under(rules.dropout);
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
-        Ok(Self { spec, rules, planned, layout, flow, preference, up: train.up, guard: train.guard() })
+        let (up, guard, train) = (train.up, train.guard(), train.clone());
+        Ok(Self { train, spec, rules, planned, layout, flow, preference, up, guard })
     }
 }
 
 /// The learner of a device.
 pub struct ModelWorker<'m> {
+    train: &'m Train,
+    /// SHA-256 of the model's file, hexadecimal.
+    model: String,
     session: Session<'m>,
     adapter: Adapter,
     data: &'m DataSet,
@@ -118,13 +132,15 @@ impl<'m> ModelWorker<'m> {
         settings: &DeviceSettings,
         digest: &str,
     ) -> Result<Self, FleetError> {
-        let Opened { spec, rules, planned, layout, flow, preference, up, guard } = opened;
+        let Opened { train, spec, rules, planned, layout, flow, preference, up, guard } = opened;
         let adapter = engine.adapter(spec, rules.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
         let (state, limit) = (&settings.agent.state, settings.agent.prefix_cache);
         let prefix = engine.prefix(&state.join("prefix"), limit, digest, data, planned);
         Ok(Self {
+            train,
+            model: digest.to_owned(),
             session: engine.session(planned, prefix)?,
             digest: Digest(server.digest()),
             adapter,
@@ -170,7 +186,7 @@ impl<'m> ModelWorker<'m> {
     }
 
     /// Takes a step of the round; what it came to after the last.
-    fn train(&mut self) -> Result<Option<LocalUpdate>, FleetError> {
+    fn advance(&mut self) -> Result<Option<LocalUpdate>, FleetError> {
         let Self { session, adapter, cut, guard, .. } = self;
         match &mut self.part {
             None => return Ok(None),
@@ -249,7 +265,7 @@ impl Worker for ModelWorker<'_> {
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
-        let Some(mut update) = self.train()? else { return Ok(None) };
+        let Some(mut update) = self.advance()? else { return Ok(None) };
         let (body, dense) = dense::body(&mut update, self.up);
         Ok(Some(Trained {
             examples: update.examples,
@@ -275,15 +291,27 @@ impl Worker for ModelWorker<'_> {
     fn abandon(&mut self) {
         self.part = None;
     }
+
+    fn write(&mut self, out: &Path) -> Result<(), FleetError> {
+        let Self { train, model, session, adapter, data, server, .. } = self;
+        // What a part left in it; the next one begins with the fleet's numbers anyway.
+        adapter.set_shared(server.values());
+        let geometry = session.model().geometry();
+        let labels = if train.labels.is_empty() { None } else { data.labels() };
+        let export = Export { train, geometry, model: model.as_str(), labels };
+        apart(|| export.write(adapter, server.values(), out))
+    }
 }
 
-/// Reads the device's own records, as far as its budget has room for them.
+/// Reads the device's own records, as far as its budget has room for them beside `held` bytes.
 pub(crate) fn open_data(
     base: &Base<'_>,
     settings: &DeviceSettings,
     train: &Train,
+    held: Bytes,
 ) -> Result<Data, FleetError> {
-    Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), budget(settings)?)?)
+    let room = Bytes(budget(settings)?.0.saturating_sub(held.0));
+    Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), room)?)
 }
 
 pub(crate) fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {

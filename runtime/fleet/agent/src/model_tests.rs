@@ -61,7 +61,7 @@ fn table() -> TrainTable {
 fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Trained, Vec<Moved>) {
     let map = Mapped::open(&settings.model.path).unwrap();
     let base = Base::open(&map).unwrap();
-    let data = open_data(&base, settings, train).unwrap();
+    let data = open_data(&base, settings, train, Bytes::ZERO).unwrap();
     let opened = Opened::plan(&base, train, &data, settings).unwrap();
     let engine = base.engine(&opened.planned).unwrap();
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, "digest").unwrap();
@@ -109,7 +109,7 @@ fn a_device_of_a_flow_fleet_keeps_its_own_adapter() {
         let what = what.unwrap();
         let map = Mapped::open(&settings.model.path).unwrap();
         let base = Base::open(&map).unwrap();
-        let data = open_data(&base, &settings, &what).unwrap();
+        let data = open_data(&base, &settings, &what, Bytes::ZERO).unwrap();
         let opened = Opened::plan(&base, &what, &data, &settings).unwrap();
         let engine = base.engine(&opened.planned).unwrap();
         let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, &settings, "digest").unwrap();
@@ -168,7 +168,7 @@ fn a_device_of_a_flow_fleet_keeps_its_own_adapter() {
     let map = Mapped::open(&settings.model.path).unwrap();
     let base = Base::open(&map).unwrap();
     let split = split.unwrap();
-    let data = open_data(&base, &settings, &split).unwrap();
+    let data = open_data(&base, &settings, &split, Bytes::ZERO).unwrap();
     let refused = Opened::plan(&base, &split, &data, &settings).err().unwrap().to_string();
     assert!(refused.contains("dealing") && refused.contains("unsplit"), "{refused}");
 }

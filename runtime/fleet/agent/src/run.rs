@@ -1,24 +1,27 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
-use super::model::{Opened, open_data};
+use super::announced::{Found, look, next_job};
+use super::host::{GLANCE, Host};
+use super::keeping::Keeper;
+use super::late::{Late, OpenedLate};
+use super::model::Opened;
+use super::stock::{Lookout, Stamp, Stock, stocked};
 use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::readout::fleet::privacy::DELTA;
 use sprig_protocol::FleetError;
-use sprig_protocol::settings::{DeviceSettings, JobSettings, SettingsError};
+use sprig_protocol::settings::{JobSettings, SettingsError};
 use sprig_run::{Base, Planned, let_go};
-use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{Job, Presence, Round, RunId};
+use sprig_transport::link::Event;
+use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::outbox::Outbox;
-use sprig_transport::topics::{Topic, Topics};
+use sprig_transport::topics::Topic;
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
-const GLANCE: Duration = Duration::from_millis(200);
 /// Pause before the broker is asked for the job again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
@@ -34,42 +37,6 @@ pub enum Ended {
     Interrupted,
     /// The run is over.
     Finished,
-}
-
-/// Where the agent runs.
-pub struct Host<'a> {
-    /// Its configuration.
-    pub settings: &'a DeviceSettings,
-    /// The connection; its will says that we are gone.
-    pub link: &'a mut dyn Link,
-    /// What [`absent`] was given.
-    pub session: u64,
-    /// Whether to stop.
-    pub stop: &'a dyn Fn() -> bool,
-    /// Whether the broker has let us in: from then on, a refusal is waited out.
-    pub connected: bool,
-}
-
-impl Host<'_> {
-    /// The next event of the link. Once it was let in, a refusal passes: the broker is being restarted or its rules are
-    /// being changed.
-    fn next(
-        &mut self,
-        wait: Duration,
-        watch: &mut dyn FnMut(AgentEvent),
-    ) -> Result<Option<Event>, FleetError> {
-        match self.link.next(wait) {
-            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
-                watch(AgentEvent::Disconnected { reason: e.to_string() });
-                Ok(None)
-            }
-            other => {
-                let event = other?;
-                self.connected |= event == Some(Event::Connected);
-                Ok(event)
-            }
-        }
-    }
 }
 
 /// The last will: what the broker says for us when we are gone.
@@ -93,7 +60,8 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
     let topics = settings.fleet.topics()?;
     let state = &settings.agent.state;
     std::fs::create_dir_all(state).map_err(PathError::at("make the folder", state))?;
-    let mut outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
+    let outbox = Outbox::open(&state.join("outbox.redb"), OUTBOX_LIMIT)?;
+    let mut kept = Kept { outbox, stock: None };
     let map = Mapped::open(&settings.model.path)?;
     let found = map.digest_hex()?;
     host.link.subscribe(&topics.job())?;
@@ -101,7 +69,7 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
     loop {
         let job = match announced.take() {
             Some(job) => Some(job),
-            None => next_job(host, &topics, over, watch)?,
+            None => next_job(host, &topics, over.take(), watch)?,
         };
         let Some(job) = job else { return Ok(Ended::Interrupted) };
         let settings_of_job = JobSettings::from_text(&job.settings)?;
@@ -110,48 +78,69 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        let next = take_part(host, &map, &job, &settings_of_job, &mut outbox, watch)?;
+        let next = match look(host, &topics, &job, watch)? {
+            Found::Job(other) => Next::Job(other),
+            Found::Open => take_part(host, &map, &job, &settings_of_job, &mut kept, watch)?,
+            // Whoever keeps no adapter has nothing to fetch.
+            Found::Over(Round { round: rounds, base, .. }) if settings.agent.adapter.is_none() => {
+                watch(AgentEvent::Finished { rounds, digest: base.to_string() });
+                Next::End(Ended::Finished)
+            }
+            Found::Over(_) => come_late(host, &map, &job, &settings_of_job, &mut kept.outbox, watch)?,
+        };
         // Whoever is not ready to train is not there.
         host.link.publish(&topics.presence(&device), absent(host.session).encode(), true)?;
+        if !matches!(next, Next::Data) {
+            kept.stock = None; // another training reads them in its own way
+        }
         match next {
+            Next::Data => announced = Some(job),
             Next::Job(other) => announced = Some(other),
-            Next::End(Ended::Finished) if settings.agent.stay => over = Some(job.run),
+            Next::End(Ended::Finished) if settings.agent.stay => over = Some(job),
             Next::End(ended) => return Ok(ended),
         }
         let_go(&map)?;
     }
 }
 
+/// What an agent keeps while it takes part.
+struct Kept {
+    outbox: Outbox,
+    /// Data that are to be read again, while the training goes on.
+    stock: Option<Stock>,
+}
+
 /// What follows a run that an agent took part in.
 enum Next {
+    /// The same, with other data.
+    Data,
     /// Another one.
     Job(Job),
     /// Nothing, as yet.
     End(Ended),
 }
 
-/// Waits for the announcement of a run other than `over`.
-fn next_job(
+/// The way through a run that is over: its adapter is taken over and written.
+fn come_late(
     host: &mut Host<'_>,
-    topics: &Topics,
-    over: Option<RunId>,
+    map: &Mapped,
+    job: &Job,
+    what: &JobSettings,
+    outbox: &mut Outbox,
     watch: &mut dyn FnMut(AgentEvent),
-) -> Result<Option<Job>, FleetError> {
-    while !(host.stop)() {
-        match host.next(GLANCE, watch)? {
-            Some(Event::Message { topic, payload }) if topics.parse(&topic) == Some(Topic::Job) => {
-                match Job::decode(&payload) {
-                    Ok(job) if Some(job.run) == over => {} // the broker keeps it
-                    Ok(job) => return Ok(Some(job)),
-                    Err(e) => watch(AgentEvent::Dropped { topic, problem: e.to_string() }),
-                }
-            }
-            Some(Event::Connected) => watch(AgentEvent::Connected),
-            Some(Event::Disconnected(reason)) => watch(AgentEvent::Disconnected { reason }),
-            _ => {}
-        }
-    }
-    Ok(None)
+) -> Result<Next, FleetError> {
+    let base = Base::open(map)?;
+    let opened = OpenedLate::plan(&base, what, host.settings)?;
+    told(&opened.planned, watch);
+    let engine = base.engine(&opened.planned)?;
+    let worker = Late::new(&base, &engine, &opened, what);
+    let able = Able { rate: 0.0, planned: &opened.planned, examples: 0, trains: false, stamp: None };
+    join(host, job, (worker, able), outbox, watch)
+}
+
+fn told(planned: &Planned, watch: &mut dyn FnMut(AgentEvent)) {
+    let (plan_bytes, budget_bytes) = (planned.plan.total().0, planned.plan.budget.0);
+    watch(AgentEvent::Planned { plan_bytes, budget_bytes });
 }
 
 /// One run from its announcement to its end.
@@ -160,7 +149,7 @@ fn take_part(
     map: &Mapped,
     job: &Job,
     what: &JobSettings,
-    outbox: &mut Outbox,
+    kept: &mut Kept,
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
@@ -170,36 +159,35 @@ fn take_part(
         return Err(SettingsError::value("data", "dp", epsilon, remedy).into());
     }
     let base = Base::open(map)?;
-    let data = open_data(&base, settings, &what.train)?;
+    let Kept { outbox, stock } = kept;
+    let read = stocked(&base, settings, &what.train, stock.take(), watch)?;
+    let Stock { data, stamp } = &*stock.insert(read);
     if data.train.cut() > 0 {
         let (texts, of, all) = (data.train.cut(), data.train.len(), data.train.len_for(1.0));
         watch(AgentEvent::Cut { texts, of, len: what.train.len.as_usize(), all });
     }
-    let told = |planned: &Planned, watch: &mut dyn FnMut(AgentEvent)| {
-        let (plan_bytes, budget_bytes) = (planned.plan.total().0, planned.plan.budget.0);
-        watch(AgentEvent::Planned { plan_bytes, budget_bytes });
-    };
     if let Some(shape) = what.train.sums(&base.geometry) {
-        let opened = OpenedSums::plan(&base, (&what.train, shape), &data, settings)?;
+        let opened = OpenedSums::plan(&base, (&what.train, shape), data, settings)?;
         told(&opened.planned, watch);
         if let Some(epsilon) = opened.epsilon() {
             watch(AgentEvent::Noise { epsilon: epsilon.get(), delta: DELTA });
         }
         let engine = base.engine(&opened.planned)?;
-        let mut worker = SumsWorker::new(&base, &engine, &opened, &data.train, settings)?;
+        let mut worker = SumsWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
         // How fast it reads its own examples says how long these are.
         let rate = if opened.epsilon().is_some() { 0.0 } else { worker.measure()? };
-        let able = Able { rate, planned: &opened.planned, examples: data.train.len() };
+        let able =
+            Able { rate, planned: &opened.planned, examples: data.train.len(), trains: true, stamp: None };
         return join(host, job, (worker, able), outbox, watch);
     }
-    let opened = Opened::plan(&base, &what.train, &data, settings)?;
+    let opened = Opened::plan(&base, &what.train, data, settings)?;
     told(&opened.planned, watch);
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
-    let (of, mut told) = (data.train.len(), 0);
+    let (of, mut last) = (data.train.len(), 0);
     let referred = worker.refer(|examples| {
-        if examples == of || examples - told >= of.div_ceil(TOLD) {
-            told = examples;
+        if examples == of || examples - last >= of.div_ceil(TOLD) {
+            last = examples;
             watch(AgentEvent::Referred { examples, of });
         }
         !(host.stop)()
@@ -207,7 +195,9 @@ fn take_part(
     if !referred {
         return Ok(Next::End(Ended::Interrupted));
     }
-    let able = Able { rate: worker.measure()?, planned: &opened.planned, examples: data.train.len() };
+    let rate = worker.measure()?;
+    let able =
+        Able { rate, planned: &opened.planned, examples: data.train.len(), trains: true, stamp: Some(stamp) };
     join(host, job, (worker, able), outbox, watch)
 }
 
@@ -216,6 +206,10 @@ struct Able<'a> {
     rate: f32,
     planned: &'a Planned,
     examples: usize,
+    /// Whether it takes part in rounds.
+    trains: bool,
+    /// What its data looked like, if they are read again when they change. Sums are sent once.
+    stamp: Option<&'a Stamp>,
 }
 
 /// Says that the device is ready, and works.
@@ -227,7 +221,7 @@ fn join<W: Worker>(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
-    let Able { rate, planned, examples } = able;
+    let Able { rate, planned, examples, trains, stamp } = able;
     let root = Path::new("/");
     let here = match &settings.agent.board {
         None => sprig_device::detect(root),
@@ -246,17 +240,19 @@ fn join<W: Worker>(
             budget: planned.plan.budget.0,
             rate,
             // 0 says that it does not train; plain passes are such of one tangent here.
-            tangents: planned.tuning.cut.tangents.clamp(1, 255) as u8,
+            tangents: if trains { planned.tuning.cut.tangents.clamp(1, 255) as u8 } else { 0 },
             examples: examples as u32,
         },
         resend: settings.agent.resend_seconds.duration(),
+        patience: settings.agent.patience_seconds.duration(),
     };
     let began = Instant::now();
     // The agent tells what happens to it, and so does this loop.
     let watch = RefCell::new(watch);
     let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
     agent.start(host.link)?;
-    let next = follow(host, job, &mut agent, began, &watch)?;
+    let lookout = stamp.map(|stamp| Lookout::new(&settings.data.train, stamp));
+    let next = follow(host, job, (&mut agent, lookout), began, &watch)?;
     agent.leave(host.link)?;
     Ok(next)
 }
@@ -265,11 +261,13 @@ fn join<W: Worker>(
 fn follow<W: Worker>(
     host: &mut Host<'_>,
     job: &Job,
-    agent: &mut Agent<'_, W>,
+    (agent, mut lookout): (&mut Agent<'_, W>, Option<Lookout<'_>>),
     began: Instant,
     watch: &RefCell<&mut dyn FnMut(AgentEvent)>,
 ) -> Result<Next, FleetError> {
+    let settings = &host.settings.agent;
     let topics = host.settings.fleet.topics()?;
+    let (mut keeper, mut unserved) = (Keeper::new(settings), false);
     let mut asked: Option<Instant> = None;
     loop {
         if (host.stop)() {
@@ -284,6 +282,14 @@ fn follow<W: Worker>(
                         Ok(other) if other != *job => return Ok(Next::Job(other)),
                         _ => continue,
                     },
+                    // It goes on, and this device came for its end.
+                    Some(Topic::Round)
+                        if !agent.trains()
+                            && Round::decode(payload)
+                                .is_ok_and(|r| r.run == job.run && r.phase != Phase::Finished) =>
+                    {
+                        return Ok(Next::Job(job.clone()));
+                    }
                     // Of a run whose announcement went past us, or of an earlier one: the broker keeps the last job.
                     Some(Topic::Round)
                         if Round::decode(payload).is_ok_and(|round| round.run != job.run)
@@ -300,12 +306,29 @@ fn follow<W: Worker>(
         }
         alloc::check()?;
         agent.work(host.link, || began.elapsed())?;
+        keeper.look(agent, &mut |event| (watch.borrow_mut())(event));
         if agent.state() == State::Finished {
-            return Ok(Next::End(Ended::Finished));
+            return match keeper.failed().filter(|_| !settings.stay) {
+                Some(failed) => Err(failed), // the same command fetches it again
+                None => Ok(Next::End(Ended::Finished)),
+            };
+        }
+        let idle = agent.state() == State::Waiting && agent.is_level();
+        if idle && lookout.as_mut().is_some_and(Lookout::changed) {
+            return Ok(Next::Data);
+        }
+        if !unserved && agent.is_unserved(began.elapsed()) {
+            let (rounds, patience) = (agent.rounds_done().unwrap_or(0), settings.patience_seconds.get());
+            let problem = FleetError::Unserved { run: job.run.to_string(), rounds, patience };
+            if !settings.stay {
+                return Err(problem);
+            }
+            unserved = true;
+            (watch.borrow_mut())(AgentEvent::Unserved { problem: problem.to_string() });
         }
     }
 }
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
-mod tests;
+pub(super) mod tests;

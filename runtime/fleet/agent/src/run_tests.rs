@@ -6,36 +6,37 @@ use sprig_budget::process;
 use sprig_coordinator::{Coordinator, FleetView, Options};
 use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::spry::Layout;
-use sprig_protocol::settings::{Rounds, Seconds};
-use sprig_transport::link::Farewell;
+use sprig_protocol::settings::{DeviceSettings, Rounds, Seconds};
+use sprig_transport::link::{Farewell, Link};
 use sprig_transport::memory::{self, Hub, HubLink};
-use sprig_transport::messages::{Digest, Phase};
+use sprig_transport::messages::{Digest, Phase, RunId};
+use sprig_transport::topics::Topics;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// A device in a thread of its own.
-struct Device {
-    thread: JoinHandle<Result<Ended, FleetError>>,
-    stop: Arc<AtomicBool>,
-    events: Arc<Mutex<Vec<AgentEvent>>>,
+pub(crate) struct Device {
+    pub(crate) thread: JoinHandle<Result<Ended, FleetError>>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) events: Arc<Mutex<Vec<AgentEvent>>>,
 }
 
-struct World {
-    hub: Hub,
-    folder: tempfile::TempDir,
-    settings: DeviceSettings,
+pub(crate) struct World {
+    pub(crate) hub: Hub,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) settings: DeviceSettings,
 }
 
 impl World {
-    fn new(stay: bool) -> Self {
+    pub(crate) fn new(stay: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(folder.path());
         (settings.agent.stay, settings.agent.resend_seconds) = (stay, Seconds::of(0.1));
         Self { hub: memory::broker(), folder, settings }
     }
 
-    fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         let (hub, settings) = (self.hub.clone(), self.settings.clone());
         let (stop, events): (Arc<AtomicBool>, Arc<Mutex<Vec<_>>>) = Default::default();
         let (asked, seen) = (stop.clone(), events.clone());
@@ -55,7 +56,7 @@ impl World {
     }
 
     /// The coordinator of run `number`, which has its own state.
-    fn coordinator(&self, number: u8, rounds: u32) -> Coordinator<HubLink> {
+    pub(crate) fn coordinator(&self, number: u8, rounds: u32) -> Coordinator<HubLink> {
         let train = task();
         let map = Mapped::open(&self.settings.model.path).unwrap();
         let base = Base::open(&map).unwrap();
@@ -76,7 +77,11 @@ impl World {
     }
 
     /// Has a coordinator work until `done`, and goes on with the device.
-    fn work(&self, coordinator: &mut Coordinator<HubLink>, done: impl Fn(&FleetView) -> bool) -> FleetView {
+    pub(crate) fn work(
+        &self,
+        coordinator: &mut Coordinator<HubLink>,
+        done: impl Fn(&FleetView) -> bool,
+    ) -> FleetView {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
             coordinator.turn(Duration::from_millis(5)).unwrap();
@@ -98,7 +103,7 @@ impl World {
 }
 
 impl Device {
-    fn finished(&self) -> Vec<String> {
+    pub(crate) fn finished(&self) -> Vec<String> {
         let digest = |event: &AgentEvent| match event {
             AgentEvent::Finished { digest, .. } => Some(digest.clone()),
             _ => None,
@@ -107,11 +112,11 @@ impl Device {
     }
 }
 
-fn all_done(view: &FleetView) -> bool {
+pub(crate) fn all_done(view: &FleetView) -> bool {
     view.state == "finished"
 }
 
-fn digest(view: &FleetView) -> String {
+pub(crate) fn digest(view: &FleetView) -> String {
     assert!(view.history.iter().all(|row| row.reported == 1), "{:?}", view.history);
     view.history.last().unwrap().adapter_digest.clone()
 }

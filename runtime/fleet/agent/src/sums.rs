@@ -1,21 +1,24 @@
 //! The worker of a read-out: sums over all of the device's examples, once, and the fleet's total as it is announced.
 
-use super::model::{FLEET, budget};
+use super::model::{FLEET, WRITING, budget};
 use super::randomness::System;
 use super::regions::regions;
 use super::{Trained, Worker};
+use sprig_budget::Bytes;
+use sprig_engine::model::Geometry;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::to_judge;
 use sprig_learn::readout::fleet::privacy::Epsilon;
-use sprig_learn::readout::fleet::{Flaw, FleetSums, Gatherer, Shape, gathering_needs};
+use sprig_learn::readout::fleet::{Flaw, FleetSums, Gatherer, Shape, gathering_needs, solving_needs};
 use sprig_learn::session::Session;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
+use sprig_protocol::export::Export;
 use sprig_protocol::settings::{DeviceSettings, SettingsError, Train};
-use sprig_run::{Base, Data, Engine, Moved, Planned, Running};
+use sprig_run::{Base, Data, Engine, Moved, Planned, Running, apart};
 use sprig_transport::messages::{Body, Digest, Record, Snapshot, Task};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ const REFERENCE: &str = "x";
 
 /// A device's part of a read-out, planned.
 pub struct OpenedSums {
+    /// What is trained.
+    train: Train,
     /// What it takes.
     pub planned: Planned,
     shape: Shape,
@@ -37,8 +42,27 @@ struct Private {
     reference: DataSet,
 }
 
+/// What making the adapter of a fleet's sums and writing it takes beside a session, for a model of shape `g`; nothing of
+/// the sort where rounds of steps make it.
+pub(crate) fn making(
+    train: &Train,
+    g: &Geometry,
+    threads: usize,
+) -> Result<Vec<(&'static str, Bytes)>, FleetError> {
+    let mut held = vec![("writing the adapter", WRITING)];
+    if let Some(shape) = train.sums(g) {
+        held.push(("the adapter to be written", Adapted::Made(train.adapter(g)?).sizes(g).1));
+        held.extend(solving_needs(g, shape, threads));
+    }
+    Ok(held)
+}
+
 /// Sums as they grow.
 pub struct SumsWorker<'m> {
+    train: &'m Train,
+    /// SHA-256 of the model's file, hexadecimal.
+    model: String,
+    engine: &'m Engine<'m>,
     session: Session<'m>,
     data: &'m DataSet,
     total: FleetSums,
@@ -89,10 +113,14 @@ impl OpenedSums {
         let (batch, judged) = (train.batch.as_usize(), to_judge(train.task, train.label_loss));
         let mut held_elsewhere = gathering_needs(g, shape, batch, private.is_some());
         held_elsewhere.push(("link and outbox", FLEET));
+        if settings.agent.adapter.is_some() {
+            held_elsewhere.extend(making(train, g, means.threads)?);
+        }
         let work = data.measure(Workload::evaluation(judged, Adapted::Plain, batch, means));
         let length = private.as_ref().map_or(0, |private| private.reference.longest()).max(work.length);
         let work = Workload { held_elsewhere, length, ..work };
-        Ok(Self { planned: base.plan(work, budget(settings)?, None)?, shape, private })
+        let (planned, train) = (base.plan(work, budget(settings)?, None)?, train.clone());
+        Ok(Self { train, planned, shape, private })
     }
 
     /// What its sums get noise for, if they do.
@@ -102,17 +130,21 @@ impl OpenedSums {
 }
 
 impl<'m> SumsWorker<'m> {
-    /// Brings the model into memory.
+    /// Brings the model, whose file has `digest`, into memory.
     pub fn new(
         base: &'m Base<'_>,
         engine: &'m Engine<'m>,
         opened: &'m OpenedSums,
         data: &'m DataSet,
         settings: &DeviceSettings,
+        digest: &str,
     ) -> Result<Self, FleetError> {
-        let OpenedSums { planned, shape, private } = opened;
+        let OpenedSums { train, planned, shape, private } = opened;
         let total = FleetSums::new(*shape);
         Ok(Self {
+            train,
+            model: digest.to_owned(),
+            engine,
             session: engine.session(planned, None)?,
             data,
             digest: Digest(total.digest()),
@@ -247,6 +279,18 @@ impl Worker for SumsWorker<'_> {
 
     fn abandon(&mut self) {
         self.under_way = None;
+    }
+
+    fn write(&mut self, out: &Path) -> Result<(), FleetError> {
+        let Self { train, model, engine, data, total, .. } = self;
+        let export =
+            Export { train, geometry: engine.model.geometry(), model: model.as_str(), labels: data.labels() };
+        let values = total.values();
+        apart(|| {
+            let mut adapter = engine.adapter(&train.adapter(export.geometry)?, train.rules().run_key)?;
+            export.fill(&mut adapter, &values, &engine.model, &engine.ctx)?;
+            export.write(&adapter, &values, out)
+        })
     }
 }
 

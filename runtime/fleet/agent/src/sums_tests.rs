@@ -115,7 +115,8 @@ impl Scene {
         std::fs::write(self.path(&format!("{name}.toml")), text).unwrap();
         let settings = DeviceSettings::read(&self.path(&format!("{name}.toml"))).unwrap();
         std::fs::create_dir_all(&settings.agent.state).unwrap();
-        let data: &'static Data = leak(crate::model::open_data(self.base, &settings, &self.train).unwrap());
+        let data: &'static Data =
+            leak(crate::model::open_data(self.base, &settings, &self.train, Bytes::ZERO).unwrap());
         let shape = self.train.sums(&self.base.geometry).unwrap();
         let opened = OpenedSums::plan(self.base, (&self.train, shape), data, &settings)?;
         Ok((opened, settings, data))
@@ -125,7 +126,7 @@ impl Scene {
         let (opened, settings, data) = self.opened(name, of).unwrap();
         let opened = leak(opened);
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
-        let worker = SumsWorker::new(self.base, engine, opened, &data.train, &settings).unwrap();
+        let worker = SumsWorker::new(self.base, engine, opened, &data.train, &settings, "digest").unwrap();
         self.join(name, worker, data.train.len(), &settings.agent.state)
     }
 
@@ -144,6 +145,7 @@ impl Scene {
                 ..absent(1)
             },
             resend: Duration::from_millis(100),
+            patience: Duration::from_secs(60),
         };
         let events: Rc<RefCell<Vec<AgentEvent>>> = Rc::default();
         let seen = events.clone();
@@ -264,7 +266,7 @@ fn a_killed_device_sends_its_sums_once_all_the_same() {
         let (opened, settings, data) = scene.opened("device-1", 8..RECORDS).unwrap();
         let opened = leak(opened);
         let engine: &'static Engine<'static> = leak(scene.base.engine(&opened.planned).unwrap());
-        let worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings).unwrap();
+        let worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings, "digest").unwrap();
         let state = scene.path("device-1");
         // The store of the killed one is still open in this process: a copy is what the disk holds.
         let copy = scene.path("device-1-again");
@@ -321,7 +323,7 @@ fn noise_is_drawn_once_a_run() {
     assert!(opened.epsilon() == Epsilon::new(8.0));
     let opened = leak(opened);
     let engine: &'static Engine<'static> = leak(scene.base.engine(&opened.planned).unwrap());
-    let mut worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings).unwrap();
+    let mut worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings, "digest").unwrap();
     let groups = GroupSet { first: 0, step: 1, count: 1 };
     let task = Task { run: RUN, round: 0, number: 1, groups, base: worker.digest(), attempt: 0, seconds: 60 };
     let mut trained = |memory: Option<&[u8]>| {

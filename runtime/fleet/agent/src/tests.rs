@@ -87,6 +87,10 @@ impl Worker for Synthetic {
     fn abandon(&mut self) {
         self.task = None;
     }
+
+    fn write(&mut self, _: &Path) -> Result<(), FleetError> {
+        Ok(())
+    }
 }
 
 type Wire = Faulty<memory::HubLink>;
@@ -168,6 +172,7 @@ impl Fleet {
             run: RunId([7; 16]),
             presence: simulate::presence(1),
             resend: Duration::from_millis(20),
+            patience: Duration::from_secs(60),
         };
         let worker = Synthetic::new(self.rules, device.trained.clone());
         // One agent at a time holds the file; it lives as long as the test.
@@ -294,6 +299,7 @@ fn the_outbox_is_cleared_once_its_run_is_known_to_be_over() {
         run,
         presence: simulate::presence(1),
         resend: Duration::from_millis(20),
+        patience: Duration::from_secs(60),
     };
     let worker = || Synthetic::new(simulate::rules(2), Rc::default());
     // A job that nobody has rounds for, and a round of the first run that the broker kept.

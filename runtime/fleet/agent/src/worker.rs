@@ -3,6 +3,7 @@
 use sprig_protocol::FleetError;
 use sprig_run::Moved;
 use sprig_transport::messages::{Body, Digest, Record, Region, Snapshot, Task};
+use std::path::Path;
 use std::time::Duration;
 
 /// One device's learner.
@@ -38,6 +39,9 @@ pub trait Worker {
 
     /// Gives up the part under way.
     fn abandon(&mut self);
+
+    /// Writes the adapter as it stands in the place of the file at `out`. The caller has no part under way.
+    fn write(&mut self, out: &Path) -> Result<(), FleetError>;
 }
 
 /// One device's part of a round, done.

@@ -47,9 +47,10 @@ impl Closer {
         let (run, sync, weights) = (ledger.run(), options.sync, options.weights.clone());
         let Some(row) = ledger.last_snapshot()? else {
             let closer = Closer { whole, run, sync, weights, applied: Applied::NONE };
-            ledger.put_snapshot(&closer.snapshot())?;
+            ledger.begin_with(&closer.snapshot())?;
             return Ok(closer);
         };
+        ledger.check_beginning(whole.digest())?;
         let Snapshot { values, moments, .. } = ledger.snapshot(&row)?;
         whole.restore(values, moments)?;
         if whole.digest().0 != row.adapter {

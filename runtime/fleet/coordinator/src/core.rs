@@ -44,11 +44,16 @@ impl Core {
         initial: Vec<f32>,
     ) -> Result<Self, CoordinatorError> {
         let closer = Closer::open(&mut ledger, options, layout.clone(), initial)?;
-        let saved = ledger.load(closer.digest())?;
+        let mut saved = ledger.load(closer.digest())?;
         let round = saved.state.round;
-        if saved.state.stage == Stage::Finished && round.0 != options.rounds {
-            let (state, asked) = (options.state.clone(), options.rounds);
-            return Err(CoordinatorError::Over { state, done: round, asked });
+        if saved.state.stage == Stage::Finished {
+            if round.0 > options.rounds {
+                let (state, asked) = (options.state.clone(), options.rounds);
+                return Err(CoordinatorError::Over { state, done: round, asked });
+            }
+            if round.0 < options.rounds {
+                saved.state.stage = Stage::Gathering; // more are asked for than there were
+            }
         }
         let (before, after) = (round.applied_before(), round.applied_after());
         if !(before..=after).contains(&closer.applied())

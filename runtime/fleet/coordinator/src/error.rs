@@ -24,15 +24,15 @@ pub enum CoordinatorError {
     /// The broker does not let the coordinator in.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// All rounds of the run are done, and not as many as the settings now ask for.
+    /// All rounds of the run are done, and more than the settings now ask for.
     #[error(
-        "{done} rounds are done, {asked} are now asked for: a finished run cannot be continued; its adapter stays in {}, \
-         and another state folder begins a new run", state.display()
+        "{done} rounds are done in {}, {asked} are now asked for ([rounds] count): what is done stays done; ask for more than \
+         {done} to go on, or begin a new run in another state folder", state.display()
     )]
     Over {
         /// The state folder.
         state: PathBuf,
-        /// Rounds in the ledger.
+        /// Rounds that are done.
         done: RoundId,
         /// Rounds of the settings.
         asked: u32,

@@ -91,6 +91,15 @@ pub(crate) enum Event {
         /// What.
         act: Act,
     },
+    /// The last adapter is with the broker, or is too large for that.
+    Left {
+        /// SHA-256 of the snapshot's frame.
+        digest: Digest,
+        /// Its length.
+        bytes: u32,
+        /// Whether the broker has it.
+        kept: bool,
+    },
     /// Stop after what has been asked for.
     Pause,
     /// Go on.

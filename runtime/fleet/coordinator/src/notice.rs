@@ -150,6 +150,20 @@ pub enum Notice {
     Paused,
     /// Going on.
     Resumed,
+    /// The last adapter is with the broker, for devices that come late.
+    Kept {
+        /// Bytes of it, with its moments.
+        bytes: u32,
+    },
+    /// It is too large for that: who comes late needs this coordinator.
+    NotKept {
+        /// Bytes of it, with its moments.
+        bytes: u32,
+        /// Bytes that are left with a broker, at most.
+        limit: u32,
+        /// Seconds that the coordinator stays.
+        seconds: f64,
+    },
     /// All rounds are done.
     Finished {
         /// The adapter.
@@ -169,6 +183,17 @@ pub enum Passed {
     Refused,
 }
 
+impl Passed {
+    /// In words.
+    fn words(self) -> &'static str {
+        match self {
+            Passed::Silent => "it takes much longer than it usually does",
+            Passed::Gone => "it is gone",
+            Passed::Refused => "what it sent was refused",
+        }
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,25 +211,13 @@ impl fmt::Display for Notice {
                 "two boards call themselves {device} (now {board}): one was cloned; give one of them a name and a \
                  certificate of its own (`sprig provision`)"
             ),
-            Notice::Decided { device, act } => match act {
-                Act::Quarantine => {
-                    write!(f, "{device} is quarantined: it is not selected until it is allowed")
-                }
-                Act::Allow => write!(f, "{device} is allowed to take part"),
-                Act::Replace => write!(f, "{device} is another board from now on"),
-                Act::Remove => write!(f, "{device} is removed; its name is free"),
-            },
+            Notice::Decided { device, act } => decided(f, device, *act),
             Notice::Quarantined { device, rounds } => write!(
                 f,
                 "{device} is quarantined: it failed in {rounds} rounds in a row; `sprig fleet allow` lets it in again"
             ),
             Notice::Passed { round, device, why } => {
-                let why = match why {
-                    Passed::Silent => "it takes much longer than it usually does",
-                    Passed::Gone => "it is gone",
-                    Passed::Refused => "what it sent was refused",
-                };
-                write!(f, "round {round} waits for {device} no longer: {why}")
+                write!(f, "round {round} waits for {device} no longer: {}", why.words())
             }
             Notice::Relieved { round, devices } => {
                 write!(f, "round {round}: {} takes over", devices.join(", "))
@@ -236,8 +249,29 @@ impl fmt::Display for Notice {
             }
             Notice::Paused => write!(f, "paused"),
             Notice::Resumed => write!(f, "resumed"),
+            Notice::Kept { bytes } => {
+                write!(f, "the broker keeps the adapter ({bytes} bytes) for devices that come late")
+            }
+            Notice::NotKept { bytes, limit, seconds } => write!(
+                f,
+                "the adapter with its moments ({bytes} bytes) is not left with the broker, which keeps {limit} at most: a device \
+                 that comes late needs this coordinator, which stays {seconds} s (raise linger_seconds under [coordinator]) \
+                 and serves it whenever it is started again"
+            ),
             Notice::Finished { adapter_digest } => write!(f, "finished; adapter {adapter_digest}"),
         }
+    }
+}
+
+/// What an operator decided.
+fn decided(f: &mut fmt::Formatter<'_>, device: &str, act: Act) -> fmt::Result {
+    match act {
+        Act::Quarantine => {
+            write!(f, "{device} is quarantined: it is not selected until it is allowed")
+        }
+        Act::Allow => write!(f, "{device} is allowed to take part"),
+        Act::Replace => write!(f, "{device} is another board from now on"),
+        Act::Remove => write!(f, "{device} is removed; its name is free"),
     }
 }
 

@@ -130,6 +130,7 @@ impl Options {
                 .zip(train.readout)
                 .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
             seed: train.seed,
+            linger: coordinator.linger_seconds.duration(),
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }
     }

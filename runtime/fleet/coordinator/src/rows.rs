@@ -43,7 +43,7 @@ pub(crate) struct DeviceRow {
 /// How a device did in the rounds that it was selected for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Record {
-    /// Rounds it was selected for, those that are over.
+    /// Rounds it was selected for, those that are over for it.
     #[n(0)]
     pub selected: u32,
     /// Updates that came after their round was over.

@@ -12,6 +12,7 @@ use crate::handle::{Handle, Request};
 use crate::ids::{DeviceNumber, RoundId};
 use crate::incoming;
 use crate::ledger::Ledger;
+use crate::legacy::Legacy;
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::view::{FleetView, ROUNDS, RegionView};
@@ -43,6 +44,7 @@ pub struct Coordinator<L> {
     /// Evaluations that nobody can make.
     not_evaluated: Vec<Event>,
     carousel: Carousel,
+    legacy: Legacy,
     handle: Handle,
     requests: Receiver<Request>,
     _control: Control,
@@ -81,7 +83,10 @@ impl<L: Link> Coordinator<L> {
         for filter in topics.of_devices() {
             link.subscribe(&filter)?;
         }
+        let legacy = Legacy::new(topics.clone(), options.run);
+        legacy.ask(&mut link)?;
         Ok(Coordinator {
+            legacy,
             carousel: Carousel::new(topics.clone(), options.run),
             options,
             core,
@@ -105,8 +110,8 @@ impl<L: Link> Coordinator<L> {
         self.handle.clone()
     }
 
-    /// Works until all rounds are done and evaluated and the devices had time to learn so, or `stop` is set. Returns
-    /// whether all rounds are done.
+    /// Works until all rounds are done and evaluated, the broker has what is left with it, and the devices had time to learn
+    /// so, or `stop` is set. Returns whether all rounds are done.
     ///
     /// # Errors
     /// When the ledger fails, or the broker does not let the coordinator in. Started again, it goes on.
@@ -114,13 +119,30 @@ impl<L: Link> Coordinator<L> {
         let mut finished: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) {
             self.turn(WAIT)?;
-            if !self.core.machine.finished() || self.carousel.is_turning() {
+            if !self.core.machine.finished() || self.carousel.is_turning() || !self.legacy.is_done() {
                 finished = None;
             } else if finished.get_or_insert_with(Instant::now).elapsed() >= self.options.linger {
                 return Ok(true);
             }
         }
         Ok(self.core.machine.finished())
+    }
+
+    /// Sends what waits to be sent, and ends.
+    ///
+    /// # Errors
+    /// When that takes too long: what was left is lost.
+    pub fn close(self) -> Result<(), CoordinatorError> {
+        let Coordinator { link, .. } = self;
+        Ok(Box::new(link).close(None)?)
+    }
+
+    /// Rounds of the run in which no device's update was applied.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn abandoned(&self) -> Result<u32, CoordinatorError> {
+        Ok(self.core.ledger.abandoned()?)
     }
 
     /// Waits up to `wait` for something to happen, and does what it asks for.
@@ -133,6 +155,10 @@ impl<L: Link> Coordinator<L> {
         }
         let wait = if self.online && self.carousel.is_turning() { Duration::ZERO } else { wait };
         let mut events = self.hear(wait)?;
+        if self.online {
+            let over = self.core.machine.over();
+            events.extend(self.legacy.turn(over, &self.core.ledger, &mut self.link)?);
+        }
         events.append(&mut self.not_evaluated);
         let thread = self.evaluation.iter();
         events.extend(thread.flat_map(|thread| std::iter::from_fn(|| thread.done())));
@@ -193,6 +219,7 @@ impl<L: Link> Coordinator<L> {
                 Ok(None) => break,
                 Ok(Some(link::Event::Connected)) => {
                     (self.connected, self.online) = (true, true);
+                    self.legacy.again();
                     events.push(Event::Connected);
                 }
                 Ok(Some(link::Event::Disconnected(reason))) => {
@@ -201,6 +228,7 @@ impl<L: Link> Coordinator<L> {
                 }
                 Ok(Some(link::Event::Message { topic, payload })) => {
                     bytes += payload.len();
+                    self.legacy.hear(&topic, &payload, self.core.machine.over(), &mut self.link)?;
                     events.extend(incoming::event(&self.topics, &topic, payload));
                 }
                 // Once it was let in, this passes: the broker is being restarted or its rules are being changed.

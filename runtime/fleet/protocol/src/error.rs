@@ -54,6 +54,31 @@ pub enum FleetError {
         /// The digest of the fleet's.
         wanted: String,
     },
+    /// A run is over, and nobody sends its adapter.
+    #[error(
+        "run {:.8} is over after {rounds} rounds, but for {patience} s neither the broker nor a coordinator has sent its \
+         adapter; start `sprig coordinate` with the run's settings and ledger again, which leaves it with the broker, or \
+         copy the file that it exports",
+        run
+    )]
+    Unserved {
+        /// The run, hexadecimal.
+        run: String,
+        /// Rounds it had.
+        rounds: u32,
+        /// Seconds that were waited.
+        patience: f64,
+    },
+    /// Numbers that are not of this training.
+    #[error(
+        "an adapter of {found} numbers is not that of these settings, which has {wanted}; use the settings of the run"
+    )]
+    OtherAdapter {
+        /// Numbers there are.
+        found: usize,
+        /// Numbers there should be.
+        wanted: usize,
+    },
     /// The machine.
     #[error(transparent)]
     Io(#[from] PathError),

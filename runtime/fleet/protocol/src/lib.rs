@@ -3,12 +3,15 @@
 mod beginning;
 pub mod dense;
 mod error;
+pub mod export;
 pub mod limits;
 mod sending;
 pub mod settings;
 mod share;
+mod warm;
 
 pub use beginning::beginning;
 pub use error::FleetError;
 pub use sending::send;
 pub use share::share_of;
+pub use warm::warm;

@@ -320,6 +320,7 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
             presence: presence(1),
             // Nothing is lost on this link.
             resend: Duration::from_secs(30),
+            patience: Duration::from_secs(60),
         };
         let mut link = hub.link(&format!("device-{i}"), None);
         let mut agent = Agent::new(who, scene.worker(i), leak(outbox), |_| ()).unwrap();

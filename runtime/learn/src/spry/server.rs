@@ -116,8 +116,13 @@ impl Server {
 
     /// SHA-256 of the weights, as little-endian f32.
     pub fn digest(&self) -> [u8; 32] {
+        Self::digest_of(&self.values)
+    }
+
+    /// The same of an adapter's `values`.
+    pub fn digest_of(values: &[f32]) -> [u8; 32] {
         let mut hash = Sha256::new();
-        self.values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+        values.iter().for_each(|v| hash.update(v.to_le_bytes()));
         hash.finalize().into()
     }
 

@@ -2,12 +2,15 @@
 
 use super::commit::cbor;
 use super::coverage;
-use super::{Covered, Ledger, LedgerError, RECORDS, RESULTS, SLICES, SNAPSHOTS};
+use super::{Covered, Ledger, LedgerError, META, RECORDS, RESULTS, SLICES, SNAPSHOTS};
 use crate::ids::{Applied, RoundId};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
 use sprig_transport::blob::{CHUNK, chunk_count};
 use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snapshot};
+
+/// Key in `meta`: SHA-256 of the adapter before the first round.
+const BEGINNING: &str = "beginning";
 
 /// What closing a round gave.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -68,6 +71,21 @@ impl Ledger {
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
 
+    /// Rounds in which no update was applied.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(crate) fn abandoned(&self) -> Result<u32, LedgerError> {
+        let mut abandoned = 0;
+        self.each(RESULTS, |round, bytes| {
+            let row: ResultRow =
+                minicbor::decode(bytes).map_err(|e| self.damaged(format!("result of round {round}: {e}")))?;
+            abandoned += u32::from(row.applied == 0);
+            Ok(())
+        })?;
+        Ok(abandoned)
+    }
+
     /// Keeps what closing a round gave, and which updates it applied, in one transaction; `frame` is the snapshot's.
     ///
     /// # Errors
@@ -90,13 +108,39 @@ impl Ledger {
         })
     }
 
-    /// Keeps an adapter: the one before the first round.
+    /// Keeps the adapter before the first round.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), LedgerError> {
+    pub(crate) fn begin_with(&mut self, snapshot: &Snapshot) -> Result<(), LedgerError> {
         let frame = snapshot.encode();
-        self.write(|txn| put_snapshot(txn, snapshot, &frame))
+        self.write(|txn| {
+            txn.open_table(META)?.insert(BEGINNING, snapshot.after.0.as_slice())?;
+            put_snapshot(txn, snapshot, &frame)
+        })
+    }
+
+    /// Refuses to go on from another adapter than the run began with, as far as the ledger says with which: one that was
+    /// begun by an earlier program does not.
+    ///
+    /// # Errors
+    /// [`LedgerError::Foreign`] with both.
+    pub(crate) fn check_beginning(&self, with: Digest) -> Result<(), LedgerError> {
+        let txn = self.reader()?;
+        let read = || -> Result<_, redb::Error> {
+            Ok(txn.open_table(META)?.get(BEGINNING)?.map(|value| value.value().to_vec()))
+        };
+        match read().map_err(|e| self.failed("read", e))? {
+            Some(begun) if begun != with.0 => {
+                let begun = begun.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+                let difference = format!(
+                    "there a run that began with adapter {begun}, here `init` under [train] makes it {:.8}",
+                    with.to_string()
+                );
+                Err(LedgerError::Foreign { path: self.path.clone(), difference })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Forgets the oldest records and snapshots until at most so many bytes are left. The last snapshot and those that

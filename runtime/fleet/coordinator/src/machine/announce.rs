@@ -3,10 +3,11 @@
 use super::Machine;
 use crate::countdown::Millis;
 use crate::decision::Decision;
+use crate::legacy::MOST_LEFT;
 use crate::notice::Notice;
 use crate::rows::Member;
 use crate::state::Stage;
-use sprig_transport::messages::{Job, Phase, Round, Task};
+use sprig_transport::messages::{BlobKind, Digest, Job, Phase, Round, RoundResult, Task};
 
 impl Machine {
     /// What is waited for, and how long still.
@@ -66,6 +67,26 @@ impl Machine {
             result: self.result.clone(),
         };
         out.publish(self.topics.round(), round.encode(), true);
+    }
+
+    /// Says where the last adapter is from now on: with the broker, for whoever comes late, or here alone.
+    pub(super) fn left(&mut self, digest: Digest, bytes: u32, kept: bool, now: Millis, out: &mut Decision) {
+        if !self.over() {
+            return;
+        }
+        if !kept {
+            let (limit, seconds) = (MOST_LEFT, self.options.linger.as_secs_f64());
+            return out.tell(Notice::NotKept { bytes, limit, seconds });
+        }
+        let kind = BlobKind::Snapshot;
+        let left = Some(RoundResult::Blob { digest, bytes, kind });
+        if self.result != left || !self.left {
+            (self.result, self.left) = (left, true);
+            out.tell(Notice::Kept { bytes });
+        }
+        if self.connected.is_some() {
+            self.announce(now, out);
+        }
     }
 
     /// Gives members whose shares lack an update their tasks.

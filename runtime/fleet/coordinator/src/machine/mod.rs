@@ -40,6 +40,8 @@ pub(crate) struct Machine {
     paused: bool,
     /// What the last round gave.
     result: Option<RoundResult>,
+    /// It was told that the last adapter is with the broker.
+    left: bool,
     /// Since when the broker can be reached.
     connected: Option<Millis>,
     /// When round and tasks are published again.
@@ -71,6 +73,7 @@ impl Machine {
             evaluations: Evaluations::new(saved.state.evaluating, saved.evaluating, saved.before),
             paused: saved.state.paused,
             result: saved.result,
+            left: false,
             connected: None,
             resend: 0,
             looked: 0,
@@ -127,6 +130,7 @@ impl Machine {
             Event::Checked { number, digest, norm } => self.checked(number, digest, norm, now, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
             Event::Evaluated { applied, found } => self.evaluated(applied, found, &mut out),
+            Event::Left { digest, bytes, kept } => self.left(digest, bytes, kept, now, &mut out),
             Event::Pause => self.pause(true, now, &mut out),
             Event::Resume => self.pause(false, now, &mut out),
             Event::Standing { device, act } => self.change(&device, act, now, &mut out),
@@ -135,6 +139,11 @@ impl Machine {
         self.progress(now, &mut out);
         debug_assert_eq!(self.holds(), Ok(()));
         out
+    }
+
+    /// Whether all rounds are done.
+    pub(crate) fn over(&self) -> bool {
+        self.round.stage() == Stage::Finished
     }
 
     /// Whether all rounds are done and evaluated.

@@ -63,7 +63,8 @@ impl Machine {
     /// Books how the round's members did; those whose updates are refused again and again are taken out.
     pub(super) fn book(&mut self, out: &mut Decision) {
         let round = self.round.id();
-        let courses: Vec<_> = self.round.courses().collect();
+        let absent = |&(_, course): &(_, Course)| course != Course::InTime;
+        let courses: Vec<_> = self.round.courses().filter(absent).collect();
         for (number, course) in courses {
             self.registry.book(number, round, course);
             let failures = self.registry.get(number).map_or(0, |device| device.record().failures);

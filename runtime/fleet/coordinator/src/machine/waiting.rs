@@ -66,7 +66,7 @@ impl Machine {
 
     /// A member that was gone is back.
     pub(super) fn welcome(&mut self, number: DeviceNumber, now: Millis) {
-        if self.round.stage() == Stage::Collecting && !self.round.is_refused(number) {
+        if self.round.stage() == Stage::Collecting {
             self.round.hope(number, Hope::Awaited, now);
         }
     }

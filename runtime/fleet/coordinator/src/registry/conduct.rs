@@ -66,13 +66,12 @@ impl Registry {
         }
     }
 
-    /// Books a round that a device was selected for.
+    /// Books a round that a device was selected for and has no update in: those that have were booked as it came.
     pub(crate) fn book(&mut self, number: DeviceNumber, round: RoundId, course: Course) {
-        let Some(device) = self.get_mut(number) else { return };
+        let Some(device) = self.get_mut(number).filter(|_| course != Course::InTime) else { return };
         device.record.selected = device.record.selected.saturating_add(1);
         match course {
-            Course::InTime => device.record.failures = 0,
-            Course::NotNeeded => {}
+            Course::InTime | Course::NotNeeded => {}
             Course::Left => device.record.missed = device.record.missed.saturating_add(1),
             Course::Silent => {
                 device.record.missed = device.record.missed.saturating_add(1);

@@ -228,6 +228,8 @@ impl Registry {
         let device = self.get_mut(number)?;
         device.accepted += 1;
         device.last_accepted = Some(round);
+        device.record.selected = device.record.selected.saturating_add(1);
+        device.record.failures = 0;
         let id = device.id.clone();
         if online {
             self.count(number, 1);

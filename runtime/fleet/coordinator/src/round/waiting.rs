@@ -24,10 +24,11 @@ impl Round {
         self.parts.iter().filter_map(|part| Some((part.member.number, part.took?)))
     }
 
-    /// What is expected of a member that has not reported; whether that is news.
+    /// What is expected of a member that has not reported; whether that is news. Of one that was refused nothing is, whatever
+    /// it does: it knows itself done with the round.
     pub(crate) fn hope(&mut self, number: DeviceNumber, hope: Hope, now: Millis) -> bool {
         let Some(part) = self.place(number).map(|at| &mut self.parts[at]) else { return false };
-        if part.norm.is_some() || part.hope == hope {
+        if part.norm.is_some() || part.hope == hope || part.hope == Hope::Refused {
             return false;
         }
         part.hope = hope;

@@ -4,6 +4,7 @@ use super::world::{RUN, World, core, digest, every, layout, options};
 use crate::core::Core;
 use crate::ledger::Ledger;
 use crate::{CoordinatorError, Options, RoundId};
+use sprig_protocol::settings::Evaluate;
 use sprig_testkit::power::Disk;
 use std::sync::Arc;
 
@@ -104,17 +105,36 @@ fn a_cut_within_any_sync_leaves_the_undisturbed_ledger() {
     }
 }
 
-/// A run that is over is not what more, or fewer, rounds would have made.
+/// A finished run that is asked for more goes on to the ledger of one that was asked for as many from the beginning, whenever
+/// it is cut; for fewer there is nothing to be done.
 #[test]
-fn a_finished_run_is_not_taken_for_one_of_other_rounds() {
-    let (disk, mut world) = (Disk::default(), world());
-    world.run(&mut core(&disk, &world.options.clone())).unwrap();
-    for asked in [ROUNDS - 1, ROUNDS + 1] {
+fn a_finished_run_goes_on_for_more_rounds_and_not_for_fewer() {
+    let more = ROUNDS + 2;
+    // The end of the shorter run would be evaluated.
+    let asked = |rounds: u32| Options { rounds, evaluate: Evaluate::Never, ..(*world().options).clone() };
+    let (whole, mut longer) = (Disk::default(), World::new(asked(more), DEVICES));
+    let mut core_of_all = core(&whole, &longer.options.clone());
+    longer.run(&mut core_of_all).unwrap();
+    let wanted = digest(&core_of_all, more);
+    for fuse in [None, Some(0), Some(3), Some(11)] {
+        let (disk, mut world) = (Disk::default(), World::new(asked(ROUNDS), DEVICES));
+        world.run(&mut core(&disk, &world.options.clone())).unwrap();
         disk.cut();
-        let options = Arc::new(Options { rounds: asked, ..(*world.options).clone() });
+        let options = Arc::new(asked(ROUNDS - 1));
         let ledger = Ledger::with_backend(disk.plug(), RUN, &options.settings).unwrap();
         let opened = Core::open(ledger, &options, layout(), vec![0.5; layout().len()]).map(drop);
         let Err(CoordinatorError::Over { done, asked: named, .. }) = opened else { panic!("{opened:?}") };
-        assert_eq!((done, named), (RoundId(ROUNDS), asked));
+        assert_eq!((done, named), (RoundId(ROUNDS), ROUNDS - 1));
+        world.options = Arc::new(asked(more));
+        disk.cut();
+        let mut next = core(&disk, &world.options.clone());
+        next.fuse = fuse;
+        if world.run(&mut next).is_err() {
+            drop(next);
+            disk.cut();
+            next = core(&disk, &world.options.clone());
+            world.run(&mut next).unwrap();
+        }
+        assert_eq!(digest(&next, more), wanted, "cut after {fuse:?} steps");
     }
 }

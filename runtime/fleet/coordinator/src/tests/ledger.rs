@@ -54,7 +54,7 @@ fn damage_is_told_or_harmless() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = open(dir.path()).unwrap();
     for applied in 0..3 {
-        ledger.put_snapshot(&snapshot(applied)).unwrap();
+        ledger.begin_with(&snapshot(applied)).unwrap();
     }
     drop(ledger);
     let file = dir.path().join("ledger.redb");
@@ -90,7 +90,7 @@ fn snapshots_stay_within_their_bytes() {
     let disk = Disk::default();
     let mut ledger = Ledger::with_backend(disk.plug(), RUN, "").unwrap();
     for applied in 0..10 {
-        ledger.put_snapshot(&snapshot(applied)).unwrap();
+        ledger.begin_with(&snapshot(applied)).unwrap();
     }
     let bytes = u64::from(ledger.snapshots().unwrap()[0].bytes);
     // The last one stays in any case, and those that an evaluation waits for.

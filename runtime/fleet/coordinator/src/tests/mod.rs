@@ -5,6 +5,7 @@ mod conduct;
 mod dense;
 mod kill;
 mod ledger;
+mod legacy;
 mod pace;
 mod random;
 mod rogue;

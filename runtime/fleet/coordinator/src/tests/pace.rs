@@ -147,6 +147,19 @@ fn a_quorum_that_nobody_is_left_for_is_not_waited_for() {
 }
 
 #[test]
+fn whoever_was_refused_is_not_waited_for_when_it_comes_back() {
+    let mut scene = scene(1, 1);
+    let id = scene.asked()[0].clone();
+    scene.answer_badly(&id);
+    scene.say(&id, 1, false);
+    scene.say(&id, 2, true);
+    for _ in 0..130 {
+        scene.wait(50);
+    }
+    assert_eq!((scene.at().0, scene.row(0).state.as_str()), (1, "abandoned"));
+}
+
+#[test]
 fn whoever_comes_back_is_waited_for_again() {
     let mut scene = scene(1, 1);
     let id = scene.asked()[0].clone();

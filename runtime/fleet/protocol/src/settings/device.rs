@@ -4,7 +4,7 @@ use super::{Connection, ModelSettings, Seconds, SettingsError};
 use super::{join, named, parse, read, size};
 use serde::{Deserialize, Serialize};
 use sprig_budget::{Bytes, Size};
-use sprig_ground::file;
+use sprig_ground::{file, names};
 use sprig_learn::readout::fleet::privacy::Epsilon;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,8 @@ pub struct DeviceSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalData {
-    /// Records to learn from (JSONL); they never leave the board.
+    /// Records to learn from: a JSONL file, or a folder whose files that end in .jsonl are read in the order of their names. They
+    /// never leave the board. While rounds of steps are under way, files that change are read again between two of them.
     pub train: PathBuf,
     /// ε of differential privacy: this device's sums for a read-out get noise before they leave, and it takes part in
     /// nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
@@ -40,6 +41,10 @@ pub struct LocalData {
 pub struct AgentSettings {
     /// Folder for the outbox and the prefix cache.
     pub state: PathBuf,
+    /// Where the fleet's adapter goes (GGUF LoRA), the file that the coordinator exports; none is written if absent.
+    pub adapter: Option<PathBuf>,
+    /// When it is written: once the run is over, or after every round that this device has followed, which wears a card out.
+    pub adapter_when: AdapterWhen,
     /// Name of the board, where detection is wrong.
     pub board: Option<String>,
     /// Most bytes on disk for activations below the adapted blocks.
@@ -47,19 +52,37 @@ pub struct AgentSettings {
     pub prefix_cache: Size,
     /// Seconds before an update without receipt is sent again; doubles up to a minute.
     pub resend_seconds: Seconds<3600>,
+    /// Seconds for which, in a run that is over, an adapter is waited for that neither the broker nor a coordinator sends;
+    /// then the agent ends, or says so once and goes on waiting if it stays.
+    pub patience_seconds: Seconds<604_800>,
     /// Stays connected when a run is finished, for the fleet's next one; otherwise the agent ends with it.
     pub stay: bool,
     /// Goes on as planned when other processes need memory, instead of holding less until they are done.
     pub ignore_pressure: bool,
 }
 
+/// When a device writes the fleet's adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdapterWhen {
+    /// Once the run is over.
+    #[default]
+    End,
+    /// After every round.
+    Round,
+}
+
+names!(AdapterWhen, "time to write the adapter", [End = "end", Round = "round"]);
+
 impl Default for AgentSettings {
     fn default() -> Self {
         Self {
             state: PathBuf::from("state"),
+            adapter: None,
+            adapter_when: AdapterWhen::End,
             board: None,
             prefix_cache: Size::Bytes(Bytes::mib(512)),
             resend_seconds: Seconds::of(5.0),
+            patience_seconds: Seconds::of(60.0),
             stay: false,
             ignore_pressure: false,
         }
@@ -75,6 +98,7 @@ impl DeviceSettings {
         s.model.resolve(folder);
         join(folder, &mut s.data.train);
         join(folder, &mut s.agent.state);
+        s.agent.adapter.iter_mut().for_each(|p| join(folder, p));
         s.fleet = s.fleet.checked().map_err(|e| named(path, e))?;
         s.fleet.device().map_err(|e| named(path, e))?;
         Ok(s)

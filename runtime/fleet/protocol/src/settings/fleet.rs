@@ -1,6 +1,6 @@
 //! `fleet.toml`: the coordinator's settings.
 
-use super::{Connection, ModelSettings, Rounds, RoundsTable, SettingsError, Train, TrainTable};
+use super::{Connection, ModelSettings, Rounds, RoundsTable, Seconds, SettingsError, Train, TrainTable};
 use super::{join, named, parse, read};
 use serde::{Deserialize, Serialize};
 use sprig_ground::file;
@@ -52,6 +52,9 @@ pub struct CoordinatorSettings {
     pub lam: Option<NotNegative>,
     /// The same for the chosen answer's cross-entropy.
     pub sft_weight: Option<NotNegative>,
+    /// Seconds for which, after the last round, devices that catch up are still served. The broker keeps the last adapter for
+    /// those that come later, if it has at most 1 MiB with its moments.
+    pub linger_seconds: Seconds<604_800>,
     /// Where the finished adapter goes (GGUF LoRA).
     pub adapter: Option<PathBuf>,
     /// Where the dashboard's page goes when the run is over, as it stands then.
@@ -67,6 +70,7 @@ impl Default for CoordinatorSettings {
             eval_data: None,
             lam: None,
             sft_weight: None,
+            linger_seconds: Seconds::of(5.0),
             adapter: None,
             page: None,
         }
@@ -94,6 +98,7 @@ impl FleetSettings {
         let folder = file::folder_of(path);
         s.fleet.resolve(folder);
         s.model.resolve(folder);
+        s.train.resolve(folder);
         join(folder, &mut s.coordinator.state);
         s.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
         s.coordinator.adapter.iter_mut().for_each(|p| join(folder, p));

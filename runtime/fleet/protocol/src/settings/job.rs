@@ -41,6 +41,10 @@ mod tests {
         let table = TrainTable { labels, layers, mode: Mode::PerEpoch, ..TrainTable::default() };
         let job = JobSettings { model: "ab".repeat(32), train: Train::new(table).unwrap() };
         assert_eq!(JobSettings::from_text(&job.to_text()).unwrap(), job);
+        // Where the coordinator has its first adapter is not for others to know.
+        let warm = TrainTable { init: Some("secret.gguf".into()), ..TrainTable::from(job.train.clone()) };
+        let warm = JobSettings { train: Train::new(warm).unwrap(), ..job.clone() };
+        assert_eq!(warm.to_text(), job.to_text());
         assert!(JobSettings::from_text("model = 1").unwrap_err().to_string().contains("the fleet's job"));
     }
 }

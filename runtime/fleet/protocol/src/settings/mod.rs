@@ -24,7 +24,7 @@ mod usual;
 
 pub use algorithm::Preset;
 pub use connection::{Connection, FleetName};
-pub use device::{AgentSettings, DeviceSettings, LocalData};
+pub use device::{AdapterWhen, AgentSettings, DeviceSettings, LocalData};
 pub use error::SettingsError;
 pub use fleet::{CoordinatorSettings, FleetSettings};
 pub use flow::Flow;

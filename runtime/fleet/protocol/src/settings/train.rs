@@ -1,6 +1,6 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Flow, Head, Preset, ReadOut, Server, SettingsError, Upload};
+use super::{Flow, Head, Preset, ReadOut, Server, SettingsError, Upload, join};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
@@ -20,6 +20,7 @@ use sprig_learn::recipe::{
 use sprig_learn::setting::{Setting, SettingError};
 use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 /// What every device and the coordinator train: the settings they share, which agree with each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,10 @@ pub struct TrainTable {
     pub dropout: Fraction,
     /// Own directions on every device, or the same (the paper's).
     pub seeds: Seeds,
+    /// An adapter (GGUF) of the same model, layers and rank that the run goes on from; a new one if absent. The coordinator reads
+    /// it, and sends devices its numbers.
+    #[serde(skip_serializing)] // a place on the coordinator
+    pub init: Option<PathBuf>,
     /// Seed of directions, start values, assignment and data order.
     pub seed: u64,
     /// When devices and coordinator exchange: after every batch, or after `local_steps` optimiser steps.
@@ -191,6 +196,11 @@ impl Train {
         ReadOut::check(table.readout, table.task)?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
+    }
+
+    /// Makes the adapter's place relative to `folder`.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        self.table.init.iter_mut().for_each(|path| join(folder, path));
     }
 
     /// The judge of a device's derivatives.

@@ -31,6 +31,7 @@ impl Default for TrainTable {
             clip: defaults::CLIP,
             dropout: defaults::DROPOUT,
             seeds: defaults::SEEDS,
+            init: None,
             seed: 0,
             mode: defaults::MODE,
             local_steps: defaults::LOCAL_STEPS,
