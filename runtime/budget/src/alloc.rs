@@ -1,8 +1,8 @@
 //! Counts of the heap, and a soft limit on it. The counts move only in a binary that installs
 //! [`CountingAllocator`] as its global allocator.
 
-use crate::counts::{CALLS, CURRENT, EXIT, LIMIT, PEAK, REMEDY};
-pub use crate::sys::{CountingAllocator, limit_arenas, release_free_memory};
+use crate::counts::{CALLS, CURRENT, EXIT, LIMIT, PEAK, REMEDY, WANTED};
+pub use crate::sys::{CountingAllocator, limit_arenas, refused_thread, release_free_memory};
 use crate::{BudgetError, Bytes};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,4 +48,5 @@ pub fn check() -> Result<(), BudgetError> {
 pub fn exit_when_refused(code: i32, remedy: &'static str) {
     let _ = REMEDY.set(remedy); // the first stays
     EXIT.store(code, Relaxed);
+    WANTED.store(code, Relaxed);
 }

@@ -8,8 +8,10 @@ pub(crate) static CURRENT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) static PEAK: AtomicUsize = AtomicUsize::new(0);
 pub(crate) static CALLS: AtomicU64 = AtomicU64::new(0);
 pub(crate) static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
-/// Exit code when the system refuses memory; 0 leaves it to the language's abort.
+/// Exit code when the system refuses memory; 0 leaves it to the language's abort, or to whoever handles it now.
 pub(crate) static EXIT: AtomicI32 = AtomicI32::new(0);
+/// The same of what nobody can handle.
+pub(crate) static WANTED: AtomicI32 = AtomicI32::new(0);
 /// What the user may do then.
 pub(crate) static REMEDY: OnceLock<&'static str> = OnceLock::new();
 
@@ -24,7 +26,17 @@ pub(crate) fn attempt<T>(attempt: impl FnOnce() -> T) -> T {
 /// The exit code to end with when the system refuses memory, if that is wanted, and what to say.
 pub(crate) fn exit_when_refused() -> Option<(i32, &'static str)> {
     let code = Some(EXIT.load(Relaxed)).filter(|&code| code != 0)?;
-    Some((code, REMEDY.get().copied().unwrap_or_default()))
+    Some((code, remedy()))
+}
+
+/// The same of what cannot be handled, not even where an [`attempt`] is under way.
+pub(crate) fn exit_in_any_case() -> Option<(i32, &'static str)> {
+    let code = Some(WANTED.load(Relaxed)).filter(|&code| code != 0)?;
+    Some((code, remedy()))
+}
+
+fn remedy() -> &'static str {
+    REMEDY.get().copied().unwrap_or_default()
 }
 
 pub(crate) fn grew(bytes: usize) {

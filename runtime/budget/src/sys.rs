@@ -3,6 +3,7 @@
 
 use crate::{Bytes, counts};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt;
 use std::io::{self, Write};
 
 /// The system allocator, counting. Install it with `#[global_allocator]` in the binary; read the
@@ -54,10 +55,22 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
 /// Where that was asked for, says on standard error that `bytes` were refused and ends the process, without allocating.
 fn refused(bytes: usize) {
-    let Some((code, remedy)) = counts::exit_when_refused() else { return };
+    if let Some(exit) = counts::exit_when_refused() {
+        end(format_args!("{bytes} bytes of memory"), exit);
+    }
+}
+
+/// The same of the memory that a thread needs to begin: that thread panics, whoever started it.
+pub fn refused_thread() {
+    if let Some(exit) = counts::exit_in_any_case() {
+        end(format_args!("the memory of a thread"), exit);
+    }
+}
+
+fn end(what: fmt::Arguments<'_>, (code, remedy): (i32, &str)) {
     let mut line = [0u8; 160];
     let mut rest = &mut line[..];
-    let _ = writeln!(rest, "sprig: the system refused {bytes} bytes of memory; {remedy}");
+    let _ = writeln!(rest, "sprig: the system refused {what}; {remedy}");
     let left = rest.len();
     let _ = io::stderr().write_all(&line[..line.len() - left]);
     // SAFETY: `_exit` takes an integer and does not return; nothing is left to be written or freed.

@@ -14,7 +14,7 @@ mod worn;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
-use sprig_budget::CountingAllocator;
+use sprig_budget::{CountingAllocator, alloc};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -31,9 +31,7 @@ fn main() -> std::process::ExitCode {
         }
     };
     sprig_learn::setting::word_as(args::wording(&cli.command));
-    if cfg!(panic = "abort") {
-        end_in_order();
-    }
+    end_in_order();
     let run = std::panic::AssertUnwindSafe(|| run(&cli.command));
     match std::panic::catch_unwind(run) {
         Ok(Ok(exit)) => exit.into(),
@@ -50,13 +48,23 @@ fn main() -> std::process::ExitCode {
 
 const BUG: &str = "sprig: this is a bug in sprig; please report the lines above and the command";
 
-/// Has a panic of any thread end the process by its exit code where it cannot unwind: in a board's build.
+/// What the standard library says as it panics in a thread for whose signal stack the system has no memory, before anything
+/// of ours runs there.
+const NO_STACK: &str = "failed to allocate an alternative stack";
+
+/// Has a thread that gets no memory end the process as any refused memory does, and where a panic cannot unwind, in a board's
+/// build, have any end it by its exit code.
 fn end_in_order() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str().is_some_and(|text| text.starts_with(NO_STACK)) {
+            alloc::refused_thread();
+        }
         told(panic);
-        output::problem(BUG);
-        std::process::exit(Exit::Bug as i32);
+        if cfg!(panic = "abort") {
+            output::problem(BUG);
+            std::process::exit(Exit::Bug as i32);
+        }
     }));
 }
 
