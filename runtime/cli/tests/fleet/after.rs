@@ -51,7 +51,7 @@ fn of<'w>(world: &'w World, name: &str, event: &str) -> Vec<&'w Value> {
 fn devices_have_the_adapter_and_whoever_comes_late_too() {
     let mut world = World::new("");
     agent(&world, 1, "adapter = \"adapter.gguf\"\nadapter_when = \"round\"");
-    agent(&world, 2, "adapter = \"adapter.gguf\"\npatience_seconds = 2.0");
+    agent(&world, 2, "adapter = \"adapter.gguf\"\npatience_seconds = 6.0");
     world.start_all();
     let done = world.finish();
     assert_eq!(done["abandoned"], 0);

@@ -86,6 +86,8 @@ fn bad_configurations_are_named_with_place_and_remedy() {
         format!("agent --config {folder}/bad.toml")
     };
     scene.fails(3, &with("resend_seconds", "resent_seconds"), &["bad.toml", "resent_seconds"]);
+    let hasty = with("[agent]", "[agent]\npatience_seconds = 1");
+    scene.fails(3, &hasty, &["bad.toml", "patience_seconds = 1", "use 6 or more"]);
     scene.fails(2, &with("ca = \"ca.crt\"", "ca = \"nowhere.crt\""), &["nowhere.crt"]);
     scene.fails(2, &with("mqtts://localhost", "http://localhost"), &["mqtts://"]);
     let plain = with(&format!("mqtts://localhost:{}", world.port()), "mqtt://example.org");

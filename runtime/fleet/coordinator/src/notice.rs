@@ -79,8 +79,10 @@ pub enum Notice {
     Relieved {
         /// The round.
         round: RoundId,
-        /// Their names.
+        /// The names of the first eight.
         devices: Vec<String>,
+        /// How many there are.
+        count: usize,
     },
     /// No room for another device.
     TurnedAway {
@@ -219,8 +221,10 @@ impl fmt::Display for Notice {
             Notice::Passed { round, device, why } => {
                 write!(f, "round {round} waits for {device} no longer: {}", why.words())
             }
-            Notice::Relieved { round, devices } => {
-                write!(f, "round {round}: {} takes over", devices.join(", "))
+            Notice::Relieved { round, devices, count } => {
+                write!(f, "round {round}: shares are taken over by {}", devices.join(", "))?;
+                let more = count - devices.len();
+                if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
             }
             Notice::TurnedAway { device, limit } => {
                 write!(f, "{device} turned away: {limit} devices are the most that a coordinator numbers")

@@ -18,12 +18,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Of times from task to update, each with its device's tokens a second (0: unknown); none without any.
-    pub(crate) fn of(times: impl Iterator<Item = (Millis, f32)>) -> Option<Self> {
-        times.fold(None, |pace: Option<Self>, (time, rate)| {
-            let Self { slowest, work } = pace.unwrap_or(Self { slowest: 0, work: 0.0 });
-            Some(Self { slowest: slowest.max(time), work: work.max(time as f64 * f64::from(rate)) })
-        })
+    /// What is known once another device took `time` from its task to its update, at `rate` tokens a second (0: unknown).
+    pub(crate) fn and(known: Option<Self>, time: Millis, rate: f32) -> Self {
+        let Self { slowest, work } = known.unwrap_or(Self { slowest: 0, work: 0.0 });
+        Self { slowest: slowest.max(time), work: work.max(time as f64 * f64::from(rate)) }
     }
 
     /// Time that a device has from its task on: one that `usual`ly takes so long, or whose rate is `rate`.
@@ -45,23 +43,22 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[test]
-    fn without_reports_nothing_is_known() {
-        assert_eq!(Pace::of(std::iter::empty()), None);
+    fn of(times: &[(Millis, f32)]) -> Pace {
+        times.iter().fold(None, |pace, &(time, rate)| Some(Pace::and(pace, time, rate))).unwrap()
     }
 
     #[test]
     fn a_device_has_the_time_it_usually_takes_and_half_as_much_again() {
-        let pace = Pace::of([(3000, 0.0), (10_000, 0.0)].into_iter()).unwrap();
+        let pace = of(&[(3000, 0.0), (10_000, 0.0)]);
         assert_eq!(pace.allowance(Some(40_000), 0.0), 60_000);
         assert_eq!(pace.allowance(Some(100), 0.0), 15_000, "whoever is fast has the time of the slowest");
-        let quick = Pace::of([(100, 0.0)].into_iter()).unwrap();
+        let quick = of(&[(100, 0.0)]);
         assert_eq!(quick.allowance(Some(200), 0.0), 2200, "no grace is below two seconds");
     }
 
     #[test]
     fn an_unknown_device_has_time_by_its_rate_within_limits() {
-        let pace = Pace::of([(10_000, 100.0), (4000, 200.0)].into_iter()).unwrap();
+        let pace = of(&[(10_000, 100.0), (4000, 200.0)]);
         assert_eq!(
             pace.allowance(None, 25.0),
             120_000,

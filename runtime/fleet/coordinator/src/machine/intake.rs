@@ -121,6 +121,7 @@ impl Machine {
         let round = self.round.id();
         if let Some(took) = self.round.cover(number, norm, Some(now)) {
             self.registry.took(number, took);
+            self.round.took(took, self.registry.strength(number));
         }
         let Some((id, row)) = self.registry.accept(number, round) else { return };
         out.commit(Entry::Update { round, number, norm, frame });

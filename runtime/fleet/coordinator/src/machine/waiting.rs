@@ -7,7 +7,7 @@ use crate::decision::{Decision, Entry};
 use crate::ids::DeviceNumber;
 use crate::notice::{Notice, Passed};
 use crate::options::Options;
-use crate::pace::{GRACE, Pace};
+use crate::pace::GRACE;
 use crate::round::Hope;
 use crate::rows::Member;
 use crate::select;
@@ -16,6 +16,8 @@ use sprig_transport::messages::DeviceId;
 
 /// Silent devices are looked for no more often than this.
 const LOOK: Millis = 1000;
+/// Devices that a notice names, at most.
+const NAMED: usize = 8;
 
 impl Machine {
     /// Notes that something was heard of a device.
@@ -84,13 +86,9 @@ impl Machine {
 
     /// Whether a member has had its time.
     fn is_over(&self, number: DeviceNumber, asked: Millis, now: Millis) -> bool {
-        let Some(pace) = self.pace() else { return false };
+        let Some(pace) = self.round.pace() else { return false };
         let usual = self.registry.get(number).and_then(|device| device.usual());
         now >= asked.saturating_add(pace.allowance(usual, self.registry.strength(number)))
-    }
-
-    fn pace(&self) -> Option<Pace> {
-        Pace::of(self.round.times().map(|(number, time)| (time, self.registry.strength(number))))
     }
 
     /// Has free devices take over shares of which nobody is waited for.
@@ -109,8 +107,8 @@ impl Machine {
         self.round.join(&others, now);
         out.commit(Entry::Members(self.round.members().copied().collect()));
         self.hand_out_to(&others, now, out);
-        let devices = others.iter().map(|member| self.name(member.number)).collect();
-        out.tell(Notice::Relieved { round: self.round.id(), devices });
+        let devices = others.iter().take(NAMED).map(|member| self.name(member.number)).collect();
+        out.tell(Notice::Relieved { round: self.round.id(), devices, count: others.len() });
     }
 
     /// Devices that are free, with the shares of `vacant`.

@@ -7,6 +7,7 @@ pub(crate) use part::Hope;
 
 use crate::countdown::{Countdown, Millis};
 use crate::ids::{DeviceNumber, RoundId, Slot};
+use crate::pace::Pace;
 use crate::pieces::Pieces;
 use crate::rows::Member;
 use crate::state::{Saved, Stage, State};
@@ -44,6 +45,8 @@ pub(crate) struct Round {
     opened: Option<Millis>,
     /// Since when nobody is waited for.
     idle: Option<Millis>,
+    /// How fast those were who have reported to this process.
+    pace: Option<Pace>,
 }
 
 impl Round {
@@ -66,6 +69,7 @@ impl Round {
             deadline: Countdown::new(deadline, None),
             opened: None,
             idle: None,
+            pace: None,
         };
         this.take_part(&saved.members, 0);
         for &(number, norm) in &saved.accepted {
@@ -200,7 +204,6 @@ impl Round {
             return None;
         }
         let took = now.map(|now| now.saturating_sub(self.parts[at].asked));
-        self.parts[at].took = took;
         self.reported += 1;
         if let Some(slot) = self.covered.get_mut(self.parts[at].member.slot.place())
             && !std::mem::replace(slot, true)
@@ -208,6 +211,16 @@ impl Round {
             self.open -= 1;
         }
         took
+    }
+
+    /// Notes that a device with this many tokens a second took so long.
+    pub(crate) fn took(&mut self, time: Millis, rate: f32) {
+        self.pace = Some(Pace::and(self.pace, time, rate));
+    }
+
+    /// How fast those were who have reported, if any have.
+    pub(crate) fn pace(&self) -> Option<Pace> {
+        self.pace
     }
 
     /// Counts a refused message.
@@ -306,7 +319,7 @@ impl Round {
         self.covered = vec![false; slots];
         self.open = slots;
         self.reported = 0;
-        self.idle = None;
+        (self.idle, self.pace) = (None, None);
         self.pieces.clear();
         self.limits = validate::limits(&self.norms);
     }

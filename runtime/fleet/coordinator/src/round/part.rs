@@ -10,8 +10,6 @@ pub(super) struct Part {
     pub norm: Option<f32>,
     /// When it was asked, as far as this process saw it.
     pub asked: Millis,
-    /// Time from then to its update.
-    pub took: Option<Millis>,
     pub hope: Hope,
 }
 
@@ -31,6 +29,6 @@ pub(crate) enum Hope {
 impl Part {
     /// A member that is asked `now`.
     pub(super) fn asked(member: Member, now: Millis) -> Self {
-        Self { member, norm: None, asked: now, took: None, hope: Hope::Awaited }
+        Self { member, norm: None, asked: now, hope: Hope::Awaited }
     }
 }

@@ -19,11 +19,6 @@ impl Round {
         self.parts.iter().filter(|part| part.norm.is_none() && !self.is_covered(part.member.slot))
     }
 
-    /// Who took how long from task to update.
-    pub(crate) fn times(&self) -> impl Iterator<Item = (DeviceNumber, Millis)> {
-        self.parts.iter().filter_map(|part| Some((part.member.number, part.took?)))
-    }
-
     /// What is expected of a member that has not reported; whether that is news. Of one that was refused nothing is, whatever
     /// it does: it knows itself done with the round.
     pub(crate) fn hope(&mut self, number: DeviceNumber, hope: Hope, now: Millis) -> bool {

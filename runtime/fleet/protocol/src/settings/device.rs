@@ -8,6 +8,9 @@ use sprig_ground::{file, names};
 use sprig_learn::readout::fleet::privacy::Epsilon;
 use std::path::{Path, PathBuf};
 
+/// Seconds of the least patience: a device asks twice for what it misses.
+const LEAST_PATIENCE: f64 = 6.0;
+
 /// `device.toml`: one board.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +104,12 @@ impl DeviceSettings {
         s.agent.adapter.iter_mut().for_each(|p| join(folder, p));
         s.fleet = s.fleet.checked().map_err(|e| named(path, e))?;
         s.fleet.device().map_err(|e| named(path, e))?;
+        let patience = s.agent.patience_seconds;
+        if patience.get() < LEAST_PATIENCE {
+            let remedy =
+                format!("use {LEAST_PATIENCE} or more: a device asks every 3 seconds for what it misses");
+            return Err(named(path, SettingsError::value("agent", "patience_seconds", patience, remedy)));
+        }
         Ok(s)
     }
 }

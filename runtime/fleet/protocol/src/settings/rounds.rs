@@ -7,6 +7,9 @@ use sprig_learn::recipe::Whole;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 
+/// Seconds of the shortest lease: one word of an agent may be lost.
+const LEAST_LEASE: f64 = 61.0;
+
 /// How rounds go: a table whose numbers agree with each other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rounds(RoundsTable);
@@ -75,6 +78,10 @@ impl Rounds {
                 let remedy = format!("use 1 up to `devices`, which is {}", table.devices);
                 return Err(SettingsError::value("rounds", field, found, remedy));
             }
+        }
+        if table.lease_seconds.get() < LEAST_LEASE {
+            let remedy = format!("use {LEAST_LEASE} or more: agents say every 30 seconds that they are here");
+            return Err(SettingsError::value("rounds", "lease_seconds", table.lease_seconds, remedy));
         }
         Ok(Self(table))
     }
@@ -155,6 +162,11 @@ mod tests {
                 "{message}"
             );
         }
+        let message = rounds("lease_seconds = 10").unwrap_err();
+        assert!(
+            message.contains("[rounds] lease_seconds = 10") && message.contains("use 61 or more"),
+            "{message}"
+        );
         assert!(rounds("count = 0").unwrap_err().contains("from 1 to 10000000"));
     }
 
