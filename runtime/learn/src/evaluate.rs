@@ -15,6 +15,9 @@ pub struct Evaluation {
     pub n: u64,
     /// Mean loss over them, nats; by the weights of their records, as in training. All else counts each alike.
     pub loss: f64,
+    /// Standard error of that mean, records drawn anew.
+    #[serde(default)]
+    pub loss_error: f64,
     /// Share of items whose best choice was right.
     pub accuracy: f64,
     /// 95 % Wilson interval of the accuracy. For a language model the tokens of one text are not independent, so the
@@ -56,7 +59,7 @@ fn tally(
     mut progress: impl FnMut(usize) -> bool,
     mut run: impl FnMut(Minibatch<'_>, &mut [Outcome]) -> Result<(), LearnError>,
 ) -> Result<Option<Evaluation>, LearnError> {
-    let (mut loss, mut weight) = (0.0, 0.0);
+    let (mut loss, mut weight, mut squares) = (0.0, 0.0, [0.0; 3]);
     let (mut rows, mut hits, mut answered) = (0u64, 0u64, Some(0u64));
     let mut outcomes = vec![Outcome::default(); examples];
     let mut ids = Vec::with_capacity(examples);
@@ -67,8 +70,11 @@ fn tally(
         let batch = Minibatch::new(data.set(), &ids);
         run(batch, outcomes)?;
         for o in outcomes.iter() {
-            loss += o.loss * f64::from(o.weight());
-            weight += f64::from(o.weight());
+            let own = f64::from(o.weight());
+            loss += o.loss * own;
+            weight += own;
+            let of_squares = [own * own, own * own * o.loss, own * own * o.loss * o.loss];
+            squares.iter_mut().zip(of_squares).for_each(|(sum, one)| *sum += one);
             rows += u64::from(o.rows);
             hits += u64::from(o.hits);
             answered = answered.zip(o.answered).map(|(sum, one)| sum + u64::from(one));
@@ -79,7 +85,11 @@ fn tally(
     }
     let (accuracy, interval) = wilson(hits, rows);
     let answered = answered.map(|n| n as f64 / data.len() as f64);
-    Ok(Some(Evaluation { n: rows, loss: loss / weight, accuracy, interval, answered }))
+    let mean = loss / weight;
+    // Of a ratio of two sums over records: the weighted losses and the weights.
+    let spread = (squares[2] - 2.0 * mean * squares[1] + mean * mean * squares[0]).max(0.0);
+    let loss_error = spread.sqrt() / weight;
+    Ok(Some(Evaluation { n: rows, loss: mean, loss_error, accuracy, interval, answered }))
 }
 
 /// Share and its 95 % Wilson score interval.

@@ -4,7 +4,7 @@ use super::choice::choice;
 use clap::{ArgGroup, Args};
 use sprig_budget::Size;
 use sprig_protocol::settings::Preset;
-use sprig_simulate::Control;
+use sprig_simulate::{Attack, Control};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -64,6 +64,13 @@ pub struct StudyArgs {
     /// Or each device has this many labels, evenly
     #[arg(long, value_name = "N", requires = "learning", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub labels_per_device: Option<u16>,
+    /// So many devices lie, chosen by the seed; how the fleet defends itself is --set server.robust=… and server.holders=…
+    #[arg(long, value_name = "N", requires = "attack", conflicts_with = "flow")]
+    pub liars: Option<u32>,
+    /// How they lie: send 15 times what they found (scaled), 15 times its reverse (reversed), one number everywhere (constant),
+    /// what they found in their first round (replayed), or its reverse just not too large, all together (colluding)
+    #[arg(long, requires_all = ["learning", "liars"], value_parser = choice::<Attack>())]
+    pub attack: Option<Attack>,
     /// Set a fifth of each device's data aside and judge the server's model and each device's own by it (per-epoch mode)
     #[arg(long, requires = "learning")]
     pub personal: bool,

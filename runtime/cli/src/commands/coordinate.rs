@@ -48,8 +48,13 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let tell = {
         let (output, evaluated) = (output.clone(), evaluated.clone());
         Box::new(move |notice: &Notice| {
-            if let Notice::Evaluated { applied, found } = notice {
-                evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(*applied, *found);
+            let known = match notice {
+                Notice::Evaluated { applied, found } => Some((*applied, *found)),
+                Notice::Reverted { round, best, .. } => Some((round.applied_after(), *best)),
+                _ => None,
+            };
+            if let Some((applied, found)) = known {
+                evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(applied, found);
             }
             let value = serde_json::to_value(notice).unwrap_or_default();
             output.event(event(notice, value), || shown(notice).then(|| notice.to_string()));
@@ -68,7 +73,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         });
         return Ok(Exit::Interrupted);
     }
-    let abandoned = coordinator.abandoned()?;
+    let (abandoned, reverted) = (coordinator.abandoned()?, coordinator.reverted()?);
     // The ledger is free again once the coordinator is gone.
     drop(dashboard);
     if let Err(e) = coordinator.close() {
@@ -79,7 +84,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     }
     let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = done(&view, evaluated, weights);
-    done["abandoned"] = abandoned.into();
+    (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
     conclude(&settings, &output, (view.round, abandoned), &done)
 }
 
@@ -207,8 +212,12 @@ fn line(done: &Value, adapter: Option<&Path>) -> String {
         None | Some(0) => String::new(),
         Some(n) => format!(", {n} of them without an update of any device"),
     };
+    let reverted = match done["reverted"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(n) => format!(", {n} taken back"),
+    };
     format!(
-        "{} rounds done{abandoned}: accuracy {} before, {} after{place}",
+        "{} rounds done{abandoned}{reverted}: accuracy {} before, {} after{place}",
         done["rounds"],
         share("accuracy_before"),
         share("accuracy_after")

@@ -42,13 +42,13 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     match evaluate_shown(&mut session, adapter.as_ref(), data, examples, shown)? {
         None => Err(Failure::new(Exit::Interrupted, "interrupted; an evaluation keeps nothing")),
         Some(found) => {
-            let Evaluation { n, loss, accuracy, interval, answered } = found;
+            let Evaluation { n, loss, loss_error, accuracy, interval, answered } = found;
             let peak = process::status().peak_rss;
             let shares: Vec<f32> = session.mean_shares().into_iter().map(|q| q as f32).collect();
             let routes = Routes::of(&args.personal, adapter.as_ref(), &shares);
             let event = serde_json::json!({
                 "gates": routes.gates, "local_blocks": routes.local,
-                "n": n, "loss": loss, "accuracy": accuracy, "interval": interval, "answered": answered, "cut": data.cut(),
+                "n": n, "loss": loss, "loss_error": loss_error, "accuracy": accuracy, "interval": interval, "answered": answered, "cut": data.cut(),
                 "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "peak_rss_bytes": peak,
             });
             output.event(event, || {

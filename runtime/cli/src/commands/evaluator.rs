@@ -5,7 +5,6 @@ use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
-use sprig_learn::evaluate::Evaluation;
 use sprig_learn::readout::fleet::{adapt, solving_needs};
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
@@ -72,10 +71,10 @@ impl Evaluator {
             }
             let adapter = (!untouched).then_some(&adapter);
             let whole = evaluate(&mut session, adapter, &data.train, tuning.cut.examples, |_| true)?;
-            let Some(Evaluation { n, loss, accuracy, .. }) = whole else {
-                return Err(FleetError::Bug("an evaluation stopped that nobody stops".to_owned()));
-            };
-            Ok(HeldOut { loss, accuracy: Some(accuracy), n: n.try_into().unwrap_or(u32::MAX) })
+            match whole {
+                Some(found) => Ok(HeldOut::of(&found, data.train.len())),
+                None => Err(FleetError::Bug("an evaluation stopped that nobody stops".to_owned())),
+            }
         });
         Ok(())
     }

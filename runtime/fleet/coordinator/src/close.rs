@@ -3,22 +3,16 @@
 
 use crate::error::CoordinatorError;
 use crate::event::Outcome;
-use crate::ids::{Applied, DeviceNumber, RoundId};
-use crate::ledger::{Covered, Ledger, LedgerError, ResultRow};
+use crate::ids::{Applied, RoundId};
+use crate::ledger::{Ledger, LedgerError, ResultRow};
+use crate::norms::Bounds;
 use crate::options::Options;
-use crate::validate::{self, Refusal};
+use crate::step::{How, Kept, add, record_limit, step};
 use crate::whole::Whole;
-use sha2::{Digest as _, Sha256};
-use sprig_learn::LearnError;
-use sprig_learn::calibration::{Bins, FLEET_BINS};
-use sprig_learn::estimator::mix;
-use sprig_learn::readout::fleet::{Flaw, FleetSums, Shape, most_bytes};
-use sprig_learn::spry::{self, Layout, Server, Step};
+use sprig_learn::spry::{Layout, Robust};
 use sprig_protocol::settings::Downlink;
-use sprig_protocol::{dense, share_of};
-use sprig_transport::messages::{
-    Body, Contribution, Digest, MAX_CONTRIBUTIONS, Reason, Record, RunId, Snapshot, Update,
-};
+use sprig_protocol::share_of;
+use sprig_transport::messages::{Digest, GroupSet, Record, RunId, Snapshot};
 
 /// The adapter, and how rounds are applied to it.
 #[derive(Debug)]
@@ -26,6 +20,8 @@ pub(crate) struct Closer {
     whole: Whole,
     run: RunId,
     sync: Downlink,
+    /// What is done about contributions that are far from the others.
+    robust: Robust,
     /// What the parts of the loss weigh, where they come one by one.
     weights: Vec<f64>,
     /// Rounds applied.
@@ -44,9 +40,10 @@ impl Closer {
         initial: Vec<f32>,
     ) -> Result<Self, CoordinatorError> {
         let mut whole = Whole::new(options, layout, initial)?;
-        let (run, sync, weights) = (ledger.run(), options.sync, options.weights.clone());
+        let (run, sync, robust, weights) =
+            (ledger.run(), options.sync, options.robust, options.weights.clone());
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { whole, run, sync, weights, applied: Applied::NONE };
+            let closer = Closer { whole, run, sync, robust, weights, applied: Applied::NONE };
             ledger.begin_with(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -56,7 +53,15 @@ impl Closer {
         if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { whole, run, sync, weights, applied: row.applied })
+        Ok(Closer { whole, run, sync, robust, weights, applied: row.applied })
+    }
+
+    /// The weights of the groups `groups`, which exist; none of sums.
+    pub(crate) fn weights(&self, groups: GroupSet) -> Vec<f32> {
+        match &self.whole {
+            Whole::Adapter(server) => server.part(share_of(groups)),
+            Whole::Sums(_) => Vec::new(),
+        }
     }
 
     /// The adapter's digest.
@@ -80,7 +85,7 @@ impl Closer {
         }
     }
 
-    /// Applies `round`, but for the devices `aside`, and keeps what it gave. A round that is applied already is not
+    /// Applies `round`, within `bounds`, and keeps what it gave. A round that is applied already is not
     /// applied again.
     ///
     /// # Errors
@@ -89,7 +94,7 @@ impl Closer {
         &mut self,
         ledger: &mut Ledger,
         round: RoundId,
-        aside: &[DeviceNumber],
+        bounds: &Bounds,
     ) -> Result<Outcome, CoordinatorError> {
         if self.applied == round.applied_after() {
             let row = ledger.result(round)?;
@@ -103,8 +108,9 @@ impl Closer {
         let base = self.digest();
         let mut sum = match &mut self.whole {
             Whole::Adapter(server) => {
-                let sum = Sum::new(record_limit(self.sync, server));
-                step((server, &self.weights), sum, ledger, round, aside)?
+                let limit = record_limit(self.sync, server);
+                let how = How { robust: self.robust, weights: &self.weights, bounds };
+                step(server, &how, limit, &Kept(ledger, round), round)?
             }
             Whole::Sums(sums) => add(sums, ledger, round)?,
         };
@@ -122,9 +128,10 @@ impl Closer {
             round,
             after: snapshot.after.0,
             applied: sum.applied,
-            loss: (sum.loss / sum.examples as f64) as f32,
+            loss: sum.loss(self.robust) as f32,
             bins: (sum.bins.n() > 0).then(|| sum.bins.rows()),
             weights: (!self.weights.is_empty()).then(|| self.weights.clone()),
+            reverted: None,
             record: record.as_ref().map(|r| r.len() as u32),
             blob: Digest::of(record.as_ref().unwrap_or(&frame)).0,
             snapshot: frame.len() as u32,
@@ -132,220 +139,33 @@ impl Closer {
         ledger.put_result(&row, &sum.covered, record.as_deref(), &snapshot, &frame)?;
         Ok(outcome(ledger, &row)?)
     }
-}
 
-/// Has `server` take the step of `round`, with the parts of the loss by `weights` where they come one by one, and counts it up
-/// in `sum`.
-fn step(
-    (server, weights): (&mut Server, &[f64]),
-    mut sum: Sum,
-    ledger: &Ledger,
-    round: RoundId,
-    aside: &[DeviceNumber],
-) -> Result<Sum, CoordinatorError> {
-    let layout = server.layout().clone();
-    let mut step = server.begin(round.0);
-    ledger.updates(round, |number, _, frame| {
-        if aside.binary_search(&number).is_ok() {
-            return Ok(());
-        }
-        let mut update = decoded(ledger, round, number, frame)?;
-        if let Body::Scalars(scalars) = &mut update.body
-            && !weights.is_empty()
-        {
-            *scalars = mix(scalars, weights);
-        }
-        sum.take(ledger, &layout, &mut step, number, update)
-    })?;
-    step.finish();
-    Ok(sum)
-}
-
-/// Adds the sums of `round` to `sums`. Whole numbers: their order changes nothing.
-fn add(sums: &mut FleetSums, ledger: &Ledger, round: RoundId) -> Result<Sum, CoordinatorError> {
-    let mut sum = Sum::new(0);
-    ledger.updates(round, |number, _, frame| {
-        let update = decoded(ledger, round, number, frame)?;
-        let mut bytes = Vec::with_capacity(most_bytes(sums.shape().numbers()));
-        ledger.chunks(number, |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
-        let own = FleetSums::unpacked(sums.shape(), &bytes, u64::from(update.examples))
-            .map_err(|flaw| ledger.damaged(format!("sums of device {number} in round {round}: {flaw}")))?;
-        // Past what sums have room for, the round goes on without it.
-        if sums.merge(&own).is_ok() {
-            sum.count(number, &update);
-            sum.parts = None;
-        }
-        Ok::<_, CoordinatorError>(())
-    })?;
-    Ok(sum)
-}
-
-fn decoded(
-    ledger: &Ledger,
-    round: RoundId,
-    number: DeviceNumber,
-    frame: &[u8],
-) -> Result<Update, CoordinatorError> {
-    let damaged = |e| ledger.damaged(format!("update of device {number} in round {round}: {e}"));
-    Ok(Update::decode(frame).map_err(damaged)?)
-}
-
-/// What is added up over a round.
-struct Sum {
-    applied: u32,
-    examples: u64,
-    loss: f64,
-    /// How sure the devices' models were, and whether rightly.
-    bins: Bins,
-    /// The updates that were applied.
-    covered: Vec<Covered>,
-    /// Parts of the record, while it may still be worth it.
-    parts: Option<Vec<Contribution>>,
-    bytes: usize,
-    limit: usize,
-}
-
-impl Sum {
-    /// With a record of at most `limit` bytes.
-    fn new(limit: usize) -> Self {
-        Sum {
-            applied: 0,
-            examples: 0,
-            loss: 0.0,
-            bins: Bins::new(FLEET_BINS),
-            covered: Vec::new(),
-            parts: Some(Vec::new()),
-            bytes: 0,
-            limit,
-        }
-    }
-
-    fn take(
+    /// Takes back what `round`, the last one, made of the adapter: what it leads to is that after `to` rounds, moments and all.
+    ///
+    /// # Errors
+    /// When the ledger fails, or does not hold that adapter.
+    pub(crate) fn revert(
         &mut self,
-        ledger: &Ledger,
-        layout: &Layout,
-        step: &mut Step<'_>,
-        number: DeviceNumber,
-        update: Update,
-    ) -> Result<(), CoordinatorError> {
-        let share = share_of(update.groups);
-        let added = match &update.body {
-            Body::Scalars(scalars) => {
-                step.add(number.0, share, update.examples, spry::Body::Scalars(scalars))
-            }
-            Body::Dense { .. } => {
-                let mut weights = Vec::with_capacity(layout.weights(share));
-                ledger.chunks(number, |bytes| {
-                    weights.extend(dense::weights(bytes));
-                    Ok(())
-                })?;
-                step.add(number.0, share, update.examples, spry::Body::Dense(&weights))
-            }
+        ledger: &mut Ledger,
+        round: RoundId,
+        to: Applied,
+    ) -> Result<Outcome, CoordinatorError> {
+        let (row, best) = (ledger.result(round)?, ledger.snapshot_row(to)?);
+        let (Some(row), Some(best)) = (row, best) else {
+            return Err(ledger
+                .damaged(format!("round {round}, or the adapter after {to}, is not there"))
+                .into());
         };
-        match added {
-            Ok(()) => {}
-            // Sound by itself, but it leads nowhere finite: the round goes on without it.
-            Err(LearnError::Update { .. }) => return Ok(()),
-            Err(other) => return Err(other.into()),
-        }
-        self.count(number, &update);
-        let Body::Scalars(scalars) = update.body else {
-            self.parts = None;
-            return Ok(());
-        };
-        self.bytes += 4 * scalars.len();
-        if self.bytes > self.limit || self.applied as usize > MAX_CONTRIBUTIONS {
-            self.parts = None;
-        }
-        if let Some(parts) = &mut self.parts {
-            let Update { groups, examples, .. } = update;
-            parts.push(Contribution { number: number.0, groups, examples, scalars });
-        }
-        Ok(())
+        let Snapshot { values, moments, .. } = ledger.snapshot(&best)?;
+        self.whole.restore(values, moments)?;
+        let snapshot = self.snapshot();
+        let frame = snapshot.encode();
+        let (blob, bytes) = (Digest::of(&frame).0, frame.len() as u32);
+        let after = snapshot.after.0;
+        let row = ResultRow { after, record: None, blob, snapshot: bytes, reverted: Some(to), ..row };
+        ledger.put_result(&row, &[], None, &snapshot, &frame)?;
+        Ok(outcome(ledger, &row)?)
     }
-
-    fn count(&mut self, number: DeviceNumber, update: &Update) {
-        self.covered.push((number, share_of(update.groups), update.examples));
-        self.applied += 1;
-        self.examples += u64::from(update.examples);
-        self.loss += f64::from(update.loss) * f64::from(update.examples);
-        if let Some(own) = Bins::of_rows(&update.bins) {
-            self.bins.merge(&own);
-        }
-    }
-
-    /// The record's frame, unless it is larger than the limit. A round that changed nothing always has one.
-    fn record(&mut self, record: Record) -> Option<Vec<u8>> {
-        let contributions = self.parts.take()?;
-        let frame = Record { contributions, ..record }.encode();
-        (frame.len() <= self.limit.min(Record::MAX) || self.applied == 0).then_some(frame)
-    }
-}
-
-/// Bytes of a record past which the adapter itself is sent instead.
-pub fn record_limit(sync: Downlink, server: &Server) -> usize {
-    match sync {
-        Downlink::Weights => 0,
-        Downlink::Scalars => Record::MAX,
-        Downlink::Auto => 4 * (server.values().len() + server.moments().len()),
-    }
-}
-
-/// Looks through the pieces of a dense update: root mean square of its weights, or why it is refused.
-pub(super) fn check(
-    ledger: &Ledger,
-    number: DeviceNumber,
-    digest: Digest,
-    bytes: u32,
-) -> Result<Result<f32, Refusal>, LedgerError> {
-    let mut hash = Sha256::new();
-    let (mut squares, mut count, mut sound) = (0.0f64, 0u64, Ok(()));
-    ledger.chunks(number, |piece| {
-        hash.update(piece);
-        match validate::root_mean_square(dense::weights(piece)) {
-            Ok(norm) => squares += f64::from(norm) * f64::from(norm) * (piece.len() / 4) as f64,
-            Err(refusal) => sound = Err(refusal),
-        }
-        count += piece.len() as u64;
-        Ok(())
-    })?;
-    if count != u64::from(bytes) || hash.finalize().as_slice() != digest.0 {
-        let text = format!("its {count} bytes are not those of {}", digest.short());
-        return Ok(Err(Refusal::new(Reason::Blob, text)));
-    }
-    Ok(sound.map(|()| (squares / (count / 4).max(1) as f64).sqrt() as f32))
-}
-
-/// Looks through the pieces of a device's sums, which are of `examples` examples, as it says. Sums have no norm: how large
-/// they are is how many examples there are.
-pub(super) fn check_sums(
-    ledger: &Ledger,
-    number: DeviceNumber,
-    digest: Digest,
-    shape: Shape,
-    examples: u32,
-) -> Result<Result<f32, Refusal>, LedgerError> {
-    let mut bytes = Vec::new();
-    ledger.chunks(number, |piece| {
-        bytes.extend_from_slice(piece);
-        Ok(())
-    })?;
-    if Digest::of(&bytes) != digest {
-        let text = format!("its {} bytes are not those of {}", bytes.len(), digest.short());
-        return Ok(Err(Refusal::new(Reason::Blob, text)));
-    }
-    let found = FleetSums::unpacked(shape, &bytes, u64::from(examples)).map(|_| 0.0);
-    Ok(found.map_err(|flaw| {
-        let reason = match flaw {
-            Flaw::Form => Reason::Blob,
-            Flaw::Examples { .. } => Reason::Examples,
-            Flaw::Range { .. } => Reason::Norm,
-        };
-        Refusal::new(reason, flaw.to_string())
-    }))
 }
 
 fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {
@@ -356,6 +176,7 @@ fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {
         loss: row.loss,
         bins: row.bins.clone().unwrap_or_default(),
         weights: row.weights.clone(),
+        reverted: row.reverted,
         result: ledger.announced(row)?,
         bytes_up: 0,
         bytes_down: 0,

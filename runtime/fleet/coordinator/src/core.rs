@@ -1,13 +1,15 @@
 //! The machine with its ledger and adapter: everything but the network, the clock and the evaluation.
 
-use crate::close::{self, Closer};
+use crate::check;
+use crate::close::Closer;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Effect, Outward, Work};
 use crate::error::CoordinatorError;
 use crate::event::Event;
-use crate::ids::{DeviceNumber, RoundId};
+use crate::ids::RoundId;
 use crate::ledger::Ledger;
 use crate::machine::Machine;
+use crate::norms::Bounds;
 use crate::options::Options;
 use crate::state::Stage;
 use sprig_learn::spry::Layout;
@@ -131,6 +133,9 @@ impl Core {
     pub(crate) fn holds(&self) -> Result<(), String> {
         self.machine.holds()?;
         let (round, applied) = (self.machine.round(), self.closer.applied());
+        if self.machine.is_judging() && applied == round.id().applied_after() {
+            return Ok(());
+        }
         if applied != round.id().applied_before() || self.closer.digest() != round.base() {
             return Err(format!("round {} begins with an adapter of {applied} rounds", round.id()));
         }
@@ -139,26 +144,29 @@ impl Core {
 
     fn work(&mut self, work: Work) -> Result<Event, CoordinatorError> {
         match work {
-            Work::Close { round, aside } => {
-                let closed = self.close(round, &aside)?;
+            Work::Close { round, bounds } => {
+                let closed = self.close(round, &bounds)?;
                 self.step()?;
                 Ok(closed)
             }
-            Work::Check { number, digest, bytes, examples } => {
+            Work::Revert { round, to } => {
+                Ok(Event::Closed(self.closer.revert(&mut self.ledger, round, to)?))
+            }
+            Work::Check { number, digest, bytes, examples, groups } => {
                 let ledger = &self.ledger;
                 let norm = match self.options.readout {
-                    None => close::check(ledger, number, digest, bytes)?,
-                    Some(readout) => close::check_sums(ledger, number, digest, readout.shape, examples)?,
+                    None => check::check(ledger, (number, digest, bytes), self.closer.weights(groups))?,
+                    Some(readout) => check::check_sums(ledger, number, digest, readout.shape, examples)?,
                 };
                 Ok(Event::Checked { number, digest, norm })
             }
         }
     }
 
-    fn close(&mut self, round: RoundId, aside: &[DeviceNumber]) -> Result<Event, CoordinatorError> {
-        let mut outcome = self.closer.close(&mut self.ledger, round, aside)?;
+    fn close(&mut self, round: RoundId, bounds: &Bounds) -> Result<Event, CoordinatorError> {
+        let mut outcome = self.closer.close(&mut self.ledger, round, bounds)?;
         let Options { keep_records, keep_snapshots, .. } = *self.options;
-        self.ledger.prune(keep_records, keep_snapshots, self.machine.evaluating())?;
+        self.ledger.prune(keep_records, keep_snapshots, &self.machine.needed_adapters())?;
         let before = std::mem::replace(&mut self.closed_at, self.traffic);
         outcome.bytes_up = self.traffic.0 - before.0;
         outcome.bytes_down = self.traffic.1 - before.1;

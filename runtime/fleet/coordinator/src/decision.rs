@@ -1,10 +1,11 @@
 //! What is to be done about an event. The type says what must be durable before anything else is done.
 
 use crate::ids::{Applied, DeviceNumber, RoundId};
+use crate::norms::Bounds;
 use crate::notice::Notice;
 use crate::rows::{DeviceRow, HeldOut, Member, RoundRow};
 use crate::state::State;
-use sprig_transport::messages::{DeviceId, Digest, Want};
+use sprig_transport::messages::{DeviceId, Digest, GroupSet, Want};
 
 /// What is to be done: first all commits, in one transaction; then the rest, in order.
 #[derive(Debug, Default, PartialEq)]
@@ -27,12 +28,19 @@ pub(crate) enum Effect {
 /// What a coordinator does by itself, with ledger and adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
-    /// Apply the round's updates, but those of the devices named: outliers against their own round.
+    /// Apply the round's updates.
     Close {
         /// The round.
         round: RoundId,
-        /// Devices set aside, ascending.
-        aside: Vec<DeviceNumber>,
+        /// What is far from the others.
+        bounds: Bounds,
+    },
+    /// Take back what `round`, which is applied, made of the adapter: that after `to` rounds is what it leads to.
+    Revert {
+        /// The round.
+        round: RoundId,
+        /// Rounds applied to the adapter that comes back.
+        to: Applied,
     },
     /// Look through a dense update whose last piece is in the ledger.
     Check {
@@ -44,6 +52,8 @@ pub(crate) enum Work {
         bytes: u32,
         /// Examples that it claims.
         examples: u32,
+        /// Groups that its weights are of.
+        groups: GroupSet,
     },
 }
 

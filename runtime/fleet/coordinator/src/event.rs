@@ -148,6 +148,8 @@ pub(crate) struct Outcome {
     pub loss: f32,
     /// As in an update, of all that were applied.
     pub bins: Vec<[u64; 3]>,
+    /// Rounds applied to the adapter that came back instead of what the round made, if one did.
+    pub reverted: Option<Applied>,
     /// As [`RoundRow::weights`](crate::rows::RoundRow::weights).
     pub weights: Option<Vec<f64>>,
     /// What the devices are sent.

@@ -4,6 +4,7 @@
 //! numbers up and opens no model: whoever evaluates adapters does so in an [`EvaluationThread`].
 
 mod carousel;
+mod check;
 mod close;
 pub mod control;
 mod core;
@@ -21,6 +22,7 @@ mod incoming;
 mod ledger;
 mod legacy;
 mod machine;
+pub mod norms;
 mod notice;
 mod options;
 mod pace;
@@ -31,11 +33,11 @@ mod rows;
 pub mod select;
 mod serve;
 mod state;
+pub mod step;
 mod validate;
 mod view;
 mod whole;
 
-pub use close::record_limit;
 pub use error::CoordinatorError;
 pub use evaluation::{Adapters, EvaluationThread, Ready};
 pub use event::Act;
@@ -47,6 +49,7 @@ pub use notice::Notice;
 pub use options::{Options, ReadOut};
 pub use rows::{Calibration, HeldOut, Member, RoundRow, Standing};
 pub use serve::Coordinator;
+pub use step::record_limit;
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};
 
 #[cfg(test)]

@@ -141,6 +141,17 @@ pub enum Notice {
         #[serde(flatten)]
         found: HeldOut,
     },
+    /// What a round made was worse than the best adapter so far, which came back.
+    Reverted {
+        /// The round.
+        round: RoundId,
+        /// How its adapter did.
+        found: HeldOut,
+        /// Rounds applied to the one that came back.
+        to: Applied,
+        /// How that did.
+        best: HeldOut,
+    },
     /// An adapter could not be evaluated.
     NotEvaluated {
         /// Rounds applied to it.
@@ -242,11 +253,12 @@ impl fmt::Display for Notice {
             }
             Notice::Closed(row) => closed(f, row),
             Notice::Evaluated { applied, found } => {
-                write!(f, "held out after {applied} rounds: loss {:.4}", found.loss)?;
-                match found.accuracy {
-                    Some(accuracy) => write!(f, ", {:.1} % of {}", 100.0 * accuracy, found.n),
-                    None => write!(f, ", {} examples", found.n),
-                }
+                write!(f, "held out after {applied} rounds: {}", told(found))
+            }
+            Notice::Reverted { round, found, to, best } => {
+                let (found, best) = (told(found), told(best));
+                write!(f, "round {round} is not announced: held out {found}, which is worse than {best}; ")?;
+                write!(f, "the adapter after {to} rounds comes back")
             }
             Notice::NotEvaluated { applied, reason } => {
                 write!(f, "no evaluation after {applied} rounds: {reason}")
@@ -280,6 +292,14 @@ fn decided(f: &mut fmt::Formatter<'_>, device: &str, act: Act) -> fmt::Result {
 }
 
 /// A round's line.
+fn told(found: &HeldOut) -> String {
+    let HeldOut { loss, accuracy, n, .. } = found;
+    match accuracy {
+        Some(accuracy) => format!("loss {loss:.4}, {:.1} % of {n}", 100.0 * accuracy),
+        None => format!("loss {loss:.4}, {n} examples"),
+    }
+}
+
 fn closed(f: &mut fmt::Formatter<'_>, row: &RoundRow) -> fmt::Result {
     write!(f, "round {} {}: {} of {} reported", row.round, row.state, row.reported, row.selected)?;
     if row.refused > 0 {

@@ -1,8 +1,9 @@
 //! What the coordinator is told when it starts.
 
+use crate::select::Deal;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::defaults;
-use sprig_learn::spry::{Dealing, Rules};
+use sprig_learn::spry::{Dealing, Robust, Rules};
 use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload};
 use sprig_transport::messages::RunId;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct Options {
     pub sync: Downlink,
     /// When the adapter is evaluated.
     pub evaluate: Evaluate,
+    /// Whether an adapter that is evaluated is announced only if it is not worse than the best so far.
+    pub gate: bool,
     /// What devices compute, and how the coordinator applies it.
     pub rules: Rules,
     /// What devices send.
@@ -50,6 +53,10 @@ pub struct Options {
     pub weights: Vec<f64>,
     /// The sums that devices send instead, once each, for a read-out.
     pub readout: Option<ReadOut>,
+    /// What is done about updates that are far from the others.
+    pub robust: Robust,
+    /// Devices with the same groups, at least, where the rule puts those together by themselves.
+    pub holders: u32,
     /// Seed of selection and dealing.
     pub seed: u64,
     /// Memory budget below which a device is not selected.
@@ -103,10 +110,13 @@ impl Options {
             dealing: defaults::DEALING,
             sync: rounds.down,
             evaluate: rounds.evaluate_every,
+            gate: rounds.gate,
             rules,
             up: Upload::Scalars,
             weights: Vec::new(),
             readout: None,
+            robust: Robust::Clip,
+            holders: 1,
             seed: 0,
             min_budget: 0,
             max_devices: 20_000,
@@ -129,10 +139,18 @@ impl Options {
             readout: shape
                 .zip(train.readout)
                 .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
+            robust: train.server.robust,
+            holders: train.server.holders.get(),
             seed: train.seed,
             linger: coordinator.linger_seconds.duration(),
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }
+    }
+
+    /// How `groups` groups are dealt.
+    pub(crate) fn deal(&self, groups: usize) -> Deal {
+        let team = if self.robust.has_teams() { self.holders as usize } else { 1 };
+        Deal { dealing: self.dealing, groups, team, seed: self.seed }
     }
 
     /// `per-iteration`, `per-epoch` or `readout`.

@@ -1,9 +1,10 @@
 //! Rows of the ledger that the coordinator decides by: devices, a round's members, finished rounds, evaluations.
 
-use crate::ids::{DeviceNumber, RoundId, Slot};
+use crate::ids::{Applied, DeviceNumber, RoundId, Slot};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use sprig_learn::calibration::{Bins, Summary};
+use sprig_learn::evaluate::{Evaluation, interval};
 use sprig_transport::messages::GroupSet;
 
 /// A device's part in the current round.
@@ -113,7 +114,8 @@ impl Record {
 pub struct RoundRow {
     /// The round, from 0.
     pub round: RoundId,
-    /// `closed`, or `abandoned` where no device reported.
+    /// `closed`; `abandoned` where no device reported; `reverted` where it made the adapter worse on held-out data, and the best
+    /// one before it came back.
     pub state: String,
     /// `per-iteration` or `per-epoch`.
     pub mode: String,
@@ -123,7 +125,7 @@ pub struct RoundRow {
     pub reported: u32,
     /// Messages refused while the round was open; of a crash, those of the last two seconds before it may be missing.
     pub refused: u32,
-    /// Mean training loss over all examples of the round.
+    /// Mean training loss over all examples of the round; claims beyond three medians count as those.
     pub loss: Option<f32>,
     /// How well the model knew what it knew: its answers to the round's examples, each before the step that it led to, on all
     /// devices whose updates were applied. None where there are no answers to choose among.
@@ -168,14 +170,64 @@ impl Calibration {
 }
 
 /// An adapter's result on held-out data.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Encode, Decode)]
 pub struct HeldOut {
     /// Mean loss.
+    #[n(0)]
     pub loss: f64,
+    /// Its standard error, where what is judged are tokens: those of a text go together, and the accuracy has no interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[n(1)]
+    pub loss_error: Option<f64>,
     /// Share of examples answered right, 0 to 1; `None` where the task has none.
+    #[n(2)]
     pub accuracy: Option<f64>,
     /// Examples.
+    #[n(3)]
     pub n: u32,
+}
+
+/// The adapter that did best on held-out data so far.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+pub(crate) struct Best {
+    /// Rounds applied to it.
+    #[n(0)]
+    pub applied: Applied,
+    /// How it did.
+    #[n(1)]
+    pub found: HeldOut,
+}
+
+impl HeldOut {
+    /// Normal quantile of a two-sided 95 % interval.
+    const Z: f64 = 1.96;
+
+    /// What an evaluation of so many `records` found.
+    pub fn of(found: &Evaluation, records: usize) -> Self {
+        let n = found.n.try_into().unwrap_or(u32::MAX);
+        let loss_error = (found.n != records as u64).then_some(found.loss_error);
+        Self { loss: found.loss, loss_error, accuracy: Some(found.accuracy), n }
+    }
+
+    /// Whether this is worse than `best` beyond the interval of that: its accuracy below the 95 % Wilson interval, or its loss
+    /// above the mean by more than both standard errors say where there are those.
+    pub fn is_worse(&self, best: &HeldOut) -> bool {
+        match (self.loss_error.zip(best.loss_error), self.accuracy.zip(best.accuracy)) {
+            (Some((own, other)), _) => {
+                self.loss.is_nan() || self.loss > best.loss + Self::Z * own.hypot(other)
+            }
+            (None, Some((own, other))) => own < interval(other, u64::from(best.n))[0],
+            (None, None) => !self.loss.is_finite(),
+        }
+    }
+
+    /// Whether this is at least as good as `other`, by what [`is_worse`](Self::is_worse) goes by.
+    pub fn is_as_good(&self, other: &HeldOut) -> bool {
+        match self.accuracy.zip(other.accuracy).filter(|_| self.loss_error.is_none()) {
+            Some((own, other)) => own >= other,
+            None => self.loss <= other.loss,
+        }
+    }
 }
 
 /// Bytes of a member in the ledger.

@@ -35,18 +35,30 @@ pub fn split(chosen: &mut Vec<DeviceNumber>, most: usize, seed: u64, round: Roun
     others
 }
 
-/// Deals `groups` groups to the devices `chosen`, which ascend; one slot each.
+/// How groups are dealt.
+#[derive(Clone, Copy, Debug)]
+pub struct Deal {
+    /// In which way.
+    pub dealing: Dealing,
+    /// Groups there are.
+    pub groups: usize,
+    /// Devices that have the same, at least.
+    pub team: usize,
+    /// Seed of who has which.
+    pub seed: u64,
+}
+
+/// Deals groups to the devices `chosen`, which ascend, for `round`; one slot each.
 pub fn deal(
-    dealing: Dealing,
-    groups: usize,
+    deal: Deal,
     chosen: &[DeviceNumber],
     strength: impl Fn(DeviceNumber) -> f32,
-    seed: u64,
     round: RoundId,
 ) -> Vec<Member> {
     let members: Vec<_> =
         chosen.iter().map(|&number| spry::Member { number: number.0, strength: strength(number) }).collect();
-    let shares = spry::deal(dealing, groups, &members, seed, round.0);
+    let Deal { dealing, groups, team, seed } = deal;
+    let shares = spry::deal_to_teams(dealing, groups, (&members, team), seed, round.0);
     (0..)
         .map(Slot)
         .zip(chosen)

@@ -145,6 +145,14 @@ impl<L: Link> Coordinator<L> {
         Ok(self.core.ledger.abandoned()?)
     }
 
+    /// Rounds of the run whose adapter was taken back, for it was worse than the best before.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn reverted(&self) -> Result<u32, CoordinatorError> {
+        Ok(self.core.ledger.reverted()?)
+    }
+
     /// Waits up to `wait` for something to happen, and does what it asks for.
     ///
     /// # Errors

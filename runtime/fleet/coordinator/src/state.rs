@@ -1,7 +1,7 @@
 //! What the coordinator must still know after a restart.
 
 use crate::ids::{Applied, DeviceNumber, RoundId};
-use crate::rows::{DeviceRow, HeldOut, Member, RoundRow};
+use crate::rows::{Best, DeviceRow, HeldOut, Member, RoundRow};
 use minicbor::{Decode, Encode};
 use sprig_transport::messages::{Digest, RoundResult};
 
@@ -41,7 +41,7 @@ pub(crate) struct State {
     /// SHA-256 of the adapter before this round.
     #[cbor(n(4), with = "minicbor::bytes")]
     pub base: [u8; 32],
-    /// Norms of updates that were applied last, at most [`State::NORMS`].
+    /// Norms of updates that were applied last, at most [`Norms::MOST`](crate::norms::Norms::MOST).
     #[n(5)]
     pub norms: Vec<f32>,
     /// Adapters, by rounds applied, whose evaluation is under way.
@@ -50,6 +50,9 @@ pub(crate) struct State {
     /// Messages refused in this round when this was written.
     #[n(7)]
     pub refused: u32,
+    /// The adapter that did best on held-out data, as far as rounds are held to that.
+    #[n(8)]
+    pub best: Option<Best>,
 }
 
 /// All that a restart begins with.
@@ -72,9 +75,6 @@ pub(crate) struct Saved {
 }
 
 impl State {
-    /// Norms kept for the running median.
-    pub(crate) const NORMS: usize = 255;
-
     /// Before the first round.
     pub(crate) fn fresh(base: Digest) -> Self {
         State {
@@ -86,6 +86,7 @@ impl State {
             norms: Vec::new(),
             evaluating: Vec::new(),
             refused: 0,
+            best: None,
         }
     }
 }

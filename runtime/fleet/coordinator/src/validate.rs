@@ -8,13 +8,6 @@ use sprig_learn::readout::fleet::most_bytes;
 use sprig_learn::spry::Rules;
 use sprig_transport::messages::{Body, Digest, GroupSet, Reason, RunId, Update};
 
-/// How far an update's norm may lie above the median of those applied before it.
-pub(super) const NORM_FACTOR: f32 = 20.0;
-/// Norms that a median needs before anything is held against it.
-pub(super) const NORM_QUORUM: usize = 5;
-/// Norm no update may have, whatever came before. Scalars are directional derivatives of a loss, of order 1.
-pub(super) const NORM_CEILING: f32 = 1e6;
-
 /// Why something is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -191,33 +184,4 @@ pub(super) fn root_mean_square(numbers: impl Iterator<Item = f32>) -> Result<f32
         count += 1;
     }
     Ok(if count == 0 { 0.0 } else { (sum / count as f64).sqrt() as f32 })
-}
-
-/// The norm of weights, told from one of scalars by its sign: an update is measured by others of its kind.
-pub(super) fn of_weights(norm: f32) -> f32 {
-    -norm
-}
-
-/// The largest norms that scalars and weights may have after updates with these norms.
-pub(super) fn limits(norms: &[f32]) -> [f32; 2] {
-    [false, true].map(|weights| {
-        let kind = norms.iter().filter(|norm| norm.is_sign_negative() == weights);
-        limit(&mut kind.map(|norm| norm.abs()).collect::<Vec<_>>())
-    })
-}
-
-/// Whether a norm is above the limit of its kind.
-pub(super) fn beyond(norm: f32, limits: [f32; 2]) -> bool {
-    norm.abs() > limits[usize::from(norm.is_sign_negative())]
-}
-
-/// The largest norm that updates may have after those with these norms.
-fn limit(norms: &mut [f32]) -> f32 {
-    if norms.len() < NORM_QUORUM {
-        return NORM_CEILING;
-    }
-    let middle = norms.len() / 2;
-    let median = *norms.select_nth_unstable_by(middle, f32::total_cmp).1;
-    // Norms of zero are those of a loss that is flat here; they say nothing of the next.
-    if median > 0.0 { (NORM_FACTOR * median).min(NORM_CEILING) } else { NORM_CEILING }
 }

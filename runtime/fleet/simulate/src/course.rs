@@ -4,6 +4,7 @@ use super::fleet::{Fleet, Turn};
 use super::personal::{AccG, AccP};
 use serde::Serialize;
 use sprig_budget::{Bytes, Plan};
+use sprig_coordinator::HeldOut;
 use sprig_learn::calibration::Summary;
 use sprig_learn::evaluate::Evaluation;
 use sprig_protocol::FleetError;
@@ -81,6 +82,8 @@ pub struct Findings {
     pub stopped: bool,
     /// `per-iteration` or `per-epoch`.
     pub mode: Mode,
+    /// Rounds whose adapter was taken back, for it was worse than the best before.
+    pub reverted: u32,
     /// Evaluation of the untouched model.
     pub before: Option<Evaluation>,
     /// The last evaluation after a round.
@@ -94,6 +97,13 @@ pub struct Findings {
     pub coverage: Vec<Vec<u64>>,
     /// The budget.
     pub budget_bytes: Bytes,
+}
+
+/// The adapter that did best so far on held-out data.
+struct Best {
+    found: Evaluation,
+    values: Vec<f32>,
+    moments: Vec<f32>,
 }
 
 /// A study under way.
@@ -110,6 +120,10 @@ pub(super) struct Course<'f, 'm> {
     calibration: Option<Summary>,
     /// Sum and number of the rounds' losses since the last evaluation.
     losses: (f64, u32),
+    /// The adapter that did best so far, where a worse one is taken back.
+    best: Option<Best>,
+    /// How often one was.
+    reverted: u32,
     began: Instant,
 }
 
@@ -125,6 +139,8 @@ impl<'f, 'm> Course<'f, 'm> {
             loss: None,
             calibration: None,
             losses: (0.0, 0),
+            best: None,
+            reverted: 0,
             began: Instant::now(),
         }
     }
@@ -132,6 +148,9 @@ impl<'f, 'm> Course<'f, 'm> {
     /// All rounds, or as many as there are until somebody says stop. `mode` and `budget` are for the record.
     pub(crate) fn run(mut self, rounds: &Rounds, mode: Mode, budget: Bytes) -> Result<Findings, FleetError> {
         let before = if self.refer()? { self.evaluate(None)? } else { None };
+        if rounds.gate {
+            self.gate(before)?;
+        }
         let (mut after, mut stopped) = (None, before.is_none());
         let count = rounds.count.get();
         while !stopped && self.round < count {
@@ -146,14 +165,18 @@ impl<'f, 'm> Course<'f, 'm> {
             let point = self.point(None);
             self.follow.point(&point);
             if due {
-                let found = self.evaluate(Some(&turn))?;
+                let mut found = self.evaluate(Some(&turn))?;
                 stopped = found.is_none();
+                if rounds.gate {
+                    found = self.gate(found)?;
+                }
                 after = found.or(after);
             }
         }
         Ok(Findings {
             devices: self.fleet.devices.len() as u32,
             rounds: self.round,
+            reverted: self.reverted,
             stopped,
             mode,
             before,
@@ -172,6 +195,29 @@ impl<'f, 'm> Course<'f, 'm> {
             follow.evaluating(done, of);
             !follow.stop()
         })
+    }
+
+    /// Keeps the adapter that did as `found` says if none did better, or has the best one back where it is worse beyond the
+    /// interval of that, as a coordinator does. How the adapter that is there now did.
+    fn gate(&mut self, found: Option<Evaluation>) -> Result<Option<Evaluation>, FleetError> {
+        let Some(now) = found else { return Ok(None) };
+        let of = |found: &Evaluation| HeldOut::of(found, self.fleet.held_out.len());
+        let held = of(&now);
+        match &self.best {
+            Some(best) if held.is_worse(&of(&best.found)) => {
+                let (values, moments) = (best.values.clone(), best.moments.clone());
+                self.fleet.server.restore(values, moments)?;
+                self.reverted += 1;
+                Ok(Some(best.found))
+            }
+            Some(best) if !held.is_as_good(&of(&best.found)) => Ok(found),
+            _ => {
+                let server = &self.fleet.server;
+                let (values, moments) = (server.values().to_vec(), server.moments().to_vec());
+                self.best = Some(Best { found: now, values, moments });
+                Ok(found)
+            }
+        }
     }
 
     fn add(&mut self, turn: &Turn) {

@@ -1,23 +1,27 @@
 //! A fleet whose devices share one model in one process: who takes part, what each of them trains, what comes of it.
 
+use super::attack::Liars;
 use super::personal::{AccG, AccP, together};
 use super::wire::{Sent, Wire};
 use sprig_budget::{Bytes, alloc};
-use sprig_coordinator::{DeviceNumber, RoundId, select};
+use sprig_coordinator::norms::Norms;
+use sprig_coordinator::select::{self, Deal};
+use sprig_coordinator::step::{How, Updates, step};
+use sprig_coordinator::{DeviceNumber, RoundId, record_limit};
 use sprig_engine::adapter::Adapter;
 use sprig_learn::LearnError;
 use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::data::{DataSet, Examples};
-use sprig_learn::estimator::{Cut, Estimator, mix};
+use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{Objective, Preference, prefer};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::session::Session;
-use sprig_learn::spry::{self, Assignment, Dealing, LocalRound, LocalUpdate, Server, Share};
+use sprig_learn::spry::{Assignment, LocalRound, LocalUpdate, Robust, Server, Share};
 use sprig_protocol::settings::Upload;
 use sprig_protocol::{FleetError, dense, share_of};
-use sprig_transport::messages::{Body, Digest, GroupSet, Update};
+use sprig_transport::messages::{Body, Digest, GroupSet, Record, Update};
 use std::sync::Arc;
 
 /// Memory of a guard's window, on the heap.
@@ -38,6 +42,10 @@ pub(crate) struct Fleet<'m> {
     pub(super) judged: Arc<dyn Objective>,
     /// Activations of the held-out data, while the session has those of the training data.
     pub(super) held_out_prefix: Option<PrefixCache>,
+    /// Norms of the last rounds' updates.
+    pub(super) norms: Norms,
+    /// Devices that lie, if some do.
+    pub(super) liars: Option<Liars>,
     pub(super) choice: Choice,
     pub(super) weights: Weights,
     pub(super) wire: Wire,
@@ -48,10 +56,10 @@ pub(crate) struct Fleet<'m> {
 pub(crate) struct Choice {
     /// Devices of a round.
     pub per_round: usize,
-    /// How groups are dealt.
-    pub dealing: Dealing,
-    /// Seed of both.
-    pub seed: u64,
+    /// How groups are dealt; its seed is that of the choice too.
+    pub deal: Deal,
+    /// What is done about updates that are far from the others.
+    pub robust: Robust,
     /// What devices send.
     pub up: Upload,
 }
@@ -106,6 +114,29 @@ impl<'m> Device<'m> {
     }
 }
 
+/// What was sent in a round.
+struct Round<'s>(&'s [Sent]);
+
+impl Updates for Round<'_> {
+    type Error = LearnError;
+
+    fn each(
+        &self,
+        which: impl Fn(DeviceNumber) -> bool,
+        mut each: impl FnMut(DeviceNumber, f32, Update) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError> {
+        let named = self.0.iter().filter(|sent| which(DeviceNumber(sent.update.number)));
+        named.into_iter().try_for_each(|Sent { update, norm, .. }| {
+            each(DeviceNumber(update.number), *norm, update.clone())
+        })
+    }
+
+    fn weights(&self, number: DeviceNumber) -> Result<Vec<f32>, LearnError> {
+        let sent = self.0.iter().find(|sent| sent.update.number == number.0);
+        Ok(sent.map_or_else(Vec::new, |sent| dense::weights(&sent.dense).collect()))
+    }
+}
+
 impl Fleet<'_> {
     /// Measures what a preference is measured against: what the untouched model, which the adapter is before the first round,
     /// gives both answers of each example. `progress` gets the number of examples done, and of all; false when it says stop.
@@ -128,67 +159,52 @@ impl Fleet<'_> {
         test: bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Turn>, FleetError> {
-        let Choice { per_round, dealing, seed, .. } = self.choice;
+        let Choice { per_round, deal, robust, .. } = self.choice;
         let numbers = (0..self.devices.len()).map(DeviceNumber::at).collect();
-        let chosen = select::choose(numbers, per_round, seed, RoundId(round), 0);
-        let groups = self.server.layout().groups().len();
+        let chosen = select::choose(numbers, per_round, deal.seed, RoundId(round), 0);
         // All devices are this machine.
-        let members = select::deal(dealing, groups, &chosen, |_| 1.0, seed, RoundId(round));
+        let members = select::deal(deal, &chosen, |_| 1.0, RoundId(round));
         let chosen = chosen.into_iter().map(|number| number.0).collect();
         let base = Digest(self.server.digest());
         let mut turn =
             Turn { chosen, applied: 0, passes: 0.0, loss: 0.0, bins: Bins::new(FLEET_BINS), acc_p: None };
         let mut own = Vec::new();
-        let (mut sent, mut examples) = (Vec::with_capacity(members.len()), 0.0);
+        let (mut sent, limits) = (Vec::with_capacity(members.len()), self.norms.limits());
         for member in &members {
             let share = share_of(member.groups);
-            let Some(update) = self.train(round, member.number.0, share, stop)? else { return Ok(None) };
+            let Some(mut update) = self.train(round, member.number.0, share, stop)? else { return Ok(None) };
             if test {
                 own.extend(self.test(member.number.0)?);
             }
-            let visited = f64::from(update.examples);
             turn.passes += self.passes(share, update.examples) / members.len() as f64;
-            (turn.loss, examples) = (turn.loss + update.loss * visited, examples + visited);
-            sent.push(self.message(round, base, member.number.0, member.groups, update));
-        }
-        turn.loss /= examples;
-        let mut step = self.server.begin(round);
-        let mut failed = None;
-        sent.retain_mut(|Sent { update, dense, applied }| {
-            let weights: Vec<f32> = dense::weights(dense).collect();
-            let body = match &update.body {
-                Body::Scalars(scalars) => {
-                    *applied =
-                        if self.weights.is_empty() { scalars.clone() } else { mix(scalars, &self.weights) };
-                    spry::Body::Scalars(applied)
-                }
-                Body::Dense { .. } => spry::Body::Dense(&weights),
-            };
-            match step.add(update.number, share_of(update.groups), update.examples, body) {
-                // Sound by itself, but it leads nowhere finite: a coordinator goes on without it as well.
-                Err(LearnError::Update { .. }) => false,
-                Err(e) => {
-                    failed = Some(e);
-                    false
-                }
-                Ok(()) => true,
+            if let Some(liars) = &mut self.liars {
+                liars.tamper(member.number.0, &mut update, &self.server.part(share));
             }
-        });
-        if let Some(e) = failed {
-            return Err(e.into());
+            let sent_now = self.message(round, base, member.number.0, member.groups, update);
+            // What a coordinator refuses costs the way there.
+            if !Norms::beyond(sent_now.norm, limits) {
+                sent.push(sent_now);
+            }
         }
-        step.finish();
-        turn.applied = sent.len() as u32;
-        for Sent { update, .. } in &sent {
-            let behind = &mut self.devices[update.number as usize - 1].behind;
+        let norms: Vec<_> = sent.iter().map(|s| (DeviceNumber(s.update.number), s.norm)).collect();
+        let bounds = self.norms.bounds(&norms);
+        self.norms.add(&norms, &bounds.aside);
+        let how = How { robust, weights: &self.weights, bounds: &bounds };
+        let limit = record_limit(self.wire.sync(), &self.server);
+        let mut sum = step(&mut self.server, &how, limit, &Round(&sent), RoundId(round))?;
+        (turn.applied, turn.loss) = (sum.applied, sum.loss(robust));
+        turn.bins = sum.bins.clone();
+        let groups = self.server.layout().groups().len();
+        for &(number, share, examples) in &sum.covered {
+            let behind = &mut self.devices[number.0 as usize - 1].behind;
             behind.resize(groups, 0);
-            share_of(update.groups).iter().for_each(|group| behind[group] += u64::from(update.examples));
-            if let Some(own) = Bins::of_rows(&update.bins) {
-                turn.bins.merge(&own);
-            }
+            share.iter().for_each(|group| behind[group] += u64::from(examples));
         }
         turn.acc_p = together(&own).map(AccP);
-        self.wire.count(round, base, &self.server, &sent);
+        let after = Digest(self.server.digest());
+        let run = self.wire.run();
+        let record = sum.record(Record { run, round, base, after, contributions: Vec::new() });
+        self.wire.count((round, base), &self.server, &sent, record);
         Ok(Some(turn))
     }
 
@@ -278,10 +294,22 @@ impl Fleet<'_> {
         groups: GroupSet,
         mut update: LocalUpdate,
     ) -> Sent {
+        let squares = |numbers: &mut dyn Iterator<Item = f32>| {
+            let (sum, n) =
+                numbers.fold((0.0f64, 0u64), |(sum, n), x| (sum + f64::from(x) * f64::from(x), n + 1));
+            (sum / n.max(1) as f64).sqrt() as f32
+        };
         let (body, dense) = dense::body(&mut update, self.choice.up);
+        let norm = match &body {
+            Body::Scalars(scalars) => squares(&mut scalars.iter().copied()),
+            Body::Dense { .. } => {
+                let part = self.server.part(share_of(groups));
+                Norms::of_weights(squares(&mut dense::weights(&dense).zip(part).map(|(w, base)| w - base)))
+            }
+        };
         let (examples, loss) = (update.examples, update.loss as f32);
         let (run, bins) = (self.wire.run(), update.bins.as_ref().map(Bins::rows).unwrap_or_default());
         let update = Update { run, round, number, groups, base, examples, loss, bins, body };
-        Sent { update, dense, applied: Vec::new() }
+        Sent { update, dense, norm }
     }
 }

@@ -1,5 +1,6 @@
 //! Fleets without boards: for load, for learning curves, and for tests of the coordinator.
 
+mod attack;
 mod course;
 mod deal;
 mod fleet;
@@ -11,6 +12,7 @@ mod swarm;
 mod synthetic;
 mod wire;
 
+pub use attack::Attack;
 pub use course::{Dealt, Findings, Follower, Point};
 pub use deal::Skew;
 pub use flow::{Control, Finding, FlowFollower, FlowStudy, Joined, Share};

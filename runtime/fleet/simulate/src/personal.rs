@@ -34,7 +34,10 @@ pub(super) fn together(found: &[Evaluation]) -> Option<Evaluation> {
     let hits: u64 = found.iter().map(|e| (e.accuracy * e.n as f64).round() as u64).sum();
     let loss: f64 = found.iter().map(|e| e.loss * e.n as f64).sum();
     let (accuracy, interval) = wilson(hits, n);
-    (n > 0).then(|| Evaluation { n, loss: loss / n as f64, accuracy, interval, answered: None })
+    // Errors of means that have nothing to do with each other.
+    let errors: f64 = found.iter().map(|e| (e.loss_error * e.n as f64).powi(2)).sum();
+    let loss_error = errors.sqrt() / n.max(1) as f64;
+    (n > 0).then(|| Evaluation { n, loss: loss / n as f64, loss_error, accuracy, interval, answered: None })
 }
 
 /// A device's examples to learn from and to be tested on.
@@ -70,11 +73,18 @@ mod tests {
 
     #[test]
     fn parts_count_by_their_size() {
-        let found =
-            |n, accuracy, loss| Evaluation { n, loss, accuracy, interval: [0.0, 1.0], answered: None };
+        let found = |n, accuracy, loss| Evaluation {
+            n,
+            loss,
+            loss_error: 0.1,
+            accuracy,
+            interval: [0.0, 1.0],
+            answered: None,
+        };
         let whole = together(&[found(3, 1.0 / 3.0, 2.0), found(9, 1.0, 1.0)]).unwrap();
         assert_eq!((whole.n, whole.accuracy, whole.loss), (12, 10.0 / 12.0, 1.25));
         assert_eq!(whole.interval, wilson(10, 12).1);
+        assert!((whole.loss_error - 0.1 * 90f64.sqrt() / 12.0).abs() < 1e-12);
         assert_eq!(together(&[]), None);
     }
 }

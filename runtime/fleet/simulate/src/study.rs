@@ -1,11 +1,14 @@
 //! A study: a fleet on the real model in one process, from its settings to its learning curve.
 
+use super::attack::{Attack, Liars};
 use super::course::{Course, Dealt, Findings, Follower};
 use super::deal::{Skew, deal};
 use super::fleet::{Choice, Device, Fleet};
 use super::personal::{Shard, split};
 use super::wire::{OURS, Wire};
 use sprig_budget::{Bytes, Size};
+use sprig_coordinator::norms::Norms;
+use sprig_coordinator::select::Deal;
 use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
@@ -42,6 +45,8 @@ pub struct Study {
     pub personal: bool,
     /// Folder for activations below the adapter; studies of the same data and lowest block share them.
     pub cache: PathBuf,
+    /// How many devices lie, and how.
+    pub liars: Option<(u32, Attack)>,
     /// Where the adapter goes in the end (GGUF LoRA).
     pub out: Option<PathBuf>,
 }
@@ -121,7 +126,12 @@ impl Study {
         let weights = if train.up.takes_weights(&rules) { layout.len() } else { 0 };
         // An update, its message, its part of the round's record; an adapter on its way twice.
         let update = 3 * size_of::<f32>() * (rules.sent_count(rules.examples()) + weights);
-        let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len();
+        // With teams, what each device of one changes, of the largest share that there is: of everything, at most.
+        let teams =
+            if train.server.robust.has_teams() { per_round * layout.len() * size_of::<f32>() } else { 0 };
+        // The best adapter so far, and once more as it comes back.
+        let best = if rounds.gate { 2 * size_of::<f32>() * 3 * layout.len() } else { 0 };
+        let messages = per_round * update + 3 * size_of::<f32>() * 3 * layout.len() + teams + best;
         let mut held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", LocalRound::heap_bytes(&layout, &rules)),
@@ -168,7 +178,12 @@ impl Study {
         };
         let start = layout.initial(spec, engine.model.geometry(), rules.run_key);
         let settings = &self.settings;
+        let robust = settings.train.server.robust;
+        let count = devices.len() as u32;
+        let liars = self.liars.map(|(n, attack)| Liars::new(attack, n, count, settings.train.seed));
         Ok(Fleet {
+            norms: Norms::default(),
+            liars,
             session: engine.session(planned, prefix("train", &data.train))?,
             adapter: engine.adapter(spec, rules.run_key)?,
             server: Server::new(layout.clone(), *rules, start)?,
@@ -180,8 +195,13 @@ impl Study {
             judged: settings.train.recipe().judged(),
             choice: Choice {
                 per_round: settings.rounds.devices.as_usize(),
-                dealing: settings.train.dealing,
-                seed: settings.train.seed,
+                deal: Deal {
+                    dealing: settings.train.dealing,
+                    groups: layout.groups().len(),
+                    team: if robust.has_teams() { settings.train.server.holders.as_usize() } else { 1 },
+                    seed: settings.train.seed,
+                },
+                robust,
                 up: settings.train.up,
             },
             weights: settings.train.weights(settings.coordinator.lam, settings.coordinator.sft_weight),

@@ -1,14 +1,13 @@
 //! What a round of a simulated fleet would have put on the wire: its messages, encoded and counted.
 
 use sprig_budget::{Kind, Plan};
-use sprig_coordinator::record_limit;
 use sprig_learn::spry::Server;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::Downlink;
 use sprig_transport::blob::chunks;
 use sprig_transport::messages::{
-    BlobKind, Body, Contribution, DeviceId, Digest, MAX_INLINE, Phase, Receipt, Record, Region, Report,
-    Round, RoundResult, RunId, Snapshot, Task, Update, Verdict,
+    BlobKind, DeviceId, Digest, MAX_INLINE, Phase, Receipt, Region, Report, Round, RoundResult, RunId,
+    Snapshot, Task, Update, Verdict,
 };
 use sprig_transport::packet_bytes;
 use sprig_transport::topics::Topics;
@@ -35,8 +34,8 @@ pub(crate) struct Sent {
     pub update: Update,
     /// Bytes of the blob it names, if it does.
     pub dense: Vec<u8>,
-    /// Its scalars as they were applied, once they were.
-    pub applied: Vec<f32>,
+    /// Root mean square of its scalars, or of what its weights change, as [`Norms`](sprig_coordinator::norms::Norms) tells them apart.
+    pub norm: f32,
 }
 
 impl Wire {
@@ -77,8 +76,20 @@ impl Wire {
         self.run
     }
 
-    /// Counts a round that took `server` on from `base` by the updates `sent`, which ascend by number.
-    pub(crate) fn count(&mut self, round: u32, base: Digest, server: &Server, sent: &[Sent]) {
+    /// What carries results down.
+    pub(crate) fn sync(&self) -> Downlink {
+        self.sync
+    }
+
+    /// Counts a round, by its number, that took `server` on from a base by the updates `sent`, which ascend by number; with the
+    /// frame of its record where it has one.
+    pub(crate) fn count(
+        &mut self,
+        (round, base): (u32, Digest),
+        server: &Server,
+        sent: &[Sent],
+        record: Option<Vec<u8>>,
+    ) {
         for Sent { update, dense, .. } in sent {
             self.up += packet_bytes(&self.topics.update(&self.device), &update.encode());
             let report = Report { round, ..self.report.clone() };
@@ -94,7 +105,7 @@ impl Wire {
             self.down += packet_bytes(&self.topics.receipt(&self.device), &receipt.encode());
         }
         self.updates += sent.len() as u64;
-        self.down += sent.len() as u64 * self.result(round, base, server, sent);
+        self.down += sent.len() as u64 * self.result(round, server, record);
     }
 
     /// Mean bytes (up, down) of a device in a round.
@@ -104,19 +115,8 @@ impl Wire {
     }
 
     /// Bytes that bring one device the result of `round`.
-    fn result(&self, round: u32, base: Digest, server: &Server, sent: &[Sent]) -> u64 {
+    fn result(&self, round: u32, server: &Server, record: Option<Vec<u8>>) -> u64 {
         let after = Digest(server.digest());
-        let part = |sent: &Sent| match &sent.update.body {
-            Body::Dense { .. } => None,
-            Body::Scalars(_) => {
-                let Update { number, groups, examples, .. } = sent.update;
-                Some(Contribution { number, groups, examples, scalars: sent.applied.clone() })
-            }
-        };
-        let contributions: Option<Vec<_>> = sent.iter().map(part).collect();
-        let record = contributions
-            .map(|contributions| Record { run: self.run, round, base, after, contributions }.encode())
-            .filter(|frame| frame.len() <= record_limit(self.sync, server));
         let (result, frame) = match record {
             Some(frame) if frame.len() <= MAX_INLINE => (RoundResult::Inline(frame), Vec::new()),
             Some(frame) => (blob(&frame, BlobKind::Record), frame),

@@ -53,7 +53,8 @@ fn memory_is_bounded_by_device_and_flat_over_rounds() {
     assert!(coordinator.0.wait().unwrap().success());
     // Each device's update of each round is in the ledger once.
     assert_eq!(load.accepted, u64::from(plan.devices * plan.rounds), "{load:#?}");
-    assert!(load.bytes_per_device <= 4096.0, "{load:#?}");
+    // Some 3.5 KB here; messages that pile up while the machine is busy come on top, 512 of them at most.
+    assert!(load.bytes_per_device <= 5120.0, "{load:#?}");
     let (half, last) = (load.rss_rounds[3], load.rss_rounds[7]);
     // The ledger's cache, 8 MiB, may still be filling up: that is not growth by round.
     assert!(last <= half + (1 << 20), "{load:#?}");

@@ -83,15 +83,29 @@ impl Share {
 
 /// Deals `groups` groups (at most [`MAX_GROUPS`]) among `members`: one share a member, in the order of `members`.
 pub fn deal(dealing: Dealing, groups: usize, members: &[Member], seed: u64, round: u32) -> Vec<Share> {
+    deal_to_teams(dealing, groups, (members, 1), seed, round)
+}
+
+/// The same with each hand dealt to a team of at least so many members, or to all where they are fewer: as many hands as there
+/// are teams, to neighbouring places.
+pub fn deal_to_teams(
+    dealing: Dealing,
+    groups: usize,
+    (members, team): (&[Member], usize),
+    seed: u64,
+    round: u32,
+) -> Vec<Share> {
     let places = members.len();
     let mut shares = vec![Share { first: 0, step: 1, count: 0 }; places];
     if groups == 0 || places == 0 {
         return shares;
     }
+    let teams = (places / team.max(1)).max(1);
     let mut first = 0;
     for tier in tiers(dealing, members) {
         for (member, place) in rotate(&tier, members, seed, round) {
-            shares[member] = hand(dealing, groups.min(MAX_GROUPS), places, first + place);
+            let team = (first + place) * teams / places;
+            shares[member] = hand(dealing, groups.min(MAX_GROUPS), teams, team);
         }
         first += tier.len();
     }
@@ -148,6 +162,21 @@ fn rotate<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn teams_have_enough_members_and_hold_every_group_once() {
+        for (dealing, m) in ALL.into_iter().flat_map(|d| (1..60).map(move |m| (d, m))) {
+            for (l, team) in [(24, 3), (24, 5), (4, 3)] {
+                let shares = deal_to_teams(dealing, l, (&members(m), team), 3, 8);
+                let mut holders = vec![0; l];
+                shares.iter().flat_map(|share| share.iter()).for_each(|group| holders[group] += 1);
+                assert!(holders.iter().all(|&n| n >= team.min(m)), "{dealing:?} {m} {l} {holders:?}");
+                let teams: std::collections::HashSet<Vec<usize>> =
+                    shares.iter().map(|share| share.iter().collect()).collect();
+                assert_eq!(teams.iter().map(Vec::len).sum::<usize>(), l, "no group is in two teams");
+            }
+        }
+    }
 
     const ALL: [Dealing; 3] = [Dealing::Cyclic, Dealing::Contiguous, Dealing::DeviceAware];
 

@@ -1,5 +1,6 @@
 //! From scalars to weights: what a device does to its part in a round, and what every other party replays of it.
 
+use super::body::Body;
 use super::{Exchange, Part, Rules};
 use crate::directions::Directions;
 use crate::estimator::accumulate;
@@ -65,11 +66,39 @@ impl Path {
         }
     }
 
-    /// What the part's weights have changed by since they were those of `all`.
-    pub(super) fn change(&mut self, part: &Part, all: &[f32]) -> &mut Vec<f32> {
+    /// What the update `body` of a device, by (round, number), changes the weights of its part by, since they were those of
+    /// `all`; per iteration the gradient that it says. Why not, where such an update is none of these rules.
+    pub(super) fn find(
+        &mut self,
+        rules: &Rules,
+        (part, all): (&Part, &[f32]),
+        (round, number): (u32, u32),
+        body: Body<'_>,
+    ) -> Result<&[f32], &'static str> {
+        let at = |iteration| rules.at(round, iteration, number);
+        match (body, rules.estimator.scalars(), rules.exchange) {
+            (Body::Scalars(scalars), Some(along), Exchange::PerIteration) => {
+                self.estimate(part, &along.directions(&part.tensors, at(0)), scalars);
+                return Ok(&self.gradient);
+            }
+            (Body::Scalars(scalars), Some(along), Exchange::PerEpoch { .. }) => {
+                self.begin(rules, part, all);
+                self.replay(rules, part, scalars, |i| along.directions(&part.tensors, at(i)));
+            }
+            (Body::Dense(weights), _, Exchange::PerEpoch { .. }) => {
+                self.begin(rules, part, all);
+                self.weights.copy_from_slice(weights);
+            }
+            (Body::Dense(_), _, Exchange::PerIteration) => {
+                return Err("weights, instead of the scalars of an iteration");
+            }
+            (Body::Scalars(_), None, _) => {
+                return Err("scalars, instead of the weights that exact steps lead to");
+            }
+        }
         let base = part.places.iter().flat_map(|place| &all[place.clone()]);
         self.weights.iter_mut().zip(base).for_each(|(w, base)| *w -= base);
-        &mut self.weights
+        Ok(&self.weights)
     }
 }
 

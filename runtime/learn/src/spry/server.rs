@@ -1,8 +1,9 @@
 //! The state of the adapter that all parties share, and its one step a round. Coordinator and devices run this same code
 //! on the same updates: f32 without fused multiply-adds, in a fixed order.
 
+use super::body::Body;
 use super::path::Path;
-use super::{Exchange, Layout, Rules, Share};
+use super::{Exchange, Layout, Part, Rules, Share};
 use crate::error::LearnError;
 use sha2::{Digest, Sha256};
 use sprig_budget::Bytes;
@@ -27,15 +28,6 @@ pub struct Step<'a> {
     server: &'a mut Server,
     round: u32,
     last: Option<u32>,
-}
-
-/// What a device reports.
-#[derive(Clone, Copy, Debug)]
-pub enum Body<'a> {
-    /// Coefficients of its directions, as applied: ascending (iteration, example, k).
-    Scalars(&'a [f32]),
-    /// Weights of its share after its last step, group after group; per epoch only.
-    Dense(&'a [f32]),
 }
 
 impl Server {
@@ -108,6 +100,12 @@ impl Server {
         &self.moments
     }
 
+    /// The weights of the groups of `share`, which exist.
+    pub fn part(&self, share: Share) -> Vec<f32> {
+        let part = self.layout.part(share);
+        part.places.iter().flat_map(|place| &self.values[place.clone()]).copied().collect()
+    }
+
     /// What the round before came to, by weight: the sum over devices of their examples times their change, or per iteration
     /// times their gradient. 0 before the first round, and after a snapshot.
     pub(super) fn sums(&self) -> &[f32] {
@@ -135,6 +133,16 @@ impl Server {
 }
 
 impl Step<'_> {
+    /// The rules of the run.
+    pub fn rules(&self) -> &Rules {
+        &self.server.rules
+    }
+
+    /// The weights of the groups of `share`, which exist, before this round.
+    pub fn part(&self, share: Share) -> Vec<f32> {
+        self.server.part(share)
+    }
+
     /// Adds the update of device `number`, behind which are `examples` examples. Devices come in ascending order.
     ///
     /// # Errors
@@ -147,13 +155,50 @@ impl Step<'_> {
         examples: u32,
         body: Body<'_>,
     ) -> Result<(), LearnError> {
-        let Server { layout, rules, values, sums, examples: behind, path, .. } = &mut *self.server;
-        let refuse = |problem: String| Err(LearnError::Update { number, problem });
         if let Some(last) = self.last.filter(|&last| number <= last) {
-            return refuse(format!(
-                "came after device {last}; updates are added in ascending order, once each"
-            ));
+            let problem =
+                format!("came after device {last}; updates are added in ascending order, once each");
+            return Err(LearnError::Update { number, problem });
         }
+        self.fits(number, share, examples, body)?;
+        let part = self.server.layout.part(share);
+        let Server { rules, values, sums, path, .. } = &mut *self.server;
+        let change = path.find(rules, (&part, values), (self.round, number), body);
+        add(sums, &part, examples as f32, checked(change, number, examples)?);
+        self.count(share, u64::from(examples));
+        self.last = Some(number);
+        Ok(())
+    }
+
+    /// What the update of device `number`, behind which are `examples` examples, changes the weights of its share by; per
+    /// iteration the gradient that it says.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(super) fn change(
+        &mut self,
+        number: u32,
+        share: Share,
+        examples: u32,
+        body: Body<'_>,
+    ) -> Result<Vec<f32>, LearnError> {
+        self.fits(number, share, examples, body)?;
+        let Server { layout, rules, values, path, .. } = &mut *self.server;
+        let change = path.find(rules, (&layout.part(share), values), (self.round, number), body);
+        Ok(checked(change, number, examples)?.to_vec())
+    }
+
+    /// Adds a `change` of the weights of `share`, behind which are `examples` examples.
+    pub(super) fn put(&mut self, share: Share, examples: u64, change: &[f32]) {
+        let part = self.server.layout.part(share);
+        add(&mut self.server.sums, &part, examples as f32, change);
+        self.count(share, examples);
+    }
+
+    /// Whether an update has the numbers that it should.
+    fn fits(&self, number: u32, share: Share, examples: u32, body: Body<'_>) -> Result<(), LearnError> {
+        let Server { layout, rules, .. } = &*self.server;
+        let refuse = |problem: String| Err(LearnError::Update { number, problem });
         if !layout.holds(share) {
             return refuse(format!("{share:?} is not within the {} groups", layout.groups().len()));
         }
@@ -164,45 +209,11 @@ impl Step<'_> {
             Body::Scalars(scalars) => (scalars.len(), rules.scalar_count(examples)),
             Body::Dense(weights) => (weights.len(), layout.weights(share)),
         };
-        if found != wanted {
-            return refuse(format!("{found} numbers, instead of {wanted}"));
-        }
-        let part = layout.part(share);
-        let at = |iteration| rules.at(self.round, iteration, number);
-        let change = match (body, rules.estimator.scalars(), rules.exchange) {
-            (Body::Scalars(scalars), Some(along), Exchange::PerIteration) => {
-                path.estimate(&part, &along.directions(&part.tensors, at(0)), scalars);
-                &mut path.gradient
-            }
-            (Body::Scalars(scalars), Some(along), Exchange::PerEpoch { .. }) => {
-                path.begin(rules, &part, values);
-                path.replay(rules, &part, scalars, |i| along.directions(&part.tensors, at(i)));
-                path.change(&part, values)
-            }
-            (Body::Dense(weights), _, Exchange::PerEpoch { .. }) => {
-                path.begin(rules, &part, values);
-                path.weights.copy_from_slice(weights);
-                path.change(&part, values)
-            }
-            (Body::Dense(_), _, Exchange::PerIteration) => {
-                return refuse("weights, instead of the scalars of an iteration".to_owned());
-            }
-            (Body::Scalars(_), None, _) => {
-                return refuse("scalars, instead of the weights that exact steps lead to".to_owned());
-            }
-        };
-        let n = examples as f32;
-        change.iter_mut().for_each(|c| *c *= n);
-        if !change.iter().all(|c| c.is_finite()) {
-            return refuse("leads to weights that are not finite".to_owned());
-        }
-        for (tensor, place) in part.tensors.iter().zip(&part.places) {
-            let change = &change[tensor.range.clone()];
-            sums[place.clone()].iter_mut().zip(change).for_each(|(sum, c)| *sum += c);
-        }
-        share.iter().for_each(|group| behind[group] += u64::from(examples));
-        self.last = Some(number);
-        Ok(())
+        if found == wanted { Ok(()) } else { refuse(format!("{found} numbers, instead of {wanted}")) }
+    }
+
+    fn count(&mut self, share: Share, examples: u64) {
+        share.iter().for_each(|group| self.server.examples[group] += examples);
     }
 
     /// Steps every group that a device returned; the others keep their weights and state.
@@ -219,6 +230,30 @@ impl Step<'_> {
             let state = if first.is_empty() { 0..0 } else { own.clone() };
             rule.step(&mut values[own], &mut first[state.clone()], &mut second[state], delta);
         }
+    }
+}
+
+/// A change that is finite, with the weight of its examples too.
+fn checked<'c>(
+    change: Result<&'c [f32], &'static str>,
+    number: u32,
+    examples: u32,
+) -> Result<&'c [f32], LearnError> {
+    let refuse = |problem: &str| LearnError::Update { number, problem: problem.to_owned() };
+    let change = change.map_err(refuse)?;
+    let n = examples as f32;
+    if change.iter().all(|c| (c * n).is_finite()) {
+        Ok(change)
+    } else {
+        Err(refuse("leads to weights that are not finite"))
+    }
+}
+
+/// Adds `n` times the `change` of `part` to `sums`.
+fn add(sums: &mut [f32], part: &Part, n: f32, change: &[f32]) {
+    for (tensor, place) in part.tensors.iter().zip(&part.places) {
+        let change = &change[tensor.range.clone()];
+        sums[place.clone()].iter_mut().zip(change).for_each(|(sum, c)| *sum += c * n);
     }
 }
 

@@ -147,6 +147,7 @@ mod tests {
         Evaluation {
             n: 600,
             loss: 2.0 - accuracy,
+            loss_error: 0.05,
             accuracy,
             interval: [accuracy - 0.04, accuracy + 0.04],
             answered: None,
@@ -171,6 +172,7 @@ mod tests {
     fn page(points: &[Point], before: Option<Evaluation>, after: Option<Evaluation>) -> String {
         let findings = Findings {
             devices: 100,
+            reverted: 0,
             rounds: 20,
             stopped: false,
             mode: Mode::PerIteration,

@@ -113,6 +113,7 @@ pub(super) fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure>
         data: data.clone(),
         held_out: held_out.clone(),
         personal: args.study.personal,
+        liars: args.study.liars.zip(args.study.attack),
         cache: cache.to_owned(),
         out: args.study.out.clone(),
         settings,

@@ -42,6 +42,9 @@ pub(crate) struct ResultRow {
     /// What the parts of the loss weighed, where they came one by one.
     #[n(8)]
     pub weights: Option<Vec<f64>>,
+    /// Rounds applied to the adapter that came back instead, if one did.
+    #[n(9)]
+    pub reverted: Option<Applied>,
 }
 
 /// An adapter with its moments.
@@ -71,19 +74,31 @@ impl Ledger {
         row.map_err(|e| self.damaged(format!("result of round {round}: {e}")))
     }
 
+    /// Rounds whose adapter was taken back.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(crate) fn reverted(&self) -> Result<u32, LedgerError> {
+        self.count_results(|row| row.reverted.is_some())
+    }
+
     /// Rounds in which no update was applied.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub(crate) fn abandoned(&self) -> Result<u32, LedgerError> {
-        let mut abandoned = 0;
+        self.count_results(|row| row.applied == 0)
+    }
+
+    fn count_results(&self, which: impl Fn(&ResultRow) -> bool) -> Result<u32, LedgerError> {
+        let mut count = 0;
         self.each(RESULTS, |round, bytes| {
             let row: ResultRow =
                 minicbor::decode(bytes).map_err(|e| self.damaged(format!("result of round {round}: {e}")))?;
-            abandoned += u32::from(row.applied == 0);
+            count += u32::from(which(&row));
             Ok(())
         })?;
-        Ok(abandoned)
+        Ok(count)
     }
 
     /// Keeps what closing a round gave, and which updates it applied, in one transaction; `frame` is the snapshot's.
@@ -100,8 +115,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write(|txn| {
             txn.open_table(RESULTS)?.insert(row.round.0, cbor(row).as_slice())?;
-            if let Some(record) = record {
-                txn.open_table(RECORDS)?.insert(row.round.0, record)?;
+            let mut records = txn.open_table(RECORDS)?;
+            match record {
+                Some(record) => drop(records.insert(row.round.0, record)?),
+                None => drop(records.remove(row.round.0)?),
             }
             coverage::add(txn, covered)?;
             put_snapshot(txn, snapshot, frame)
@@ -326,6 +343,7 @@ fn put_snapshot(txn: &WriteTransaction, snapshot: &Snapshot, frame: &[u8]) -> Re
     };
     txn.open_table(SNAPSHOTS)?.insert(row.applied.0, cbor(&row).as_slice())?;
     let mut slices = txn.open_table(SLICES)?;
+    slices.retain_in((row.applied.0, 0)..=(row.applied.0, u32::MAX), |_, _| false)?;
     for (n, slice) in (0..).zip(frame.chunks(CHUNK)) {
         slices.insert((row.applied.0, n), slice)?;
     }

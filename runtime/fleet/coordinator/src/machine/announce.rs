@@ -20,6 +20,7 @@ impl Machine {
                 "nothing: all rounds are done".into()
             }
             Stage::Finished => "the last evaluation".into(),
+            Stage::Closing if self.is_judging() => "the evaluation of what the round made".into(),
             Stage::Closing => "the round's updates to be applied".into(),
             _ if self.paused => "an operator: `sprig fleet resume`".into(),
             Stage::Gathering => format!(

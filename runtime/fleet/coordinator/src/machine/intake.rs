@@ -5,6 +5,7 @@ use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Unreadable;
 use crate::ids::DeviceNumber;
+use crate::norms::Norms;
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::pieces::Pieces;
@@ -151,7 +152,9 @@ impl Machine {
         out.commit(Entry::Chunk { number, n, data });
         if pieces.are_whole() {
             let (bytes, examples) = (pieces.bytes(), pieces.examples());
-            out.work(Work::Check { number, digest, bytes, examples });
+            if let Some(groups) = self.round.member(number).map(|member| member.groups) {
+                out.work(Work::Check { number, digest, bytes, examples, groups });
+            }
         }
     }
 
@@ -169,7 +172,7 @@ impl Machine {
         let Some(pieces) = self.round.take_pieces(number) else { return };
         match norm.and_then(|norm| validate::within(norm, self.round.limits()[1]).map(|()| norm)) {
             Ok(norm) => {
-                self.accept(number, validate::of_weights(norm), pieces.into_frame(), now, out);
+                self.accept(number, Norms::of_weights(norm), pieces.into_frame(), now, out);
             }
             Err(refusal) => {
                 out.commit(Entry::Discard { number });

@@ -6,6 +6,7 @@
 //! its receipt) → *closing* (committed, so that no later update joins; the updates are applied) → the next.
 
 mod announce;
+mod gate;
 mod intake;
 mod progress;
 mod standing;
@@ -15,12 +16,13 @@ mod waiting;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward};
 use crate::evaluations::Evaluations;
-use crate::event::Event;
+use crate::event::{Event, Outcome};
 use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::round::Round;
+use crate::rows::Best;
 use crate::state::{Saved, Stage, State};
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::Evaluate;
@@ -37,6 +39,10 @@ pub(crate) struct Machine {
     round: Round,
     registry: Registry,
     evaluations: Evaluations,
+    /// What a round gave that is not announced before its adapter is evaluated.
+    held: Option<Outcome>,
+    /// The adapter that did best on held-out data.
+    best: Option<Best>,
     paused: bool,
     /// What the last round gave.
     result: Option<RoundResult>,
@@ -71,6 +77,8 @@ impl Machine {
                 options.readout.is_some(),
             ),
             evaluations: Evaluations::new(saved.state.evaluating, saved.evaluating, saved.before),
+            held: None,
+            best: saved.state.best,
             paused: saved.state.paused,
             result: saved.result,
             left: false,
@@ -129,7 +137,7 @@ impl Machine {
             Event::Unreadable { device, why } => self.unreadable(device, why, now, &mut out),
             Event::Checked { number, digest, norm } => self.checked(number, digest, norm, now, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
-            Event::Evaluated { applied, found } => self.evaluated(applied, found, &mut out),
+            Event::Evaluated { applied, found } => self.evaluated(applied, found, now, &mut out),
             Event::Left { digest, bytes, kept } => self.left(digest, bytes, kept, now, &mut out),
             Event::Pause => self.pause(true, now, &mut out),
             Event::Resume => self.pause(false, now, &mut out),
@@ -163,6 +171,7 @@ impl Machine {
             norms: round.norms().to_vec(),
             evaluating: self.evaluations.under_way().to_vec(),
             refused: round.refused(),
+            best: self.best,
         }
     }
 
@@ -171,9 +180,15 @@ impl Machine {
         &self.round
     }
 
-    /// Adapters that an evaluation still needs, by rounds applied.
-    pub(crate) fn evaluating(&self) -> &[Applied] {
-        self.evaluations.under_way()
+    /// Adapters that are still needed, by rounds applied: for an evaluation, or to come back.
+    pub(crate) fn needed_adapters(&self) -> Vec<Applied> {
+        let best = self.best.map(|best| best.applied);
+        self.evaluations.under_way().iter().copied().chain(best).collect()
+    }
+
+    /// Whether a round that is applied waits for the evaluation of what it made.
+    pub(crate) fn is_judging(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Refusals that were counted since this was asked for last. They go along with whatever else is committed: a

@@ -1,6 +1,7 @@
 //! The machine's way through a round: gather, open, wait, find others for those who are absent, close, evaluate.
 
 use super::Machine;
+use super::gate::Judged;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Outcome;
@@ -67,13 +68,13 @@ impl Machine {
 
     /// Selects and opens the round.
     fn open(&mut self, now: Millis, out: &mut Decision) {
-        let Options { per_round, seed, dealing, deadline, .. } = *self.options;
+        let Options { per_round, seed, deadline, .. } = *self.options;
         let round = self.round.id();
         let candidates = self.registry.candidates(round, self.needed() as usize, deadline);
         let mut chosen = select::choose(candidates, self.most() as usize, seed, round, 0);
         let spare = select::split(&mut chosen, per_round as usize, seed, round);
-        let groups = self.layout.groups().len();
-        let mut members = select::deal(dealing, groups, &chosen, |n| self.registry.strength(n), seed, round);
+        let deal = self.options.deal(self.layout.groups().len());
+        let mut members = select::deal(deal, &chosen, |n| self.registry.strength(n), round);
         let shared: Vec<Member> =
             spare.into_iter().zip(&members).map(|(number, &of)| Member { number, ..of }).collect();
         members.extend(shared);
@@ -117,19 +118,31 @@ impl Machine {
     }
 
     pub(super) fn apply(&self, out: &mut Decision) {
-        out.work(Work::Close { round: self.round.id(), aside: self.round.aside() });
+        out.work(Work::Close { round: self.round.id(), bounds: self.round.bounds() });
     }
 
+    /// A round is applied: it is announced, or waits for the evaluation of what it made.
     pub(super) fn closed(&mut self, outcome: Outcome, now: Millis, out: &mut Decision) {
         if self.round.stage() != Stage::Closing || outcome.round != self.round.id() {
             return;
         }
+        let back = outcome.reverted.and(self.best).map(|best| Judged::As(best.found));
+        if let Some(outcome) = self.hold(outcome, out) {
+            self.conclude(outcome, back.unwrap_or(Judged::Not), now, out);
+        }
+    }
+
+    /// Ends a round.
+    pub(super) fn conclude(&mut self, outcome: Outcome, judged: Judged, now: Millis, out: &mut Decision) {
         self.round.settle();
         self.book(out);
-        let row = self.row(&outcome, now);
+        let mut row = self.row(&outcome, now);
+        if let Judged::As(found) = judged {
+            (row.accuracy, row.loss_held_out) = (found.accuracy, Some(found.loss));
+        }
         self.round.go_on(outcome.after, self.options.rounds);
         self.result = Some(outcome.result);
-        let evaluate = self.is_evaluation_due();
+        let evaluate = matches!(judged, Judged::Not) && self.is_due(&row);
         if evaluate {
             self.evaluations.begin(row.clone());
         }
@@ -156,9 +169,14 @@ impl Machine {
 
     /// The history's row of the round that is closing.
     fn row(&self, outcome: &Outcome, now: Millis) -> RoundRow {
+        let state = match outcome.reverted {
+            Some(_) => "reverted",
+            None if outcome.applied > 0 => "closed",
+            None => "abandoned",
+        };
         RoundRow {
             round: outcome.round,
-            state: if outcome.applied > 0 { "closed" } else { "abandoned" }.into(),
+            state: state.into(),
             mode: self.options.mode().into(),
             selected: self.round.selected(),
             reported: outcome.applied,
@@ -175,22 +193,39 @@ impl Machine {
         }
     }
 
-    /// Whether the adapter that now is should be evaluated.
-    fn is_evaluation_due(&self) -> bool {
-        let (when, applied) = (self.options.evaluate, self.round.id().applied_before());
-        match self.round.stage() {
-            Stage::Finished => when != Evaluate::Never,
-            _ => when.between(applied.0) && !self.evaluations.are_full(),
+    /// Whether the adapter that `row`'s round made should be evaluated while rounds go on.
+    fn is_due(&self, row: &RoundRow) -> bool {
+        let last = self.round.stage() == Stage::Finished;
+        self.is_evaluated(row.round) && (last || !self.evaluations.are_full())
+    }
+
+    /// Whether the adapter that `round` makes is one to be evaluated.
+    pub(super) fn is_evaluated(&self, round: RoundId) -> bool {
+        let when = self.options.evaluate;
+        if round.next().0 >= self.options.rounds {
+            when != Evaluate::Never
+        } else {
+            when.between(round.next().0)
         }
     }
 
-    pub(super) fn evaluated(&mut self, applied: Applied, found: Result<HeldOut, String>, out: &mut Decision) {
+    pub(super) fn evaluated(
+        &mut self,
+        applied: Applied,
+        found: Result<HeldOut, String>,
+        now: Millis,
+        out: &mut Decision,
+    ) {
+        if let Some(outcome) = self.held.take_if(|outcome| outcome.round.applied_after() == applied) {
+            return self.judge(outcome, found, now, out);
+        }
         let Some(row) = self.evaluations.end(applied, found.as_ref().ok().copied()) else { return };
         if let Some(row) = row {
             out.commit(Entry::History(row));
         }
         let notice = match found {
             Ok(found) => {
+                self.keep_best(applied, found);
                 if applied == Applied::NONE {
                     out.commit(Entry::Before(found));
                 }

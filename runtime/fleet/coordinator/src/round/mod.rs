@@ -7,11 +7,11 @@ pub(crate) use part::Hope;
 
 use crate::countdown::{Countdown, Millis};
 use crate::ids::{DeviceNumber, RoundId, Slot};
+use crate::norms::{Bounds, Norms};
 use crate::pace::Pace;
 use crate::pieces::Pieces;
 use crate::rows::Member;
 use crate::state::{Saved, Stage, State};
-use crate::validate;
 use part::Part;
 use sprig_transport::messages::Digest;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(crate) struct Round {
     /// Messages refused in it.
     refused: u32,
     /// Norms of updates that were applied last, of earlier rounds.
-    norms: Vec<f32>,
+    norms: Norms,
     /// Who takes part, by ascending number.
     parts: Vec<Part>,
     /// Parts that have an update.
@@ -59,7 +59,7 @@ impl Round {
             attempt,
             base: Digest(base),
             refused,
-            norms,
+            norms: Norms::new(norms),
             parts: Vec::new(),
             reported: 0,
             covered: Vec::new(),
@@ -105,7 +105,7 @@ impl Round {
 
     /// Norms of the updates applied last.
     pub(crate) fn norms(&self) -> &[f32] {
-        &self.norms
+        self.norms.as_slice()
     }
 
     /// Largest norms of updates, of scalars and of weights.
@@ -249,24 +249,21 @@ impl Round {
         self.pieces.clear();
     }
 
-    /// Members whose updates are far from all others of this and the last rounds: before there is a median, nothing can
-    /// be refused on arrival.
-    pub(crate) fn aside(&self) -> Vec<DeviceNumber> {
-        let norms = self.parts.iter().filter_map(|part| part.norm);
-        let pool: Vec<f32> = self.norms.iter().copied().chain(norms).collect();
-        let limits = validate::limits(&pool);
-        let far = |part: &&Part| part.norm.is_some_and(|norm| validate::beyond(norm, limits));
-        self.parts.iter().filter(far).map(|part| part.member.number).collect()
+    /// What becomes of its contributions that are far from the others.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.norms.bounds(&self.own_norms())
     }
 
     /// Counts those set aside as refused, and remembers the norms of all others.
     pub(crate) fn settle(&mut self) {
-        let aside = self.aside();
+        let aside = self.bounds().aside;
         self.refused += aside.len() as u32;
-        let near = self.parts.iter().filter(|part| aside.binary_search(&part.member.number).is_err());
-        self.norms.extend(near.filter_map(|part| part.norm));
-        let surplus = self.norms.len().saturating_sub(State::NORMS);
-        self.norms.drain(..surplus);
+        self.norms.add(&self.own_norms(), &aside);
+    }
+
+    fn own_norms(&self) -> Vec<(DeviceNumber, f32)> {
+        let norm = |part: &Part| Some((part.member.number, part.norm?));
+        self.parts.iter().filter_map(norm).collect()
     }
 
     /// Seconds since it was opened, as far as this process saw it.
@@ -308,7 +305,7 @@ impl Round {
         let expected = |number: &DeviceNumber| self.member(*number).is_some() && !self.has_reported(*number);
         ensure(self.pieces.keys().all(expected), "weights come from members that have not reported")?;
         ensure(self.pieces.is_empty() || self.stage == Stage::Collecting, "weights come while it collects")?;
-        ensure(self.norms.len() <= State::NORMS, "no more norms are kept than are of use")
+        ensure(self.norms.as_slice().len() <= Norms::MOST, "no more norms are kept than are of use")
     }
 
     /// Sets who takes part, and what follows from that.
@@ -321,7 +318,7 @@ impl Round {
         self.reported = 0;
         (self.idle, self.pace) = (None, None);
         self.pieces.clear();
-        self.limits = validate::limits(&self.norms);
+        self.limits = self.norms.limits();
     }
 
     fn place(&self, number: DeviceNumber) -> Option<usize> {

@@ -3,7 +3,7 @@
 use super::world::{RUN, World, core, digest, every, layout, options};
 use crate::core::Core;
 use crate::ledger::Ledger;
-use crate::{CoordinatorError, Options, RoundId};
+use crate::{Applied, CoordinatorError, Options, RoundId};
 use sprig_protocol::settings::Evaluate;
 use sprig_testkit::power::Disk;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ fn world() -> World {
     // Every event in a transaction of its own: the most places to cut.
     let mut world = World::new(options, DEVICES);
     world.group = 1;
+    // What the second round makes is not let through.
+    world.accuracy = |applied| if applied == Applied(2) { 0.1 } else { 0.5 };
     world
 }
 
@@ -28,6 +30,10 @@ fn a_cut_anywhere_leaves_the_undisturbed_ledger() {
     undisturbed.run(&mut whole).unwrap();
     let expected = digest(&whole, ROUNDS);
     assert!(expected.contains("accuracy: Some(0.5)"), "{expected}");
+    let states = |core: &Core| -> Vec<String> {
+        core.ledger.history(RoundId::FIRST).unwrap().into_iter().map(|row| row.state).collect()
+    };
+    assert_eq!(states(&whole), ["closed", "reverted", "closed"]);
     assert_eq!(undisturbed.receipts.len(), DEVICES * ROUNDS as usize);
 
     let mut cuts = 0;

@@ -3,6 +3,7 @@
 mod blobs;
 mod conduct;
 mod dense;
+mod gate;
 mod kill;
 mod ledger;
 mod legacy;

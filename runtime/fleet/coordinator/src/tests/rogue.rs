@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::state::Stage;
 use crate::*;
 use crate::{incoming, registry};
+use sprig_learn::spry::{Robust, Rules, Seeds, Terms};
 use sprig_simulate as simulate;
 use sprig_testkit::power::Disk;
 use sprig_transport::messages::{
@@ -27,7 +28,11 @@ struct Scene {
 
 impl Scene {
     fn new(devices: usize, rounds: u32) -> Self {
-        let (disk, world) = (Disk::default(), World::new(options(devices as u32, rounds), devices));
+        Self::of(options(devices as u32, rounds), devices)
+    }
+
+    fn of(options: Options, devices: usize) -> Self {
+        let (disk, world) = (Disk::default(), World::new(options, devices));
         let core = core(&disk, &world.options.clone());
         let (tasks, receipts) = (BTreeMap::new(), Vec::new());
         let mut scene = Scene { world, core, tasks, receipts, published: 0, disk };
@@ -220,6 +225,85 @@ fn outliers_are_set_aside_before_there_is_a_median_and_refused_after() {
     let mut wild = scene.update(0);
     scalars(&mut wild).fill(50.0);
     assert_eq!(scene.send(0, wild.encode()).unwrap().verdict, Verdict::Refused(Reason::Norm));
+}
+
+/// A device that sends fifteen times what it found counts as one that sends three medians of its round; so does one that lies
+/// about its loss.
+#[test]
+fn what_is_too_large_counts_as_three_medians() {
+    let after = |robust, spoil: &dyn Fn(&mut Scene) -> Update| {
+        let mut options = options(5, 2);
+        options.robust = robust;
+        let mut scene = Scene::of(options, 5);
+        let lie = spoil(&mut scene);
+        assert_eq!(scene.send(0, lie.encode()).unwrap().verdict, Verdict::Accepted);
+        let row = scene.finish_round();
+        (scene.core.closer.digest(), row.loss.unwrap())
+    };
+    let norm = |update: &Update| {
+        let Body::Scalars(scalars) = &update.body else { panic!("scalars") };
+        (scalars.iter().map(|s| f64::from(s * s)).sum::<f64>() / scalars.len() as f64).sqrt() as f32
+    };
+    let times = |update: &mut Update, factor: f32| scalars(update).iter_mut().for_each(|s| *s *= factor);
+    let far = |scene: &mut Scene| {
+        let mut lie = scene.update(0);
+        times(&mut lie, 15.0);
+        lie.loss = 1e30;
+        lie
+    };
+    // What it comes to: the lie among the others' norms, and the factor as the coordinator finds it.
+    let near = |scene: &mut Scene| {
+        let mut lie = far(scene);
+        let mut norms: Vec<f32> = (1..5).map(|at| norm(&scene.update(at))).chain([norm(&lie)]).collect();
+        norms.sort_unstable_by(f32::total_cmp);
+        let factor = 3.0 * norms[2] / norm(&lie);
+        times(&mut lie, factor);
+        let mut losses: Vec<f32> = (1..5).map(|at| scene.update(at).loss).chain([lie.loss]).collect();
+        losses.sort_unstable_by(f32::total_cmp);
+        lie.loss = 3.0 * losses[2];
+        lie
+    };
+    assert_eq!(after(Robust::Clip, &far), after(Robust::None, &near));
+    assert_ne!(after(Robust::None, &far).0, after(Robust::None, &near).0);
+}
+
+/// Devices with the same groups come to their median: a lie beyond all others' numbers counts as the nearest of theirs,
+/// however far it is.
+#[test]
+fn a_team_comes_to_its_median() {
+    let after = |robust, factor: f32| {
+        let mut options = options(5, 2);
+        (options.robust, options.holders, options.rules) = (robust, 5, shared());
+        let mut scene = Scene::of(options, 5);
+        let tasks: Vec<GroupSet> = scene.tasks.values().map(|task| task.groups).collect();
+        assert!(
+            tasks.iter().all(|groups| *groups == GroupSet { first: 0, step: 1, count: 6 })
+                || robust == Robust::Clip
+        );
+        let mut lie = scene.update(0);
+        // As large as the others' at most, so that nothing is cut down.
+        let mut next = scene.update(1);
+        let sign: Vec<f32> = scalars(&mut next).iter().map(|s| s.signum()).collect();
+        let mut most = vec![0.0f32; sign.len()];
+        for at in 1..5 {
+            let mut other = scene.update(at);
+            most.iter_mut().zip(scalars(&mut other)).for_each(|(most, s)| *most = most.max(s.abs()));
+        }
+        *scalars(&mut lie) = most.iter().zip(&sign).map(|(most, sign)| most * sign * factor).collect();
+        scene.send(0, lie.encode());
+        scene.finish_round();
+        scene.core.closer.digest()
+    };
+    for robust in [Robust::Median, Robust::Trimmed] {
+        assert_eq!(after(robust, 1.01), after(robust, 1.4), "{robust}");
+    }
+    assert_ne!(after(Robust::Clip, 1.01), after(Robust::Clip, 1.4));
+}
+
+/// Rules of a round whose scalars are along the same directions on all devices.
+fn shared() -> Rules {
+    let rules = simulate::rules(2);
+    Rules::new(Terms { seeds: Seeds::Shared, ..*rules }).unwrap()
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub(super) struct World {
     pub now: Millis,
     /// Events of one transaction.
     pub group: usize,
+    /// How an adapter does on held-out data.
+    pub accuracy: fn(Applied) -> f64,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             numbers: BTreeMap::new(),
             now: 0,
             group: usize::MAX,
+            accuracy: |_| 0.5,
         }
     }
 
@@ -127,9 +130,10 @@ impl World {
             incoming::event(&self.topics, &self.topics.update(device), frame.clone())
         };
         let mut events: Vec<Event> = self.unanswered.iter().filter_map(update).collect();
+        let accuracy = self.accuracy;
         events.extend(self.evaluations.drain(..).map(|applied| {
-            let n = applied.0 + 10;
-            let found = HeldOut { loss: 1.0 / f64::from(applied.0 + 1), accuracy: Some(0.5), n };
+            let (n, loss) = (applied.0 + 10, 1.0 / f64::from(applied.0 + 1));
+            let found = HeldOut { loss, loss_error: None, accuracy: Some(accuracy(applied)), n };
             Event::Evaluated { applied, found: Ok(found) }
         }));
         events.push(Event::Tick);

@@ -145,6 +145,7 @@ impl TrainTable {
                 beta2: Fraction::of(0.99),
                 tau: Positive::of(1e-3),
                 decay_rounds: 0,
+                ..Server::of(ServerOptimiser::Yogi)
             },
             dealing: Dealing::Cyclic,
             up: Upload::Scalars, // replayed to the same weights

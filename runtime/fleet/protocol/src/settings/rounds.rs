@@ -37,6 +37,9 @@ pub struct RoundsTable {
     pub attempts: Whole<1, 255>,
     /// Rounds between evaluations on held-out data; 0 for the first and the last alone.
     pub evaluate_every: Evaluate,
+    /// Rounds whose adapter is evaluated are announced only then, and not if it is worse than the best so far, beyond the interval
+    /// of that: the best one comes back instead, as that round's result.
+    pub gate: bool,
     /// What carries a round's result to the devices: the scalars of its updates, the weights they lead to, or whichever is
     /// fewer bytes.
     pub down: Downlink,
@@ -138,6 +141,7 @@ impl Default for RoundsTable {
             lease_seconds: Seconds::of(180.0),
             attempts: Whole::of::<3>(),
             evaluate_every: Evaluate::every(10),
+            gate: true,
             down: Downlink::Auto,
         }
     }

@@ -1,8 +1,8 @@
 //! The `[train.server]` table: what steps the global weights.
 
 use serde::{Deserialize, Serialize};
-use sprig_learn::recipe::{Fraction, Positive, defaults};
-use sprig_learn::spry::{ServerOptimiser, ServerRule};
+use sprig_learn::recipe::{Fraction, Positive, Whole, defaults};
+use sprig_learn::spry::{Robust, ServerOptimiser, ServerRule};
 
 /// The server's optimiser (algorithm.md 3.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,14 @@ pub struct Server {
     pub tau: Positive,
     /// Rounds over which eta falls in a straight line; 0 where it stays.
     pub decay_rounds: u32,
+    /// What is done about updates that are far from the others: none; clip = cut down to three medians of the norms of their
+    /// round; median or trimmed = that of all devices with the same groups, which they then hold in teams; clip if absent. The
+    /// coordinator's choice, at any time.
+    #[serde(skip_serializing)] // the coordinator's alone
+    pub robust: Robust,
+    /// Devices of such a team, at least: fewer than half of them may lie; 5 if absent.
+    #[serde(skip_serializing)]
+    pub holders: Whole<3, 65_535>,
 }
 
 impl Server {
@@ -32,6 +40,8 @@ impl Server {
             beta2: defaults::SERVER_BETA2,
             tau: defaults::SERVER_TAU,
             decay_rounds: 0,
+            robust: Robust::Clip,
+            holders: Whole::of::<5>(),
         }
     }
 

@@ -1,0 +1,66 @@
+//! Looking through what came in pieces, once all of it is in the ledger.
+
+use crate::ids::DeviceNumber;
+use crate::ledger::{Ledger, LedgerError};
+use crate::validate::{self, Refusal};
+use sha2::{Digest as _, Sha256};
+use sprig_learn::readout::fleet::{Flaw, FleetSums, Shape};
+use sprig_protocol::dense;
+use sprig_transport::messages::{Digest, Reason};
+
+/// Looks through the pieces of a dense update of `bytes` bytes: root mean square of what it changes weights by that are `base`
+/// now, or why it is refused.
+pub(super) fn check(
+    ledger: &Ledger,
+    (number, digest, bytes): (DeviceNumber, Digest, u32),
+    base: Vec<f32>,
+) -> Result<Result<f32, Refusal>, LedgerError> {
+    let mut hash = Sha256::new();
+    let mut base = base.into_iter();
+    let (mut squares, mut count, mut sound) = (0.0f64, 0u64, Ok(()));
+    ledger.chunks(number, |piece| {
+        hash.update(piece);
+        match validate::root_mean_square(
+            dense::weights(piece).zip(&mut base).map(|(weight, base)| weight - base),
+        ) {
+            Ok(norm) => squares += f64::from(norm) * f64::from(norm) * (piece.len() / 4) as f64,
+            Err(refusal) => sound = Err(refusal),
+        }
+        count += piece.len() as u64;
+        Ok(())
+    })?;
+    if count != u64::from(bytes) || hash.finalize().as_slice() != digest.0 {
+        let text = format!("its {count} bytes are not those of {}", digest.short());
+        return Ok(Err(Refusal::new(Reason::Blob, text)));
+    }
+    Ok(sound.map(|()| (squares / (count / 4).max(1) as f64).sqrt() as f32))
+}
+
+/// Looks through the pieces of a device's sums, which are of `examples` examples, as it says. Sums have no norm: how large
+/// they are is how many examples there are.
+pub(super) fn check_sums(
+    ledger: &Ledger,
+    number: DeviceNumber,
+    digest: Digest,
+    shape: Shape,
+    examples: u32,
+) -> Result<Result<f32, Refusal>, LedgerError> {
+    let mut bytes = Vec::new();
+    ledger.chunks(number, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    if Digest::of(&bytes) != digest {
+        let text = format!("its {} bytes are not those of {}", bytes.len(), digest.short());
+        return Ok(Err(Refusal::new(Reason::Blob, text)));
+    }
+    let found = FleetSums::unpacked(shape, &bytes, u64::from(examples)).map(|_| 0.0);
+    Ok(found.map_err(|flaw| {
+        let reason = match flaw {
+            Flaw::Form => Reason::Blob,
+            Flaw::Examples { .. } => Reason::Examples,
+            Flaw::Range { .. } => Reason::Norm,
+        };
+        Refusal::new(reason, flaw.to_string())
+    }))
+}
