@@ -254,7 +254,11 @@ fn coordinator(error: &CoordinatorError) -> Exit {
         | CoordinatorError::Over { .. }
         | CoordinatorError::Objection(_) => Exit::Usage,
         CoordinatorError::Link(e) => link(e),
-        CoordinatorError::NotRunning { .. } | CoordinatorError::Answer { .. } => Exit::Peer,
+        CoordinatorError::NotRunning { .. }
+        | CoordinatorError::Answer { .. }
+        | CoordinatorError::Restored { .. }
+        | CoordinatorError::StoodDown { .. }
+        | CoordinatorError::Second { .. } => Exit::Peer,
         CoordinatorError::Io { .. } => Exit::Io,
     }
 }

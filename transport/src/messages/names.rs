@@ -6,9 +6,40 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// One training run of a fleet; drawn at random by the coordinator when the run begins.
+/// One training run of a fleet, drawn at random by the coordinator when the run begins, and in its last four bytes its epoch
+/// (big-endian): from 1, one more each time that it goes on from a state that the fleet had left behind, such as a restored
+/// copy of the ledger. To devices another epoch is another run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub [u8; 16]);
+
+impl RunId {
+    /// A run of this name, in its first epoch.
+    pub fn first(name: [u8; 12]) -> Self {
+        let mut run = [0; 16];
+        run[..12].copy_from_slice(&name);
+        run[12..].copy_from_slice(&1u32.to_be_bytes());
+        Self(run)
+    }
+
+    /// Its epoch.
+    pub fn epoch(self) -> u32 {
+        let [.., a, b, c, d] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// Whether the two are epochs of one run.
+    pub fn is_epoch_of(self, other: Self) -> bool {
+        self.0[..12] == other.0[..12]
+    }
+
+    /// The epoch after it.
+    #[must_use]
+    pub fn next_epoch(self) -> Self {
+        let mut run = self.0;
+        run[12..].copy_from_slice(&self.epoch().wrapping_add(1).to_be_bytes());
+        Self(run)
+    }
+}
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

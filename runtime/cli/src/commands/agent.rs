@@ -87,6 +87,9 @@ fn line(event: &AgentEvent) -> Option<String> {
             "the coordinator cannot read our updates ({reason}: {text}); give board and coordinator the same version of \
              sprig"
         ),
+        AgentEvent::AskedAgain { round } => format!(
+            "round {round} is asked for again, whose update was accepted: the coordinator's ledger is an older copy; doing it once more"
+        ),
         AgentEvent::Declined { round, left_s, usual_s } => {
             format!("round {round}: not begun: {left_s:.0} s are left, and the last one took {usual_s:.0} s")
         }

@@ -9,7 +9,8 @@ use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
 use sprig_coordinator::{
-    Applied, Coordinator, EvaluationThread, FleetView, Handle, HeldOut, Notice, Options, control,
+    Applied, Coordinator, CoordinatorError, EvaluationThread, FleetView, Handle, HeldOut, Notice, Options,
+    control,
 };
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
@@ -24,6 +25,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let output = Arc::new(Output::new(args.json));
+    loop {
+        if let Some(exit) = lead(args, &interrupt, &output)? {
+            return Ok(exit);
+        }
+    }
+}
+
+/// Leads the fleet; `None` when the ledger turned out to be a restored copy, which goes on in another epoch.
+fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> Result<Option<Exit>, Failure> {
     let settings = FleetSettings::read(&args.config)?;
     Files::of_fleet(&args.config, &settings)
         .writes("adapter", settings.coordinator.adapter.as_deref(), Content::Adapter)
@@ -36,13 +46,10 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
     warm(&settings.train, &base, (&job.model, settings.model.threads()), &mut start)?;
     limits::check_job(&job)?;
-    let mut run = [0; 16];
-    run[..8].copy_from_slice(&nonce()?.to_le_bytes());
-    run[8..].copy_from_slice(&nonce()?.to_le_bytes());
-    let options = Options::of(&settings, &job, RunId(run), settings.train.sums(&base.geometry));
+    let options = Options::of(&settings, &job, drawn()?, settings.train.sums(&base.geometry));
     let weights = layout.len();
 
-    let evaluation = evaluation(&settings, &output)?;
+    let evaluation = evaluation(&settings, output)?;
     let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
     let evaluated = Arc::new(Mutex::new(Evaluated::default()));
     let tell = {
@@ -61,8 +68,15 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         })
     };
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
-    let dashboard = serve_page(&settings, coordinator.handle(), &output)?;
-    let finished = coordinator.run(interrupt.flag())?;
+    let dashboard = serve_page(&settings, coordinator.handle(), output)?;
+    let finished = match coordinator.run(interrupt.flag()) {
+        Err(e @ CoordinatorError::Restored { .. }) => {
+            let value = json!({ "event": "restored", "problem": e.to_string() });
+            output.event(value, || Some(e.to_string()));
+            return Ok(None);
+        }
+        finished => finished?,
+    };
     let view = coordinator.view()?;
     if let Some(page) = &settings.coordinator.page {
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
@@ -71,7 +85,7 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
         output.event(json!({ "event": "interrupted", "round": view.round }), || {
             Some(format!("interrupted in round {}; the same command goes on", view.round))
         });
-        return Ok(Exit::Interrupted);
+        return Ok(Some(Exit::Interrupted));
     }
     let (abandoned, reverted) = (coordinator.abandoned()?, coordinator.reverted()?);
     // The ledger is free again once the coordinator is gone.
@@ -85,7 +99,15 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = done(&view, evaluated, weights);
     (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
-    conclude(&settings, &output, (view.round, abandoned), &done)
+    conclude(&settings, output, (view.round, abandoned), &done).map(Some)
+}
+
+/// A run that begins.
+fn drawn() -> Result<RunId, Failure> {
+    let mut name = [0; 12];
+    name[..8].copy_from_slice(&nonce()?.to_le_bytes());
+    name[8..].copy_from_slice(&nonce()?.to_le_bytes()[..4]);
+    Ok(RunId::first(name))
 }
 
 /// Writes the adapter of a run that is over, of whose rounds so many were abandoned, and says how it went.

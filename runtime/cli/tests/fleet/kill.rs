@@ -97,3 +97,43 @@ fn a_broker_that_is_away_for_a_while_costs_time_alone() {
         assert_eq!(world.adapter(), reference.adapter, "broker away at {event}");
     }
 }
+
+/// A copy of the ledger that is put back, as its own error message advises: the run goes on from there as another epoch, devices
+/// do the rounds since once more, and the fleet ends with the adapter of an undisturbed run.
+#[test]
+fn a_ledger_put_back_from_a_copy_goes_on() {
+    let reference = undisturbed("");
+    let mut world = World::new("");
+    let ledger = world.folder("fleet/coordinator/state/ledger.redb");
+    let copy = world.folder("fleet/copy.redb");
+    let closed = |round: u64| {
+        move |who: &str, e: &Value| who == "coordinator" && e["event"] == "round" && e["round"] == round
+    };
+    world.start_all();
+    if !world.events.iter().any(|(who, e)| closed(1)(who, e)) {
+        world.until("round 1", closed(1));
+    }
+    world.kill("coordinator");
+    std::fs::copy(&ledger, &copy).unwrap();
+    world.start("coordinator");
+    let far = ROUNDS as u64 - 2;
+    // The broker keeps the announcement of the round after it.
+    world.until("a later round", |who, e| {
+        who == device(1) && e["event"] == "training" && e["round"] == far + 1
+    });
+    world.kill("coordinator");
+    std::fs::copy(&copy, &ledger).unwrap();
+    let before = world.events.len();
+    world.start("coordinator");
+    let told = world.until("restored", |who, e| who == "coordinator" && e["event"] == "restored");
+    let problem = told["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("is older than what the fleet has done") && problem.contains("epoch 2"),
+        "{problem}"
+    );
+    world.finish();
+    let again: Vec<&Value> =
+        world.events[before..].iter().filter(|(who, e)| closed(far)(who, e)).map(|(_, e)| e).collect();
+    assert_eq!((again.len(), &again[0]["reported"]), (1, &Value::from(DEVICES)));
+    assert_eq!(world.adapter(), reference.adapter);
+}

@@ -115,6 +115,11 @@ pub enum AgentEvent {
         /// Seconds that the last one took.
         usual_s: f32,
     },
+    /// A round whose update was accepted is asked for again, and done once more: the coordinator's ledger was put back.
+    AskedAgain {
+        /// The round.
+        round: u32,
+    },
     /// So much of a read-out's pass is done.
     Read {
         /// The round.

@@ -69,6 +69,8 @@ pub struct Agent<'o, W> {
     watch: Box<dyn FnMut(AgentEvent) + 'o>,
     round: Option<Round>,
     task: Option<Asked>,
+    /// The round of the last update that the coordinator said it has.
+    accepted: Option<u32>,
     /// How long our part of a round took last.
     took: Option<Duration>,
     note: Option<Note>,
@@ -103,12 +105,18 @@ struct Training {
     since: Duration,
 }
 
+/// Times that a task is given for a round whose update was accepted, after which it is done once more: the broker delivers it
+/// once by itself, a coordinator again and again where its ledger lost what it had, for a copy was put back.
+const ASKED_AGAIN: u32 = 2;
+
 /// A task, and when it was given.
 struct Asked {
     task: Task,
     at: Duration,
     /// It was said that there is no time for it.
     declined: bool,
+    /// How often it was given over this connection, and since its update was accepted.
+    times: u32,
 }
 
 impl<'o, W: Worker> Agent<'o, W> {
@@ -131,6 +139,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             watch: Box::new(watch),
             round: None,
             task: None,
+            accepted: None,
             took: None,
             note,
             training: None,
@@ -180,6 +189,7 @@ impl<'o, W: Worker> Agent<'o, W> {
         match event {
             Event::Connected => {
                 self.over_since = None; // the broker says it anew
+                self.ask_anew();
                 (self.watch)(AgentEvent::Connected);
                 self.say_present(link)?;
                 self.resend.at = now;
@@ -241,9 +251,9 @@ impl<'o, W: Worker> Agent<'o, W> {
             },
             Some(Topic::Task(_)) => match Task::decode(payload) {
                 Ok(task) if task.run == run => {
-                    let declined =
-                        self.task.as_ref().is_some_and(|t| t.declined && t.task.round == task.round);
-                    self.task = Some(Asked { task, at: now, declined });
+                    let before = self.task.take().filter(|asked| asked.task.round == task.round);
+                    let (declined, times) = before.map_or((false, 0), |asked| (asked.declined, asked.times));
+                    self.task = Some(Asked { task, at: now, declined, times: times.saturating_add(1) });
                 }
                 Ok(_) => {} // retained from another run
                 Err(e) => (self.watch)(dropped(e.to_string())),
@@ -302,9 +312,17 @@ impl<'o, W: Worker> Agent<'o, W> {
         };
         if self.unanswered.remove(&receipt.round) {
             self.outbox.remove(receipt.round)?;
+            self.accepted =
+                matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate).then_some(receipt.round);
+            self.ask_anew();
             (self.watch)(AgentEvent::Receipt { round: receipt.round, verdict });
         }
         Ok(())
+    }
+
+    /// Counts from now on how often a task is given.
+    fn ask_anew(&mut self) {
+        self.task.iter_mut().for_each(|asked| asked.times = 0);
     }
 
     /// Whatever the present knowledge allows: catch up, send again, begin training.
@@ -325,8 +343,11 @@ impl<'o, W: Worker> Agent<'o, W> {
             (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
         }
         let ours = |t: &&mut Asked| t.task.round == round.round && t.task.base == round.base;
-        let Some(Asked { task, at, declined }) = self.task.as_mut().filter(ours) else { return Ok(()) };
-        let done = self.note.as_ref().is_some_and(|n| n.round >= task.round);
+        let Some(Asked { task, at, declined, times }) = self.task.as_mut().filter(ours) else {
+            return Ok(());
+        };
+        let again = self.accepted == Some(task.round) && *times >= ASKED_AGAIN;
+        let done = !again && self.note.as_ref().is_some_and(|n| n.round >= task.round);
         if here && round.phase == Phase::Collecting && !done && self.training.is_none() {
             let left = Duration::from_secs(task.seconds.into()).saturating_sub(now.saturating_sub(*at));
             if let Some(took) = self.took.filter(|took| *took > left) {
@@ -339,6 +360,10 @@ impl<'o, W: Worker> Agent<'o, W> {
                 return Ok(());
             }
             let task = task.clone();
+            if again {
+                self.accepted = None;
+                (self.watch)(AgentEvent::AskedAgain { round: task.round });
+            }
             self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))?;
             (self.watch)(AgentEvent::Training { round: task.round, groups: task.groups.count });
             self.training = Some(Training { task, since: now });

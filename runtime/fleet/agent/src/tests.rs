@@ -318,3 +318,43 @@ fn the_outbox_is_cleared_once_its_run_is_known_to_be_over() {
     drop(agent);
     assert!(outbox.pending().unwrap().is_empty() && outbox.note().unwrap().is_none());
 }
+
+/// A round whose update was accepted is done once more when the coordinator goes on asking for it: what it had is lost. What
+/// the broker delivers by itself, once a connection, is not that.
+#[test]
+fn a_round_that_a_restored_ledger_asks_for_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open_outbox(folder.path(), 0);
+    let mut link = memory::broker().link("device-0", None);
+    let (run, trained, events) = (RunId([2; 16]), Rc::default(), Rc::new(RefCell::new(Vec::new())));
+    let who = Identity {
+        device: DeviceId::parse("device-0").unwrap(),
+        topics: Topics::new("test").unwrap(),
+        run,
+        presence: simulate::presence(1),
+        resend: Duration::from_millis(20),
+        patience: Duration::from_secs(60),
+    };
+    let (topics, device) = (who.topics.clone(), who.device.clone());
+    let (worker, told) = (Synthetic::new(simulate::rules(2), Rc::clone(&trained)), Rc::clone(&events));
+    let mut agent = Agent::new(who, worker, &mut outbox, move |e| told.borrow_mut().push(e)).unwrap();
+    let base = agent.worker().digest();
+    let round = Round { run, round: 0, phase: Phase::Collecting, base, result: None }.encode();
+    let groups = sprig_transport::messages::GroupSet { first: 0, step: 1, count: 2 };
+    let task = Task { run, round: 0, attempt: 0, number: 1, groups, base, seconds: 60 }.encode();
+    let receipt = Receipt { run, round: 0, verdict: Verdict::Accepted, text: String::new() }.encode();
+    let mut hear = |topic: String, payload: &[u8]| {
+        let message = Event::Message { topic, payload: payload.to_vec() };
+        agent.on(message, &mut link, Duration::ZERO).unwrap();
+        agent.work(&mut link, || Duration::ZERO).unwrap();
+        agent.work(&mut link, || Duration::ZERO).unwrap();
+        trained.borrow().len()
+    };
+    assert_eq!(hear(topics.round(), &round), 0);
+    assert_eq!((hear(topics.task(&device), &task), hear(topics.task(&device), &task)), (1, 1));
+    assert_eq!(hear(topics.receipt(&device), &receipt), 1);
+    assert_eq!(hear(topics.task(&device), &task), 1, "kept by the broker");
+    assert_eq!(hear(topics.task(&device), &task), 2);
+    assert!(events.borrow().iter().any(|e| matches!(e, AgentEvent::AskedAgain { round: 0 })));
+    assert_eq!(hear(topics.task(&device), &task), 2, "under way, as far as we know");
+}

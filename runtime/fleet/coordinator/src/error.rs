@@ -5,7 +5,7 @@ use crate::ledger::LedgerError;
 use sprig_ground::PathError;
 use sprig_learn::LearnError;
 use sprig_transport::link::LinkError;
-use sprig_transport::messages::NameError;
+use sprig_transport::messages::{NameError, RunId};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -36,6 +36,47 @@ pub enum CoordinatorError {
         done: RoundId,
         /// Rounds of the settings.
         asked: u32,
+    },
+    /// The fleet has gone further than the ledger says, which goes on in another epoch: to be opened again.
+    #[error(
+        "{} is older than what the fleet has done: round {seen} was announced, here it is round {here}, so this is a copy that \
+         was put back, or another coordinator went on from one; the run goes on from here as epoch {epoch}, and devices begin \
+         with its adapter", state.display()
+    )]
+    Restored {
+        /// The state folder.
+        state: PathBuf,
+        /// The round that was announced.
+        seen: RoundId,
+        /// The round of the ledger.
+        here: RoundId,
+        /// The epoch that it goes on as.
+        epoch: u32,
+    },
+    /// The run goes on elsewhere.
+    #[error(
+        "another coordinator goes on with this run as epoch {epoch}, here it is epoch {own}: a copy of {} was put to work \
+         elsewhere; this one stands down, and its ledger stays as it is; stop the other one and start this one again to go \
+         on from here", state.display()
+    )]
+    StoodDown {
+        /// The state folder.
+        state: PathBuf,
+        /// The epoch here.
+        own: u32,
+        /// The epoch elsewhere.
+        epoch: u32,
+    },
+    /// Another coordinator leads the fleet, and came first.
+    #[error(
+        "fleet {fleet:?} is led by another coordinator, of run {run:.8}, which was there first; this one stands down; stop the \
+         other one, or give this fleet a name of its own ([fleet] name)", run = run.to_string()
+    )]
+    Second {
+        /// The fleet.
+        fleet: String,
+        /// The other's run.
+        run: RunId,
     },
     /// Nobody listens there.
     #[error("no coordinator is running at {}; start one with `sprig coordinate`", path.display())]

@@ -41,7 +41,7 @@ impl Legacy {
         Self { topics, run, looked: false, stage: Leaving::Nothing }
     }
 
-    /// Asks for the announcement that the broker keeps.
+    /// Asks for the announcement that the broker keeps, and for those of others.
     ///
     /// # Errors
     /// When the link is closed.
@@ -75,7 +75,6 @@ impl Legacy {
             return Ok(());
         }
         self.looked = true;
-        link.unsubscribe(topic)?;
         let Ok(round) = Round::decode(payload) else { return Ok(()) };
         let stays = over && round.run == self.run;
         match round.result {

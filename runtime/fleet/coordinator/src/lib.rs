@@ -28,6 +28,7 @@ mod options;
 mod pace;
 mod pieces;
 mod registry;
+mod rival;
 mod round;
 mod rows;
 pub mod select;

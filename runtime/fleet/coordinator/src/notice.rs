@@ -152,6 +152,16 @@ pub enum Notice {
         /// How that did.
         best: HeldOut,
     },
+    /// Another run was under way when this coordinator came; it is taken over.
+    TakenOver {
+        /// That run.
+        run: String,
+    },
+    /// Another coordinator has come to this fleet.
+    Rival {
+        /// Its run.
+        run: String,
+    },
     /// An adapter could not be evaluated.
     NotEvaluated {
         /// Rounds applied to it.
@@ -255,11 +265,9 @@ impl fmt::Display for Notice {
             Notice::Evaluated { applied, found } => {
                 write!(f, "held out after {applied} rounds: {}", told(found))
             }
-            Notice::Reverted { round, found, to, best } => {
-                let (found, best) = (told(found), told(best));
-                write!(f, "round {round} is not announced: held out {found}, which is worse than {best}; ")?;
-                write!(f, "the adapter after {to} rounds comes back")
-            }
+            Notice::Reverted { round, found, to, best } => reverted(f, *round, (found, best), *to),
+            Notice::TakenOver { run } => taken_over(f, run),
+            Notice::Rival { run } => rival(f, run),
             Notice::NotEvaluated { applied, reason } => {
                 write!(f, "no evaluation after {applied} rounds: {reason}")
             }
@@ -292,6 +300,32 @@ fn decided(f: &mut fmt::Formatter<'_>, device: &str, act: Act) -> fmt::Result {
 }
 
 /// A round's line.
+fn reverted(
+    f: &mut fmt::Formatter<'_>,
+    round: RoundId,
+    (found, best): (&HeldOut, &HeldOut),
+    to: Applied,
+) -> fmt::Result {
+    let (found, best) = (told(found), told(best));
+    write!(f, "round {round} is not announced: held out {found}, which is worse than {best}; ")?;
+    write!(f, "the adapter after {to} rounds comes back")
+}
+
+fn taken_over(f: &mut fmt::Formatter<'_>, run: &str) -> fmt::Result {
+    write!(
+        f,
+        "run {run:.8} was under way in this fleet: its devices are this run's from now on; if its coordinator still runs, this \
+         one will stand down"
+    )
+}
+
+fn rival(f: &mut fmt::Formatter<'_>, run: &str) -> fmt::Result {
+    write!(
+        f,
+        "another coordinator has come to this fleet, with run {run:.8}: it should stand down; if both go on, stop one"
+    )
+}
+
 fn told(found: &HeldOut) -> String {
     let HeldOut { loss, accuracy, n, .. } = found;
     match accuracy {

@@ -15,11 +15,13 @@ use crate::ledger::Ledger;
 use crate::legacy::Legacy;
 use crate::notice::Notice;
 use crate::options::Options;
+use crate::rival::{Heard, Rivals};
 use crate::view::{FleetView, ROUNDS, RegionView};
 use sprig_learn::spry::Layout;
 use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
 use sprig_transport::link::{self, Link, LinkError};
+use sprig_transport::messages::Round;
 use sprig_transport::topics::Topics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +47,7 @@ pub struct Coordinator<L> {
     not_evaluated: Vec<Event>,
     carousel: Carousel,
     legacy: Legacy,
+    rivals: Rivals,
     handle: Handle,
     requests: Receiver<Request>,
     _control: Control,
@@ -87,6 +90,7 @@ impl<L: Link> Coordinator<L> {
         legacy.ask(&mut link)?;
         Ok(Coordinator {
             legacy,
+            rivals: Rivals::new(options.run),
             carousel: Carousel::new(topics.clone(), options.run),
             options,
             core,
@@ -237,6 +241,9 @@ impl<L: Link> Coordinator<L> {
                 Ok(Some(link::Event::Message { topic, payload })) => {
                     bytes += payload.len();
                     self.legacy.hear(&topic, &payload, self.core.machine.over(), &mut self.link)?;
+                    if topic == self.topics.round() {
+                        self.look_for_rivals(&payload)?;
+                    }
                     events.extend(incoming::event(&self.topics, &topic, payload));
                 }
                 // Once it was let in, this passes: the broker is being restarted or its rules are being changed.
@@ -249,6 +256,27 @@ impl<L: Link> Coordinator<L> {
             wait = Duration::ZERO;
         }
         Ok(events)
+    }
+
+    /// Whether an announcement says that somebody else leads this fleet, or led it further.
+    fn look_for_rivals(&mut self, payload: &[u8]) -> Result<(), CoordinatorError> {
+        let Ok(round) = Round::decode(payload) else { return Ok(()) };
+        let (here, base) = (self.core.machine.round().id(), self.core.machine.round().base());
+        let (state, own) = (self.options.state.clone(), self.options.run.epoch());
+        match self.rivals.hear(&round, here, base) {
+            Heard::Nothing => {}
+            Heard::Ahead { seen, next } => {
+                self.core.ledger.renew(next)?;
+                return Err(CoordinatorError::Restored { state, seen, here, epoch: next.epoch() });
+            }
+            Heard::Later { epoch } => return Err(CoordinatorError::StoodDown { state, own, epoch }),
+            Heard::First { run } => {
+                return Err(CoordinatorError::Second { fleet: self.options.fleet.clone(), run });
+            }
+            Heard::Other { run } => (self.tell)(&Notice::TakenOver { run: run.to_string() }),
+            Heard::Second { run } => (self.tell)(&Notice::Rival { run: run.to_string() }),
+        }
+        Ok(())
     }
 
     fn with_outlet(

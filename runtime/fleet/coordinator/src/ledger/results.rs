@@ -7,7 +7,7 @@ use crate::ids::{Applied, RoundId};
 use minicbor::{Decode, Encode};
 use redb::{ReadableTable, WriteTransaction};
 use sprig_transport::blob::{CHUNK, chunk_count};
-use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, Snapshot};
+use sprig_transport::messages::{BlobKind, Digest, MAX_INLINE, RoundResult, RunId, Snapshot};
 
 /// Key in `meta`: SHA-256 of the adapter before the first round.
 const BEGINNING: &str = "beginning";
@@ -134,6 +134,31 @@ impl Ledger {
         self.write(|txn| {
             txn.open_table(META)?.insert(BEGINNING, snapshot.after.0.as_slice())?;
             put_snapshot(txn, snapshot, &frame)
+        })
+    }
+
+    /// Goes on as `run`, another epoch of the same: the adapters that are kept are that one's from now on, and the records of
+    /// rounds, which are another's, go. All of it in one transaction.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or the disk fails.
+    pub(crate) fn renew(&mut self, run: RunId) -> Result<(), LedgerError> {
+        let (mut kept, mut results) = (Vec::new(), Vec::new());
+        for row in self.snapshots()? {
+            let snapshot = Snapshot { run, ..self.snapshot(&row)? };
+            let frame = snapshot.encode();
+            let result = row.applied.last().map(|round| self.result(round)).transpose()?.flatten();
+            let (blob, bytes) = (Digest::of(&frame).0, frame.len() as u32);
+            results.extend(result.map(|row| ResultRow { record: None, blob, snapshot: bytes, ..row }));
+            kept.push((snapshot, frame));
+        }
+        self.write(|txn| {
+            txn.open_table(META)?.insert("run", run.0.as_slice())?;
+            txn.open_table(RECORDS)?.retain(|_, _| false)?;
+            for row in &results {
+                txn.open_table(RESULTS)?.insert(row.round.0, cbor(row).as_slice())?;
+            }
+            kept.iter().try_for_each(|(snapshot, frame)| put_snapshot(txn, snapshot, frame))
         })
     }
 

@@ -13,4 +13,5 @@ mod rogue;
 mod rounds;
 mod served;
 mod sums;
+mod two;
 mod world;
