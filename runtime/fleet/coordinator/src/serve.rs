@@ -22,6 +22,7 @@ use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
 use sprig_transport::link::{self, Link, LinkError};
 use sprig_transport::messages::Round;
+use sprig_transport::packet_bytes;
 use sprig_transport::topics::Topics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,8 @@ pub struct Coordinator<L> {
     carousel: Carousel,
     legacy: Legacy,
     rivals: Rivals,
+    /// Bytes of announcements that were heard: its own, which no device sent.
+    echoed: u64,
     handle: Handle,
     requests: Receiver<Request>,
     _control: Control,
@@ -91,6 +94,7 @@ impl<L: Link> Coordinator<L> {
         Ok(Coordinator {
             legacy,
             rivals: Rivals::new(options.run),
+            echoed: 0,
             carousel: Carousel::new(topics.clone(), options.run),
             options,
             core,
@@ -242,6 +246,7 @@ impl<L: Link> Coordinator<L> {
                     bytes += payload.len();
                     self.legacy.hear(&topic, &payload, self.core.machine.over(), &mut self.link)?;
                     if topic == self.topics.round() {
+                        self.echoed += packet_bytes(&topic, &payload);
                         self.look_for_rivals(&payload)?;
                     }
                     events.extend(incoming::event(&self.topics, &topic, payload));
@@ -284,9 +289,9 @@ impl<L: Link> Coordinator<L> {
         work: impl FnOnce(&mut Core, Millis, &mut Outlet<'_>) -> Result<(), CoordinatorError>,
     ) -> Result<(), CoordinatorError> {
         let now = self.now();
-        let Coordinator { core, link, tell, evaluation, carousel, not_evaluated, .. } = self;
+        let Coordinator { core, link, tell, evaluation, carousel, not_evaluated, echoed, .. } = self;
         let traffic = link.traffic();
-        core.traffic = (traffic.down, traffic.up);
+        core.traffic = (traffic.down.saturating_sub(*echoed), traffic.up);
         work(core, now, &mut |ledger, outward| {
             match outward {
                 Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
