@@ -65,7 +65,7 @@ pub struct StudyArgs {
     #[arg(long, value_name = "N", requires = "learning", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub labels_per_device: Option<u16>,
     /// So many devices lie, chosen by the seed; how the fleet defends itself is --set server.robust=… and server.holders=…
-    #[arg(long, value_name = "N", requires = "attack", conflicts_with = "flow")]
+    #[arg(long, value_name = "N", requires = "attack", conflicts_with = "flow", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub liars: Option<u32>,
     /// How they lie: send 15 times what they found (scaled), 15 times its reverse (reversed), one number everywhere (constant),
     /// what they found in their first round (replayed), or its reverse just not too large, all together (colluding)

@@ -5,7 +5,7 @@ use crate::close::Closer;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Effect, Outward, Work};
 use crate::error::CoordinatorError;
-use crate::event::Event;
+use crate::event::{Event, Outcome};
 use crate::ids::RoundId;
 use crate::ledger::Ledger;
 use crate::machine::Machine;
@@ -149,8 +149,9 @@ impl Core {
                 self.step()?;
                 Ok(closed)
             }
-            Work::Revert { round, to } => {
-                Ok(Event::Closed(self.closer.revert(&mut self.ledger, round, to)?))
+            Work::Revert { round, to, bytes: (bytes_up, bytes_down) } => {
+                let outcome = self.closer.revert(&mut self.ledger, round, to)?;
+                Ok(Event::Closed(Outcome { bytes_up, bytes_down, ..outcome }))
             }
             Work::Check { number, digest, bytes, examples, groups } => {
                 let ledger = &self.ledger;

@@ -41,6 +41,8 @@ pub(crate) enum Work {
         round: RoundId,
         /// Rounds applied to the adapter that comes back.
         to: Applied,
+        /// Bytes that the round took, up and down.
+        bytes: (u64, u64),
     },
     /// Look through a dense update whose last piece is in the ledger.
     Check {

@@ -85,6 +85,10 @@ pub(super) fn study(args: &SimulateArgs, cache: &Path) -> Result<Study, Failure>
         let message = format!("--per-round {m} is more than the {} devices there are", args.devices);
         return Err(Failure::new(Exit::Usage, message));
     }
+    if let Some(n) = args.study.liars.filter(|n| *n > args.devices) {
+        let message = format!("--liars {n} is more than the {} devices there are", args.devices);
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let flags = [
         ("seed", args.study.seed),
         ("rounds.count", args.rounds),

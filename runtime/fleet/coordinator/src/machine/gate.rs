@@ -52,7 +52,7 @@ impl Machine {
             Some(best) => {
                 let (round, to) = (outcome.round, best.applied);
                 out.tell(Notice::Reverted { round, found, to, best: best.found });
-                out.work(Work::Revert { round, to });
+                out.work(Work::Revert { round, to, bytes: (outcome.bytes_up, outcome.bytes_down) });
             }
             None => {
                 self.keep_best(applied, found);
