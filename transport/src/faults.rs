@@ -50,6 +50,11 @@ impl<L: Link> Faulty<L> {
         Self { link, up: Lane::new(faults, seed), down: Lane::new(faults, !seed) }
     }
 
+    /// From now on messages meet these faults.
+    pub fn set(&mut self, faults: Faults) {
+        (self.up.faults, self.down.faults) = (faults, faults);
+    }
+
     /// What has gone wrong so far.
     pub fn met(&self) -> Met {
         let (up, down) = (self.up.met, self.down.met);

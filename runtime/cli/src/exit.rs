@@ -258,6 +258,7 @@ fn coordinator(error: &CoordinatorError) -> Exit {
         | CoordinatorError::Answer { .. }
         | CoordinatorError::Restored { .. }
         | CoordinatorError::StoodDown { .. }
+        | CoordinatorError::StandsDown { .. }
         | CoordinatorError::Second { .. } => Exit::Peer,
         CoordinatorError::Io { .. } => Exit::Io,
     }

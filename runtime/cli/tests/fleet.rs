@@ -33,5 +33,7 @@ mod rogue;
 mod scene;
 #[path = "fleet/serving.rs"]
 mod serving;
+#[path = "fleet/two.rs"]
+mod two;
 #[path = "fleet/world.rs"]
 mod world;

@@ -67,6 +67,24 @@ impl Disk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
+    /// An empty one; `seed` decides what reaches it when its power goes.
+    pub fn seeded(seed: u64) -> Self {
+        let platter = Platter { luck: SplitMix64::new(seed), ..Platter::default() };
+        Self(Arc::new(Mutex::new(platter)))
+    }
+
+    /// What is certain to be there after a cut.
+    pub fn image(&self) -> Vec<u8> {
+        self.0.lock().unwrap().synced.clone()
+    }
+
+    /// Puts another content there; whoever has it plugged in gets errors.
+    pub fn put_back(&self, image: Vec<u8>) {
+        let mut platter = self.0.lock().unwrap();
+        platter.cut();
+        (platter.written, platter.synced) = (image.clone(), image);
+    }
+
     /// A handle that works until the power goes.
     pub fn plug(&self) -> Plugged {
         Plugged { disk: self.clone(), power: self.0.lock().unwrap().power }
@@ -133,8 +151,10 @@ impl Platter {
             Some(left) => *left -= 1,
             None => {}
         }
-        self.synced.clone_from(&self.written);
-        self.unsynced.clear();
+        for operation in self.unsynced.drain(..) {
+            operation.apply(&mut self.synced);
+        }
+        debug_assert!(self.synced.len() == self.written.len());
         Ok(())
     }
 }

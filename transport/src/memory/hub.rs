@@ -14,7 +14,8 @@ const OVERHEAD: usize = 64;
 #[derive(Default)]
 pub(crate) struct Inner {
     stopped: bool,
-    sessions: HashMap<String, Session>,
+    /// In the order of their names, so that the same deeds have the same course.
+    sessions: BTreeMap<String, Session>,
     /// Sessions by filter. Those without wildcard are found by the topic itself: with thousands of clients, each
     /// listens to its own topics.
     exact: HashMap<String, Vec<Arc<Client>>>,

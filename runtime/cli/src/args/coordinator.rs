@@ -37,6 +37,8 @@ pub enum FleetCommand {
     Pause(FleetQuery),
     /// Go on after a pause
     Resume(FleetQuery),
+    /// Have a coordinator that stood down for another one lead again, once that is stopped
+    TakeOver(FleetQuery),
     /// Every round so far
     History(FleetQuery),
     /// Examples behind each group of the adapter, by device

@@ -23,6 +23,7 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
             tell(query, control::pause, "paused: the round under way stays open, no other begins")
         }
         FleetCommand::Resume(query) => tell(query, control::resume, "goes on"),
+        FleetCommand::TakeOver(query) => take_over(query),
         FleetCommand::History(query) => history(query),
         FleetCommand::Coverage(query) => coverage(query),
         FleetCommand::Export(args) => export(args),
@@ -126,6 +127,20 @@ fn tell(
     let settings = FleetSettings::read(&query.config)?;
     command(&settings.coordinator.state)?;
     if query.json { line(json!({ "done": true })) } else { line(done) }
+}
+
+fn take_over(query: &FleetQuery) -> Result<(), Failure> {
+    let settings = FleetSettings::read(&query.config)?;
+    let other = control::take_over(&settings.coordinator.state)?.map(|run| run.to_string());
+    if query.json {
+        return line(json!({ "done": true, "stood_down_for": other }));
+    }
+    match other {
+        Some(run) => {
+            line(format_args!("leads again when it is started next; it had stood down for run {run}"))
+        }
+        None => line("it had not stood down; nothing is changed"),
+    }
 }
 
 fn history(query: &FleetQuery) -> Result<(), Failure> {

@@ -115,10 +115,11 @@ impl World {
         self.broker = None;
     }
 
-    /// Starts `coordinator` or a device.
+    /// Starts `coordinator`, a `second` one or a device.
     pub fn start(&mut self, name: &str) {
         let line = match name {
             "coordinator" => "coordinate --json --config fleet/coordinator/fleet.toml".to_owned(),
+            "second" => "coordinate --json --config fleet/coordinator/second.toml".to_owned(),
             device => format!("agent --json --config fleet/devices/{device}/device.toml"),
         };
         let mut command = self.scene.command(&line);

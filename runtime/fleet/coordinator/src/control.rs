@@ -15,7 +15,7 @@ use crate::view::FleetView;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sprig_ground::{PathError, file, hex};
-use sprig_transport::messages::{DeviceId, Digest, Snapshot};
+use sprig_transport::messages::{DeviceId, Digest, RunId, Snapshot};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -179,6 +179,15 @@ pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, Coordinat
 /// When none is running there, it does not answer, or what is asked for cannot be.
 pub fn decide(state: &Path, name: &str, act: Act) -> Result<(), CoordinatorError> {
     done(state, &Line { device: Some((name.to_owned(), act)), ..Line::of(Command::Device) })
+}
+
+/// Has the coordinator of folder `state`, which stood down for another one, lead again when it is started next. Returns the
+/// run that it had stood down for, if it had.
+///
+/// # Errors
+/// When there is no run, or its coordinator is running.
+pub fn take_over(state: &Path) -> Result<Option<RunId>, CoordinatorError> {
+    Ok(Ledger::existing(state)?.take_over()?)
 }
 
 fn done(state: &Path, line: &Line) -> Result<(), CoordinatorError> {

@@ -56,8 +56,8 @@ pub enum CoordinatorError {
     /// The run goes on elsewhere.
     #[error(
         "another coordinator goes on with this run as epoch {epoch}, here it is epoch {own}: a copy of {} was put to work \
-         elsewhere; this one stands down, and its ledger stays as it is; stop the other one and start this one again to go \
-         on from here", state.display()
+         elsewhere; this one stands down for good, and its ledger stays as it is; to go on from here, stop the other one and run \
+         `sprig fleet take-over`", state.display()
     )]
     StoodDown {
         /// The state folder.
@@ -69,14 +69,25 @@ pub enum CoordinatorError {
     },
     /// Another coordinator leads the fleet, and came first.
     #[error(
-        "fleet {fleet:?} is led by another coordinator, of run {run:.8}, which was there first; this one stands down; stop the \
-         other one, or give this fleet a name of its own ([fleet] name)", run = run.to_string()
+        "fleet {fleet:?} is led by another coordinator, of run {run:.8}, which was there first; this one stands down for good; \
+         give this fleet a name of its own ([fleet] name), or stop the other one and run `sprig fleet take-over`", run = run.to_string()
     )]
     Second {
         /// The fleet.
         fleet: String,
         /// The other's run.
         run: RunId,
+    },
+    /// It stood down before.
+    #[error(
+        "the coordinator of {} stood down, for another one led its fleet (run {other}); stop that one and run `sprig fleet \
+         take-over` to have this one lead again", state.display(), other = other.to_string()
+    )]
+    StandsDown {
+        /// The state folder.
+        state: PathBuf,
+        /// The other's run.
+        other: RunId,
     },
     /// Nobody listens there.
     #[error("no coordinator is running at {}; start one with `sprig coordinate`", path.display())]

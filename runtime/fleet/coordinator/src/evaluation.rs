@@ -1,27 +1,37 @@
 //! Evaluation in a thread of its own: it takes seconds to minutes, and rounds go on meanwhile. The thread opens the model
 //! itself, so that nothing of it is ever moved.
 
-use crate::event::Event;
 use crate::ids::Applied;
 use crate::rows::HeldOut;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+/// Who evaluates adapters on held-out data, while rounds go on.
+pub trait Evaluator: Send {
+    /// Has the adapter of these values evaluated, which so many rounds made; whether it still works.
+    fn ask(&self, applied: Applied, values: Vec<f32>) -> bool;
+
+    /// An evaluation that is done, and what it found, or why it could not be made.
+    fn done(&self) -> Option<(Applied, Result<HeldOut, String>)>;
+}
+
 /// A thread that evaluates adapters on held-out data. Dropped, it ends after the adapter it is at; nobody waits for it.
 #[derive(Debug)]
 pub struct EvaluationThread {
     /// Rounds applied, and values. The machine asks for a handful at a time.
     asks: Sender<(Applied, Vec<f32>)>,
-    found: Receiver<Event>,
+    found: Receiver<Found>,
 }
 
 /// The adapters that a thread is asked to evaluate.
 #[derive(Debug)]
 pub struct Adapters {
     asked: Receiver<(Applied, Vec<f32>)>,
-    found: Sender<Event>,
+    found: Sender<Found>,
 }
+
+type Found = (Applied, Result<HeldOut, String>);
 
 /// What the body of a thread says once it has opened what it needs.
 #[derive(Debug)]
@@ -52,14 +62,14 @@ impl EvaluationThread {
             },
         }
     }
+}
 
-    /// Has an adapter evaluated; whether the thread still works.
-    pub(crate) fn ask(&self, applied: Applied, values: Vec<f32>) -> bool {
+impl Evaluator for EvaluationThread {
+    fn ask(&self, applied: Applied, values: Vec<f32>) -> bool {
         self.asks.send((applied, values)).is_ok()
     }
 
-    /// An evaluation that is done.
-    pub(crate) fn done(&self) -> Option<Event> {
+    fn done(&self) -> Option<(Applied, Result<HeldOut, String>)> {
         self.found.try_recv().ok()
     }
 }
@@ -79,7 +89,7 @@ impl Adapters {
     pub fn evaluate<E: ToString>(self, mut each: impl FnMut(&[f32]) -> Result<HeldOut, E>) {
         for (applied, values) in self.asked {
             let found = each(&values).map_err(|e| e.to_string());
-            if self.found.send(Event::Evaluated { applied, found }).is_err() {
+            if self.found.send((applied, found)).is_err() {
                 return;
             }
         }

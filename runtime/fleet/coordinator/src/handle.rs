@@ -63,6 +63,11 @@ impl Handle {
         self.ask(|reply| Request::Standing(id.clone(), act, reply))
     }
 
+    /// The same without waiting: where the answer comes.
+    pub fn ask_to_decide(&self, id: &DeviceId, act: Act) -> Option<Receiver<Result<(), String>>> {
+        self.request(|reply| Request::Standing(id.clone(), act, reply))
+    }
+
     /// Has no further round opened or closed until resumed; whether the coordinator heard it.
     pub fn pause(&self) -> bool {
         self.0.send(Request::Pause).is_ok()
@@ -74,8 +79,12 @@ impl Handle {
     }
 
     fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
+        self.request(request)?.recv_timeout(PATIENCE).ok()
+    }
+
+    fn request<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<Receiver<T>> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.0.send(request(reply)).ok()?;
-        answer.recv_timeout(PATIENCE).ok()
+        Some(answer)
     }
 }

@@ -35,12 +35,13 @@ pub mod select;
 mod serve;
 mod state;
 pub mod step;
+mod surroundings;
 mod validate;
 mod view;
 mod whole;
 
 pub use error::CoordinatorError;
-pub use evaluation::{Adapters, EvaluationThread, Ready};
+pub use evaluation::{Adapters, EvaluationThread, Evaluator, Ready};
 pub use event::Act;
 pub use handle::Handle;
 pub use ids::{Applied, DeviceNumber, RoundId, Slot};
@@ -51,6 +52,7 @@ pub use options::{Options, ReadOut};
 pub use rows::{Calibration, HeldOut, Member, RoundRow, Standing};
 pub use serve::Coordinator;
 pub use step::record_limit;
+pub use surroundings::{Clock, Surroundings};
 pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};
 
 #[cfg(test)]

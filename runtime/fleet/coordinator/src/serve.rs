@@ -6,16 +6,16 @@ use crate::core::{Core, Outlet};
 use crate::countdown::Millis;
 use crate::decision::Outward;
 use crate::error::CoordinatorError;
-use crate::evaluation::EvaluationThread;
+use crate::evaluation::{EvaluationThread, Evaluator};
 use crate::event::Event;
 use crate::handle::{Handle, Request};
 use crate::ids::{DeviceNumber, RoundId};
 use crate::incoming;
-use crate::ledger::Ledger;
 use crate::legacy::Legacy;
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::rival::{Heard, Rivals};
+use crate::surroundings::{Clock, Surroundings};
 use crate::view::{FleetView, ROUNDS, RegionView};
 use sprig_learn::spry::Layout;
 use sprig_protocol::send;
@@ -43,7 +43,7 @@ pub struct Coordinator<L> {
     link: L,
     topics: Topics,
     tell: Box<dyn FnMut(&Notice) + Send>,
-    evaluation: Option<EvaluationThread>,
+    evaluator: Option<Box<dyn Evaluator>>,
     /// Evaluations that nobody can make.
     not_evaluated: Vec<Event>,
     carousel: Carousel,
@@ -53,8 +53,8 @@ pub struct Coordinator<L> {
     echoed: u64,
     handle: Handle,
     requests: Receiver<Request>,
-    _control: Control,
-    begun: Instant,
+    _control: Option<Control>,
+    clock: Clock,
     started: bool,
     /// The broker let us in once.
     connected: bool,
@@ -69,23 +69,39 @@ impl<L: Link> Coordinator<L> {
     /// # Errors
     /// When the state cannot be used, or the settings make no sense.
     pub fn open(
-        mut options: Options,
+        options: Options,
         layout: Layout,
         initial: Vec<f32>,
-        mut link: L,
+        link: L,
         evaluation: Option<EvaluationThread>,
         tell: Box<dyn FnMut(&Notice) + Send>,
     ) -> Result<Self, CoordinatorError> {
+        let surroundings = Surroundings::of(&options, evaluation)?;
+        Self::open_in(surroundings, options, (layout, initial), link, tell)
+    }
+
+    /// The same on other ground than the state folder and the machine's clock; the adapter begins as layout and values say.
+    ///
+    /// # Errors
+    /// As [`Coordinator::open`].
+    pub fn open_in(
+        surroundings: Surroundings,
+        mut options: Options,
+        (layout, initial): (Layout, Vec<f32>),
+        mut link: L,
+        tell: Box<dyn FnMut(&Notice) + Send>,
+    ) -> Result<Self, CoordinatorError> {
         let topics = Topics::new(&options.fleet)?;
-        let ledger = Ledger::open(&options.state, options.run, &options.settings)?;
+        let Surroundings { ledger, clock, evaluator, handle, requests, _control } = surroundings;
+        if let Some(other) = ledger.stood_down()? {
+            return Err(CoordinatorError::StandsDown { state: options.state, other });
+        }
         options.run = ledger.run();
-        if evaluation.is_none() {
+        if evaluator.is_none() {
             options.evaluate = Evaluate::Never;
         }
         let options = Arc::new(options);
         let core = Core::open(ledger, &options, layout, initial)?;
-        let (handle, requests) = Handle::new();
-        let control = Control::listen(&options.state, handle.clone())?;
         for filter in topics.of_devices() {
             link.subscribe(&filter)?;
         }
@@ -101,12 +117,12 @@ impl<L: Link> Coordinator<L> {
             link,
             topics,
             tell,
-            evaluation,
+            evaluator,
             not_evaluated: Vec::new(),
             handle,
             requests,
-            _control: control,
-            begun: Instant::now(),
+            _control,
+            clock,
             started: false,
             connected: false,
             online: false,
@@ -127,13 +143,18 @@ impl<L: Link> Coordinator<L> {
         let mut finished: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) {
             self.turn(WAIT)?;
-            if !self.core.machine.finished() || self.carousel.is_turning() || !self.legacy.is_done() {
+            if !self.is_over() {
                 finished = None;
             } else if finished.get_or_insert_with(Instant::now).elapsed() >= self.options.linger {
                 return Ok(true);
             }
         }
         Ok(self.core.machine.finished())
+    }
+
+    /// Whether all rounds are done and evaluated, nobody is being served, and the broker has what is left with it.
+    pub fn is_over(&self) -> bool {
+        self.core.machine.finished() && !self.carousel.is_turning() && self.legacy.is_done()
     }
 
     /// Sends what waits to be sent, and ends.
@@ -176,8 +197,8 @@ impl<L: Link> Coordinator<L> {
             events.extend(self.legacy.turn(over, &self.core.ledger, &mut self.link)?);
         }
         events.append(&mut self.not_evaluated);
-        let thread = self.evaluation.iter();
-        events.extend(thread.flat_map(|thread| std::iter::from_fn(|| thread.done())));
+        let done = self.evaluator.iter().flat_map(|evaluator| std::iter::from_fn(|| evaluator.done()));
+        events.extend(done.map(|(applied, found)| Event::Evaluated { applied, found }));
         while let Ok(request) = self.requests.try_recv() {
             match request {
                 Request::Standing(device, act, reply) => {
@@ -223,7 +244,7 @@ impl<L: Link> Coordinator<L> {
         let first = RoundId(view.round.saturating_sub(ROUNDS as u32));
         view.history = ledger.history(first)?;
         view.coordinator_rss = sprig_budget::process::status().rss.map_or(0, |rss| rss.get());
-        view.uptime_s = self.begun.elapsed().as_secs_f64();
+        view.uptime_s = (self.clock)().as_secs_f64();
         Ok(view)
     }
 
@@ -274,8 +295,12 @@ impl<L: Link> Coordinator<L> {
                 self.core.ledger.renew(next)?;
                 return Err(CoordinatorError::Restored { state, seen, here, epoch: next.epoch() });
             }
-            Heard::Later { epoch } => return Err(CoordinatorError::StoodDown { state, own, epoch }),
+            Heard::Later { epoch } => {
+                self.core.ledger.stand_down(round.run)?;
+                return Err(CoordinatorError::StoodDown { state, own, epoch });
+            }
             Heard::First { run } => {
+                self.core.ledger.stand_down(run)?;
                 return Err(CoordinatorError::Second { fleet: self.options.fleet.clone(), run });
             }
             Heard::Other { run } => (self.tell)(&Notice::TakenOver { run: run.to_string() }),
@@ -289,7 +314,7 @@ impl<L: Link> Coordinator<L> {
         work: impl FnOnce(&mut Core, Millis, &mut Outlet<'_>) -> Result<(), CoordinatorError>,
     ) -> Result<(), CoordinatorError> {
         let now = self.now();
-        let Coordinator { core, link, tell, evaluation, carousel, not_evaluated, echoed, .. } = self;
+        let Coordinator { core, link, tell, evaluator, carousel, not_evaluated, echoed, .. } = self;
         let traffic = link.traffic();
         core.traffic = (traffic.down.saturating_sub(*echoed), traffic.up);
         work(core, now, &mut |ledger, outward| {
@@ -300,8 +325,8 @@ impl<L: Link> Coordinator<L> {
                 Outward::Evaluate { applied } => {
                     let row = ledger.snapshot_row(applied)?;
                     let values = row.map(|row| ledger.snapshot(&row)).transpose()?.map(|s| s.values);
-                    let asked = match (evaluation.as_ref(), values) {
-                        (Some(thread), Some(values)) => thread.ask(applied, values),
+                    let asked = match (evaluator.as_ref(), values) {
+                        (Some(evaluator), Some(values)) => evaluator.ask(applied, values),
                         _ => false,
                     };
                     if !asked {
@@ -315,6 +340,6 @@ impl<L: Link> Coordinator<L> {
     }
 
     fn now(&self) -> Millis {
-        self.begun.elapsed().as_millis() as Millis
+        (self.clock)().as_millis() as Millis
     }
 }

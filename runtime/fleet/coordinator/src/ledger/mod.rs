@@ -3,7 +3,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | text | format, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON) |
+//! | `meta` | text | format, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for |
 //! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |
@@ -20,6 +20,7 @@ mod coverage;
 mod error;
 mod reading;
 mod results;
+mod stood_down;
 
 pub(crate) use coverage::Applied as Covered;
 pub use coverage::CoverageRow;
@@ -109,7 +110,6 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::open`].
-    #[cfg(test)]
     pub(crate) fn with_backend(
         backend: impl redb::StorageBackend,
         fresh: RunId,

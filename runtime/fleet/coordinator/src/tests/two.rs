@@ -1,7 +1,7 @@
 //! Two of what there should be one of: a ledger that was put back, a second coordinator.
 
 use super::served::{coordinator, run, settings, swarm};
-use super::world::RUN;
+use super::world::{GROUPS, RUN, WEIGHTS, layout};
 use crate::*;
 use sprig_simulate::Swarm;
 use sprig_transport::memory;
@@ -52,6 +52,15 @@ fn a_ledger_that_was_put_back_goes_on_as_another_epoch() {
     let Some(CoordinatorError::StoodDown { own, epoch, .. }) = stood else { panic!("{stood:?}") };
     assert_eq!((own, epoch), (RUN.epoch(), RUN.epoch() + 1));
     drop(on);
+    // Whatever starts it again, it stays down.
+    let starting = |dir: &Path| {
+        let told = Box::new(|_: &Notice| ());
+        let (options, link) = (settings(3, rounds, dir), hub.link("coordinator", None));
+        Coordinator::open(options, layout(), vec![0.5; GROUPS * WEIGHTS], link, None, told).err()
+    };
+    let down = starting(dir.path());
+    let Some(CoordinatorError::StandsDown { other, .. }) = down else { panic!("{down:?}") };
+    assert_eq!(other, RUN.next_epoch());
     run(&mut again, &mut devices);
     let view = again.view().unwrap();
     assert_eq!(view.run, RUN.next_epoch().to_string());
@@ -62,6 +71,10 @@ fn a_ledger_that_was_put_back_goes_on_as_another_epoch() {
         view.history[..5].iter().map(|row| &row.adapter_digest).collect::<Vec<_>>(),
         far.history[..5].iter().map(|row| &row.adapter_digest).collect::<Vec<_>>()
     );
+    // Until an operator says that it leads.
+    assert_eq!(control::take_over(dir.path()).unwrap(), Some(other));
+    assert_eq!(control::take_over(dir.path()).unwrap(), None);
+    assert!(starting(dir.path()).is_none());
 }
 
 /// Two coordinators of different runs on one fleet: the one that came second says so and ends, the first goes on.
