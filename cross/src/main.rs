@@ -13,6 +13,7 @@ mod learning;
 mod model;
 mod packages;
 mod preferring;
+mod sim;
 mod sprig;
 mod suite;
 mod sys;
@@ -42,6 +43,9 @@ enum Command {
     Learn(learning::Args),
     /// Compare ways to learn preferences by how honest they leave confidence.
     Prefer(Box<preferring::Args>),
+    /// Run fleets in virtual time under faults, each from a seed.
+    #[command(disable_help_flag = true)]
+    Sim(sim::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -64,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&args),
         Command::Learn(args) => learning::run(&args),
         Command::Prefer(args) => preferring::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Test(args) => suite::run(&args),
     }
 }

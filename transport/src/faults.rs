@@ -37,6 +37,13 @@ pub struct Met {
     pub stalled: u64,
 }
 
+impl Met {
+    /// All of them together.
+    pub fn all(&self) -> u64 {
+        self.dropped + self.duplicated + self.reordered + self.corrupted + self.stalled
+    }
+}
+
 /// A link with faults. Session events pass untouched.
 pub struct Faulty<L> {
     link: L,

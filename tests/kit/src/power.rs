@@ -85,6 +85,17 @@ impl Disk {
         (platter.written, platter.synced) = (image.clone(), image);
     }
 
+    /// Has what `make` writes to another disk appear here at once, if there is nothing yet: a file that is made aside and
+    /// moved into place.
+    pub fn begin<T, E>(&self, make: impl FnOnce(Plugged) -> Result<T, E>) -> Result<(), E> {
+        if self.image().is_empty() {
+            let aside = Self::default();
+            drop(make(aside.plug())?);
+            self.put_back(aside.image());
+        }
+        Ok(())
+    }
+
     /// A handle that works until the power goes.
     pub fn plug(&self) -> Plugged {
         Plugged { disk: self.clone(), power: self.0.lock().unwrap().power }
@@ -93,6 +104,16 @@ impl Disk {
     /// Every operation from the `n`th on fails.
     pub fn fail_from(&self, n: usize) {
         self.0.lock().unwrap().fails_from = Some(n);
+    }
+
+    /// Every operation fails from now on.
+    pub fn fails(&self) {
+        self.0.lock().unwrap().fails_from = Some(0);
+    }
+
+    /// Operations succeed again.
+    pub fn works(&self) {
+        self.0.lock().unwrap().fails_from = None;
     }
 
     /// Writes, syncs and changes of length so far.
@@ -108,6 +129,13 @@ impl Disk {
     /// The power goes now, and comes back. Whoever still has the disk plugged in gets errors.
     pub fn cut(&self) {
         self.0.lock().unwrap().cut();
+    }
+
+    /// Whoever has the disk plugged in is killed: it writes no more, and what it wrote stays.
+    pub fn unplug(&self) {
+        let mut platter = self.0.lock().unwrap();
+        platter.power += 1;
+        platter.syncs_left = None;
     }
 
     /// What would be found after a cut now if `reached` said so of each unsynced part, in order.

@@ -8,6 +8,8 @@ use sprig_transport::messages::{Job, Phase, Round};
 use sprig_transport::topics::{Topic, Topics};
 use std::time::{Duration, Instant};
 
+/// Pause before the broker is asked again what it keeps, while it keeps no job.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Time for the broker to say where a run stands, before its data are read.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -22,7 +24,13 @@ pub(super) fn next_job(
         host.link.subscribe(&topics.round())?;
     }
     let known = |job: &Job| over.as_ref().is_some_and(|over| over.run == job.run);
+    let mut asked = Instant::now();
     while !(host.stop)() {
+        if over.is_none() && asked.elapsed() >= AGAIN {
+            asked = Instant::now();
+            host.link.unsubscribe(&topics.job())?;
+            host.link.subscribe(&topics.job())?;
+        }
         match heard(host, topics, GLANCE, watch)? {
             Some(Heard::Job(job)) if known(&job) => {} // the broker keeps it
             Some(Heard::Job(job)) => {

@@ -169,8 +169,8 @@ impl Core {
         let Options { keep_records, keep_snapshots, .. } = *self.options;
         self.ledger.prune(keep_records, keep_snapshots, &self.machine.needed_adapters())?;
         let before = std::mem::replace(&mut self.closed_at, self.traffic);
-        outcome.bytes_up = self.traffic.0 - before.0;
-        outcome.bytes_down = self.traffic.1 - before.1;
+        outcome.bytes_up = self.traffic.0.saturating_sub(before.0);
+        outcome.bytes_down = self.traffic.1.saturating_sub(before.1);
         Ok(Event::Closed(outcome))
     }
 

@@ -16,6 +16,11 @@ pub(crate) enum Event {
         /// Why.
         reason: String,
     },
+    /// The broker has passed on a job: it keeps this one now.
+    Job {
+        /// It is this run's.
+        ours: bool,
+    },
     /// A device came or went.
     Presence {
         /// Which.

@@ -15,15 +15,16 @@ use crate::legacy::Legacy;
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::rival::{Heard, Rivals};
+use crate::rows::RoundRow;
 use crate::surroundings::{Clock, Surroundings};
 use crate::view::{FleetView, ROUNDS, RegionView};
 use sprig_learn::spry::Layout;
 use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
 use sprig_transport::link::{self, Link, LinkError};
-use sprig_transport::messages::Round;
+use sprig_transport::messages::{Job, Round, RunId};
 use sprig_transport::packet_bytes;
-use sprig_transport::topics::Topics;
+use sprig_transport::topics::{Topic, Topics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -107,6 +108,7 @@ impl<L: Link> Coordinator<L> {
         }
         let legacy = Legacy::new(topics.clone(), options.run);
         legacy.ask(&mut link)?;
+        link.subscribe(&topics.job())?;
         Ok(Coordinator {
             legacy,
             rivals: Rivals::new(options.run),
@@ -150,6 +152,24 @@ impl<L: Link> Coordinator<L> {
             }
         }
         Ok(self.core.machine.finished())
+    }
+
+    /// The link that it works on.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.link
+    }
+
+    /// Its run, and the round that it is in.
+    pub fn at(&self) -> (RunId, u32) {
+        (self.options.run, self.core.machine.round().id().0)
+    }
+
+    /// All rounds of the run that are over.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn history(&self) -> Result<Vec<RoundRow>, CoordinatorError> {
+        Ok(self.core.ledger.history(RoundId::FIRST)?)
     }
 
     /// Whether all rounds are done and evaluated, nobody is being served, and the broker has what is left with it.
@@ -266,11 +286,22 @@ impl<L: Link> Coordinator<L> {
                 Ok(Some(link::Event::Message { topic, payload })) => {
                     bytes += payload.len();
                     self.legacy.hear(&topic, &payload, self.core.machine.over(), &mut self.link)?;
-                    if topic == self.topics.round() {
-                        self.echoed += packet_bytes(&topic, &payload);
-                        self.look_for_rivals(&payload)?;
+                    let echo = packet_bytes(&topic, &payload);
+                    match self.topics.parse(&topic) {
+                        Some(Topic::Round) => {
+                            self.echoed += echo;
+                            self.look_for_rivals(&payload)?;
+                        }
+                        Some(Topic::Job) => {
+                            self.echoed += echo;
+                            let ours = |job: &Job| {
+                                job.run == self.options.run && job.settings == self.options.settings
+                            };
+                            events
+                                .push(Event::Job { ours: Job::decode(&payload).is_ok_and(|job| ours(&job)) });
+                        }
+                        _ => events.extend(incoming::event(&self.topics, &topic, payload)),
                     }
-                    events.extend(incoming::event(&self.topics, &topic, payload));
                 }
                 // Once it was let in, this passes: the broker is being restarted or its rules are being changed.
                 Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {

@@ -229,11 +229,11 @@ impl Ledger {
         let txn = self.reader()?;
         let scan = || -> Result<_, redb::Error> {
             let mut total = 0u64;
-            // The last one is what devices are sent now.
+            // The last one is what devices are sent now; the one before it is, until it is known that the round is over.
             for (age, row) in txn.open_table(RECORDS)?.iter()?.rev().enumerate() {
                 let (round, value) = row?;
                 total += value.value().len() as u64;
-                if total > limit && age > 0 {
+                if total > limit && age > 1 {
                     return Ok(Some(RoundId(round.value()).next()));
                 }
             }

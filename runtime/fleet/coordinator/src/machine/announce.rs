@@ -45,8 +45,16 @@ impl Machine {
         self.registry.renew(now);
         self.round.ask_again(now);
         out.tell(Notice::Connected);
-        let job = Job { run: self.options.run, settings: self.options.settings.clone() };
-        out.publish(self.topics.job(), job.encode(), true);
+        self.job_kept = false;
+        self.announce_again(now, out);
+    }
+
+    /// Publishes all that those who come later need, as far as the broker is not known to have it.
+    pub(super) fn announce_again(&mut self, now: Millis, out: &mut Decision) {
+        if !self.job_kept {
+            let job = Job { run: self.options.run, settings: self.options.settings.clone() };
+            out.publish(self.topics.job(), job.encode(), true);
+        }
         self.announce(now, out);
         self.hand_out(now, out);
     }

@@ -50,6 +50,8 @@ pub(crate) struct Machine {
     left: bool,
     /// Since when the broker can be reached.
     connected: Option<Millis>,
+    /// The broker keeps this run's job.
+    job_kept: bool,
     /// When round and tasks are published again.
     resend: Millis,
     /// When it was last looked for devices that are silent.
@@ -83,6 +85,7 @@ impl Machine {
             result: saved.result,
             left: false,
             connected: None,
+            job_kept: false,
             resend: 0,
             looked: 0,
             strangers: 0,
@@ -115,6 +118,7 @@ impl Machine {
         let mut out = Decision::default();
         match event {
             Event::Connected => self.connect(now, &mut out),
+            Event::Job { ours } => self.job_kept = ours,
             Event::Disconnected { reason } => {
                 self.connected = None;
                 self.round.stop(now);

@@ -43,8 +43,7 @@ impl Machine {
             Stage::Closing | Stage::Finished => {}
         }
         if now >= self.resend && self.round.stage() != Stage::Closing {
-            self.announce(now, out);
-            self.hand_out(now, out);
+            self.announce_again(now, out);
         }
     }
 
