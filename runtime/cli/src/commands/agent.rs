@@ -58,6 +58,12 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Connected => "connected".to_owned(),
         AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
         AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
+        AgentEvent::Unknown { keys } => {
+            format!("the job says what this version of sprig leaves out: {}", keys.join(", "))
+        }
+        AgentEvent::Unreadable { run, problem } => {
+            format!("run {}: {problem}; waiting for a job that can be followed", &run[..run.len().min(8)])
+        }
         AgentEvent::Cut { texts, of, len, all } => format!(
             "{texts} of {of} texts are cut to the fleet's {len} tokens (`len` under [train]); {all} would keep all"
         ),
@@ -84,7 +90,7 @@ fn line(event: &AgentEvent) -> Option<String> {
         AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
         AgentEvent::Training { round, groups } => format!("round {round}: training {groups} groups"),
         AgentEvent::Unread { reason, text } => format!(
-            "the coordinator cannot read our updates ({reason}: {text}); give board and coordinator the same version of \
+            "the coordinator does not take what we send ({reason}: {text}); give board and coordinator the same version of \
              sprig"
         ),
         AgentEvent::AskedAgain { round } => format!(

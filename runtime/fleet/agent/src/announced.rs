@@ -13,17 +13,32 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// Time for the broker to say where a run stands, before its data are read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Waits for the announcement of a run other than `over`, or for that one to go on.
+/// The job that an agent waits past.
+pub(super) enum Behind {
+    /// There was none.
+    Nothing,
+    /// It is over, and may go on.
+    Over(Job),
+    /// It cannot be read here.
+    Unreadable(Job),
+}
+
+/// Waits for the announcement of a job other than the one `behind`, or for that one to go on.
 pub(super) fn next_job(
     host: &mut Host<'_>,
     topics: &Topics,
-    over: Option<Job>,
+    behind: &Behind,
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
+    let over = if let Behind::Over(job) = behind { Some(job) } else { None };
     if over.is_some() {
         host.link.subscribe(&topics.round())?;
     }
-    let known = |job: &Job| over.as_ref().is_some_and(|over| over.run == job.run);
+    let known = |job: &Job| match behind {
+        Behind::Nothing => false,
+        Behind::Over(over) => over.run == job.run,
+        Behind::Unreadable(same) => same.settings == job.settings,
+    };
     let mut asked = Instant::now();
     while !(host.stop)() {
         if over.is_none() && asked.elapsed() >= AGAIN {
@@ -34,12 +49,14 @@ pub(super) fn next_job(
         match heard(host, topics, GLANCE, watch)? {
             Some(Heard::Job(job)) if known(&job) => {} // the broker keeps it
             Some(Heard::Job(job)) => {
-                host.link.unsubscribe(&topics.round())?;
+                if over.is_some() {
+                    host.link.unsubscribe(&topics.round())?;
+                }
                 return Ok(Some(job));
             }
             Some(Heard::Round(round)) => {
                 let goes_on = |over: &&Job| over.run == round.run && round.phase != Phase::Finished;
-                if let Some(job) = over.as_ref().filter(goes_on) {
+                if let Some(job) = over.filter(goes_on) {
                     host.link.unsubscribe(&topics.round())?;
                     return Ok(Some(job.clone()));
                 }

@@ -20,6 +20,18 @@ pub enum AgentEvent {
         /// Run, hexadecimal.
         run: String,
     },
+    /// Its job says what this program does not know, and may leave out.
+    Unknown {
+        /// The keys, after their tables.
+        keys: Vec<String>,
+    },
+    /// Its job cannot be followed by this program; another is waited for.
+    Unreadable {
+        /// Run, hexadecimal.
+        run: String,
+        /// Why, and who must act.
+        problem: String,
+    },
     /// Texts of this device's data are longer than the fleet's examples may be, and lose their end.
     Cut {
         /// So many.

@@ -19,6 +19,7 @@ mod run;
 mod sending;
 mod stock;
 mod sums;
+mod told;
 mod worker;
 
 pub use events::AgentEvent;

@@ -1,11 +1,12 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
-use super::announced::{Found, look, next_job};
+use super::announced::{Behind, Found, look, next_job};
 use super::host::{GLANCE, Host};
 use super::keeping::Keeper;
 use super::late::{Late, OpenedLate};
 use super::model::Opened;
 use super::stock::{Lookout, Stamp, Stock, stocked};
+use super::told::Told;
 use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
@@ -17,7 +18,7 @@ use sprig_run::{Base, Planned, let_go};
 use sprig_transport::link::Event;
 use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::outbox::Outbox;
-use sprig_transport::topics::Topic;
+use sprig_transport::topics::{Topic, Topics};
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
 const OUTBOX_LIMIT: u64 = 64 << 20;
+
+/// This program's version, as a device says it.
+const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
 /// How often somebody is told how far a pass over all examples is.
 const TOLD: usize = 20;
@@ -65,14 +69,24 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
     let map = Mapped::open(&settings.model.path)?;
     let found = map.digest_hex()?;
     host.link.subscribe(&topics.job())?;
-    let (mut announced, mut over) = (None, None);
+    let mut told = Told::default();
+    let watch = &mut |event| told.pass(event, watch);
+    let (mut announced, mut behind) = (None, Behind::Nothing);
     loop {
         let job = match announced.take() {
             Some(job) => Some(job),
-            None => next_job(host, &topics, over.take(), watch)?,
+            None => next_job(host, &topics, &behind, watch)?,
         };
-        let Some(job) = job else { return Ok(Ended::Interrupted) };
-        let settings_of_job = JobSettings::from_text(&job.settings)?;
+        let Some(job) = job else {
+            if matches!(behind, Behind::Unreadable(_)) {
+                host.link.publish(&topics.presence(&device), absent(host.session).encode(), true)?;
+            }
+            return Ok(Ended::Interrupted);
+        };
+        let Some(settings_of_job) = readable(host, &topics, &job, watch)? else {
+            behind = Behind::Unreadable(job);
+            continue;
+        };
         if settings_of_job.model != found {
             let (path, wanted) = (settings.model.path.clone(), settings_of_job.model);
             return Err(FleetError::OtherModel { path, found, wanted });
@@ -96,10 +110,35 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
         match next {
             Next::Data => announced = Some(job),
             Next::Job(other) => announced = Some(other),
-            Next::End(Ended::Finished) if settings.agent.stay => over = Some(job),
+            Next::End(Ended::Finished) if settings.agent.stay => behind = Behind::Over(job),
             Next::End(ended) => return Ok(ended),
         }
         let_go(&map)?;
+    }
+}
+
+/// What a job says. One that this program cannot follow is waited past: whoever is told, by the device or by the coordinator's
+/// list of devices, upgrades one of the two, and nobody needs to come by and start the agent again.
+fn readable(
+    host: &mut Host<'_>,
+    topics: &Topics,
+    job: &Job,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<JobSettings>, FleetError> {
+    match JobSettings::announced(&job.settings) {
+        Ok((settings, unknown)) => {
+            if !unknown.is_empty() {
+                watch(AgentEvent::Unknown { keys: unknown });
+            }
+            Ok(Some(settings))
+        }
+        Err(e) => {
+            watch(AgentEvent::Unreadable { run: job.run.to_string(), problem: e.to_string() });
+            let here = Presence { online: true, software: SOFTWARE.to_owned(), ..absent(host.session) };
+            let device = host.settings.fleet.device()?;
+            host.link.publish(&topics.presence(&device), here.encode(), true)?;
+            Ok(None)
+        }
     }
 }
 
@@ -236,7 +275,7 @@ fn join<W: Worker>(
             online: true,
             session: host.session,
             board: here.board.name.clone(),
-            software: env!("CARGO_PKG_VERSION").to_owned(),
+            software: SOFTWARE.to_owned(),
             budget: planned.plan.budget.0,
             rate,
             // 0 says that it does not train; plain passes are such of one tangent here.

@@ -164,6 +164,38 @@ fn a_new_run_takes_the_place_of_one_that_was_given_up() {
     assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Finished);
 }
 
+/// A job that needs a later program is waited past, and told once; its device is here all the while, for whoever looks.
+#[test]
+fn a_job_of_a_later_program_is_waited_past() {
+    let world = World::new(false);
+    let topics = Topics::new("test").unwrap();
+    let settings = "format = 9\nleast = 9\nmodel = \"ab\"\n[train]\ncolour = \"red\"\n".to_owned();
+    let later = |run| Job { run: RunId([run; 16]), settings: settings.clone() }.encode();
+    let mut link = world.hub.link("later", None);
+    link.subscribe(&topics.presence(&world.settings.fleet.device().unwrap())).unwrap();
+    link.publish(&topics.job(), later(8), true).unwrap();
+    let device = world.device();
+    let here = std::iter::repeat_with(|| link.next(Duration::from_secs(10)).unwrap()).find_map(|event| {
+        let Some(Event::Message { payload, .. }) = event else { return None };
+        Presence::decode(&payload).ok()
+    });
+    let here = here.unwrap();
+    assert_eq!((here.online, here.tangents, &*here.software), (true, 0, SOFTWARE));
+    for run in [8, 9] {
+        link.publish(&topics.job(), later(run), true).unwrap();
+    }
+    let mut coordinator = world.coordinator(1, 2);
+    let view = world.work(&mut coordinator, |view| all_done(view) && device.thread.is_finished());
+    assert_eq!(device.finished(), [digest(&view)]);
+    let unreadable = |event: &AgentEvent| match event {
+        AgentEvent::Unreadable { problem, .. } => Some(problem.clone()),
+        _ => None,
+    };
+    let told: Vec<_> = device.events.lock().unwrap().iter().filter_map(unreadable).collect();
+    assert!(told.len() == 1 && told[0].contains("format 9") && told[0].contains("train.colour"), "{told:?}");
+    assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Finished);
+}
+
 /// Whoever asks for noise sends nothing that has none.
 #[test]
 fn a_device_that_adds_noise_takes_part_in_read_outs_alone() {

@@ -52,6 +52,15 @@ pub enum Notice {
         /// What the one that spoke last runs on.
         board: String,
     },
+    /// A device came whose software is older than the least that takes part.
+    Outdated {
+        /// Its name.
+        device: String,
+        /// What it runs.
+        software: String,
+        /// The least version.
+        least: String,
+    },
     /// An operator decided about a device.
     Decided {
         /// Its name.
@@ -234,6 +243,7 @@ impl fmt::Display for Notice {
                 "two boards call themselves {device} (now {board}): one was cloned; give one of them a name and a \
                  certificate of its own (`sprig provision`)"
             ),
+            Notice::Outdated { device, software, least } => outdated(f, device, (software, least)),
             Notice::Decided { device, act } => decided(f, device, *act),
             Notice::Quarantined { device, rounds } => write!(
                 f,
@@ -285,6 +295,14 @@ impl fmt::Display for Notice {
             Notice::Finished { adapter_digest } => write!(f, "finished; adapter {adapter_digest}"),
         }
     }
+}
+
+fn outdated(f: &mut fmt::Formatter<'_>, device: &str, (software, least): (&str, &str)) -> fmt::Result {
+    write!(
+        f,
+        "{device} has {software:?} and is not selected: {least} is the least ([coordinator] least_agent); "
+    )?;
+    write!(f, "upgrade sprig there")
 }
 
 /// What an operator decided.

@@ -4,7 +4,7 @@ use crate::select::Deal;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::defaults;
 use sprig_learn::spry::{Dealing, Robust, Rules};
-use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload};
+use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload, Version};
 use sprig_transport::messages::RunId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub struct Options {
     pub seed: u64,
     /// Memory budget below which a device is not selected.
     pub min_budget: u64,
+    /// Version of sprig below which a device is not selected.
+    pub least_agent: Option<Version>,
     /// Devices the coordinator will ever number; presences past it are turned away.
     pub max_devices: u32,
     /// A round's announcement and open tasks are published again after this time: links lose messages.
@@ -119,6 +121,7 @@ impl Options {
             holders: 1,
             seed: 0,
             min_budget: 0,
+            least_agent: None,
             max_devices: 20_000,
             resend: Duration::from_secs(10),
             settle: Duration::from_secs(3),
@@ -143,6 +146,7 @@ impl Options {
             holders: train.server.holders.get(),
             seed: train.seed,
             linger: coordinator.linger_seconds.duration(),
+            least_agent: coordinator.least_agent,
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }
     }

@@ -21,15 +21,17 @@ pub enum LedgerError {
         /// What was found.
         problem: String,
     },
-    /// A later or earlier program wrote it.
-    #[error("{} has format {found}, this program reads {known}; finish the run with the program that began it", path.display())]
+    /// A later program wrote it.
+    #[error("{} has format {found}, this program reads 1 to {known}; go on with sprig {program}, which wrote it last", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: String,
-        /// Ours.
+        /// The last of ours.
         known: u32,
+        /// Version of the program that wrote it.
+        program: String,
     },
     /// It holds another run.
     #[error("{} holds a run with other settings ({difference}); finish that run with its own, or give this one another state folder", path.display())]

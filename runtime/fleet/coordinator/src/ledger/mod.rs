@@ -3,7 +3,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | text | format, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for |
+//! | `meta` | text | format, program that wrote it last, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for |
 //! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |
@@ -15,9 +15,11 @@
 //! | `coverage` | number | examples behind each group, u64 LE each |
 //! | `history` | round | [`RoundRow`](crate::rows::RoundRow), JSON |
 
+mod agreement;
 mod commit;
 mod coverage;
 mod error;
+mod format;
 mod reading;
 mod results;
 mod stood_down;
@@ -48,8 +50,6 @@ const SNAPSHOTS: TableDefinition<u32, &[u8]> = TableDefinition::new("snapshots")
 const SLICES: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("slices");
 const HISTORY: TableDefinition<u32, &[u8]> = TableDefinition::new("history");
 
-/// Format of the tables.
-const FORMAT: u32 = 1;
 /// redb's cache; its default is 1 GiB.
 const CACHE: usize = 8 << 20;
 /// Name of the ledger in the state folder.
@@ -101,7 +101,8 @@ impl Ledger {
             return Err(LedgerError::None { path: dir.to_owned() });
         }
         let db = guarded(&path, || builder().open(&path))?;
-        let ledger = Ledger { db, path, run: RunId([0; 16]) };
+        let mut ledger = Ledger { db, path, run: RunId([0; 16]) };
+        ledger.bring_up()?;
         let (run, _) = ledger.identity()?;
         Ok(Ledger { run, ..ledger })
     }
@@ -122,10 +123,10 @@ impl Ledger {
 
     fn begin(db: Database, path: PathBuf, fresh: RunId, settings: &str) -> Result<Self, LedgerError> {
         let mut ledger = Ledger { db, path, run: fresh };
+        ledger.bring_up()?;
         ledger.write(|txn| {
             let mut meta = txn.open_table(META)?;
-            if meta.get("format")?.is_none() {
-                meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
+            if meta.get("run")?.is_none() {
                 meta.insert("run", fresh.0.as_slice())?;
                 meta.insert("settings", settings.as_bytes())?;
             }
@@ -139,30 +140,21 @@ impl Ledger {
             Ok(())
         })?;
         let (run, theirs) = ledger.identity()?;
-        if theirs != settings {
-            let difference = difference(&theirs, settings);
+        if let Some(difference) = agreement::difference(&theirs, settings) {
             return Err(LedgerError::Foreign { path: ledger.path, difference });
         }
         Ok(Ledger { run, ..ledger })
     }
 
-    /// Run and settings, if the format is ours.
+    /// Run and settings.
     fn identity(&self) -> Result<(RunId, String), LedgerError> {
         let txn = self.reader()?;
         let read = || -> Result<_, redb::Error> {
             let meta = txn.open_table(META)?;
             let get = |key| -> Result<_, redb::Error> { Ok(meta.get(key)?.map(|v| v.value().to_vec())) };
-            Ok((get("format")?, get("run")?, get("settings")?))
+            Ok((get("run")?, get("settings")?))
         };
-        let (format, run, settings) = read().map_err(|e| self.failed("read", e))?;
-        let format = format.and_then(|f| f.try_into().ok()).map(u32::from_le_bytes);
-        if format != Some(FORMAT) {
-            return Err(LedgerError::Format {
-                path: self.path.clone(),
-                found: format.map_or("unknown".into(), |f| f.to_string()),
-                known: FORMAT,
-            });
-        }
+        let (run, settings) = read().map_err(|e| self.failed("read", e))?;
         let run = run.and_then(|run| run.try_into().ok());
         let run = RunId(run.ok_or_else(|| self.damaged("its run has no name"))?);
         let settings = settings.and_then(|s| String::from_utf8(s).ok());
@@ -240,19 +232,5 @@ fn guarded(
         }
         Ok(Err(other)) => Err(damaged(other.to_string())),
         Err(_) => Err(damaged("it is no ledger".into())),
-    }
-}
-
-/// The first line in which two texts differ.
-fn difference(theirs: &str, ours: &str) -> String {
-    let (mut theirs, mut ours) = (theirs.lines(), ours.lines());
-    loop {
-        match (theirs.next(), ours.next()) {
-            (Some(a), Some(b)) if a == b => {}
-            (None, None) => return "in white space".into(),
-            (a, b) => {
-                return format!("there `{}`, here `{}`", a.unwrap_or("").trim(), b.unwrap_or("").trim());
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::norms::Norms;
 use crate::notice::Notice;
 use crate::options::Options;
 use crate::pieces::Pieces;
-use crate::registry::Arrival;
+use crate::registry::{Arrival, Device};
 use crate::round::Hope;
 use crate::state::Stage;
 use crate::validate::{self, Expected, Refusal, Sound};
@@ -29,14 +29,17 @@ impl Machine {
                     out.commit(Entry::Device(row));
                 }
                 out.tell(Notice::Joined { device, number, board, online });
+                self.check_version(number, out);
             }
             Arrival::Back(number) => {
                 self.welcome(number, now);
                 out.tell(Notice::Joined { device, number, board, online });
+                self.check_version(number, out);
             }
             Arrival::Twin(number) => {
                 self.welcome(number, now);
                 out.tell(Notice::Twins { device, board });
+                self.check_version(number, out);
             }
             Arrival::Gone(number) => {
                 out.tell(Notice::Left { device, online });
@@ -50,6 +53,18 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Tells a device that came with too old a version, and the operator, that it is not selected.
+    fn check_version(&self, number: DeviceNumber, out: &mut Decision) {
+        let outdated = |device: &&Device| self.registry.is_outdated(device);
+        let Some(device) = self.registry.get(number).filter(outdated) else { return };
+        let (Some(least), Some(presence)) = (self.options.least_agent, device.presence()) else { return };
+        let software = presence.software.clone();
+        let text =
+            format!("it has {software:?}; this fleet is for {least} and later: upgrade sprig on this device");
+        self.receipt(number, u32::MAX, Verdict::Refused(Reason::Version), text, out);
+        out.tell(Notice::Outdated { device: device.id().to_string(), software, least: least.to_string() });
     }
 
     pub(super) fn update(

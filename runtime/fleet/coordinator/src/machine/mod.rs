@@ -20,7 +20,7 @@ use crate::event::{Event, Outcome};
 use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
 use crate::options::Options;
-use crate::registry::Registry;
+use crate::registry::{Asked, Registry};
 use crate::round::Round;
 use crate::rows::Best;
 use crate::state::{Saved, Stage, State};
@@ -75,8 +75,11 @@ impl Machine {
             registry: Registry::new(
                 saved.devices,
                 options.max_devices,
-                options.min_budget,
-                options.readout.is_some(),
+                Asked {
+                    min_budget: options.min_budget,
+                    least_agent: options.least_agent,
+                    once: options.readout.is_some(),
+                },
             ),
             evaluations: Evaluations::new(saved.state.evaluating, saved.evaluating, saved.before),
             held: None,

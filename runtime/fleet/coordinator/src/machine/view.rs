@@ -56,6 +56,7 @@ impl Machine {
             Some(_) if self.round.stage() == Stage::Collecting && !self.round.is_refused(number) => {
                 "training"
             }
+            _ if self.registry.is_outdated(device) => "outdated",
             _ if record.rests_until() > self.round.id() => "resting",
             _ => "idle",
         };

@@ -10,6 +10,7 @@ use crate::countdown::Millis;
 use crate::ids::{DeviceNumber, RoundId};
 use crate::rows::{DeviceRow, Standing};
 use device::ReportHead;
+use sprig_protocol::settings::Version;
 use sprig_transport::messages::{DeviceId, Presence, Reason, Report};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -36,6 +37,17 @@ pub(crate) enum Arrival {
     Full { first: bool },
 }
 
+/// What a device needs to take part.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Bytes of memory.
+    pub min_budget: u64,
+    /// Version of its software.
+    pub least_agent: Option<Version>,
+    /// Whoever has an update in the ledger is done: sums are sent once.
+    pub once: bool,
+}
+
 /// All devices, by name and by number.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -50,16 +62,14 @@ pub(crate) struct Registry {
     /// Devices that an operator took out: their numbers are never given again.
     removed: u32,
     limit: u32,
-    min_budget: u64,
-    /// Whoever has an update in the ledger is done: sums are sent once.
-    once: bool,
+    asked: Asked,
     online: u32,
     fit: u32,
 }
 
 impl Registry {
     /// Devices of the ledger, which has checked their names.
-    pub(crate) fn new(rows: Vec<DeviceRow>, limit: u32, min_budget: u64, once: bool) -> Self {
+    pub(crate) fn new(rows: Vec<DeviceRow>, limit: u32, asked: Asked) -> Self {
         let mut registry = Registry {
             devices: Vec::new(),
             by_id: HashMap::new(),
@@ -68,8 +78,7 @@ impl Registry {
             full: false,
             removed: 0,
             limit,
-            min_budget,
-            once,
+            asked,
             online: 0,
             fit: 0,
         };
@@ -158,13 +167,20 @@ impl Registry {
 
     /// Whether a device can take part at all.
     fn fits(&self, device: &Device) -> bool {
-        let done = self.once && device.last_accepted.is_some();
+        let done = self.asked.once && device.last_accepted.is_some();
         !done
             && device.record.standing == Standing::Good
+            && !self.is_outdated(device)
             && device
                 .presence
                 .as_ref()
-                .is_some_and(|p| p.budget >= self.min_budget && p.examples > 0 && p.tangents > 0)
+                .is_some_and(|p| p.budget >= self.asked.min_budget && p.examples > 0 && p.tangents > 0)
+    }
+
+    /// Whether what runs on a device is older than the least version, or says none.
+    pub(crate) fn is_outdated(&self, device: &Device) -> bool {
+        let older = |p: &Presence| Version::of_software(&p.software) < self.asked.least_agent;
+        device.presence.as_ref().is_some_and(older)
     }
 
     /// Devices that are here and can take part in `round`, ascending. Those that failed lately rest for some rounds, unless

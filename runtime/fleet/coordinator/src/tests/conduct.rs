@@ -55,7 +55,7 @@ fn a_device_that_fails_again_and_again_is_taken_out_until_it_is_allowed() {
     let other = scene.device("dev-1");
     assert_eq!((other.selected, other.accepted, other.missed, other.failures), (20, 20, 0, 0));
     // A coordinator that is started again knows as much.
-    let again = super::world::core(&disk, &scene.world.options.clone());
+    let again = super::world::core(&Disk::holding(disk.image()), &scene.world.options.clone());
     let kept = again.machine.view(0).devices[0].clone();
     assert_eq!((kept.selected, kept.failures, kept.standing), (5, 5, Standing::Failing));
     for _ in 0..80 {
@@ -103,11 +103,13 @@ fn a_name_that_is_freed_can_be_used_again() {
     let view = scene.core.machine.view(0);
     assert_eq!((view.devices.len(), view.devices_total), (1, 1));
     // The ledger keeps its number, and knows that it is gone.
-    let again = super::world::core(&disk, &scene.world.options.clone()).machine.view(0);
+    let again =
+        super::world::core(&Disk::holding(disk.image()), &scene.world.options.clone()).machine.view(0);
     assert_eq!((again.devices.len(), again.devices_total), (1, 1));
     scene.take(vec![say(7, true)]);
     assert_eq!((scene.device("dev-1").number, scene.device("dev-1").online), (3, true));
-    let again = super::world::core(&disk, &scene.world.options.clone()).machine.view(0);
+    let again =
+        super::world::core(&Disk::holding(disk.image()), &scene.world.options.clone()).machine.view(0);
     assert_eq!((again.devices[1].number, again.devices_total), (3, 2));
 }
 

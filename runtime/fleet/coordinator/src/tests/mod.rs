@@ -14,4 +14,5 @@ mod rounds;
 mod served;
 mod sums;
 mod two;
+mod upgrade;
 mod world;

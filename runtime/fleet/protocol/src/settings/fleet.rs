@@ -1,6 +1,8 @@
 //! `fleet.toml`: the coordinator's settings.
 
-use super::{Connection, ModelSettings, Rounds, RoundsTable, Seconds, SettingsError, Train, TrainTable};
+use super::{
+    Connection, ModelSettings, Rounds, RoundsTable, Seconds, SettingsError, Train, TrainTable, Version,
+};
 use super::{join, named, parse, read};
 use serde::{Deserialize, Serialize};
 use sprig_ground::file;
@@ -55,6 +57,9 @@ pub struct CoordinatorSettings {
     /// Seconds for which, after the last round, devices that catch up are still served. The broker keeps the last adapter for
     /// those that come later, if it has at most 1 MiB with its moments.
     pub linger_seconds: Seconds<604_800>,
+    /// The least version of sprig with which a device takes part, as in "0.1.0": older ones are not selected, and are told so.
+    /// Any takes part if absent.
+    pub least_agent: Option<Version>,
     /// Where the finished adapter goes (GGUF LoRA).
     pub adapter: Option<PathBuf>,
     /// Where the dashboard's page goes when the run is over, as it stands then.
@@ -71,6 +76,7 @@ impl Default for CoordinatorSettings {
             lam: None,
             sft_weight: None,
             linger_seconds: Seconds::of(5.0),
+            least_agent: None,
             adapter: None,
             page: None,
         }
