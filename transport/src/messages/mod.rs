@@ -40,9 +40,19 @@ macro_rules! message {
             pub const MAX: usize = $max;
 
             /// The bytes on the wire. Texts over their limit are cut at a character; a message whose lists
-            /// exceed theirs is encoded all the same and refused by every receiver.
+            /// exceed theirs is encoded all the same and refused by every receiver: [`checked`](Self::checked) refuses it here.
             pub fn encode(&self) -> Vec<u8> {
                 $crate::messages::codec::encode(|map| self.write(map))
+            }
+
+            /// The same, if a receiver can read it.
+            ///
+            /// # Errors
+            /// As [`decode`](Self::decode), which is what a receiver does.
+            pub fn checked(&self) -> Result<Vec<u8>, $crate::messages::MessageError> {
+                let bytes = self.encode();
+                Self::decode(&bytes)?;
+                Ok(bytes)
             }
 
             /// Parses what came over the wire.
