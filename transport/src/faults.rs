@@ -123,6 +123,10 @@ impl<L: Link> Link for Faulty<L> {
         }
     }
 
+    fn queued(&self) -> usize {
+        self.link.queued()
+    }
+
     fn traffic(&self) -> Traffic {
         self.link.traffic()
     }

@@ -67,6 +67,11 @@ pub trait Link: Send {
     /// trying: whether that is worth waiting for is the caller's to decide), [`LinkError::Closed`] at the end.
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, LinkError>;
 
+    /// Bytes that were published and that the broker has not taken yet, as far as the link knows; 0 of one that keeps none.
+    fn queued(&self) -> usize {
+        0
+    }
+
     /// What has travelled so far.
     fn traffic(&self) -> Traffic;
 

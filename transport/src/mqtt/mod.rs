@@ -127,6 +127,10 @@ impl Link for MqttLink {
         self.shared.next(Instant::now() + wait)
     }
 
+    fn queued(&self) -> usize {
+        self.shared.queued()
+    }
+
     fn traffic(&self) -> Traffic {
         self.shared.traffic()
     }

@@ -93,6 +93,11 @@ impl Shared {
         Ok(())
     }
 
+    /// Bytes that the broker has not answered for.
+    pub(super) fn queued(&self) -> usize {
+        self.lock().queued
+    }
+
     pub(super) fn next(&self, until: Instant) -> Result<Option<Event>, LinkError> {
         let mut state = self.lock();
         loop {

@@ -134,6 +134,19 @@ impl Outbox {
         Ok(pending)
     }
 
+    /// The message of a round, if it has no receipt.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn message(&self, round: u32) -> Result<Option<Vec<u8>>, OutboxError> {
+        let read = || {
+            let read = self.store.begin_read()?;
+            let messages = read.open_table(MESSAGES)?;
+            Ok(messages.get(round)?.map(|message| message.value().to_vec()))
+        };
+        read().map_err(|error: redb::Error| self.failed(error))
+    }
+
     /// Drops the message of a round: its receipt is here.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! a snapshot asked for.
 
 use super::{AgentEvent, Identity, Worker};
+use sprig_budget::Bytes;
 use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::Assembler;
 use sprig_transport::link::Link;
@@ -14,9 +15,15 @@ use std::time::Duration;
 
 /// Pause before the same is asked for again.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Largest state or series of records that is downloaded, bytes: LoRA r = 8 on q, v of a 135M model with two moments is
-/// 5.5 MB; the limit keeps a wrong announcement from filling memory.
-pub(crate) const MAX_STATE: u32 = 64 << 20;
+/// Largest state or series of records that is downloaded, bytes: all that a snapshot may have. LoRA r = 8 on q, v of a 135M
+/// model with two moments is 5.5 MB; the limit keeps a wrong announcement from filling memory.
+pub(crate) const MAX_STATE: u32 = Snapshot::MAX as u32;
+
+/// Memory that a state takes while it is taken over, beside the one that it replaces: its frame, and what that says.
+pub(crate) fn arriving(values: usize, moments: usize) -> Bytes {
+    let frame = Bytes::of::<f32>(values + moments);
+    frame + frame
+}
 
 /// Where the way to the coordinator's adapter stands.
 #[derive(Default)]

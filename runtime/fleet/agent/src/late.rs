@@ -1,7 +1,8 @@
 //! A device that comes when a run is over: it takes the adapter over and writes it. No data are read, no weight but those
 //! that the adapter's frozen factors are made of, and nothing is measured.
 
-use super::model::{FLEET, budget};
+use super::catch_up::arriving;
+use super::model::{ARRIVES, FLEET, budget};
 use super::sums::making;
 use super::{Trained, Worker};
 use sprig_budget::Bytes;
@@ -54,12 +55,11 @@ impl OpenedLate {
         let means = Means { threads: settings.model.threads(), residency: Residency::Streamed };
         let labels = export::labels(train, base)?;
         let moments = if train.readout.is_some() { 0 } else { train.rules().server.moments() };
-        let (values, frame) =
-            (Bytes::of::<f32>(layout.len()), Bytes::of::<f32>(layout.len() * (1 + moments)));
+        let values = Bytes::of::<f32>(layout.len());
         let mut held_elsewhere = vec![
             ("link and outbox", FLEET),
             // The frame, what it says, and what is kept of it.
-            ("the fleet's adapter as it arrives", frame + frame + values),
+            (ARRIVES, arriving(layout.len(), layout.len() * moments) + values),
         ];
         held_elsewhere.extend(making(train, g, means.threads)?);
         let adapted = Adapted::Made(train.adapter(g)?);

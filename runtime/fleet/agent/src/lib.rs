@@ -31,7 +31,7 @@ pub use worker::{Trained, Worker};
 
 use catch_up::CatchUp;
 use note::Note;
-use sending::Resend;
+use sending::{Outgoing, Resend};
 use sprig_protocol::FleetError;
 use sprig_transport::link::{Event, Link, Traffic};
 use sprig_transport::messages::{DeviceId, Phase, Presence, Receipt, Round, RunId, Task, Verdict};
@@ -77,6 +77,7 @@ pub struct Agent<'o, W> {
     note: Option<Note>,
     catch_up: CatchUp,
     training: Option<Training>,
+    outgoing: Outgoing,
     resend: Resend,
     counted: Traffic,
     /// Rounds whose updates have no receipt yet.
@@ -136,6 +137,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             unanswered: pending.into_iter().map(|(round, _)| round).collect(),
             foreign,
             catch_up: CatchUp::default(),
+            outgoing: Outgoing::default(),
             resend: Resend { pause: who.resend, at: Duration::ZERO },
             watch: Box::new(watch),
             round: None,
@@ -193,7 +195,8 @@ impl<'o, W: Worker> Agent<'o, W> {
                 self.ask_anew();
                 (self.watch)(AgentEvent::Connected);
                 self.say_present(link)?;
-                self.resend.at = now;
+                // Pieces that were under way may be lost.
+                (self.outgoing, self.resend.at) = (Outgoing::default(), now);
                 self.catch_up.again();
             }
             Event::Disconnected(reason) => {
@@ -303,7 +306,7 @@ impl<'o, W: Worker> Agent<'o, W> {
         if let (u32::MAX, Verdict::Refused(reason)) = (receipt.round, receipt.verdict) {
             let (reason, text) = (reason.name(), receipt.text.clone());
             (self.watch)(AgentEvent::Unread { reason, text });
-            self.resend.at = Duration::MAX;
+            (self.outgoing, self.resend.at) = (Outgoing::default(), Duration::MAX);
             return Ok(());
         }
         let verdict = match receipt.verdict {
@@ -333,7 +336,8 @@ impl<'o, W: Worker> Agent<'o, W> {
             self.tell_at = now + (self.who.resend * TELL_AGAIN).min(TELL_EVERY);
             self.say_present(link)?;
         }
-        if now >= self.resend.at && !self.unanswered.is_empty() {
+        self.send_on(link, now)?;
+        if self.is_due(link, now) {
             self.send_pending(link, now)?;
         }
         let Some(round) = &self.round else { return Ok(()) };
@@ -375,5 +379,7 @@ impl<'o, W: Worker> Agent<'o, W> {
 
 #[cfg(test)]
 mod after_tests;
+#[cfg(test)]
+mod slow_tests;
 #[cfg(test)]
 mod tests;

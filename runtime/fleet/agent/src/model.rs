@@ -1,5 +1,6 @@
 //! The worker that trains the real model: one device's session, its copy of the fleet's adapter and the round under way.
 
+use super::catch_up::arriving;
 use super::regions::regions;
 use super::{Trained, Worker};
 use sprig_budget::Bytes;
@@ -26,6 +27,9 @@ use std::time::{Duration, Instant};
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
 pub(crate) const FLEET: Bytes = Bytes::mib(4);
+
+/// The region of an adapter that is taken over.
+pub(crate) const ARRIVES: &str = "the fleet's adapter as it arrives";
 
 /// What writing an adapter's file takes beside the adapter: a buffer of 256 KiB, and the names of its tensors.
 pub(crate) const WRITING: Bytes = Bytes::kib(512);
@@ -70,6 +74,8 @@ impl Opened {
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", round),
             ("link and outbox", FLEET),
+            // Any time, also while a part is under way: the coordinator may have gone on meanwhile.
+            (ARRIVES, arriving(layout.len(), layout.len() * rules.server.moments())),
         ];
         if settings.agent.adapter.is_some() {
             held_elsewhere.push(("writing the adapter", WRITING));

@@ -205,3 +205,24 @@ fn stepping_aside_changes_no_bit_of_an_update() {
         assert!(update(calm) == update(moved), "another update");
     }
 }
+
+/// A snapshot that arrives, its frame and what that says, is in the plan: it may come while a part is under way.
+#[test]
+fn catching_up_is_in_the_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let map = Mapped::open(&settings.model.path).unwrap();
+    let base = Base::open(&map).unwrap();
+    let train = task();
+    let data = open_data(&base, &settings, &train, Bytes::ZERO).unwrap();
+    let opened = Opened::plan(&base, &train, &data, &settings).unwrap();
+    let plan = &opened.planned.plan;
+    let planned = plan.regions.iter().find(|region| region.name == ARRIVES).unwrap().bytes;
+    let (values, moments) = (opened.layout.len(), opened.layout.len() * opened.rules.server.moments());
+    let (values, moments) = (vec![0.0; values], vec![0.0; moments]);
+    let after = Digest([0; 32]);
+    let frame = Snapshot { run: RunId([1; 16]), round: 0, after, values, moments }.checked().unwrap();
+    // Its head is a few dozen bytes.
+    assert!(planned.0 + 2 * 128 > 2 * frame.len() as u64, "{planned} for {} bytes", frame.len());
+    assert!(opened.rules.server.moments() > 0);
+}

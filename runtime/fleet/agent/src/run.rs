@@ -23,6 +23,8 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Longest wait while an update goes out: as much of it as the link holds at once, so often, is 26 MB/s.
+const HURRY: Duration = Duration::from_millis(10);
 /// Pause before the broker is asked for the job again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
@@ -312,7 +314,7 @@ fn follow<W: Worker>(
         if (host.stop)() {
             return Ok(Next::End(Ended::Interrupted));
         }
-        let mut wait = if agent.state() == State::Busy { Duration::ZERO } else { GLANCE };
+        let mut wait = pause(agent);
         while let Some(event) = host.next(wait, &mut |event| (watch.borrow_mut())(event))? {
             wait = Duration::ZERO;
             if let Event::Message { topic, payload } = &event {
@@ -365,6 +367,15 @@ fn follow<W: Worker>(
             unserved = true;
             (watch.borrow_mut())(AgentEvent::Unserved { problem: problem.to_string() });
         }
+    }
+}
+
+/// How long the next event is waited for.
+fn pause<W: Worker>(agent: &Agent<'_, W>) -> Duration {
+    match agent.state() {
+        State::Busy => Duration::ZERO,
+        _ if agent.is_sending() => HURRY,
+        _ => GLANCE,
     }
 }
 

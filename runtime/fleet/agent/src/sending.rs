@@ -4,13 +4,50 @@
 use super::note::{Note, pack, unpack};
 use super::{Agent, AgentEvent, Trained, Worker};
 use sprig_protocol::{FleetError, send};
-use sprig_transport::blob::chunks;
+use sprig_transport::blob::{CHUNK, seal};
 use sprig_transport::link::Link;
-use sprig_transport::messages::{Body, Report, Task, Update};
+use sprig_transport::messages::{Body, MAX_REGIONS, Report, Task, Update};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Longest time between two sendings of the same update.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Bytes that wait in the link while an update goes out, at most, a piece more or less: at 150 kB/s whatever else is to be said
+/// waits two seconds behind them.
+pub(super) const WINDOW: usize = 256 << 10;
+/// Bytes that may still wait there when an update is sent again: what is under way needs no company.
+const DRAINED: usize = 16 << 10;
+
+/// Updates on their way into the link, which may be slow.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    /// Their rounds.
+    rounds: VecDeque<u32>,
+    /// What of the first is next: the message, then its pieces.
+    next: usize,
+}
+
+impl Outgoing {
+    /// Whether all that was to be sent is in the link.
+    pub(super) fn is_done(&self) -> bool {
+        self.rounds.is_empty()
+    }
+
+    /// Adds a round whose update is new; what is under way stays so.
+    fn add(&mut self, round: u32) {
+        if self.rounds.front() == Some(&round) {
+            self.next = 0;
+        } else if !self.rounds.contains(&round) {
+            self.rounds.push_back(round);
+        }
+    }
+
+    fn skip(&mut self) {
+        self.rounds.pop_front();
+        self.next = 0;
+    }
+}
 
 /// When what has no receipt is sent again.
 pub(super) struct Resend {
@@ -44,13 +81,16 @@ impl<W: Worker> Agent<'_, W> {
         };
         let note = Note { run: self.who.run, round: task.round, memory };
         // Durable before it is sent: after a power cut the same bytes go out, not a second training.
-        self.outbox.put(task.round, &pack(&update.encode(), &dense), &note.encode())?;
+        let message =
+            update.checked().map_err(|e| FleetError::Bug(format!("an update nobody can read: {e}")))?;
+        self.outbox.put(task.round, &pack(&message, &dense), &note.encode())?;
         self.note = Some(note);
         self.unanswered.insert(task.round);
         let seconds = took.as_secs_f32();
         (self.watch)(AgentEvent::Trained { round: task.round, loss, seconds });
         self.resend = Resend { pause: self.who.resend, at: now };
-        self.send_pending(link, now)?;
+        self.outgoing.add(task.round);
+        self.send_on(link, now)?;
         if quiet {
             return Ok(());
         }
@@ -69,30 +109,83 @@ impl<W: Worker> Agent<'_, W> {
             tokens,
             up: all.up - before.up,
             down: all.down - before.down,
-            regions,
+            regions: regions.into_iter().take(MAX_REGIONS).collect(),
         };
         Ok(send(link, &self.who.topics.report(&self.who.device), report.encode(), false)?)
     }
 
+    /// Whether an update is on its way into the link, which has room for more of it at any moment.
+    pub(crate) fn is_sending(&self) -> bool {
+        !self.outgoing.is_done()
+    }
+
+    /// Whether what has no receipt is to be sent now: its time has come, and nothing of it is still under way.
+    pub(super) fn is_due(&self, link: &dyn Link, now: Duration) -> bool {
+        let waits = self.outgoing.is_done() && !self.unanswered.is_empty();
+        waits && now >= self.resend.at && link.queued() <= DRAINED
+    }
+
+    /// Begins to send all that has no receipt.
     pub(super) fn send_pending(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
-        for (round, package) in self.outbox.pending()? {
+        self.outgoing = Outgoing { rounds: self.unanswered.iter().copied().collect(), next: 0 };
+        self.send_on(link, now)
+    }
+
+    /// Goes on with what is on its way, as far as the link has room: it never waits for that, so that receipts are heard and
+    /// a stop is noticed while a slow link is busy. The next time is counted from the end.
+    pub(super) fn send_on(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
+        if self.outgoing.is_done() {
+            return Ok(());
+        }
+        while let Some(&round) = self.outgoing.rounds.front() {
+            if link.queued() >= WINDOW {
+                return Ok(());
+            }
+            let waits = self.unanswered.contains(&round);
+            let package = if waits { self.outbox.message(round)? } else { None };
+            let Some(package) = package else {
+                self.outgoing.skip(); // its receipt came, or it gave way to later ones
+                continue;
+            };
             let Some((message, dense)) = unpack(&package) else {
                 self.unanswered.remove(&round);
                 self.outbox.remove(round)?; // cannot happen to what we wrote; must not block what follows
                 continue;
             };
-            // The coordinator takes pieces of an update it knows of: those that came before would have to come again.
-            send(link, &self.who.topics.update(&self.who.device), message.to_vec(), false)?;
-            if let Ok(Update { body: Body::Dense { digest, .. }, .. }) = Update::decode(message) {
-                for (n, chunk) in chunks(dense).enumerate() {
-                    send(link, &self.who.topics.up(&self.who.device, &digest, n as u32), chunk, false)?;
-                }
+            if !self.send_package((message, dense), link)? {
+                return Ok(());
             }
             (self.watch)(AgentEvent::Sent { round, bytes: message.len() as u64 });
+            self.outgoing.skip();
         }
         self.resend.at = now + self.resend.pause;
         self.resend.pause = (self.resend.pause * 2).min(LONGEST_PAUSE);
         Ok(())
+    }
+
+    /// Sends what is left of an update; whether that is all.
+    fn send_package(
+        &mut self,
+        (message, dense): (&[u8], &[u8]),
+        link: &mut dyn Link,
+    ) -> Result<bool, FleetError> {
+        let (topics, device) = (&self.who.topics, &self.who.device);
+        // The coordinator takes pieces of an update it knows of: those that came before would have to come again.
+        if self.outgoing.next == 0 {
+            send(link, &topics.update(device), message.to_vec(), false)?;
+            self.outgoing.next = 1;
+        }
+        let Ok(Update { body: Body::Dense { digest, .. }, .. }) = Update::decode(message) else {
+            return Ok(true);
+        };
+        for (n, piece) in dense.chunks(CHUNK).enumerate().skip(self.outgoing.next - 1) {
+            if link.queued() >= WINDOW {
+                return Ok(false);
+            }
+            send(link, &topics.up(device, &digest, n as u32), seal(piece), false)?;
+            self.outgoing.next += 1;
+        }
+        Ok(true)
     }
 
     pub(super) fn say_present(&self, link: &mut dyn Link) -> Result<(), FleetError> {

@@ -18,7 +18,7 @@ const WEIGHTS: usize = 16;
 const ROUNDS: u32 = 6;
 
 /// Scalars that are a function of the task, as a device's are of its data, and the real replay.
-struct Synthetic {
+pub(super) struct Synthetic {
     server: Server,
     rules: Rules,
     round: u32,
@@ -27,7 +27,7 @@ struct Synthetic {
 }
 
 impl Synthetic {
-    fn new(rules: Rules, trained: Rc<RefCell<Vec<u32>>>) -> Self {
+    pub(super) fn new(rules: Rules, trained: Rc<RefCell<Vec<u32>>>) -> Self {
         let start = vec![0.5; GROUPS * WEIGHTS];
         let server = Server::new(Layout::synthetic(GROUPS, WEIGHTS), rules, start).unwrap();
         Self { server, rules, round: 0, task: None, trained }
