@@ -3,6 +3,8 @@
 pub mod blob;
 #[cfg(feature = "broker")]
 pub mod broker;
+pub mod certificate;
+pub mod enrol;
 pub mod faults;
 pub mod link;
 pub mod memory;

@@ -2,9 +2,12 @@
 
 use crate::link::{LinkConfig, LinkError};
 use rumqttc::tokio_rustls::rustls::{
-    self, ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 use std::fs;
 use std::path::Path;
@@ -37,7 +40,8 @@ pub(crate) fn client(config: &LinkConfig) -> Result<Arc<ClientConfig>, LinkError
     Ok(Arc::new(client))
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, LinkError> {
+/// The authorities in a PEM file.
+pub(crate) fn roots_of(path: &Path) -> Result<RootCertStore, LinkError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, "CA certificate")? {
         roots.add(certificate).map_err(|error| file("CA certificate", path, error.to_string()))?;
@@ -67,15 +71,20 @@ fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'s
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, LinkError> {
-    PrivateKeyDer::from_pem_slice(&read(path, "private key")?).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            file("private key", path, "no `BEGIN PRIVATE KEY` in it".to_owned())
-        }
-        error => file("private key", path, error.to_string()),
-    })
+    PrivateKeyDer::from_pem_slice(&read(path, "private key")?)
+        .map_err(|error| file("private key", path, pem_problem(&error, "PRIVATE KEY")))
 }
 
-fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, LinkError> {
+/// Why a PEM text has no section of that name.
+pub(crate) fn pem_problem(error: &pem::Error, section: &str) -> String {
+    match error {
+        pem::Error::NoItemsFound => format!("no `BEGIN {section}` in it"),
+        error => error.to_string(),
+    }
+}
+
+/// Reads a small file.
+pub(crate) fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, LinkError> {
     let failed = |error: std::io::Error| file(what, path, error.to_string());
     let bytes = fs::metadata(path).map_err(failed)?.len();
     if bytes > PEM_BYTES {

@@ -5,7 +5,7 @@
 use sprig_testkit::mosquitto::{Mosquitto, free_port};
 use sprig_transport::link::{Event, Link, LinkConfig};
 use sprig_transport::mqtt::connect;
-use sprig_transport::provision::{Devices, Request, provision};
+use sprig_transport::provision::{Devices, Lifetimes, Registration, Request, provision};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -54,7 +54,7 @@ impl Fleet {
             devices: Devices::Count(2),
             hosts: vec!["localhost".to_owned()],
             port: Some(port),
-            days: 30,
+            days: Lifetimes { devices: 30, servers: 30, authority: 60 },
         };
         let made = provision(&dir.path().join("fleet"), &request).unwrap();
         let broker = Mosquitto::configured(&made.broker, port);
@@ -268,4 +268,44 @@ fn certificates_hold_on_a_machine_whose_clock_starts_in_1970() {
     }
     assert!(!chain(now + 31 * 86_400, "broker/server.crt", "sslserver").status.success());
     assert!(!chain(now, "broker/server.crt", "sslclient").status.success());
+}
+
+#[test]
+fn a_revoked_device_is_refused_by_a_broker_that_runs_and_the_others_are_not() {
+    let fleet = Fleet::new();
+    let gets_in = |who: &str| fleet.publish(who, &format!("update/{who}"), "x").status.success();
+    assert!(gets_in("device-001") && gets_in("device-002"));
+    let mut registration = Registration::open(&fleet.path("")).unwrap();
+    assert!(registration.revoke("device-001").unwrap().heeded);
+    fleet.broker.reload();
+    wait_until("the list", || !gets_in("device-001"));
+    assert!(gets_in("device-002") && gets_in("coordinator"));
+    // A later list takes the place of the one that it has.
+    registration.revoke("device-002").unwrap();
+    fleet.broker.reload();
+    wait_until("the later list", || !gets_in("device-002"));
+    assert!(!gets_in("device-001") && gets_in("coordinator"));
+    drop(registration);
+    let more = Request { devices: Devices::Names(vec!["porch".to_owned()]), ..fleet.request.clone() };
+    provision(&fleet.path(""), &more).unwrap();
+    assert!(gets_in("porch"));
+}
+
+#[test]
+fn a_session_that_stands_goes_on_until_the_broker_is_started_again() {
+    let mut fleet = Fleet::new();
+    let ear = fleet.listen("device-001", "coordinator", "job");
+    let mut registration = Registration::open(&fleet.path("")).unwrap();
+    registration.revoke("device-001").unwrap();
+    registration.revoke("device-002").unwrap();
+    fleet.broker.reload();
+    // Asked of the other: another session of the first would end the one that stands.
+    wait_until("the list", || !fleet.publish("device-002", "update/device-002", "x").status.success());
+    assert!(fleet.publish("coordinator", "round", "still heard").status.success());
+    wait_until("what it still hears", || ear.heard().contains("still heard"));
+    fleet.broker.kill();
+    fleet.broker.start();
+    assert!(fleet.publish("coordinator", "round", "after").status.success());
+    assert!(!fleet.publish("device-001", "update/device-001", "x").status.success());
+    assert!(!ear.heard().contains("after"), "{}", ear.heard());
 }

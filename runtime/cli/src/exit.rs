@@ -17,6 +17,7 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::SettingsError;
 use sprig_report::RecordError;
 use sprig_run::RunError;
+use sprig_transport::enrol::EnrolError;
 use sprig_transport::link::{LinkError, Who};
 #[cfg(feature = "coordinator")]
 use sprig_transport::provision::ProvisionError;
@@ -141,6 +142,12 @@ failures! {
     },
     SettingsError => settings,
     LinkError => link,
+    EnrolError => |e| match e {
+        EnrolError::Io(_) => Exit::Io,
+        EnrolError::Name(_) | EnrolError::NoKey(_) => Exit::Usage,
+        EnrolError::Certificate(_) | EnrolError::Key { .. } | EnrolError::Other { .. } => Exit::BadFile,
+        EnrolError::Request(_) => Exit::Bug,
+    },
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
     SettingError => |_| Exit::Usage,
@@ -268,8 +275,8 @@ fn coordinator(error: &CoordinatorError) -> Exit {
 failures! {
     CoordinatorError => coordinator,
     ProvisionError => |e| match e {
-        ProvisionError::Io { .. } => Exit::Io,
-        ProvisionError::Damaged { .. } => Exit::BadFile,
+        ProvisionError::Io { .. } | ProvisionError::Random(_) => Exit::Io,
+        ProvisionError::Damaged { .. } | ProvisionError::Request(_) => Exit::BadFile,
         ProvisionError::Certificate(_) => Exit::Bug,
         _ => Exit::Usage,
     },

@@ -81,6 +81,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
         Command::Agent(args) => commands::agent::run(args),
+        Command::Enrol(args) => commands::enrol::run(args),
         #[cfg(feature = "coordinator")]
         Command::Coordinate(args) => commands::coordinate::run(args),
         #[cfg(feature = "coordinator")]

@@ -11,6 +11,8 @@ mod after;
 mod cgroup;
 #[path = "fleet/disk.rs"]
 mod disk;
+#[path = "fleet/enrol.rs"]
+mod enrol;
 #[path = "fleet/exact.rs"]
 mod exact;
 #[path = "fleet/kill.rs"]

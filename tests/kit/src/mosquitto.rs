@@ -79,6 +79,12 @@ impl Mosquitto {
         }
     }
 
+    /// Has it read its files anew. It says nothing of it, and does it between two messages.
+    pub fn reload(&self) {
+        let id = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

@@ -1,46 +1,64 @@
 //! The fleet's certificate authority.
 
+use super::register::{Issued, Role};
 use super::{ProvisionError, files};
+use crate::certificate::{Certificate, DAY, now};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-/// Signs certificates of brokers and clients.
+/// Bytes of a certificate's number: 127 bits that nobody can foresee.
+const SERIAL: usize = 16;
+
+/// Signs certificates of brokers and clients, and the list of those that hold no more.
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
+    /// The last second in which it holds, since 1970.
+    not_after: i64,
 }
 
-/// What a certificate is for.
-pub(super) enum Role<'a> {
-    /// A broker under these names and addresses.
-    Server(&'a [String]),
-    /// A coordinator or a device.
-    Client,
+/// Whom a certificate is for.
+pub(super) struct Subject<'a> {
+    /// Its common name.
+    pub name: &'a str,
+    pub role: Role,
+    /// Names and addresses of a broker; nothing of a client.
+    pub hosts: &'a [String],
+    /// Days it holds, or until the authority ends.
+    pub days: u32,
 }
 
 impl Authority {
-    pub(super) fn create(fleet: &str) -> Result<Self, ProvisionError> {
+    pub(super) fn create(fleet: &str, days: u32) -> Result<Self, ProvisionError> {
         let key = KeyPair::generate()?;
-        let params = parameters(fleet);
+        let mut params = parameters(fleet);
+        params.not_after = end(days)?;
+        params.serial_number = Some(serial()?);
+        let not_after = params.not_after.unix_timestamp();
         let certificate = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        Ok(Self { issuer: Issuer::new(params, key), certificate, not_after })
     }
 
     /// The authority whose files are in `dir`. Its subject follows from the fleet's name.
     pub(super) fn load(fleet: &str, dir: &Path) -> Result<Self, ProvisionError> {
-        let key = dir.join("ca.key");
-        let problem = |error: rcgen::Error| ProvisionError::Damaged {
-            path: key.clone(),
-            problem: format!("not the key of an authority: {error}"),
-        };
-        let pair = KeyPair::from_pem(&files::read(&key)?).map_err(problem)?;
-        let certificate = files::read(&dir.join("ca.crt"))?;
-        Ok(Self { issuer: Issuer::new(parameters(fleet), pair), certificate })
+        let (key, path) = (dir.join("ca.key"), dir.join("ca.crt"));
+        let damaged =
+            |path: &Path, problem: String| ProvisionError::Damaged { path: path.to_owned(), problem };
+        let pair = KeyPair::from_pem(&files::read(&key)?)
+            .map_err(|error| damaged(&key, format!("not the key of an authority: {error}")))?;
+        let certificate = files::read(&path)?;
+        let own = Certificate::from_pem(certificate.as_bytes()).map_err(|problem| damaged(&path, problem))?;
+        if own.key() != pair.subject_public_key_info() {
+            return Err(damaged(&path, "it is of another key than ca.key".to_owned()));
+        }
+        let not_after = own.not_after();
+        Ok(Self { issuer: Issuer::new(parameters(fleet), pair), certificate, not_after })
     }
 
     /// Its certificate, PEM.
@@ -53,31 +71,60 @@ impl Authority {
         self.issuer.key().serialize_pem()
     }
 
-    /// A new certificate and its key, PEM.
-    pub(super) fn issue(
+    /// Certifies a public key: the certificate, PEM, and its line in the register.
+    pub(super) fn sign(
         &self,
-        name: &str,
-        role: Role<'_>,
-        days: u32,
-    ) -> Result<(String, String), ProvisionError> {
+        subject: &Subject<'_>,
+        key: &impl PublicKeyData,
+    ) -> Result<(String, Issued), ProvisionError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, subject.name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial()?);
         // A board without a battery starts in 1970 and must reach its broker before it learns the time. The
         // start of validity protects nothing here: the authority signs for nobody but this fleet.
         params.not_before = date_time_ymd(1970, 1, 1);
-        params.not_after = OffsetDateTime::now_utc() + Duration::days(days.into());
-        match role {
-            Role::Server(hosts) => {
+        params.not_after = end(subject.days)?.min(at(self.not_after)?);
+        match subject.role {
+            Role::Broker => {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-                params.subject_alt_names = alternatives(hosts)?;
+                params.subject_alt_names = alternatives(subject.hosts)?;
             }
-            Role::Client => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Role::Coordinator | Role::Device => {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            }
         }
-        let key = KeyPair::generate()?;
-        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+        let signed = params.signed_by(key, &self.issuer)?;
+        let read = Certificate::from_der(signed.der()).map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+        Ok((signed.pem(), Issued::of(&read, subject.role, now())))
+    }
+
+    /// The list of certificates that hold no more, PEM: their numbers, and when they were revoked. A later list has a
+    /// greater `number`.
+    ///
+    /// It ends with the authority and begins when 1970 did: a broker takes a list that has ended, or has not begun by its
+    /// clock, for a reason to let nobody in. Of two lists that a running broker has loaded, OpenSSL goes by the one that
+    /// begins later, so each begins as many seconds after 1970 as its number says.
+    pub(super) fn revocations(
+        &self,
+        revoked: impl Iterator<Item = (Vec<u8>, i64)>,
+        number: u64,
+    ) -> Result<String, ProvisionError> {
+        let one = |(serial, when): (Vec<u8>, i64)| -> Result<_, ProvisionError> {
+            let (serial_number, revocation_time) = (SerialNumber::from(serial), at(when)?);
+            Ok(RevokedCertParams { serial_number, revocation_time, reason_code: None, invalidity_date: None })
+        };
+        let list = CertificateRevocationListParams {
+            this_update: at(i64::try_from(number).unwrap_or(i64::MAX))?,
+            next_update: at(self.not_after)?,
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.map(one).collect::<Result<_, _>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 }
 
@@ -88,10 +135,24 @@ fn parameters(fleet: &str) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = date_time_ymd(1970, 1, 1);
-    // RFC 5280, 4.1.2.5: no well-defined end. Boards outlive any that would be chosen, and a root ends by
-    // being taken out of the folders that trust it.
-    params.not_after = date_time_ymd(9999, 12, 31) + Duration::seconds(86_399);
     params
+}
+
+/// The moment that many days from now.
+fn end(days: u32) -> Result<OffsetDateTime, ProvisionError> {
+    at(now().saturating_add(i64::from(days) * DAY))
+}
+
+fn at(seconds: i64) -> Result<OffsetDateTime, ProvisionError> {
+    OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| rcgen::Error::Time.into())
+}
+
+fn serial() -> Result<SerialNumber, ProvisionError> {
+    let mut bytes = [0; SERIAL];
+    getrandom::getrandom(&mut bytes).map_err(|e| ProvisionError::Random(e.to_string()))?;
+    // Positive, and as long as any other.
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
 }
 
 /// The hosts and the machine's own names.

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 const MAX_PACKET: usize = 64 << 10;
 // The largest message must pass, with a topic of some 130 bytes and MQTT's framing.
 const _: () = assert!(Update::MAX + 512 <= MAX_PACKET);
+/// Name of the list of revoked certificates in the broker's folder.
+pub(super) const REVOCATIONS: &str = "revoked.crl";
 
 /// `mosquitto.conf`. Its paths are relative, so that the folder can be copied anywhere.
 pub(super) fn configuration(identity: &Identity) -> String {
@@ -23,6 +25,8 @@ listener {port}{only}
 cafile ca.crt
 certfile server.crt
 keyfile server.key
+# Whose certificates hold no more: `sprig fleet revoke` writes it, and mosquitto reads it again when it gets a SIGHUP.
+crlfile {REVOCATIONS}
 
 # Who a client is, its certificate says: its name is its user name and its client identifier, so nobody can
 # speak as another or push another off the broker.
@@ -51,12 +55,17 @@ log_type notice
     )
 }
 
+/// Whether a broker with this configuration looks at the list of revoked certificates.
+pub(super) fn heeds_revocations(configuration: &str) -> bool {
+    configuration.lines().any(|line| line.trim_start().starts_with("crlfile "))
+}
+
 /// The access control list. Its patterns hold for every device, so a new one needs no new list.
 pub(super) fn access(fleet: &str) -> String {
     let base = format!("sprig/1/{fleet}");
     let mut text = format!(
         "# Who may say and hear what in the fleet {fleet}; %u is the name in the client's certificate.
-# To shut a device out, add these lines and send mosquitto a SIGHUP (its certificate stays valid):
+# To shut a device out for a while, add these lines and send mosquitto a SIGHUP; for good: sprig fleet revoke.
 #   user device-001
 #   topic deny #
 

@@ -1,10 +1,11 @@
 //! A fleet's certificates, its broker's configuration and the settings of every machine, ready to copy.
 //!
 //! ```text
-//! <out>/ca/           ca.crt, ca.key (keep it here), identity
-//! <out>/broker/       mosquitto.conf, acl, ca.crt, server.crt, server.key
+//! <out>/ca/           ca.crt, ca.key (keep it here), identity, issued.jsonl (every certificate that was signed)
+//! <out>/broker/       mosquitto.conf, acl, ca.crt, server.crt, server.key, revoked.crl
 //! <out>/coordinator/  fleet.toml, ca.crt, coordinator.crt, coordinator.key
-//! <out>/devices/<id>/ device.toml, ca.crt, device.crt, device.key
+//! <out>/devices/<id>/ device.toml, ca.crt, device.crt, device.key (unless it was made on the device)
+//! <out>/requests/     requests of devices that wait for somebody's word
 //! ```
 //!
 //! Each of these folders appears whole or not at all. What is there is never touched, and what is missing is
@@ -14,11 +15,21 @@ mod authority;
 mod broker;
 mod files;
 mod identity;
+mod register;
+mod registration;
+mod request;
 mod settings;
 
-use authority::{Authority, Role};
+pub use register::{Issued, Role};
+pub use registration::{Approved, Registration, Revoked};
+pub use request::{Request as SigningRequest, RequestError};
+
+use crate::certificate::Certificate;
+use authority::{Authority, Subject};
 use files::Folder;
 use identity::Identity;
+use rcgen::KeyPair;
+use register::Register;
 use sprig_ground::PathError;
 use std::path::{Path, PathBuf};
 
@@ -43,8 +54,25 @@ pub struct Request {
     pub hosts: Vec<String>,
     /// Port of the broker; `None` for that of an earlier run, or [`PORT`].
     pub port: Option<u16>,
-    /// Days the certificates last. The authority itself does not expire.
-    pub days: u32,
+    /// Days that certificates hold.
+    pub days: Lifetimes,
+}
+
+/// Days that certificates hold from now on; none outlasts the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// A device's: long enough for a year's habit of renewing, and a month's delay.
+    pub devices: u32,
+    /// The broker's and the coordinator's.
+    pub servers: u32,
+    /// That of a new authority.
+    pub authority: u32,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { devices: 398, servers: 1825, authority: 3650 }
+    }
 }
 
 /// Devices by number or by name.
@@ -125,6 +153,31 @@ pub enum ProvisionError {
         /// What is wrong.
         problem: String,
     },
+    /// The folder holds no authority.
+    #[error("{} holds no fleet's authority; name the folder that `sprig provision` made", .0.display())]
+    NoAuthority(PathBuf),
+    /// A request is refused.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Somebody else has the name.
+    #[error(
+        "{id} has a certificate of another key, until {until}; if this board takes its place, give --replace"
+    )]
+    Taken {
+        /// The name.
+        id: String,
+        /// When its certificate ends.
+        until: String,
+    },
+    /// Nothing that holds was signed for that name.
+    #[error("{id} has no certificate that holds; `sprig fleet certificates` lists those that were signed")]
+    Unknown {
+        /// The name.
+        id: String,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
     /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] PathError),
@@ -143,13 +196,13 @@ pub fn provision(out: &Path, request: &Request) -> Result<Provisioned, Provision
         let identity = Identity::new(request);
         // Beside its final place, so that renaming it is one step.
         let whole = Folder::beside(out)?;
-        let authority = Authority::create(&identity.fleet)?;
+        let authority = Authority::create(&identity.fleet, request.days.authority)?;
         let ca = Folder::beside(&whole.path().join("ca"))?;
         ca.write("ca.crt", authority.certificate())?;
         ca.secret("ca.key", &authority.key())?;
         ca.write("identity", &identity.to_text())?;
         ca.publish(&whole.path().join("ca"))?;
-        let made = complete(whole.path(), &identity, &authority, &devices, request.days)?;
+        let made = complete(whole.path(), &identity, &authority, &devices, &request.days)?;
         whole.publish(out)?;
         return Ok(made.at(out, &identity, true));
     }
@@ -170,7 +223,7 @@ pub fn provision(out: &Path, request: &Request) -> Result<Provisioned, Provision
         files::replace(&ca.join("identity"), &wanted.to_text())?;
     }
     let authority = Authority::load(&wanted.fleet, &ca)?;
-    let made = complete(out, &wanted, &authority, &devices, request.days)?;
+    let made = complete(out, &wanted, &authority, &devices, &request.days)?;
     Ok(made.at(out, &wanted, false))
 }
 
@@ -198,31 +251,28 @@ fn complete(
     identity: &Identity,
     authority: &Authority,
     devices: &[String],
-    days: u32,
+    days: &Lifetimes,
 ) -> Result<Made, ProvisionError> {
-    let client = |folder: &Folder, name: &str, stem: &str| {
-        let (certificate, key) = authority.issue(name, Role::Client, days)?;
-        folder.write("ca.crt", authority.certificate())?;
-        folder.write(&format!("{stem}.crt"), &certificate)?;
-        folder.secret(&format!("{stem}.key"), &key)
-    };
+    let mut register = registered(dir)?;
+    let hosts = &identity.hosts;
     part(&dir.join("broker"), |folder| {
-        let (certificate, key) = authority.issue(&identity.hosts[0], Role::Server(&identity.hosts), days)?;
-        folder.write("ca.crt", authority.certificate())?;
-        folder.write("server.crt", &certificate)?;
-        folder.secret("server.key", &key)?;
+        let subject = Subject { name: &hosts[0], role: Role::Broker, hosts, days: days.servers };
+        certify(folder, authority, &mut register, ("server", &subject))?;
+        folder.write(broker::REVOCATIONS, &registration::revocations(&register, authority)?)?;
         folder.write("mosquitto.conf", &broker::configuration(identity))?;
         folder.write("acl", &broker::access(&identity.fleet))
     })?;
     part(&dir.join("coordinator"), |folder| {
-        client(folder, COORDINATOR, "coordinator")?;
+        let subject = Subject { name: COORDINATOR, role: Role::Coordinator, hosts: &[], days: days.servers };
+        certify(folder, authority, &mut register, ("coordinator", &subject))?;
         folder.write("fleet.toml", &settings::coordinator(identity))
     })?;
     files::ensure_dir(&dir.join("devices"))?;
     let mut made = Made { devices: Vec::new(), kept: 0 };
     for name in devices {
         let new = part(&dir.join("devices").join(name), |folder| {
-            client(folder, name, "device")?;
+            let subject = Subject { name, role: Role::Device, hosts: &[], days: days.devices };
+            certify(folder, authority, &mut register, ("device", &subject))?;
             folder.write("device.toml", &settings::device(identity, name))
         })?;
         match new {
@@ -231,6 +281,46 @@ fn complete(
         }
     }
     Ok(made)
+}
+
+/// Writes a new key with its certificate, and the authority's.
+fn certify(
+    folder: &Folder,
+    authority: &Authority,
+    register: &mut Register,
+    (stem, subject): (&str, &Subject<'_>),
+) -> Result<(), ProvisionError> {
+    let key = KeyPair::generate()?;
+    let (certificate, issued) = authority.sign(subject, &key)?;
+    register.enter(issued)?;
+    folder.write("ca.crt", authority.certificate())?;
+    folder.write(&format!("{stem}.crt"), &certificate)?;
+    folder.secret(&format!("{stem}.key"), &key.serialize_pem())
+}
+
+/// The register of the fleet in `dir`. A fleet that was made before there were registers gets one, with the certificates
+/// that lie in its folders.
+fn registered(dir: &Path) -> Result<Register, ProvisionError> {
+    let ca = dir.join("ca");
+    if let Some(register) = Register::open(&ca)? {
+        return Ok(register);
+    }
+    let mut earlier = vec![
+        (dir.join("broker/server.crt"), Role::Broker),
+        (dir.join("coordinator/coordinator.crt"), Role::Coordinator),
+    ];
+    if let Ok(devices) = dir.join("devices").read_dir() {
+        earlier.extend(devices.flatten().map(|d| (d.path().join("device.crt"), Role::Device)));
+    }
+    let read = |(path, role): &(PathBuf, Role)| -> Result<Issued, ProvisionError> {
+        let damaged = |e: crate::certificate::CertificateError| ProvisionError::Damaged {
+            path: path.clone(),
+            problem: e.to_string(),
+        };
+        Ok(Issued::of(&Certificate::read(path).map_err(damaged)?, *role, 0))
+    };
+    let found: Result<Vec<_>, _> = earlier.iter().filter(|(path, _)| path.exists()).map(read).collect();
+    Register::begin(&ca, &found?)
 }
 
 /// Makes one folder, unless it is there. Says whether it did.
@@ -257,9 +347,8 @@ fn check(request: &Request) -> Result<Vec<String>, ProvisionError> {
     if let Some(host) = request.hosts.iter().find(|host| !identity::is_host(host)) {
         return Err(ProvisionError::Host(host.clone()));
     }
-    if !(1..=MAX_DAYS).contains(&request.days) {
-        return Err(ProvisionError::Days(request.days));
-    }
+    let Lifetimes { devices, servers, authority } = request.days;
+    [devices, servers, authority].into_iter().try_for_each(check_days)?;
     let count = match &request.devices {
         Devices::Count(count) => *count as usize,
         Devices::Names(names) => names.len(),
@@ -278,6 +367,10 @@ fn check(request: &Request) -> Result<Vec<String>, ProvisionError> {
         }
     }
     Ok(devices)
+}
+
+fn check_days(days: u32) -> Result<(), ProvisionError> {
+    if (1..=MAX_DAYS).contains(&days) { Ok(()) } else { Err(ProvisionError::Days(days)) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ fn request(count: u32) -> Request {
         devices: Devices::Count(count),
         hosts: vec!["broker.lan".to_owned(), "192.168.1.7".to_owned()],
         port: None,
-        days: 365,
+        days: Lifetimes::default(),
     }
 }
 
@@ -45,11 +45,13 @@ fn a_whole_fleet_with_private_keys() {
             "broker/acl",
             "broker/ca.crt",
             "broker/mosquitto.conf",
+            "broker/revoked.crl",
             "broker/server.crt",
             "broker/server.key",
             "ca/ca.crt",
             "ca/ca.key",
             "ca/identity",
+            "ca/issued.jsonl",
             "coordinator/ca.crt",
             "coordinator/coordinator.crt",
             "coordinator/coordinator.key",
@@ -83,7 +85,10 @@ fn a_second_run_adds_devices_and_touches_nothing_else() {
     assert_eq!((second.new_authority, second.kept, second.devices.len()), (false, 1, 2));
     assert_eq!(second.url, first.url);
     let after = contents(dir.path());
-    assert!(before.iter().all(|(path, text)| after[path] == *text));
+    let register = dir.path().join("ca/issued.jsonl");
+    // The register alone grows.
+    assert!(after[&register].starts_with(&before[&register]) && after[&register].lines().count() == 5);
+    assert!(before.iter().all(|(path, text)| *path == register || after[path] == *text));
     assert_eq!(after.len(), before.len() + 8);
 
     let named = Request { devices: Devices::Names(vec!["porch".to_owned()]), ..again };
@@ -154,8 +159,9 @@ fn wrong_requests_name_what_is_wrong() {
         (Request { hosts: host("mqtt://x"), ..request(1) }, "broker host \"mqtt://x\""),
         (Request { hosts: host("x\nlistener 1883"), ..request(1) }, "broker host"),
         (Request { hosts: host(""), ..request(1) }, "broker host"),
-        (Request { days: 0, ..request(1) }, "0 days"),
-        (Request { days: 36_526, ..request(1) }, "36526 days"),
+        (Request { days: Lifetimes { devices: 0, ..Default::default() }, ..request(1) }, "0 days"),
+        (Request { days: Lifetimes { servers: 0, ..Default::default() }, ..request(1) }, "0 days"),
+        (Request { days: Lifetimes { authority: 36_526, ..Default::default() }, ..request(1) }, "36526 days"),
     ] {
         let error = provision(&dir.path().join("x"), &wrong).unwrap_err().to_string();
         assert!(error.contains(expected), "{error} has no {expected}");

@@ -1,5 +1,6 @@
 //! Command lines of a fleet's coordinator, its broker and its provisioning.
 
+use super::{ApproveArgs, AuthorityQuery, RejectArgs, RevokeArgs};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -45,6 +46,16 @@ pub enum FleetCommand {
     Coverage(FleetQuery),
     /// Write the adapter of a round as GGUF LoRA
     Export(ExportArgs),
+    /// Requests of devices that wait for a certificate, in the authority's folder `requests`
+    Requests(AuthorityQuery),
+    /// Certify the keys of devices that asked
+    Approve(ApproveArgs),
+    /// Take a request out of the folder
+    Reject(RejectArgs),
+    /// Shut a device out for good: its certificates hold no more
+    Revoke(RevokeArgs),
+    /// Every certificate that was signed, and until when it is valid
+    Certificates(AuthorityQuery),
 }
 
 #[derive(Debug, Args)]
@@ -95,9 +106,15 @@ pub struct ProvisionArgs {
     /// Port of the broker [default: 8883]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Days the certificates are valid
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    /// Days the devices' certificates are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 398, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub days: u32,
+    /// Days the broker's and the coordinator's certificates are valid
+    #[arg(long, value_name = "DAYS", default_value_t = 1825, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub server_days: u32,
+    /// Days a new authority is valid, which no certificate of its outlasts
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub ca_days: u32,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

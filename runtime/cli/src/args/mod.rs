@@ -1,5 +1,7 @@
 //! The command line. Scripts depend on these names.
 
+#[cfg(feature = "coordinator")]
+mod authority;
 mod calibrate;
 mod choice;
 #[cfg(feature = "coordinator")]
@@ -8,6 +10,7 @@ mod device;
 #[cfg(all(test, feature = "coordinator"))]
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
+mod enrol;
 mod eval;
 mod given;
 mod infer;
@@ -22,10 +25,13 @@ mod serve;
 mod simulate;
 mod wording;
 
+#[cfg(feature = "coordinator")]
+pub use authority::*;
 pub use calibrate::CalibrateArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
 pub use device::*;
+pub use enrol::EnrolArgs;
 pub use eval::EvalArgs;
 pub use infer::InferArgs;
 pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
@@ -117,6 +123,8 @@ pub enum Command {
     Device(DeviceArgs),
     /// Take part in a fleet's training as one of its devices
     Agent(AgentArgs),
+    /// Make this device's own key and ask a fleet's authority to certify it
+    Enrol(EnrolArgs),
     /// Run a fleet's training
     #[cfg(feature = "coordinator")]
     Coordinate(CoordinateArgs),

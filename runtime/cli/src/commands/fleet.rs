@@ -1,6 +1,6 @@
 //! `sprig fleet`: look at a fleet's training and its devices, pause it, go on, take an adapter out of it.
 
-use super::export;
+use super::{authority, export};
 use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery, MemberArgs};
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
@@ -27,6 +27,11 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
         FleetCommand::History(query) => history(query),
         FleetCommand::Coverage(query) => coverage(query),
         FleetCommand::Export(args) => export(args),
+        FleetCommand::Requests(query) => authority::requests(query),
+        FleetCommand::Approve(args) => authority::approve(args),
+        FleetCommand::Reject(args) => authority::reject(args),
+        FleetCommand::Revoke(args) => authority::revoke(args),
+        FleetCommand::Certificates(query) => authority::certificates(query),
     }?;
     Ok(Exit::Done)
 }

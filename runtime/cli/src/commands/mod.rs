@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod agent;
+#[cfg(feature = "coordinator")]
+mod authority;
 mod best_of;
 #[cfg(feature = "coordinator")]
 pub mod broker;
@@ -14,6 +16,7 @@ pub mod coordinate;
 mod described;
 pub mod device;
 mod drawing;
+pub mod enrol;
 pub mod eval;
 #[cfg(feature = "coordinator")]
 mod evaluator;

@@ -3,7 +3,7 @@
 use crate::args::ProvisionArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::line;
-use sprig_transport::provision::{Devices, Request, provision};
+use sprig_transport::provision::{Devices, Lifetimes, Request, provision};
 
 pub fn run(args: &ProvisionArgs) -> Result<Exit, Failure> {
     let devices = match args.devices.parse() {
@@ -15,7 +15,7 @@ pub fn run(args: &ProvisionArgs) -> Result<Exit, Failure> {
         devices,
         hosts: args.host.clone(),
         port: args.port,
-        days: args.days,
+        days: Lifetimes { devices: args.days, servers: args.server_days, authority: args.ca_days },
     };
     let made = provision(&args.out, &request)?;
     if args.json {

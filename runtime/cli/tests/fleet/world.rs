@@ -115,6 +115,11 @@ impl World {
         self.broker = None;
     }
 
+    /// Has the broker read its files anew.
+    pub fn reload_broker(&self) {
+        self.broker.as_ref().unwrap().reload();
+    }
+
     /// Starts `coordinator`, a `second` one or a device.
     pub fn start(&mut self, name: &str) {
         let line = match name {
