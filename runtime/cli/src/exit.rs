@@ -64,12 +64,14 @@ pub struct Failure {
     /// Its exit code.
     pub exit: Exit,
     message: String,
+    /// What it comes from, outermost first, where the message does not have it.
+    causes: Vec<String>,
 }
 
 impl Failure {
     /// A failure with a message of ours.
     pub fn new(exit: Exit, message: impl Display) -> Self {
-        Self { exit, message: message.to_string() }
+        Self { exit, message: message.to_string(), causes: Vec::new() }
     }
 
     /// A failed read or write of `path`.
@@ -86,6 +88,19 @@ impl Failure {
         } else {
             Self { message: format!("{name}: {}", self.message), ..self }
         }
+    }
+
+    /// What it comes from, outermost first, beyond what its message says.
+    pub fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// The same with the errors below `error` that the message does not have.
+    fn caused_by(mut self, error: &dyn Error) -> Self {
+        let below = std::iter::successors(error.source(), |error| (*error).source());
+        let unsaid = below.map(ToString::to_string).filter(|cause| !self.message.contains(cause));
+        self.causes = unsaid.collect();
+        self
     }
 }
 
@@ -122,7 +137,7 @@ macro_rules! failures {
             fn from(error: $error) -> Self {
                 let exit: fn(&$error) -> Exit = $exit;
                 let remedy = remedy(&error);
-                Self::new(exit(&error), format_args!("{error}{remedy}"))
+                Self::new(exit(&error), format_args!("{error}{remedy}")).caused_by(&error)
             }
         }
     )+};
@@ -194,7 +209,7 @@ impl From<LearnError> for Failure {
             return error.into(); // which adds the budget to give
         }
         let remedy = remedy(&error);
-        Self::new(exit, format_args!("{error}{remedy}"))
+        Self::new(exit, format_args!("{error}{remedy}")).caused_by(&error)
     }
 }
 
@@ -226,7 +241,7 @@ impl From<FleetError> for Failure {
             FleetError::Bug(_) => Exit::Bug,
         };
         let remedy = remedy(&error);
-        Self::new(exit, format_args!("{error}{remedy}"))
+        Self::new(exit, format_args!("{error}{remedy}")).caused_by(&error)
     }
 }
 

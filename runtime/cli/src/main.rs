@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod files;
 mod interrupt;
+mod log;
 mod open;
 mod output;
 mod worn;
@@ -36,7 +37,10 @@ fn main() -> std::process::ExitCode {
     match std::panic::catch_unwind(run) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(failure)) => {
-            output::problem(format_args!("sprig: {failure}"));
+            match log::has_begun() {
+                true => log::failure(&failure),
+                false => output::problem(format_args!("sprig: {failure}")),
+            }
             failure.exit.into()
         }
         Err(_) => {

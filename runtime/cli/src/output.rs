@@ -2,6 +2,7 @@
 //! is no terminal.
 
 use crate::exit::Failure;
+use crate::log::{self, Level, Target};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::fmt::Display;
@@ -51,6 +52,18 @@ impl Output {
             let _ = line(event);
         } else if let Some(text) = text() {
             let _ = self.bar.suspend(|| line(text));
+        }
+    }
+
+    /// An event of a command that runs for long: with its time and level for scripts, and logged for people.
+    pub fn log(&self, level: Level, target: Target, mut event: Value, text: impl FnOnce() -> Option<String>) {
+        if self.json {
+            event["time"] = log::now().into();
+            event["level"] = level.name().into();
+            let _ = line(event);
+        }
+        if let Some(text) = text() {
+            log::event(level, target, text);
         }
     }
 

@@ -39,6 +39,8 @@ mod hangup;
 mod kill;
 #[path = "commands/length.rs"]
 mod length;
+#[path = "commands/log.rs"]
+mod log;
 #[path = "commands/lookalike.rs"]
 mod lookalike;
 #[cfg(feature = "coordinator")]

@@ -1,6 +1,6 @@
 //! Command lines of a fleet's coordinator, its broker and its provisioning.
 
-use super::{ApproveArgs, AuthorityQuery, RejectArgs, RevokeArgs};
+use super::{ApproveArgs, AuthorityQuery, LogArgs, RejectArgs, RevokeArgs};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub struct CoordinateArgs {
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! Command lines of a fleet's device.
 
+use super::LogArgs;
 use clap::Args;
 use sprig_learn::readout::fleet::privacy::Epsilon;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub struct AgentArgs {
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod enrol;
 mod eval;
 mod given;
 mod infer;
+mod log;
 mod lookalike;
 #[cfg(feature = "coordinator")]
 mod mcq;
@@ -34,6 +35,7 @@ pub use device::*;
 pub use enrol::EnrolArgs;
 pub use eval::EvalArgs;
 pub use infer::InferArgs;
+pub use log::LogArgs;
 pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 #[cfg(feature = "coordinator")]
 pub use mcq::*;

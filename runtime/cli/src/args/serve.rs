@@ -1,6 +1,6 @@
 //! The command line of `sprig serve`.
 
-use super::{ModelArgs, PersonalArgs};
+use super::{LogArgs, ModelArgs, PersonalArgs};
 use clap::{ArgGroup, Args};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,4 +36,6 @@ pub struct ServeArgs {
     /// Keep activations in f32 while decoding: slower, logits as in training
     #[arg(long)]
     pub exact: bool,
+    #[command(flatten)]
+    pub log: LogArgs,
 }

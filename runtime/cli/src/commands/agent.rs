@@ -1,10 +1,12 @@
 //! `sprig agent`: one device of a fleet.
 
+use super::levels;
 use super::training::stepped_aside;
 use crate::args::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
+use crate::log::{self, Level, Target};
 use crate::output::Output;
 use sprig_agent::{AgentEvent, Ended, Host, absent};
 use sprig_budget::Bytes;
@@ -14,6 +16,7 @@ use sprig_transport::mqtt::connect;
 
 pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
+    log::begin(args.log.asked(), args.json);
     let output = Output::new(args.json);
     let mut settings = DeviceSettings::read(&args.config)?;
     settings.data.dp = args.dp.or(settings.data.dp);
@@ -27,7 +30,9 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let session = super::nonce()?;
     let mut config = settings.fleet.link(&format!("sprig-{}-{device}", settings.fleet.name))?;
     config.will = Some((topics.presence(&device), absent(session).encode()));
-    output.event(
+    output.log(
+        Level::Info,
+        Target::Link,
         serde_json::json!({ "event": "start", "device": device.as_str(), "broker": settings.fleet.broker }),
         || Some(format!("{device}: connecting to {}", settings.fleet.broker)),
     );
@@ -36,15 +41,20 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let mut host = Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
     let ended = sprig_agent::run(&mut host, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
-        output.event(value, || line(&event));
+        let (level, target) = levels::of_agent(&event);
+        output.log(level, target, value, || line(&event));
     });
     let left = link.close(None);
-    let ended = ended?;
-    left?;
-    match ended {
-        Ended::Finished => Ok(Exit::Done),
+    match ended? {
+        Ended::Finished => left.map(|()| Exit::Done).map_err(Failure::from),
         Ended::Interrupted => {
-            output.event(serde_json::json!({ "event": "interrupted" }), || {
+            // Whoever is stopped while the broker is away leaves nothing behind: the will says the rest.
+            if let Err(e) = left {
+                let event = serde_json::json!({ "event": "unsent", "problem": e.to_string() });
+                output.log(Level::Warn, Target::Link, event, || Some(format!("the broker is not told: {e}")));
+            }
+            let event = serde_json::json!({ "event": "interrupted" });
+            output.log(Level::Info, Target::Agent, event, || {
                 Some("interrupted; the same command goes on where the fleet is then".to_owned())
             });
             Ok(Exit::Interrupted)

@@ -1,10 +1,11 @@
 //! `sprig coordinate`: a fleet's training, from its settings to its adapter.
 
-use super::{evaluator, export, nonce};
+use super::{evaluator, export, levels, nonce};
 use crate::args::CoordinateArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
 use crate::interrupt::Interrupt;
+use crate::log::{self, Level, Target};
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
+    log::begin(args.log.asked(), args.json);
     let output = Arc::new(Output::new(args.json));
     loop {
         if let Some(exit) = lead(args, &interrupt, &output)? {
@@ -64,7 +66,8 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
                 evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(applied, found);
             }
             let value = serde_json::to_value(notice).unwrap_or_default();
-            output.event(event(notice, value), || shown(notice).then(|| notice.to_string()));
+            let (level, target) = levels::of_notice(notice);
+            output.log(level, target, event(notice, value), || Some(notice.to_string()));
         })
     };
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
@@ -72,7 +75,7 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
     let finished = match coordinator.run(interrupt.flag()) {
         Err(e @ CoordinatorError::Restored { .. }) => {
             let value = json!({ "event": "restored", "problem": e.to_string() });
-            output.event(value, || Some(e.to_string()));
+            output.log(Level::Warn, Target::Coordinator, value, || Some(e.to_string()));
             return Ok(None);
         }
         finished => finished?,
@@ -82,7 +85,8 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
     }
     if !finished {
-        output.event(json!({ "event": "interrupted", "round": view.round }), || {
+        let value = json!({ "event": "interrupted", "round": view.round });
+        output.log(Level::Info, Target::Coordinator, value, || {
             Some(format!("interrupted in round {}; the same command goes on", view.round))
         });
         return Ok(Some(Exit::Interrupted));
@@ -92,7 +96,7 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
     drop(dashboard);
     if let Err(e) = coordinator.close() {
         let lost = json!({ "event": "unsent", "problem": e.to_string() });
-        output.event(lost, || {
+        output.log(Level::Warn, Target::Link, lost, || {
             Some(format!("not everything could be sent: {e}; the same command sends it again"))
         });
     }
@@ -123,7 +127,7 @@ fn conclude(
         let last = control::adapter(&settings.coordinator.state, None)?;
         export::write(settings, &last.values, out)?;
     }
-    output.event(done.clone(), || Some(line(done, out)));
+    output.log(Level::Info, Target::Coordinator, done.clone(), || Some(line(done, out)));
     if nothing { Err(Failure::new(Exit::Abandoned, untrained(rounds))) } else { Ok(Exit::Done) }
 }
 
@@ -131,7 +135,7 @@ fn conclude(
 fn evaluation(settings: &FleetSettings, output: &Output) -> Result<Option<EvaluationThread>, Failure> {
     let Some(data) = &settings.coordinator.eval_data else { return Ok(None) };
     let (thread, plan) = evaluator::start(settings, data)?;
-    output.event(json!({ "event": "plan", "plan": plan }), || {
+    output.log(Level::Info, Target::Coordinator, json!({ "event": "plan", "plan": plan }), || {
         Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
     });
     Ok(Some(thread))
@@ -156,7 +160,9 @@ fn serve_page(
     let dashboard = Dashboard::start(&Listen { beyond_loopback, ..Listen::at(address) })?;
     dashboard.follow(coordinator)?;
     let url = format!("http://{}/", dashboard.address());
-    output.event(json!({ "event": "dashboard", "url": url }), || Some(format!("dashboard at {url}")));
+    output.log(Level::Info, Target::Coordinator, json!({ "event": "dashboard", "url": url }), || {
+        Some(format!("dashboard at {url}"))
+    });
     Ok(Some(dashboard))
 }
 
@@ -184,11 +190,6 @@ fn event(notice: &Notice, mut value: Value) -> Value {
         value["event"] = "round".into();
     }
     value
-}
-
-/// What people want to see pass by.
-fn shown(notice: &Notice) -> bool {
-    !matches!(notice, Notice::Accepted { .. } | Notice::Opened { .. })
 }
 
 /// The last line.

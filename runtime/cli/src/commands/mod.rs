@@ -27,6 +27,7 @@ pub mod fleet;
 mod foreseen;
 pub mod infer;
 mod judging;
+mod levels;
 pub mod lookalike;
 #[cfg(feature = "coordinator")]
 pub mod mcq;

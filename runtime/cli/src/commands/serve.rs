@@ -1,9 +1,11 @@
 //! `sprig serve`: answers questions until somebody says stop.
 
+use super::levels;
 use crate::args::ServeArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::log::{self, Level, Target};
 use crate::output::Output;
 use crate::worn::Worn;
 use serde_json::json;
@@ -37,6 +39,7 @@ const WAITING: u64 = 2 * MOST_BYTES as u64 + 32 * MOST_TOKENS as u64;
 const MOST_NEWS: usize = 64;
 
 pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    log::begin(args.log.asked(), args.model.json);
     let listen = listen(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
@@ -60,7 +63,9 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let exact = args.exact || labelling.is_some();
     let generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, context, !exact)?;
     let output = Output::new(args.model.json);
-    output.event(json!({ "event": "plan", "plan": planned.plan }), || Some(format!("{}", planned.plan)));
+    output.log(Level::Info, Target::Serve, json!({ "event": "plan", "plan": planned.plan }), || {
+        Some(format!("{}", planned.plan))
+    });
     let limits = Limits { context, labels: labelling.is_some() };
     let (desk, seat) = desk(args.queue.into());
     let interrupt = Interrupt::listen();
@@ -73,7 +78,9 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let peak = process::status().peak_rss;
     let event =
         json!({ "event": "interrupted", "peak_rss_bytes": peak, "budget_bytes": planned.plan.budget });
-    output.event(event, || Some("stopped; nothing of what was asked is kept".to_owned()));
+    output.log(Level::Info, Target::Serve, event, || {
+        Some("stopped; nothing of what was asked is kept".to_owned())
+    });
     Ok(Exit::Interrupted)
 }
 
@@ -83,7 +90,7 @@ fn tell(output: &Output, told: &Told) {
         "event": "answered", "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "seconds": seconds,
         "problem": problem,
     });
-    output.event(event, || {
+    output.log(Level::Info, Target::Serve, event, || {
         let end = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
         Some(format!("{prompt_tokens} tokens read, {completion_tokens} written in {seconds:.2} s{end}"))
     });
@@ -160,7 +167,7 @@ impl<'a> Doors<'a> {
             "event": "serving", "listen": address, "socket": args.socket, "mqtt": topic, "context": limits.context,
             "labels": limits.labels,
         });
-        output.event(event, || {
+        output.log(Level::Info, Target::Serve, event, || {
             let at = [
                 address.map(|address| format!("http://{address}/v1/answer")),
                 args.socket.as_ref().map(|path| path.display().to_string()),
@@ -175,6 +182,7 @@ impl<'a> Doors<'a> {
     fn broken(&self, output: &Output) -> bool {
         let Some(broker) = &self.mqtt else { return false };
         for happened in broker.said.lock().unwrap_or_else(PoisonError::into_inner).try_iter() {
+            let (level, target) = levels::of_door(&happened);
             let (event, text) = match happened {
                 Happened::Connected => (json!({ "event": "connected" }), "connected".to_owned()),
                 Happened::Disconnected(reason) => (
@@ -186,7 +194,7 @@ impl<'a> Doors<'a> {
                     format!("dropped a message: {problem}"),
                 ),
             };
-            output.event(event, || Some(text));
+            output.log(level, target, event, || Some(text));
         }
         broker.thread.is_finished()
     }

@@ -110,8 +110,10 @@ impl Scene {
         }
         // The parser's own errors are several lines; ours are one.
         if !ran.err.starts_with("error: ") {
+            // Commands that run for long have time and level in front.
+            let said = ran.err.split_once("Z ERROR ").map_or(&*ran.err, |(_, said)| said);
             assert!(
-                ran.err.starts_with("sprig: ") && ran.err.trim_end().lines().count() == 1,
+                said.starts_with("sprig: ") && ran.err.trim_end().lines().count() == 1,
                 "{}",
                 ran.shown()
             );
