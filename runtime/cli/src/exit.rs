@@ -17,6 +17,7 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::SettingsError;
 use sprig_report::RecordError;
 use sprig_run::RunError;
+use sprig_serve::status::StatusError;
 use sprig_transport::enrol::EnrolError;
 use sprig_transport::link::{LinkError, Who};
 #[cfg(feature = "coordinator")]
@@ -165,6 +166,10 @@ failures! {
     },
     RecordError => |e| if matches!(e, RecordError::Io { .. }) { Exit::Io } else { Exit::BadFile },
     SizeError => |_| Exit::Usage,
+    StatusError => |e| match e {
+        StatusError::BeyondLoopback { .. } => Exit::Usage,
+        _ => Exit::Io,
+    },
     SettingError => |_| Exit::Usage,
 }
 

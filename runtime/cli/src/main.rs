@@ -11,6 +11,7 @@ mod interrupt;
 mod log;
 mod open;
 mod output;
+mod service;
 mod worn;
 
 use args::{Cli, Command};

@@ -33,6 +33,8 @@ mod rogue;
 #[path = "commands/scene.rs"]
 #[allow(dead_code)]
 mod scene;
+#[path = "fleet/service.rs"]
+mod service;
 #[path = "fleet/serving.rs"]
 mod serving;
 #[path = "fleet/two.rs"]

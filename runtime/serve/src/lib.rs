@@ -9,6 +9,7 @@ pub mod http;
 pub mod mqtt;
 mod question;
 mod rate;
+pub mod status;
 
 pub use answerer::{Answerer, Told};
 pub use desk::{Answer, Desk, Piece, Seat, desk};

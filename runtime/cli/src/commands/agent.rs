@@ -8,11 +8,17 @@ use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
 use crate::output::Output;
+use crate::service::{DeviceFigures, Pulse, Watched, open_door};
 use sprig_agent::{AgentEvent, Ended, Host, absent};
 use sprig_budget::Bytes;
 use sprig_protocol::settings::DeviceSettings;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest turn of an agent's loop: a large model is opened, planned and measured in one, on a slow card.
+const LONGEST_TURN: Duration = Duration::from_secs(300);
 
 pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -36,14 +42,25 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
         serde_json::json!({ "event": "start", "device": device.as_str(), "broker": settings.fleet.broker }),
         || Some(format!("{device}: connecting to {}", settings.fleet.broker)),
     );
-    let mut link = Box::new(connect(&config)?);
-    let stop = || interrupt.raised();
+    let pulse = Arc::new(Pulse::new(LONGEST_TURN));
+    let figures = Arc::new(DeviceFigures::new(pulse.clone()));
+    let (address, beyond) = (settings.agent.metrics.as_deref(), settings.agent.metrics_beyond_loopback);
+    let _door = open_door(address, beyond, figures.clone(), &output)?;
+    let mut link = Box::new(Watched::new(connect(&config)?, pulse.clone()));
+    // Asked between any two pieces of work.
+    let stop = || {
+        pulse.turn();
+        interrupt.raised()
+    };
     let mut host = Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
     let ended = sprig_agent::run(&mut host, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         let (level, target) = levels::of_agent(&event);
-        output.log(level, target, value, || line(&event));
+        let line = line(&event);
+        figures.add(&event, line.as_deref());
+        output.log(level, target, value, || line);
     });
+    pulse.supervisor.stopping();
     let left = link.close(None);
     match ended? {
         Ended::Finished => left.map(|()| Exit::Done).map_err(Failure::from),

@@ -7,6 +7,7 @@ use crate::files::{Content, Files};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
 use crate::output::Output;
+use crate::service::{FleetFigures, Pulse, Watched, open_door};
 use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, Listen, still};
 use sprig_coordinator::{
@@ -22,20 +23,39 @@ use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     log::begin(args.log.asked(), args.json);
     let output = Arc::new(Output::new(args.json));
+    let pulse = Arc::new(Pulse::new(LONGEST_TURN));
+    let figures = Arc::new(FleetFigures::new(pulse.clone()));
+    let settings = FleetSettings::read(&args.config)?.coordinator;
+    let (address, beyond) = (settings.metrics.as_deref(), settings.metrics_beyond_loopback);
+    let _door = open_door(address, beyond, figures.clone(), &output)?;
+    let service = Service { interrupt, output, pulse, figures };
     loop {
-        if let Some(exit) = lead(args, &interrupt, &output)? {
+        if let Some(exit) = lead(args, &service)? {
             return Ok(exit);
         }
     }
 }
 
+/// Longest turn of a coordinator's loop: a round of thousands of updates is closed in one.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
+/// What outlives an epoch.
+struct Service {
+    interrupt: Interrupt,
+    output: Arc<Output>,
+    pulse: Arc<Pulse>,
+    figures: Arc<FleetFigures>,
+}
+
 /// Leads the fleet; `None` when the ledger turned out to be a restored copy, which goes on in another epoch.
-fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> Result<Option<Exit>, Failure> {
+fn lead(args: &CoordinateArgs, service: &Service) -> Result<Option<Exit>, Failure> {
+    let Service { interrupt, output, pulse, figures } = service;
     let settings = FleetSettings::read(&args.config)?;
     Files::of_fleet(&args.config, &settings)
         .writes("adapter", settings.coordinator.adapter.as_deref(), Content::Adapter)
@@ -51,26 +71,13 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
     let options = Options::of(&settings, &job, drawn()?, settings.train.sums(&base.geometry));
     let weights = layout.len();
 
-    let evaluation = evaluation(&settings, output)?;
+    let (evaluation, budget) = evaluation(&settings, output)?.unzip();
     let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
+    let link = Watched::new(link, pulse.clone());
     let evaluated = Arc::new(Mutex::new(Evaluated::default()));
-    let tell = {
-        let (output, evaluated) = (output.clone(), evaluated.clone());
-        Box::new(move |notice: &Notice| {
-            let known = match notice {
-                Notice::Evaluated { applied, found } => Some((*applied, *found)),
-                Notice::Reverted { round, best, .. } => Some((round.applied_after(), *best)),
-                _ => None,
-            };
-            if let Some((applied, found)) = known {
-                evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(applied, found);
-            }
-            let value = serde_json::to_value(notice).unwrap_or_default();
-            let (level, target) = levels::of_notice(notice);
-            output.log(level, target, event(notice, value), || Some(notice.to_string()));
-        })
-    };
+    let tell = teller(service, evaluated.clone());
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
+    figures.follow(coordinator.handle(), budget);
     let dashboard = serve_page(&settings, coordinator.handle(), output)?;
     let finished = match coordinator.run(interrupt.flag()) {
         Err(e @ CoordinatorError::Restored { .. }) => {
@@ -80,6 +87,7 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
         }
         finished => finished?,
     };
+    pulse.supervisor.stopping();
     let view = coordinator.view()?;
     if let Some(page) = &settings.coordinator.page {
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
@@ -104,6 +112,25 @@ fn lead(args: &CoordinateArgs, interrupt: &Interrupt, output: &Arc<Output>) -> R
     let mut done = done(&view, evaluated, weights);
     (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
     conclude(&settings, output, (view.round, abandoned), &done).map(Some)
+}
+
+/// What hears of all that happens.
+fn teller(service: &Service, evaluated: Arc<Mutex<Evaluated>>) -> Box<dyn FnMut(&Notice) + Send> {
+    let (output, figures) = (service.output.clone(), service.figures.clone());
+    Box::new(move |notice| {
+        let known = match notice {
+            Notice::Evaluated { applied, found } => Some((*applied, *found)),
+            Notice::Reverted { round, best, .. } => Some((round.applied_after(), *best)),
+            _ => None,
+        };
+        if let Some((applied, found)) = known {
+            evaluated.lock().unwrap_or_else(PoisonError::into_inner).add(applied, found);
+        }
+        figures.add(notice);
+        let value = serde_json::to_value(notice).unwrap_or_default();
+        let (level, target) = levels::of_notice(notice);
+        output.log(level, target, event(notice, value), || Some(notice.to_string()));
+    })
 }
 
 /// A run that begins.
@@ -131,14 +158,14 @@ fn conclude(
     if nothing { Err(Failure::new(Exit::Abandoned, untrained(rounds))) } else { Ok(Exit::Done) }
 }
 
-/// Opens model and held-out data, where there are some.
-fn evaluation(settings: &FleetSettings, output: &Output) -> Result<Option<EvaluationThread>, Failure> {
+/// Opens model and held-out data, where there are some; also the bytes that evaluating may hold.
+fn evaluation(settings: &FleetSettings, output: &Output) -> Result<Option<(EvaluationThread, u64)>, Failure> {
     let Some(data) = &settings.coordinator.eval_data else { return Ok(None) };
     let (thread, plan) = evaluator::start(settings, data)?;
     output.log(Level::Info, Target::Coordinator, json!({ "event": "plan", "plan": plan }), || {
         Some(format!("evaluation holds {} of {}", plan.total(), plan.budget))
     });
-    Ok(Some(thread))
+    Ok(Some((thread, plan.budget.get())))
 }
 
 /// What is said of a run that came to nothing.

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
 use crate::output::Output;
+use crate::service::Supervisor;
 use crate::worn::Worn;
 use serde_json::json;
 use sprig_budget::{Bytes, process};
@@ -72,8 +73,14 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let doors = Doors::open(args, listen, (desk, limits), &output)?;
     let mut answerer =
         Answerer { generator, tokenizer: &tokenizer, adapter: adapter.as_ref(), labelling, limits };
-    answerer
-        .serve(&seat, &|| interrupt.raised() || doors.broken(&output), &mut |told| tell(&output, &told))?;
+    let supervisor = Supervisor::of_environment();
+    supervisor.ready();
+    let stop = || {
+        supervisor.alive();
+        interrupt.raised() || doors.broken(&output)
+    };
+    answerer.serve(&seat, &stop, &mut |told| tell(&output, &told))?;
+    supervisor.stopping();
     doors.close()?;
     let peak = process::status().peak_rss;
     let event =

@@ -53,6 +53,8 @@ pub struct World {
     said: Receiver<(String, Option<Value>)>,
     /// Members of a control group in which devices are started.
     pub group: Option<PathBuf>,
+    /// Environment of processes that are started from now on.
+    pub set: Vec<(&'static str, PathBuf)>,
     /// Everything that was said, in order.
     pub events: Vec<(String, Value)>,
 }
@@ -102,7 +104,8 @@ impl World {
         }
         let (say, said) = channel();
         let (broker, processes, events) = (None, Vec::new(), Vec::new());
-        let mut world = Self { scene, broker, port, processes, say, said, events, group: None };
+        let mut world =
+            Self { scene, broker, port, processes, say, said, events, group: None, set: Vec::new() };
         world.start_broker();
         world
     }
@@ -128,6 +131,7 @@ impl World {
             device => format!("agent --json --config fleet/devices/{device}/device.toml"),
         };
         let mut command = self.scene.command(&line);
+        command.envs(self.set.iter().cloned());
         if let Some(members) = self.group.as_ref().filter(|_| name != "coordinator") {
             command = Group::member(members, &command);
         }

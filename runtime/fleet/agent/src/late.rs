@@ -2,7 +2,7 @@
 //! that the adapter's frozen factors are made of, and nothing is measured.
 
 use super::catch_up::arriving;
-use super::model::{ARRIVES, FLEET, budget};
+use super::model::{ARRIVES, budget, outside};
 use super::sums::making;
 use super::{Trained, Worker};
 use sprig_budget::Bytes;
@@ -57,10 +57,10 @@ impl OpenedLate {
         let moments = if train.readout.is_some() { 0 } else { train.rules().server.moments() };
         let values = Bytes::of::<f32>(layout.len());
         let mut held_elsewhere = vec![
-            ("link and outbox", FLEET),
             // The frame, what it says, and what is kept of it.
             (ARRIVES, arriving(layout.len(), layout.len() * moments) + values),
         ];
+        held_elsewhere.extend(outside(settings));
         held_elsewhere.extend(making(train, g, means.threads)?);
         let adapted = Adapted::Made(train.adapter(g)?);
         let work = Workload::evaluation(train.recipe().judged(), adapted, 1, means);

@@ -26,7 +26,11 @@ use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
-pub(crate) const FLEET: Bytes = Bytes::mib(4);
+const FLEET: Bytes = Bytes::mib(4);
+
+/// What the door for metrics takes: its thread, eight connections of two buffers of 8 KiB, and answers of 4 KiB, with room to
+/// spare.
+const METRICS: Bytes = Bytes::mib(1);
 
 /// The region of an adapter that is taken over.
 pub(crate) const ARRIVES: &str = "the fleet's adapter as it arrives";
@@ -73,10 +77,10 @@ impl Opened {
         let mut held_elsewhere = vec![
             ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
             ("the round under way", round),
-            ("link and outbox", FLEET),
             // Any time, also while a part is under way: the coordinator may have gone on meanwhile.
             (ARRIVES, arriving(layout.len(), layout.len() * rules.server.moments())),
         ];
+        held_elsewhere.extend(outside(settings));
         if settings.agent.adapter.is_some() {
             held_elsewhere.push(("writing the adapter", WRITING));
         }
@@ -97,6 +101,12 @@ impl Opened {
         let (up, guard, train) = (train.up, train.guard(), train.clone());
         Ok(Self { train, spec, rules, planned, layout, flow, preference, up, guard })
     }
+}
+
+/// What an agent holds outside of its learner.
+pub(crate) fn outside(settings: &DeviceSettings) -> impl Iterator<Item = (&'static str, Bytes)> {
+    let metrics = settings.agent.metrics.as_ref().map(|_| ("metrics", METRICS));
+    std::iter::once(("link and outbox", FLEET)).chain(metrics)
 }
 
 /// The learner of a device.

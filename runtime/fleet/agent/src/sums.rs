@@ -1,6 +1,6 @@
 //! The worker of a read-out: sums over all of the device's examples, once, and the fleet's total as it is announced.
 
-use super::model::{FLEET, WRITING, budget};
+use super::model::{WRITING, budget, outside};
 use super::randomness::System;
 use super::regions::regions;
 use super::{Trained, Worker};
@@ -112,7 +112,7 @@ impl OpenedSums {
         let private = private.transpose()?;
         let (batch, judged) = (train.batch.as_usize(), to_judge(train.task, train.label_loss));
         let mut held_elsewhere = gathering_needs(g, shape, batch, private.is_some());
-        held_elsewhere.push(("link and outbox", FLEET));
+        held_elsewhere.extend(outside(settings));
         if settings.agent.adapter.is_some() {
             held_elsewhere.extend(making(train, g, means.threads)?);
         }

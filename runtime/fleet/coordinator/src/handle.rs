@@ -42,6 +42,11 @@ impl Handle {
         self.ask(Request::View)
     }
 
+    /// The same, if it comes within `patience`.
+    pub fn view_within(&self, patience: Duration) -> Option<FleetView> {
+        self.ask_within(patience, Request::View)
+    }
+
     /// Rows of finished rounds, from `round` on; `None` when the coordinator has ended.
     pub fn history(&self, round: RoundId) -> Option<Vec<RoundRow>> {
         self.ask(|reply| Request::History(round, reply))
@@ -79,7 +84,11 @@ impl Handle {
     }
 
     fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
-        self.request(request)?.recv_timeout(PATIENCE).ok()
+        self.ask_within(PATIENCE, request)
+    }
+
+    fn ask_within<T>(&self, patience: Duration, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
+        self.request(request)?.recv_timeout(patience).ok()
     }
 
     fn request<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<Receiver<T>> {

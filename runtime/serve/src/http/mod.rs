@@ -205,7 +205,7 @@ async fn ask(request: Request<Incoming>, shared: &Shared) -> Result<Response<Rep
 }
 
 /// Whether a request was meant for this machine by the name it uses.
-fn names_this_machine(request: &Request<Incoming>) -> bool {
+pub(crate) fn names_this_machine(request: &Request<Incoming>) -> bool {
     let host = request.headers().get(HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,

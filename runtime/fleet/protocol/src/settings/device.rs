@@ -62,6 +62,10 @@ pub struct AgentSettings {
     pub stay: bool,
     /// Goes on as planned when other processes need memory, instead of holding less until they are done.
     pub ignore_pressure: bool,
+    /// Address of `/metrics` (OpenMetrics) and `/healthz`, such as `127.0.0.1:9464`; none if absent.
+    pub metrics: Option<String>,
+    /// Allows other machines to read them: they have no password.
+    pub metrics_beyond_loopback: bool,
 }
 
 /// When a device writes the fleet's adapter.
@@ -88,6 +92,8 @@ impl Default for AgentSettings {
             patience_seconds: Seconds::of(60.0),
             stay: false,
             ignore_pressure: false,
+            metrics: None,
+            metrics_beyond_loopback: false,
         }
     }
 }

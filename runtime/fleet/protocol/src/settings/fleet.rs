@@ -47,6 +47,10 @@ pub struct CoordinatorSettings {
     pub dashboard: Option<String>,
     /// Allows other machines to look at the dashboard: it has no password.
     pub dashboard_beyond_loopback: bool,
+    /// Address of `/metrics` (OpenMetrics) and `/healthz`, such as `127.0.0.1:9464`; none if absent.
+    pub metrics: Option<String>,
+    /// Allows other machines to read them: they have no password.
+    pub metrics_beyond_loopback: bool,
     /// Held-out records, evaluated every few rounds.
     pub eval_data: Option<PathBuf>,
     /// Weight of what calibrates, in rounds that are closed from now on, where devices send parts one by one
@@ -72,6 +76,8 @@ impl Default for CoordinatorSettings {
             state: PathBuf::from("state"),
             dashboard: None,
             dashboard_beyond_loopback: false,
+            metrics: None,
+            metrics_beyond_loopback: false,
             eval_data: None,
             lam: None,
             sft_weight: None,
