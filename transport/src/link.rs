@@ -63,8 +63,8 @@ pub trait Link: Send {
     /// The next event; none when `wait` has passed without one.
     ///
     /// # Errors
-    /// [`LinkError::Refused`] or [`LinkError::Untrusted`] each time an attempt to connect ends so (the link goes on
-    /// trying: whether that is worth waiting for is the caller's to decide), [`LinkError::Closed`] at the end.
+    /// [`LinkError::Refused`], [`LinkError::Untrusted`] or [`LinkError::Dates`] each time an attempt to connect ends so (the
+    /// link goes on trying: [`LinkError::is_worth_waiting`]), [`LinkError::Closed`] at the end.
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, LinkError>;
 
     /// Bytes that were published and that the broker has not taken yet, as far as the link knows; 0 of one that keeps none.
@@ -201,6 +201,17 @@ pub enum LinkError {
         /// What is wrong.
         why: String,
     },
+    /// The broker's certificate does not hold at this time, as far as this machine knows the time.
+    #[error(
+        "the broker at {broker} is not trusted yet: {why}; set this machine's clock if it is wrong, or give the broker a \
+         certificate that holds"
+    )]
+    Dates {
+        /// Host and port.
+        broker: String,
+        /// What the clock and the certificate say.
+        why: String,
+    },
     /// More than a message may have.
     #[error("a message of {bytes} bytes to {topic}; at most {limit} travel in one: send a blob")]
     TooLarge {
@@ -239,11 +250,22 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Whether an attempt to connect that ended so may be followed by one that does not, without anybody's doing here. Where
+    /// the broker has let us in before, it is being restarted or its rules are being changed; and a clock that is wrong at
+    /// the start of a board is set in time.
+    pub fn is_worth_waiting(&self, let_in_before: bool) -> bool {
+        match self {
+            Self::Dates { .. } => true,
+            Self::Refused { .. } | Self::Untrusted { .. } => let_in_before,
+            _ => false,
+        }
+    }
+
     /// Who can end it.
     pub fn who(&self) -> Who {
         match self {
             Self::Url { .. } | Self::Plain { .. } | Self::File { .. } | Self::Settings(_) => Who::User,
-            Self::Untrusted { .. } => Who::User,
+            Self::Untrusted { .. } | Self::Dates { .. } => Who::User,
             Self::Refused { .. } => Who::Broker,
             Self::Busy { .. } => Who::Nobody,
             Self::TooLarge { .. } | Self::Topic { .. } | Self::Closed(_) => Who::Program,

@@ -1,8 +1,10 @@
 //! What an error of the MQTT client means: who can end it.
 
+use crate::certificate::{moment, now};
 use crate::link::LinkError;
 use rumqttc::mqttbytes::Error as PacketError;
-use rumqttc::tokio_rustls::rustls::{self, AlertDescription};
+use rumqttc::tokio_rustls::rustls::pki_types::UnixTime;
+use rumqttc::tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError, TlsError};
 
 /// What ended a connection, or kept it from coming about.
@@ -25,9 +27,10 @@ pub(super) fn judge(broker: &str, error: &ConnectionError) -> Trouble {
         };
     }
     match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Trouble::Standing(LinkError::Untrusted { broker: broker(), why: why.to_string() })
-        }
+        Some(rustls::Error::InvalidCertificate(why)) => Trouble::Standing(match dates(why) {
+            Some(why) => LinkError::Dates { broker: broker(), why },
+            None => LinkError::Untrusted { broker: broker(), why: why.to_string() },
+        }),
         Some(rustls::Error::AlertReceived(alert)) if is_about_certificates(*alert) => {
             refused(format!("it does not accept this client's certificate ({alert:?})"))
         }
@@ -53,6 +56,27 @@ fn for_people(code: ConnectReturnCode) -> Option<&'static str> {
         ConnectReturnCode::PacketTooLarge => "the will is too large for it",
         ConnectReturnCode::RetainNotSupported => "it keeps no retained messages, which a fleet needs",
         ConnectReturnCode::QoSNotSupported => "it does not offer QoS 1, which a fleet needs",
+        _ => return None,
+    })
+}
+
+/// What a clock has to do with a certificate that is not accepted, if anything.
+fn dates(why: &CertificateError) -> Option<String> {
+    let at = |time: &UnixTime| moment(time.as_secs().try_into().unwrap_or(i64::MAX));
+    Some(match why {
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "its certificate, or its authority's, is valid until {}, and the clock here says {}",
+            at(not_after),
+            at(time)
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "its certificate, or its authority's, is valid from {} on, and the clock here says {}",
+            at(not_before),
+            at(time)
+        ),
+        CertificateError::Expired | CertificateError::NotValidYet => {
+            format!("{why}, and the clock here says {}", moment(now()))
+        }
         _ => return None,
     })
 }

@@ -2,11 +2,16 @@
 
 use super::refusal;
 use super::sessions::{config, connected};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 use sprig_testkit::mosquitto::Mosquitto;
-use sprig_transport::link::{LinkConfig, LinkError, Who};
+use sprig_transport::link::{Event, Link, LinkConfig, LinkError, Who};
+use sprig_transport::mqtt::connect;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -20,8 +25,14 @@ fn authority(name: &str) -> Authority {
 
 /// Writes `<name>.pem` and `<name>.key`.
 fn issue(authority: &Authority, folder: &Path, name: &str, host: &str) {
+    issue_for(authority, folder, (name, host), (1975, 4096));
+}
+
+/// The same for a certificate that holds in these years.
+fn issue_for(authority: &Authority, folder: &Path, (name, host): (&str, &str), (from, to): (i32, i32)) {
     let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
+    (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
@@ -90,4 +101,42 @@ fn a_broker_of_another_name_is_not_trusted() {
     let error = refusal(&client(&broker, "ca.pem", "pi"));
     assert!(matches!(error, LinkError::Untrusted { .. }), "{error}");
     assert!(error.to_string().contains("localhost"), "{error}");
+}
+
+/// Whether the clock here or the certificate is wrong, only one of them has to be mended: the same link gets in then.
+#[test]
+fn dates_that_do_not_hold_are_named_and_waited_out() {
+    for (years, valid, told) in [
+        ((1975, 2001), (1975, 4096), "is valid until 2001-01-01 00:00:00 UTC, and the clock here says 2"),
+        ((3000, 4096), (1975, 4096), "is valid from 3000-01-01 00:00:00 UTC on, and the clock here says 2"),
+    ] {
+        let mut ours = None;
+        let broker = Mosquitto::with(|folder| {
+            let authority = ours.insert(authority("ours"));
+            fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+            issue_for(authority, folder, ("broker", "localhost"), years);
+            issue(authority, folder, "pi", "pi");
+            let at = |name: &str| folder.join(name).display().to_string();
+            let (ca, cert, key) = (at("ca.pem"), at("broker.pem"), at("broker.key"));
+            format!(
+                "cafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\nuse_identity_as_username true\n"
+            )
+        });
+        let mut link = connect(&client(&broker, "ca.pem", "pi")).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut next = || {
+            assert!(Instant::now() < until, "{}", broker.log());
+            link.next(Duration::from_millis(100))
+        };
+        let error = loop {
+            if let Err(error) = next() {
+                break error;
+            }
+        };
+        assert!(matches!(error, LinkError::Dates { .. }) && error.is_worth_waiting(false), "{error:?}");
+        assert!(error.to_string().contains(told), "{error}");
+        issue_for(&ours.unwrap(), broker.file("").as_path(), ("broker", "localhost"), valid);
+        broker.reload();
+        while !matches!(next(), Ok(Some(Event::Connected))) {}
+    }
 }

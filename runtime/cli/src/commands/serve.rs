@@ -240,7 +240,7 @@ impl Broker {
                         happened.map_or(Ok(()), |happened| say.try_send(happened)).ok();
                     }
                     // Once it was let in, a refusal passes: the broker is being restarted or its rules changed.
-                    Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if connected => {
+                    Err(e) if e.is_worth_waiting(connected) => {
                         say.try_send(Happened::Disconnected(e.to_string())).ok();
                     }
                     Err(e) => return Err(e),

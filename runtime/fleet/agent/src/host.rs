@@ -3,7 +3,7 @@
 use super::AgentEvent;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::DeviceSettings;
-use sprig_transport::link::{Event, Link, LinkError};
+use sprig_transport::link::{Event, Link};
 use std::time::Duration;
 
 /// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
@@ -24,15 +24,14 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// The next event of the link. Once it was let in, a refusal passes: the broker is being restarted or its rules are
-    /// being changed.
+    /// The next event of the link. Refusals that pass are waited out.
     pub(super) fn next(
         &mut self,
         wait: Duration,
         watch: &mut dyn FnMut(AgentEvent),
     ) -> Result<Option<Event>, FleetError> {
         match self.link.next(wait) {
-            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
+            Err(e) if e.is_worth_waiting(self.connected) => {
                 watch(AgentEvent::Disconnected { reason: e.to_string() });
                 Ok(None)
             }

@@ -21,7 +21,7 @@ use crate::view::{FleetView, ROUNDS, RegionView};
 use sprig_learn::spry::Layout;
 use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
-use sprig_transport::link::{self, Link, LinkError};
+use sprig_transport::link::{self, Link};
 use sprig_transport::messages::{Job, Round, RunId};
 use sprig_transport::packet_bytes;
 use sprig_transport::topics::{Topic, Topics};
@@ -303,8 +303,7 @@ impl<L: Link> Coordinator<L> {
                         _ => events.extend(incoming::event(&self.topics, &topic, payload)),
                     }
                 }
-                // Once it was let in, this passes: the broker is being restarted or its rules are being changed.
-                Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) if self.connected => {
+                Err(e) if e.is_worth_waiting(self.connected) => {
                     (self.tell)(&Notice::Disconnected { reason: e.to_string() });
                     break;
                 }
