@@ -271,9 +271,11 @@ fn coordinator(error: &CoordinatorError) -> Exit {
     match error {
         CoordinatorError::Ledger(e) => match e {
             LedgerError::Damaged { .. } | LedgerError::Format { .. } => Exit::BadFile,
-            LedgerError::Foreign { .. } | LedgerError::None { .. } | LedgerError::Adapter { .. } => {
-                Exit::Usage
-            }
+            LedgerError::Foreign { .. }
+            | LedgerError::None { .. }
+            | LedgerError::There { .. }
+            | LedgerError::Occupied { .. }
+            | LedgerError::Adapter { .. } => Exit::Usage,
             _ => Exit::Io,
         },
         CoordinatorError::Learn(_)

@@ -97,6 +97,15 @@ impl Output {
         }
     }
 
+    /// Moves a progress line whose `total` is known only as it goes.
+    pub fn of(&self, done: u64, total: u64, message: impl FnOnce() -> String) {
+        self.bar.set_length(total);
+        if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            log.total = total;
+        }
+        self.at(done, message);
+    }
+
     /// Ends the progress line.
     pub fn end(&mut self) {
         self.bar.finish_and_clear();

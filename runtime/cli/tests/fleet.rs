@@ -7,6 +7,8 @@
 
 #[path = "fleet/after.rs"]
 mod after;
+#[path = "fleet/backup.rs"]
+mod backup;
 #[path = "fleet/cgroup.rs"]
 mod cgroup;
 #[path = "fleet/disk.rs"]

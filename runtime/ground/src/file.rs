@@ -67,6 +67,35 @@ pub fn move_into_place(made: &Path, path: &Path) -> Result<(), PathError> {
     sync_folder(folder_of(path))
 }
 
+/// The same without ever going over what is at `path`. On a file system without hard links that is looked at just before.
+///
+/// # Errors
+/// Of kind [`ErrorKind::AlreadyExists`] when something is there; otherwise when the system refuses. Both are then as they were.
+pub fn place_new(made: &Path, path: &Path) -> Result<(), PathError> {
+    let failed = |e| PathError::new("move into place", path, e);
+    match fs::hard_link(made, path) {
+        Ok(()) => fs::remove_file(made).map_err(failed)?,
+        Err(e) if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            if path.symlink_metadata().is_ok() {
+                return Err(failed(ErrorKind::AlreadyExists.into()));
+            }
+            fs::rename(made, path).map_err(failed)?;
+        }
+        Err(e) => return Err(failed(e)),
+    }
+    sync_folder(folder_of(path))
+}
+
+/// A new empty file beside `path` for what is to be put there by [`place_new`], which nobody but its owner reads. What a
+/// process that was killed left behind is removed by the next that comes for the same `path`, unless it is locked.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_aside(path: &Path) -> Result<(File, PathBuf), PathError> {
+    remove_leftovers(path);
+    create_beside(path, 0o600).map_err(PathError::at("write", path))
+}
+
 /// Has the disk keep the names in a folder.
 ///
 /// # Errors
@@ -126,7 +155,7 @@ fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
         temporary.push(name);
         temporary.push(format!(".{}-{attempt}.tmp", std::process::id()));
         let temporary = folder_of(path).join(temporary);
-        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary) {
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             opened => return Ok((opened?, temporary)),
         }
@@ -185,6 +214,21 @@ mod tests {
         assert_eq!(mode(&path), mode(&usual));
         replace_with_mode(&path, 0o600, |_| Ok::<(), PathError>(())).unwrap();
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_new_file_goes_over_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copy");
+        let (locked, first) = create_aside(&path).unwrap();
+        locked.lock().unwrap();
+        let (_, second) = create_aside(&path).unwrap();
+        assert!(first.exists() && first != second, "a locked one is no leftover");
+        fs::write(&second, "new").unwrap();
+        place_new(&second, &path).unwrap();
+        let (_, third) = create_aside(&path).unwrap();
+        assert_eq!(place_new(&third, &path).unwrap_err().source.kind(), ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), third.exists()), (b"new".to_vec(), true));
     }
 
     #[test]

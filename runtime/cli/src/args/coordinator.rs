@@ -58,6 +58,10 @@ pub enum FleetCommand {
     Revoke(RevokeArgs),
     /// Every certificate that was signed, and until when it is valid
     Certificates(AuthorityQuery),
+    /// Copy the coordinator's ledger, while it runs or not
+    Backup(BackupArgs),
+    /// Put a copy of a ledger into a state folder that has none
+    Restore(RestoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +93,27 @@ pub struct ExportArgs {
     /// File to write (GGUF LoRA)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub query: FleetQuery,
+    /// File to write, which must not be there; a running coordinator writes it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A copy that `sprig fleet backup` made
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub query: FleetQuery,
+    /// Move a ledger that is there aside, under a name that is told
+    #[arg(long)]
+    pub replace: bool,
 }
 
 #[derive(Debug, Args)]

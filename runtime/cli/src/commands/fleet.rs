@@ -1,6 +1,6 @@
 //! `sprig fleet`: look at a fleet's training and its devices, pause it, go on, take an adapter out of it.
 
-use super::{authority, export};
+use super::{authority, backup, export};
 use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery, MemberArgs};
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
@@ -32,6 +32,8 @@ pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
         FleetCommand::Reject(args) => authority::reject(args),
         FleetCommand::Revoke(args) => authority::revoke(args),
         FleetCommand::Certificates(query) => authority::certificates(query),
+        FleetCommand::Backup(args) => backup::backup(args),
+        FleetCommand::Restore(args) => backup::restore(args),
     }?;
     Ok(Exit::Done)
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 pub mod agent;
 #[cfg(feature = "coordinator")]
 mod authority;
+#[cfg(feature = "coordinator")]
+mod backup;
 mod best_of;
 #[cfg(feature = "coordinator")]
 pub mod broker;

@@ -2,13 +2,15 @@
 //! a [`FleetView`], `history` with `{"rounds":[…]}`, `coverage` with `{"coverage":[…]}`, `pause` and `resume` with
 //! `{"done":true}`, and so does `{"command":"device","device":["kitchen","quarantine"]}` (or `allow`, `replace`, `remove`);
 //! `adapter` (of which `digest` may name the first digits) with `{"snapshot":"hexadecimal frame"}`; anything that cannot be
-//! done with `{"error":"…"}`, what should not be with `{"objection":"…"}`.
+//! done with `{"error":"…"}`, what should not be with `{"objection":"…"}`. `{"command":"backup","out":"/copy"}` is answered by
+//! several lines.
 
+use crate::backup::{Backups, Told};
 use crate::error::CoordinatorError;
 use crate::event::Act;
 use crate::handle::Handle;
 use crate::ids::RoundId;
-use crate::ledger::{CoverageRow, Ledger};
+use crate::ledger::{Copied, CoverageRow, Held, Ledger};
 use crate::rows::RoundRow;
 use crate::state::{Stage, State};
 use crate::view::FleetView;
@@ -54,6 +56,8 @@ enum Command {
     Resume,
     /// Decide about a device.
     Device,
+    /// Copy the ledger.
+    Backup,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,12 +67,14 @@ struct Line {
     digest: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device: Option<(String, Act)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    out: Option<PathBuf>,
 }
 
 impl Line {
     /// A command by itself.
     fn of(command: Command) -> Self {
-        Self { command, digest: None, device: None }
+        Self { command, digest: None, device: None, out: None }
     }
 }
 
@@ -173,6 +179,32 @@ pub fn adapter(state: &Path, prefix: Option<&str>) -> Result<Snapshot, Coordinat
     }
 }
 
+/// Copies the ledger of the run in folder `state`, as it stands at one moment, to the file `out`, which must not be there and
+/// is named from the root on, whether its coordinator is running or not; a running one writes it. `tell` hears how far it is.
+///
+/// # Errors
+/// When there is no run, something is at `out`, or the disk fails: nothing is then left of the copy.
+pub fn backup(state: &Path, out: &Path, tell: &mut dyn FnMut(Copied)) -> Result<Held, CoordinatorError> {
+    let path = state.join(FILE);
+    let lines = match connect(state, &Line { out: Some(out.to_owned()), ..Line::of(Command::Backup) }) {
+        Err(CoordinatorError::NotRunning { .. }) => {
+            let mut go_on = |copied| {
+                tell(copied);
+                true
+            };
+            let held = Ledger::existing(state)?.moment()?.copy_to(out, &mut go_on)?;
+            return held.ok_or_else(|| misunderstood(state, "the copy broke off"));
+        }
+        lines => lines?,
+    };
+    match Told::read(lines, tell).map_err(PathError::at("read the answer of", &path))? {
+        Told::Held(held) => Ok(held),
+        Told::Objection(objection) => Err(CoordinatorError::Objection(objection)),
+        Told::Error(error) => Err(CoordinatorError::Answer { path, error }),
+        Told::Copied(_) => Err(misunderstood(state, "the copy is not whole")),
+    }
+}
+
 /// Has it decide about the device called `name`.
 ///
 /// # Errors
@@ -206,6 +238,19 @@ fn misunderstood(state: &Path, problem: &str) -> CoordinatorError {
 fn ask(state: &Path, line: &Line) -> Result<Answer, CoordinatorError> {
     let path = state.join(FILE);
     let failed = |action| PathError::at(action, &path);
+    let mut answer = String::new();
+    connect(state, line)?.read_line(&mut answer).map_err(failed("read the answer of"))?;
+    match serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))? {
+        Answer::Error { error } => Err(CoordinatorError::Answer { path, error }),
+        Answer::Objection { objection } => Err(CoordinatorError::Objection(objection)),
+        answer => Ok(answer),
+    }
+}
+
+/// Sends a line to the coordinator whose state folder is `state`; what it answers is read from what this returns.
+fn connect(state: &Path, line: &Line) -> Result<BufReader<io::Take<UnixStream>>, CoordinatorError> {
+    let path = state.join(FILE);
+    let failed = |action| PathError::at(action, &path);
     let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             CoordinatorError::NotRunning { path: path.clone() }
@@ -214,13 +259,7 @@ fn ask(state: &Path, line: &Line) -> Result<Answer, CoordinatorError> {
     })?;
     stream.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(failed("ask"))?;
     stream.write_all((json!(line).to_string() + "\n").as_bytes()).map_err(failed("ask"))?;
-    let mut answer = String::new();
-    BufReader::new(stream.take(ANSWER)).read_line(&mut answer).map_err(failed("read the answer of"))?;
-    match serde_json::from_str(&answer).map_err(|e| failed("understand the answer of")(e.into()))? {
-        Answer::Error { error } => Err(CoordinatorError::Answer { path, error }),
-        Answer::Objection { objection } => Err(CoordinatorError::Objection(objection)),
-        answer => Ok(answer),
-    }
+    Ok(BufReader::new(stream.take(ANSWER)))
 }
 
 /// The socket of a running coordinator. Dropped, it is gone.
@@ -241,12 +280,13 @@ impl Control {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let work = move || {
+            let mut backups = Backups::new(Arc::clone(&stopped));
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Acquire) {
                     return;
                 }
                 // A client that breaks off harms itself only.
-                let _ = stream.and_then(|stream| answer(&stream, &handle));
+                let _ = stream.and_then(|stream| answer(stream, &handle, &mut backups));
             }
         };
         let thread = thread::Builder::new().name("control".into()).spawn(work).map_err(failed)?;
@@ -268,16 +308,19 @@ impl Drop for Control {
     }
 }
 
-fn answer(stream: &UnixStream, handle: &Handle) -> io::Result<()> {
+fn answer(mut stream: UnixStream, handle: &Handle, backups: &mut Backups) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
-    BufReader::new(stream.take(COMMAND)).read_line(&mut line)?;
+    BufReader::new((&stream).take(COMMAND)).read_line(&mut line)?;
     let answer = match serde_json::from_str::<Line>(&line) {
+        Ok(Line { command: Command::Backup, out: Some(out), .. }) => {
+            backups.begin(stream, handle.clone(), out);
+            return Ok(());
+        }
         Ok(line) => obey(&line, handle),
         Err(e) => Answer::Error { error: format!("no command: {e}") },
     };
-    let mut stream = stream;
     stream.write_all((json!(answer).to_string() + "\n").as_bytes())
 }
 
@@ -294,6 +337,7 @@ fn obey(line: &Line, handle: &Handle) -> Answer {
         }),
         Command::Pause => done(handle.pause()),
         Command::Resume => done(handle.resume()),
+        Command::Backup => Some(Answer::Error { error: "no file is named".to_owned() }),
         Command::Device => match &line.device {
             Some((name, act)) => decided(handle, name, *act),
             None => Some(Answer::Error { error: "no device is named".to_owned() }),

@@ -2,7 +2,7 @@
 
 use crate::event::Act;
 use crate::ids::RoundId;
-use crate::ledger::CoverageRow;
+use crate::ledger::{CoverageRow, Moment};
 use crate::rows::RoundRow;
 use crate::view::FleetView;
 use sprig_transport::messages::{DeviceId, Snapshot};
@@ -27,6 +27,8 @@ pub(super) enum Request {
     Adapter(Option<String>, SyncSender<Result<Snapshot, String>>),
     /// Something is decided about the device of this name; why it cannot be, if it cannot.
     Standing(DeviceId, Act, SyncSender<Result<(), String>>),
+    /// The ledger as it stands.
+    Moment(SyncSender<Moment>),
     Pause,
     Resume,
 }
@@ -71,6 +73,11 @@ impl Handle {
     /// The same without waiting: where the answer comes.
     pub fn ask_to_decide(&self, id: &DeviceId, act: Act) -> Option<Receiver<Result<(), String>>> {
         self.request(|reply| Request::Standing(id.clone(), act, reply))
+    }
+
+    /// The ledger as it stands; `None` when the coordinator has ended.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        self.ask(Request::Moment)
     }
 
     /// Has no further round opened or closed until resumed; whether the coordinator heard it.

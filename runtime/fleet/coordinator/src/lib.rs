@@ -3,6 +3,7 @@
 //! `Machine` decides and is pure; `Ledger` remembers; `Closer` applies; [`Coordinator`] runs them on a link. It adds
 //! numbers up and opens no model: whoever evaluates adapters does so in an [`EvaluationThread`].
 
+mod backup;
 mod carousel;
 mod check;
 mod close;
@@ -28,6 +29,7 @@ mod options;
 mod pace;
 mod pieces;
 mod registry;
+mod restore;
 mod rival;
 mod round;
 mod rows;
@@ -45,10 +47,11 @@ pub use evaluation::{Adapters, EvaluationThread, Evaluator, Ready};
 pub use event::Act;
 pub use handle::Handle;
 pub use ids::{Applied, DeviceNumber, RoundId, Slot};
-pub use ledger::{CoverageRow, LedgerError};
+pub use ledger::{Copied, CoverageRow, Held, LedgerError};
 pub use legacy::MOST_LEFT;
 pub use notice::Notice;
 pub use options::{Options, ReadOut};
+pub use restore::{Restored, restore};
 pub use rows::{Calibration, HeldOut, Member, RoundRow, Standing};
 pub use serve::Coordinator;
 pub use step::record_limit;

@@ -234,6 +234,7 @@ impl<L: Link> Coordinator<L> {
                     let adapter = self.core.ledger.adapter(prefix.as_deref());
                     drop(reply.send(adapter.map_err(|e| e.to_string())));
                 }
+                Request::Moment(reply) => drop(reply.send(self.core.ledger.moment()?)),
                 Request::Coverage(reply) => drop(reply.send(self.core.ledger.coverage()?)),
                 Request::History(from, reply) => {
                     drop(reply.send(self.core.ledger.history(from)?));

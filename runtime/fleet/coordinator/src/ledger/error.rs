@@ -1,7 +1,7 @@
 //! What can be wrong with a ledger, and what to do about it.
 
 use sprig_ground::PathError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why the coordinator's state cannot be used.
@@ -47,6 +47,21 @@ pub enum LedgerError {
         /// The state folder.
         path: PathBuf,
     },
+    /// A copy would go over a file.
+    #[error("{} is there already, and a copy of the ledger goes over no file; name another, or remove that one", path.display())]
+    There {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A copy would go over a ledger.
+    #[error(
+        "{} holds a run already; put the copy in another state folder ([coordinator] state), or have that ledger moved aside with \
+         --replace", path.display()
+    )]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
     /// No kept adapter, or more than one, has a digest that begins so.
     #[error(
         "{} a digest that begins with `{wanted}`; the last begins with {:.8}, `sprig fleet history` lists all and the oldest are not kept",
@@ -63,4 +78,16 @@ pub enum LedgerError {
     /// The machine.
     #[error(transparent)]
     Io(#[from] PathError),
+}
+
+impl LedgerError {
+    /// The same of another file, which this one was made of.
+    pub(crate) fn of(self, file: &Path) -> Self {
+        let path = file.to_owned();
+        match self {
+            Self::Damaged { problem, .. } => Self::Damaged { path, problem },
+            Self::Format { found, known, program, .. } => Self::Format { path, found, known, program },
+            other => other,
+        }
+    }
 }

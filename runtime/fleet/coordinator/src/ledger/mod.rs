@@ -17,6 +17,7 @@
 
 mod agreement;
 mod commit;
+mod copy;
 mod coverage;
 mod error;
 mod format;
@@ -24,6 +25,8 @@ mod reading;
 mod results;
 mod stood_down;
 
+pub(crate) use copy::Moment;
+pub use copy::{Copied, Held};
 pub(crate) use coverage::Applied as Covered;
 pub use coverage::CoverageRow;
 pub use error::LedgerError;
@@ -100,11 +103,24 @@ impl Ledger {
         if !path.exists() {
             return Err(LedgerError::None { path: dir.to_owned() });
         }
+        Self::at(path)
+    }
+
+    /// The same of a file of any name.
+    ///
+    /// # Errors
+    /// As [`Ledger::existing`].
+    pub(crate) fn at(path: PathBuf) -> Result<Self, LedgerError> {
         let db = guarded(&path, || builder().open(&path))?;
         let mut ledger = Ledger { db, path, run: RunId([0; 16]) };
         ledger.bring_up()?;
         let (run, _) = ledger.identity()?;
         Ok(Ledger { run, ..ledger })
+    }
+
+    /// Where the ledger of the state folder `dir` is.
+    pub(crate) fn file_in(dir: &Path) -> PathBuf {
+        dir.join(FILE)
     }
 
     /// The same on storage of the caller's: for tests of what survives a loss of power.

@@ -1,5 +1,6 @@
 //! Tests of the whole coordinator.
 
+mod backup;
 mod blobs;
 mod conduct;
 mod dense;
