@@ -303,7 +303,10 @@ failures! {
         _ => Exit::Usage,
     },
     DashboardError => |e| match e {
-        DashboardError::BeyondLoopback { .. } => Exit::Usage,
+        DashboardError::BeyondLoopback { .. }
+        | DashboardError::NoToken { .. }
+        | DashboardError::Token { .. }
+        | DashboardError::Identity { .. } => Exit::Usage,
         _ => Exit::Io,
     },
 }

@@ -7,10 +7,14 @@
 
 #[path = "fleet/after.rs"]
 mod after;
+#[path = "fleet/alert.rs"]
+mod alert;
 #[path = "fleet/backup.rs"]
 mod backup;
 #[path = "fleet/cgroup.rs"]
 mod cgroup;
+#[path = "fleet/dashboard.rs"]
+mod dashboard;
 #[path = "fleet/disk.rs"]
 mod disk;
 #[path = "fleet/enrol.rs"]

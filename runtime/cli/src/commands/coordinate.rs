@@ -9,14 +9,14 @@ use crate::log::{self, Level, Target};
 use crate::output::Output;
 use crate::service::{FleetFigures, Pulse, Watched, open_door};
 use serde_json::{Value, json};
-use sprig_coordinator::dashboard::{Dashboard, Listen, still};
+use sprig_coordinator::dashboard::{Dashboard, Identity, Listen, Token, still};
 use sprig_coordinator::{
-    Applied, Coordinator, CoordinatorError, EvaluationThread, FleetView, Handle, HeldOut, Notice, Options,
-    control,
+    Alerts, Applied, Coordinator, CoordinatorError, EvaluationThread, FleetView, Handle, HeldOut, Hook,
+    Notice, Options, control,
 };
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
-use sprig_protocol::settings::{FleetSettings, JobSettings};
+use sprig_protocol::settings::{CoordinatorSettings, FleetSettings, JobSettings};
 use sprig_protocol::{beginning, limits, warm};
 use sprig_run::Base;
 use sprig_transport::messages::RunId;
@@ -75,11 +75,16 @@ fn lead(args: &CoordinateArgs, service: &Service) -> Result<Option<Exit>, Failur
     let link = connect(&settings.fleet.link(&format!("sprig-{}-coordinator", settings.fleet.name))?)?;
     let link = Watched::new(link, pulse.clone());
     let evaluated = Arc::new(Mutex::new(Evaluated::default()));
-    let tell = teller(service, evaluated.clone());
+    let alerts = alerts(&settings, output)?;
+    let tell = teller(service, evaluated.clone(), alerts.clone());
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
     figures.follow(coordinator.handle(), budget);
     let dashboard = serve_page(&settings, coordinator.handle(), output)?;
-    let finished = match coordinator.run(interrupt.flag()) {
+    let finished = coordinator.run(interrupt.flag());
+    if let (Some(alerts), Err(e)) = (&alerts, &finished) {
+        alerts.ended(e);
+    }
+    let finished = match finished {
         Err(e @ CoordinatorError::Restored { .. }) => {
             let value = json!({ "event": "restored", "problem": e.to_string() });
             output.log(Level::Warn, Target::Coordinator, value, || Some(e.to_string()));
@@ -115,9 +120,14 @@ fn lead(args: &CoordinateArgs, service: &Service) -> Result<Option<Exit>, Failur
 }
 
 /// What hears of all that happens.
-fn teller(service: &Service, evaluated: Arc<Mutex<Evaluated>>) -> Box<dyn FnMut(&Notice) + Send> {
+fn teller(
+    service: &Service,
+    evaluated: Arc<Mutex<Evaluated>>,
+    alerts: Option<Arc<Alerts>>,
+) -> Box<dyn FnMut(&Notice) + Send> {
     let (output, figures) = (service.output.clone(), service.figures.clone());
     Box::new(move |notice| {
+        alerts.iter().for_each(|alerts| alerts.hear(notice));
         let known = match notice {
             Notice::Evaluated { applied, found } => Some((*applied, *found)),
             Notice::Reverted { round, best, .. } => Some((round.applied_after(), *best)),
@@ -176,19 +186,48 @@ fn untrained(rounds: u32) -> String {
     )
 }
 
+/// Has a command called when somebody should look, where the settings name one.
+fn alerts(settings: &FleetSettings, output: &Arc<Output>) -> Result<Option<Arc<Alerts>>, Failure> {
+    let CoordinatorSettings { alert, alert_seconds, .. } = &settings.coordinator;
+    if alert.is_empty() {
+        return Ok(None);
+    }
+    let hook = Hook {
+        command: alert.iter().map(Into::into).collect(),
+        limit: alert_seconds.duration(),
+        fleet: settings.fleet.name.to_string(),
+    };
+    let output = output.clone();
+    let tell = move |notice: &Notice| {
+        let value = serde_json::to_value(notice).unwrap_or_default();
+        let (level, target) = levels::of_notice(notice);
+        output.log(level, target, value, || Some(notice.to_string()));
+    };
+    Ok(Some(Arc::new(Alerts::start(hook, tell)?)))
+}
+
 /// Serves the dashboard, where the settings ask for one.
 fn serve_page(
     settings: &FleetSettings,
     coordinator: Handle,
     output: &Output,
 ) -> Result<Option<Dashboard>, Failure> {
-    let Some(address) = &settings.coordinator.dashboard else { return Ok(None) };
+    let CoordinatorSettings { dashboard, dashboard_cert, dashboard_key, .. } = &settings.coordinator;
+    let Some(address) = dashboard else { return Ok(None) };
     let beyond_loopback = settings.coordinator.dashboard_beyond_loopback;
-    let dashboard = Dashboard::start(&Listen { beyond_loopback, ..Listen::at(address) })?;
+    let token = settings.coordinator.dashboard_token_file.as_deref().map(Token::read).transpose()?;
+    let identity = dashboard_cert.clone().zip(dashboard_key.clone());
+    let identity = identity.map(|(certificate, key)| Identity { certificate, key });
+    let (encrypted, scheme) = (identity.is_some(), if identity.is_some() { "https" } else { "http" });
+    let dashboard = Dashboard::start(&Listen { beyond_loopback, token, identity, ..Listen::at(address) })?;
     dashboard.follow(coordinator)?;
-    let url = format!("http://{}/", dashboard.address());
-    output.log(Level::Info, Target::Coordinator, json!({ "event": "dashboard", "url": url }), || {
-        Some(format!("dashboard at {url}"))
+    let (at, url) = (dashboard.address(), format!("{scheme}://{}/", dashboard.address()));
+    let value = json!({ "event": "dashboard", "url": url, "encrypted": encrypted });
+    output.log(Level::Info, Target::Coordinator, value, || {
+        let plain = !encrypted && !at.ip().is_loopback();
+        let plain =
+            if plain { "; its token travels unencrypted: set dashboard_cert and dashboard_key" } else { "" };
+        Some(format!("dashboard at {url}{plain}"))
     });
     Ok(Some(dashboard))
 }

@@ -54,6 +54,8 @@ pub fn of_notice(notice: &Notice) -> (Level, Target) {
         N::Unheard { .. }
         | N::Twins { .. }
         | N::Outdated { .. }
+        | N::AlertFailed { .. }
+        | N::AlertsLeftOut { .. }
         | N::Quarantined { .. }
         | N::Passed { .. }
         | N::TurnedAway { .. }

@@ -3,6 +3,7 @@
 //! `Machine` decides and is pure; `Ledger` remembers; `Closer` applies; [`Coordinator`] runs them on a link. It adds
 //! numbers up and opens no model: whoever evaluates adapters does so in an [`EvaluationThread`].
 
+mod alert;
 mod backup;
 mod carousel;
 mod check;
@@ -42,6 +43,7 @@ mod validate;
 mod view;
 mod whole;
 
+pub use alert::{Alerts, Hook};
 pub use error::CoordinatorError;
 pub use evaluation::{Adapters, EvaluationThread, Evaluator, Ready};
 pub use event::Act;

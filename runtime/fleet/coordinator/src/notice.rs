@@ -178,6 +178,18 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// The command that is called for what somebody should look at (`[coordinator] alert`) failed.
+    AlertFailed {
+        /// What it was called for.
+        alert: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// It was not called for so many events: they came faster than it is called.
+    AlertsLeftOut {
+        /// How many.
+        count: u64,
+    },
     /// No more rounds open until resumed.
     Paused,
     /// Going on.
@@ -281,17 +293,16 @@ impl fmt::Display for Notice {
             Notice::NotEvaluated { applied, reason } => {
                 write!(f, "no evaluation after {applied} rounds: {reason}")
             }
+            Notice::AlertFailed { alert, problem } => {
+                write!(f, "alert {alert}: {problem}; see [coordinator] alert")
+            }
+            Notice::AlertsLeftOut { count } => left_out(f, *count),
             Notice::Paused => write!(f, "paused"),
             Notice::Resumed => write!(f, "resumed"),
             Notice::Kept { bytes } => {
                 write!(f, "the broker keeps the adapter ({bytes} bytes) for devices that come late")
             }
-            Notice::NotKept { bytes, limit, seconds } => write!(
-                f,
-                "the adapter with its moments ({bytes} bytes) is not left with the broker, which keeps {limit} at most: a device \
-                 that comes late needs this coordinator, which stays {seconds} s (raise linger_seconds under [coordinator]) \
-                 and serves it whenever it is started again"
-            ),
+            Notice::NotKept { bytes, limit, seconds } => not_kept(f, *bytes, *limit, *seconds),
             Notice::Finished { adapter_digest } => write!(f, "finished; adapter {adapter_digest}"),
         }
     }
@@ -303,6 +314,19 @@ fn outdated(f: &mut fmt::Formatter<'_>, device: &str, (software, least): (&str, 
         "{device} has {software:?} and is not selected: {least} is the least ([coordinator] least_agent); "
     )?;
     write!(f, "upgrade sprig there")
+}
+
+fn not_kept(f: &mut fmt::Formatter<'_>, bytes: u32, limit: u32, seconds: f64) -> fmt::Result {
+    write!(
+        f,
+        "the adapter with its moments ({bytes} bytes) is not left with the broker, which keeps {limit} at most: a device that \
+         comes late needs this coordinator, which stays {seconds} s (raise linger_seconds under [coordinator]) and serves it \
+         whenever it is started again"
+    )
+}
+
+fn left_out(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
+    write!(f, "{count} events came faster than [coordinator] alert is called, and it was not called for them")
 }
 
 /// What an operator decided.

@@ -15,6 +15,8 @@ pub struct FleetView {
     pub fleet: String,
     /// This run, hexadecimal.
     pub run: String,
+    /// Its epoch: 1 more for each time that it went on from a copy of its ledger.
+    pub epoch: u32,
     /// `gathering`, `collecting`, `closing`, `paused` or `finished`.
     pub state: String,
     /// What is waited for, and how long still.
@@ -31,6 +33,8 @@ pub struct FleetView {
     pub devices_total: u32,
     /// Devices online.
     pub devices_online: u32,
+    /// Devices that an operator removed for good.
+    pub devices_removed: u32,
     /// Rounds, ascending, at most the last [`ROUNDS`].
     pub history: Vec<RoundRow>,
     /// Held-out accuracy before the first round.

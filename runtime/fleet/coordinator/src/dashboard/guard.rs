@@ -1,6 +1,8 @@
 //! Bounds what clients can cost: their number, and how long one may stand still.
 
-use axum::serve::Listener;
+use super::wire::Wire;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,20 +10,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
 
 /// Accepts so many clients at a time.
 pub(super) struct Guard {
     listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     stall: Duration,
 }
 
 impl Guard {
-    pub(super) fn new(listener: TcpListener, clients: usize, stall: Duration) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(clients)), stall }
+    /// With an `acceptor` connections are encrypted.
+    pub(super) fn new(
+        listener: TcpListener,
+        acceptor: Option<TlsAcceptor>,
+        clients: usize,
+        stall: Duration,
+    ) -> Self {
+        Self { listener, acceptor, places: Arc::new(Semaphore::new(clients)), stall }
     }
 }
 
@@ -36,6 +46,7 @@ impl Listener for Guard {
                     // Without a place the stream is dropped, which closes it.
                     let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
                     let (stall, alarm) = (self.stall, Box::pin(sleep(self.stall)));
+                    let stream = Wire::new(stream, self.acceptor.as_ref());
                     return (Client { stream, stall, alarm, _place: place }, address);
                 }
                 // Out of file descriptors, or a client that left at once: neither is a reason to spin.
@@ -49,10 +60,20 @@ impl Listener for Guard {
     }
 }
 
+/// Where a client is.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Guard>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Guard>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
 /// A connection that fails once no byte has moved for some time. An open page is sent a comment now and
 /// then, so only one that reads nothing, or asks for nothing, stands still.
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Wire,
     stall: Duration,
     alarm: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,

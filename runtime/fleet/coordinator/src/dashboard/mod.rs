@@ -1,14 +1,24 @@
 //! The fleet on a page: one self-contained HTML document, fed by server-sent events. It shows and changes
 //! nothing; a run is paused and resumed over the control socket.
 
+mod access;
 mod changes;
+mod door;
 mod guard;
 mod page;
 mod server;
+mod wire;
+
+pub use access::Token;
+pub use wire::Identity;
 
 use super::{FleetView, Handle};
+use access::Access;
+use door::Door;
+use server::Site;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -20,12 +30,18 @@ use tokio::sync::{oneshot, watch};
 const ASK: (Duration, u32) = (Duration::from_secs(1), 10);
 
 /// Where the page is served, and to whom.
+///
+/// Beyond the loopback only with a token; without an identity it then travels as it is.
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// `host:port`; port 0 for any that is free.
     pub address: String,
-    /// Allows an address that other machines reach. The page asks for no password and is not encrypted.
+    /// Allows an address that other machines reach.
     pub beyond_loopback: bool,
+    /// What a client has to know; none on the loopback lets everybody in who is on this machine.
+    pub token: Option<Token>,
+    /// What connections are encrypted with.
+    pub identity: Option<Identity>,
     /// Connections at a time; further ones are closed at once.
     pub clients: usize,
     /// Seconds without a byte in either direction after which a client is dropped.
@@ -40,6 +56,8 @@ impl Listen {
         Self {
             address: address.to_owned(),
             beyond_loopback: false,
+            token: None,
+            identity: None,
             clients: 64,
             stall: Duration::from_secs(30),
             pace: Duration::from_millis(500),
@@ -65,12 +83,37 @@ pub enum DashboardError {
     },
     /// The address is reached from other machines.
     #[error(
-        "the dashboard at {address} could be read by other machines, without password: use 127.0.0.1 (and \
-         `ssh -L` from elsewhere), or allow it explicitly"
+        "the dashboard at {address} could be read by other machines: use 127.0.0.1 (and `ssh -L` from elsewhere), or set \
+         dashboard_beyond_loopback = true and a dashboard_token_file under [coordinator]"
     )]
     BeyondLoopback {
         /// As in the settings.
         address: String,
+    },
+    /// Nothing is asked of those that look.
+    #[error(
+        "the dashboard at {address} is for other machines too (dashboard_beyond_loopback) and asks them for nothing: name a \
+         dashboard_token_file under [coordinator], and dashboard_cert and dashboard_key so that nobody reads the token on its way"
+    )]
+    NoToken {
+        /// As in the settings.
+        address: String,
+    },
+    /// The file of the token.
+    #[error("{} (dashboard_token_file): {problem}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Certificate or key.
+    #[error("{} (dashboard_cert, dashboard_key): {problem}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// No thread or event loop can be had.
     #[error("cannot start the dashboard: {0}")]
@@ -93,16 +136,20 @@ impl Dashboard {
     /// # Errors
     /// See [`DashboardError`].
     pub fn start(listen: &Listen) -> Result<Self, DashboardError> {
+        let acceptor = listen.identity.as_ref().map(Identity::acceptor).transpose()?;
         let socket = bind(listen)?;
         let address = socket.local_addr().map_err(DashboardError::Start)?;
+        let access = listen.token.clone().map(Access::new).transpose().map_err(DashboardError::Start)?;
+        let door = Door::new(access, !listen.beyond_loopback, acceptor.is_some(), address);
+        let site = Site { socket, acceptor, door, listen: listen.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(DashboardError::Start)?;
         let (views, latest) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
         let watchers = Arc::new(AtomicUsize::new(0));
-        let (listen, counter) = (listen.clone(), Arc::clone(&watchers));
+        let counter = Arc::clone(&watchers);
         let body = move || {
-            runtime.block_on(server::serve(socket, &listen, latest, counter, stopped));
+            runtime.block_on(server::serve(site, latest, counter, stopped));
             // Streams that are open end here.
             runtime.shutdown_background();
         };
@@ -161,8 +208,13 @@ fn bind(listen: &Listen) -> Result<TcpListener, DashboardError> {
     let address = &listen.address;
     let failed = |source| DashboardError::Bind { address: address.clone(), source };
     let found: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
-    if !listen.beyond_loopback && found.iter().any(|a| !a.ip().is_loopback()) {
-        return Err(DashboardError::BeyondLoopback { address: address.clone() });
+    if found.iter().any(|a| !a.ip().is_loopback()) {
+        let address = address.clone();
+        match (listen.beyond_loopback, &listen.token) {
+            (false, _) => return Err(DashboardError::BeyondLoopback { address }),
+            (true, None) => return Err(DashboardError::NoToken { address }),
+            (true, Some(_)) => {}
+        }
     }
     let socket = TcpListener::bind(&found[..]).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;

@@ -1,12 +1,13 @@
 //! The routes, and the stream of events.
 
-use super::guard::Guard;
+use super::door::Door;
+use super::guard::{Guard, Peer};
 use super::{Listen, changes, page};
 use crate::FleetView;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +15,12 @@ use axum::routing::get;
 use futures_util::stream::{Stream, unfold};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 /// Patches a page may be behind before it is dropped: it then connects again and gets the whole view.
 const BEHIND: usize = 16;
@@ -38,27 +39,37 @@ struct Shared {
     watchers: Arc<AtomicUsize>,
 }
 
+/// What is served, and to whom.
+pub(super) struct Site {
+    pub socket: std::net::TcpListener,
+    pub acceptor: Option<TlsAcceptor>,
+    pub door: Door,
+    pub listen: Listen,
+}
+
 /// Serves until `stopped`.
 pub(super) async fn serve(
-    socket: std::net::TcpListener,
-    listen: &Listen,
+    site: Site,
     latest: watch::Receiver<Option<Arc<FleetView>>>,
     watchers: Arc<AtomicUsize>,
     stopped: oneshot::Receiver<()>,
 ) {
+    let Site { socket, acceptor, door, listen } = site;
     // Both only fail without an event loop around, and there is one.
     let Ok(listener) = tokio::net::TcpListener::from_std(socket) else { return };
     let shared = Shared { latest, shown: Arc::default(), pieces: broadcast::Sender::new(BEHIND), watchers };
     tokio::spawn(pump(shared.clone(), listen.pace));
     let keep_alive = listen.stall / 3;
-    let only_local = !listen.beyond_loopback;
+    let door = Arc::new(door);
     let routes = Router::new()
         .route("/", get(index))
         .route("/api/view", get(view))
         .route("/events", get(move |state| events(state, keep_alive)))
-        .layer(from_fn(move |request, next| guarded(request, next, only_local)))
-        .with_state(shared);
-    tokio::spawn(axum::serve(Guard::new(listener, listen.clients, listen.stall), routes).into_future());
+        .layer(from_fn(move |request, next| guarded(request, next, Arc::clone(&door))))
+        .with_state(shared)
+        .into_make_service_with_connect_info::<Peer>();
+    let guard = Guard::new(listener, acceptor, listen.clients, listen.stall);
+    tokio::spawn(axum::serve(guard, routes).into_future());
     // It is never sent: its sender is dropped.
     let _ = stopped.await;
 }
@@ -134,12 +145,9 @@ impl Drop for Watcher {
     }
 }
 
-/// Refuses foreign host names, and sends what keeps the page to itself with every answer.
-async fn guarded(request: Request<Body>, next: Next, only_local: bool) -> Response {
-    let mut response = match !only_local || is_local(request.headers()) {
-        true => next.run(request).await,
-        false => (StatusCode::FORBIDDEN, "this page is for localhost only\n").into_response(),
-    };
+/// Lets in who may look, and sends what keeps the page to itself with every answer.
+async fn guarded(request: Request<Body>, next: Next, door: Arc<Door>) -> Response {
+    let mut response = door.pass(request, next).await;
     let headers = [
         (header::CONTENT_SECURITY_POLICY, page::POLICY.as_str()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -148,21 +156,10 @@ async fn guarded(request: Request<Body>, next: Next, only_local: bool) -> Respon
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in headers {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
+        // The form brings a policy of its own.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().entry(name).or_insert(value);
         }
     }
     response
-}
-
-/// Whether the client asks for this machine by a name of its own. A web page elsewhere can have its own host
-/// name resolve to 127.0.0.1 and so read what is served there; the host name then is not local.
-fn is_local(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -147,9 +147,7 @@ impl Moment {
             Err(redb::Error::DatabaseClosed) => Ok(false),
             // Of which of the two files a full disk or a damaged page is, the error itself says.
             Err(redb::Error::Io(source)) => Err(PathError::new("copy to", aside, source).into()),
-            Err(other) => {
-                Err(LedgerError::Damaged { path: self.path.clone(), problem: other.to_string() })
-            }
+            Err(other) => Err(LedgerError::Damaged { path: self.path.clone(), problem: other.to_string() }),
             Ok(whole) => Ok(whole),
         }
     }

@@ -21,6 +21,7 @@ impl Machine {
         FleetView {
             fleet: self.options.fleet.clone(),
             run: self.options.run.to_string(),
+            epoch: self.options.run.epoch(),
             state: match round.stage() {
                 Stage::Finished => "finished",
                 _ if self.paused => "paused",
@@ -36,6 +37,7 @@ impl Machine {
             devices: numbers.into_iter().filter_map(|number| self.device_view(number, now)).collect(),
             devices_total: self.registry.present(),
             devices_online: self.registry.online(),
+            devices_removed: self.registry.iter().filter(|(_, device)| device.is_removed()).count() as u32,
             history: Vec::new(),
             accuracy_before: self.evaluations.before().and_then(|b| b.accuracy),
             loss_before: self.evaluations.before().map(|b| b.loss),

@@ -11,11 +11,13 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
     FleetView {
         fleet: "kitchen".into(),
         run: "5f0c9a3be2d84e17a6b1f9d20c7e4438".into(),
+        epoch: 1,
         state: "collecting".into(),
         waiting_for: format!("round {rounds}: 6 of 10 updates are in, 41 s left"),
         round: rounds,
         rounds: 120,
         mode: "per-iteration".into(),
+        devices_removed: 0,
         devices_total: devices.len() as u32,
         devices_online: devices.iter().filter(|d| d.online).count() as u32,
         devices,

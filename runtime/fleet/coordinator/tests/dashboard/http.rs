@@ -2,17 +2,19 @@
 
 use crate::fake;
 use sprig_coordinator::FleetView;
-use sprig_coordinator::dashboard::{Dashboard, DashboardError, Listen};
+use sprig_coordinator::dashboard::{Dashboard, DashboardError, Listen, Token};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+const TOKEN: &str = "0123456789abcdef";
 
 fn listen() -> Listen {
     Listen { pace: Duration::from_millis(10), ..Listen::at("127.0.0.1:0") }
 }
 
 /// Sends a request; gives the head of the answer and what follows, still open.
-fn ask(address: SocketAddr, request: &str) -> (String, BufReader<TcpStream>) {
+pub fn ask(address: SocketAddr, request: &str) -> (String, BufReader<TcpStream>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -159,11 +161,20 @@ fn other_machines_are_let_in_only_if_told() {
     let open = Listen { address: "0.0.0.0:0".into(), ..listen() };
     let error = Dashboard::start(&open).unwrap_err();
     assert!(matches!(error, DashboardError::BeyondLoopback { .. }), "{error}");
-    let told = Dashboard::start(&Listen { beyond_loopback: true, ..open }).unwrap();
+    let open = Listen { beyond_loopback: true, ..open };
+    let error = Dashboard::start(&open).unwrap_err();
+    assert!(matches!(error, DashboardError::NoToken { .. }), "{error}");
+    for setting in ["dashboard_beyond_loopback", "dashboard_token_file"] {
+        assert!(error.to_string().contains(setting), "{error}");
+    }
+    let open = Listen { token: Token::of(TOKEN), ..open };
+    let told = Dashboard::start(&open).unwrap();
     let there = SocketAddr::from(([127, 0, 0, 1], told.address().port()));
-    assert!(ask(there, "GET / HTTP/1.1\r\nHost: board.lan\r\n\r\n").0.starts_with("http/1.1 200"));
+    assert!(ask(there, "GET / HTTP/1.1\r\nHost: board.lan\r\n\r\n").0.starts_with("http/1.1 401"));
+    let request = format!("GET / HTTP/1.1\r\nHost: board.lan\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    assert!(ask(there, &request).0.starts_with("http/1.1 200"));
 
-    let taken = Listen { address: told.address().to_string(), beyond_loopback: true, ..listen() };
+    let taken = Listen { address: told.address().to_string(), ..open };
     let error = Dashboard::start(&taken).unwrap_err().to_string();
     assert!(error.starts_with("cannot serve the dashboard at 0.0.0.0:"), "{error}");
 }

@@ -9,3 +9,4 @@ mod fake;
 mod follow;
 mod http;
 mod page;
+mod token;

@@ -3,7 +3,8 @@
 use crate::browser::Browser;
 use crate::fake;
 use serde_json::Value;
-use sprig_coordinator::dashboard::{Dashboard, Listen};
+use sprig_coordinator::Standing;
+use sprig_coordinator::dashboard::{Dashboard, Listen, Token};
 use std::time::{Duration, Instant};
 
 const ROWS: &str = "document.querySelectorAll('#devices tr.device').length";
@@ -76,6 +77,67 @@ fn rows_are_patched_in_place_and_the_report_follows() {
     let changed = browser.value("changed").as_u64().unwrap();
     assert!((1..=5).contains(&changed), "{changed} changes of the table");
     assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// Who was taken out and why, rounds that came to nothing or were taken back, and each chart's figures in words and as a table.
+#[test]
+fn what_went_wrong_is_told_and_charts_are_told_in_words() {
+    let (dashboard, mut browser) = open(1200, false);
+    let mut fleet = fake::fleet(200, 87);
+    (fleet.epoch, fleet.devices_removed) = (3, 2);
+    let failing = &mut fleet.devices[3];
+    (failing.standing, failing.state, failing.failures) = (Standing::Failing, "quarantined".into(), 5);
+    failing.last_refusal = Some("norm".into());
+    fleet.devices[4].standing = Standing::Quarantined;
+    fleet.history[86].state = "reverted".into();
+    dashboard.show(fleet);
+    browser.wait("document.querySelector('#rounds tbody tr').className", "reverted");
+    assert!(text(&mut browser, "#footer").contains("epoch 3"));
+    let tiles = text(&mut browser, "#tiles");
+    for expected in ["2 quarantined, 2 removed", "1 abandoned, 1 taken back"] {
+        assert!(tiles.contains(expected), "{tiles} has no {expected}");
+    }
+    browser.click("#chips button:nth-child(5)");
+    browser.wait(ROWS, 2);
+    browser.click("tr[data-id=device-004] .who");
+    let facts = text(&mut browser, "tr.detail dl");
+    for expected in ["failed in 5 rounds in a row, last refusal: norm", "3 selected, 0 missed, 0 late"] {
+        assert!(facts.contains(expected), "{facts} has no {expected}");
+    }
+    browser.click("tr[data-id=device-005] .who");
+    assert!(text(&mut browser, "tr.detail dl").contains("taken out by an operator"));
+
+    let svg = "document.querySelector('#charts .chart:nth-child(2) svg')";
+    assert_eq!(browser.value(&format!("{svg}.getAttribute('role')")), "img");
+    let told = browser
+        .value(&format!("document.getElementById({svg}.getAttribute('aria-describedby')).textContent"));
+    let told = told.as_str().unwrap();
+    let percent = |round: u32| format!("{:.1} %", 100.0 * fake::round(round).accuracy.unwrap());
+    for expected in [format!("{} in round 9", percent(9)), format!("{} in round 79", percent(79))] {
+        assert!(told.contains(&expected), "{told} has no {expected}");
+    }
+    assert_eq!(browser.value("document.querySelectorAll('#charts table').length"), 0);
+    browser.click("#charts .chart:nth-child(2) summary");
+    browser.wait("document.querySelectorAll('#charts .chart:nth-child(2) tbody tr').length", 8);
+    assert!(text(&mut browser, "#charts .chart:nth-child(2) tbody tr").contains(&percent(79)));
+    assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// A browser is asked for the token, and sees the fleet once it has brought it.
+#[test]
+fn a_browser_logs_in() {
+    let token = "0123456789abcdef";
+    let listen = Listen { token: Token::of(token), ..Listen::at("127.0.0.1:0") };
+    let dashboard = Dashboard::start(&listen).unwrap();
+    dashboard.show(fake::fleet(3, 1));
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{}/", dashboard.address()), 800, 600, false);
+    browser.wait("document.querySelectorAll('#token').length", 1);
+    browser.click("#token");
+    browser.type_text(token);
+    browser.click("button");
+    browser.wait(ROWS, 3);
+    browser.wait("document.querySelector('#link').innerText", "live");
 }
 
 #[test]

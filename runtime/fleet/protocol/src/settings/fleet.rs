@@ -45,12 +45,26 @@ pub struct CoordinatorSettings {
     pub state: PathBuf,
     /// Address of the dashboard; none if absent.
     pub dashboard: Option<String>,
-    /// Allows other machines to look at the dashboard: it has no password.
+    /// Allows other machines to look at the dashboard, with the token.
     pub dashboard_beyond_loopback: bool,
     /// Address of `/metrics` (OpenMetrics) and `/healthz`, such as `127.0.0.1:9464`; none if absent.
     pub metrics: Option<String>,
     /// Allows other machines to read them: they have no password.
     pub metrics_beyond_loopback: bool,
+    /// File whose first line is what those that look at the dashboard have to know, which only its owner may read: 16 to 256
+    /// letters, digits, `-` and `_`.
+    pub dashboard_token_file: Option<PathBuf>,
+    /// Certificate of the dashboard (PEM), for https; the broker's, which `sprig provision` made, serves too where both have one
+    /// name.
+    pub dashboard_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub dashboard_key: Option<PathBuf>,
+    /// A command and its arguments, called when somebody should look: a round is abandoned, a device quarantined, an adapter
+    /// taken back, another coordinator there, or this one ends with an error. It gets the event as one line of JSON on its
+    /// standard input, and its kind in `SPRIG_ALERT`. A name with `/` in it is relative to this file.
+    pub alert: Vec<String>,
+    /// Seconds after which that command is killed.
+    pub alert_seconds: Seconds<3600>,
     /// Held-out records, evaluated every few rounds.
     pub eval_data: Option<PathBuf>,
     /// Weight of what calibrates, in rounds that are closed from now on, where devices send parts one by one
@@ -78,6 +92,11 @@ impl Default for CoordinatorSettings {
             dashboard_beyond_loopback: false,
             metrics: None,
             metrics_beyond_loopback: false,
+            dashboard_token_file: None,
+            dashboard_cert: None,
+            dashboard_key: None,
+            alert: Vec::new(),
+            alert_seconds: Seconds::of(30.0),
             eval_data: None,
             lam: None,
             sft_weight: None,
@@ -112,9 +131,20 @@ impl FleetSettings {
         s.model.resolve(folder);
         s.train.resolve(folder);
         join(folder, &mut s.coordinator.state);
-        s.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
-        s.coordinator.adapter.iter_mut().for_each(|p| join(folder, p));
-        s.coordinator.page.iter_mut().for_each(|p| join(folder, p));
+        if let Some(program) = s.coordinator.alert.first_mut().filter(|program| program.contains('/')) {
+            // A folder that is no UTF-8 leaves it as it stands.
+            if let Some(path) = folder.join(&*program).to_str() {
+                *program = path.to_owned();
+            }
+        }
+        let CoordinatorSettings { eval_data, adapter, page, .. } = &mut s.coordinator;
+        [eval_data, adapter, page].into_iter().flatten().for_each(|p| join(folder, p));
+        let CoordinatorSettings { dashboard_token_file, dashboard_cert, dashboard_key, .. } =
+            &mut s.coordinator;
+        [dashboard_token_file, dashboard_cert, dashboard_key]
+            .into_iter()
+            .flatten()
+            .for_each(|p| join(folder, p));
         Ok(s)
     }
 }
@@ -128,6 +158,14 @@ impl FleetFile {
         }
         let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
         let train = Train::new(train.completed(&given.train)?)?;
+        if coordinator.alert.first().is_some_and(String::is_empty) {
+            let problem = "its first word is the command to call";
+            return Err(SettingsError::value("coordinator", "alert", "\"\"", problem));
+        }
+        if coordinator.dashboard_cert.is_some() != coordinator.dashboard_key.is_some() {
+            let remedy = "give both `dashboard_cert` and `dashboard_key`, or neither";
+            return Err(SettingsError::value("coordinator", "dashboard_cert", "one of the two", remedy));
+        }
         for (field, weight) in [("lam", coordinator.lam), ("sft_weight", coordinator.sft_weight)] {
             if let Some(weight) = weight.filter(|_| !train.parts) {
                 let problem = "it weighs what devices send part by part; set [train] parts = true";
@@ -186,6 +224,10 @@ mod tests {
         assert!(message.contains("parts"), "{message}");
         let message = read_train("[coordinator]\nlam = 1.0").unwrap_err().to_string();
         assert!(message.contains("[coordinator] lam = 1") && message.contains("parts = true"), "{message}");
+        let message = read_train("[coordinator]\nalert = [\"\"]").unwrap_err().to_string();
+        assert!(message.contains("[coordinator] alert") && message.contains("command to call"), "{message}");
+        let message = read_train("[coordinator]\ndashboard_key = \"k\"").unwrap_err().to_string();
+        assert!(message.contains("both `dashboard_cert` and `dashboard_key`"), "{message}");
         let message = read_train("up = \"weights\"").unwrap_err().to_string();
         assert!(
             message.contains("fleet.toml: [train] up = weights: an iteration has scalars alone"),

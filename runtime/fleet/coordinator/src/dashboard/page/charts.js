@@ -24,6 +24,7 @@ function smooth(points) {
     return [x, sum / (to - from)];
   });
 }
+let charted = 0;
 class Chart {
   constructor(name, format, series, options = {}) {
     Object.assign(this, { name, format, series, options, history: [], width: 0 });
@@ -32,8 +33,13 @@ class Chart {
     this.axes = draw('g');
     this.lines = draw('g');
     this.cursor = draw('line', { class: 'cursor', y1: TOP, y2: HEIGHT - BOTTOM, visibility: 'hidden' });
-    this.svg = draw('svg', { role: 'img', height: HEIGHT }, this.axes, this.lines, this.cursor);
-    this.box = make('div', { className: 'chart' }, make('div', { className: 'bar' }, make('h2', {}, name), this.readout), this.legend, this.svg);
+    const id = `told-${charted++}`;
+    this.told = draw('desc', { id });
+    this.svg = draw('svg', { role: 'img', height: HEIGHT, 'aria-describedby': id }, this.told, this.axes, this.lines, this.cursor);
+    this.table = make('div', { tabIndex: 0 });
+    this.details = make('details', {}, make('summary', {}, 'As a table'), this.table);
+    this.details.addEventListener('toggle', () => this.list());
+    this.box = make('div', { className: 'chart' }, make('div', { className: 'bar' }, make('h2', {}, name), this.readout), this.legend, this.svg, this.details);
     $('charts').append(this.box);
     this.parts = series.map(one => {
       const paths = [draw('path', { class: `line ${one.color}${one.raw ? ' raw' : ''}${one.base ? ' base' : ''}` })];
@@ -86,7 +92,29 @@ class Chart {
       paths[1]?.setAttribute('d', at.map(p => `M${p}m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0 -5 0`).join(''));
     }
     this.svg.setAttribute('aria-label', `${this.name}, last: ${this.read(last).map(span => span.textContent).join(', ')}`);
+    say(this.told, this.words());
+    this.list();
     if (this.cursor.getAttribute('visibility') === 'hidden') this.rest();
+  }
+  // The same for who does not see it: where each line begins and ends, and how far it goes.
+  words() {
+    const all = this.parts.filter(part => part.points.length).map(({ one, points }) => {
+      const [first, last] = [points[0], points[points.length - 1]];
+      let low = Infinity, high = -Infinity;
+      for (const [, y] of points) { low = Math.min(low, y); high = Math.max(high, y); }
+      return `${one.name}: ${this.format(first[1])} in round ${first[0]}, ${this.format(last[1])} in round ${last[0]}, from ${this.format(low)} to ${this.format(high)}`;
+    });
+    return all.length ? `${all.join('; ')}.` : 'No round yet.';
+  }
+  // Every figure, the last round first; only while somebody looks.
+  list() {
+    if (!this.details.open) return this.table.replaceChildren();
+    const parts = this.parts.filter(part => part.points.length && !part.one.base);
+    const values = parts.map(part => new Map(part.points));
+    const rows = this.history.filter(r => values.some(v => v.has(r.round))).reverse().map(r => make('tr', {},
+      make('th', { scope: 'row' }, String(r.round)), ...values.map(v => make('td', { className: 'num' }, this.format(v.get(r.round))))));
+    const head = make('tr', {}, ...['Round', ...parts.map(part => part.one.name)].map(name => make('th', { scope: 'col' }, name)));
+    this.table.replaceChildren(make('table', {}, make('caption', {}, this.name), make('thead', {}, head), make('tbody', {}, ...rows)));
   }
   read(round) {
     const last = part => part.points.findLast(p => p[0] <= round)?.[1];

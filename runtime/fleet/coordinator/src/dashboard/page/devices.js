@@ -7,17 +7,27 @@ const columns = [
   { name: 'K', title: 'Tangents one pass carries', key: d => d.tangents, cell: d => String(d.tangents), kind: 'num second' },
   { name: 'Examples', key: d => d.examples, cell: d => count(d.examples), kind: 'num second' },
   { name: 'Last round', key: d => d.last_round ?? -1, cell: d => missing(d.last_round) ? none : String(d.last_round), kind: 'num third' },
-  { name: 'Accepted', key: d => d.accepted, cell: d => count(d.accepted), kind: 'num second' },
+  { name: 'Selected', title: 'Rounds it was selected for, those that are over', key: d => d.selected, cell: d => count(d.selected), kind: 'num second' },
+  { name: 'In time', title: 'Updates in the ledger', key: d => d.accepted, cell: d => count(d.accepted), kind: 'num second' },
+  { name: 'Late', title: 'Updates that came after their round was over', key: d => d.late, cell: d => count(d.late), kind: 'num second' },
   { name: 'Refused', key: d => d.refused, cell: d => count(d.refused), kind: 'num third', bad: d => d.refused > 0 },
   { name: 'Up', key: d => d.bytes_up, cell: d => bytes(d.bytes_up), kind: 'num second' },
   { name: 'Down', key: d => d.bytes_down, cell: d => bytes(d.bytes_down), kind: 'num second' },
 ];
+// Who took a device out, and why.
+function standing(d) {
+  if (d.standing === 'quarantined') return 'taken out by an operator, until allowed';
+  if (d.standing === 'failing') return `quarantined until allowed: failed in ${count(d.failures)} rounds in a row${d.last_refusal ? `, last refusal: ${d.last_refusal}` : ''}`;
+  if (d.standing === 'removed') return 'removed';
+  return d.state === 'resting' ? `may take part; rests after ${count(d.failures)} failures` : 'may take part';
+}
 const chosen = { sort: 0, down: false, text: '', chip: 'all' };
 const chips = {
   all: ['All', () => true],
   online: ['Online', d => d.online],
   absent: ['Absent', d => !d.online],
   refused: ['Refused', d => d.refused > 0],
+  out: ['Quarantined', d => d.standing !== 'good'],
 };
 let opened = null;
 const body = $('devices').tBodies[0];
@@ -74,11 +84,11 @@ function fill(entry) {
   entry.tick.setAttribute('visibility', d.planned_bytes && d.budget_bytes ? 'visible' : 'hidden');
   entry.tick.setAttribute('x', 94.5 * Math.min(1, (d.planned_bytes ?? 0) / (d.budget_bytes || 1)));
   columns.forEach((column, at) => {
-    if (at === 1) entry.cells[at].className = `stage ${d.state}`;
+    if (at === 1) Object.assign(entry.cells[at], { className: `stage ${d.state}`, title: standing(d) });
     if (at !== 0 && at !== 2) say(entry.cells[at], column.cell(d));
     if (column.bad) entry.cells[at].classList.toggle('bad', column.bad(d));
   });
-  entry.search = `${d.id} ${d.board} ${d.software} ${d.state}`.toLowerCase();
+  entry.search = `${d.id} ${d.board} ${d.software} ${d.state} ${d.standing}`.toLowerCase();
   entry.stale = false;
 }
 function drawDevices() {
@@ -144,7 +154,10 @@ function drawDetail(d) {
     fact('Board', d.board || none), fact('Software', d.software || none), fact('Number', String(d.number)),
     fact('Budget', bytes(d.budget_bytes)), fact('Planned', of(d.planned_bytes)), fact('Measured peak', of(d.peak_bytes)),
     fact('Speed', `${columns[3].cell(d)} tokens/s, K = ${d.tangents}`), fact('Examples', count(d.examples)),
-    fact('Updates', `${count(d.accepted)} accepted, last in round ${d.last_round ?? none}`),
+    fact('Standing', `${d.online ? 'online' : 'gone'}; ${standing(d)}`),
+    fact('Heard', missing(d.heard_s) ? 'not since the coordinator began' : `${time(d.heard_s)} ago`),
+    fact('Rounds', `${count(d.selected)} selected, ${count(d.missed)} missed, ${count(d.late)} late`),
+    fact('Updates', `${count(d.accepted)} in time, last in round ${d.last_round ?? none}`),
     fact('Refused', d.refused ? `${count(d.refused)}${d.last_refusal ? `, last: ${d.last_refusal}` : ''}` : 'none'),
     fact('Travelled', `${bytes(d.bytes_up)} up, ${bytes(d.bytes_down)} down`));
   const most = Math.max(1, ...d.regions.flatMap(r => [r.planned, r.measured ?? 0]));

@@ -28,8 +28,14 @@ function drawHead(history) {
 
   const last = key => history.findLast(r => !missing(r[key]))?.[key];
   const accuracy = last('accuracy'), held = last('loss_held_out');
-  tile('devices', 'Devices online', count(fleet.devices_online), `of ${count(fleet.devices_total)}`);
-  tile('rounds', 'Rounds done', count(fleet.round), `of ${count(fleet.rounds)}`);
+  let out = 0;
+  for (const device of devices.values()) if (device.data.standing !== 'good') out++;
+  const more = (n, word) => n ? `, ${count(n)} ${word}` : '';
+  tile('devices', 'Devices online', count(fleet.devices_online),
+    `of ${count(fleet.devices_total)}${more(out, 'quarantined')}${more(fleet.devices_removed, 'removed')}`);
+  const ended = state => history.filter(r => r.state === state).length;
+  tile('rounds', 'Rounds done', count(fleet.round),
+    `of ${count(fleet.rounds)}${more(ended('abandoned'), 'abandoned')}${more(ended('reverted'), 'taken back')}`);
   tile('accuracy', 'Held-out accuracy', percent(accuracy ?? fleet.accuracy_before),
     missing(fleet.accuracy_before) ? 'not evaluated yet' : `${percent(fleet.accuracy_before)} before`);
   tile('loss', 'Held-out loss', decimals(held ?? fleet.loss_before),
@@ -43,5 +49,5 @@ function drawHead(history) {
   for (const device of devices.values()) refused += device.data.refused;
   tile('refused', 'Refused', count(refused), fleet.strange ? `${count(fleet.strange)} from strangers` : 'of all messages', '', refused > 0);
   tile('memory', 'Coordinator holds', bytes(fleet.coordinator_rss), `up for ${time(Math.floor(fleet.uptime_s))}`);
-  say($('footer'), `Run ${fleet.run}`);
+  say($('footer'), `Run ${fleet.run}, epoch ${fleet.epoch}`);
 }

@@ -30,9 +30,22 @@ pub(super) fn still(view: &FleetView) -> String {
     HTML.replacen("<script>", &kept, 1)
 }
 
+/// The form that asks for the token, with what was wrong with the last one.
+pub(super) fn login(problem: &str) -> String {
+    let form = include_str!("login.html").replace("<style></style>", &format!("<style>{STYLE}</style>"));
+    form.replace("class=\"bad\"></p>", &format!("class=\"bad\">{problem}</p>"))
+}
+
+/// The policy of that form: this style, and sending it back here.
+pub(super) static LOGIN_POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        hash(STYLE)
+    )
+});
+
 /// The content security policy: this style, this script, events of this server, and nothing else.
 pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -40,3 +53,7 @@ pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
         hash(SCRIPT)
     )
 });
+
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text))
+}

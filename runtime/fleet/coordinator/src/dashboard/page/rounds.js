@@ -1,6 +1,11 @@
 // Rounds, the last first.
 const FEW = 6;
 let all = false;
+// What evaluating a round's adapter led to.
+function gate(r) {
+  if (r.state === 'reverted') return 'taken back';
+  return missing(r.accuracy) && missing(r.loss_held_out) ? none : 'kept';
+}
 const roundColumns = [
   ['Round', r => String(r.round), ''],
   ['State', r => r.state, ''],
@@ -9,6 +14,7 @@ const roundColumns = [
   ['Loss', r => decimals(r.loss), 'num'],
   ['Held-out loss', r => decimals(r.loss_held_out), 'num second'],
   ['Accuracy', r => percent(r.accuracy), 'num'],
+  ['Held to it', gate, 'second'],
   ['Confidence off by', r => percent(r.calibration?.ece), 'num second'],
   ['Up', r => bytes(r.bytes_up), 'num third'],
   ['Down', r => bytes(r.bytes_down), 'num third'],
@@ -28,6 +34,7 @@ function drawRounds(history) {
     let row = roundRows.get(round.round);
     if (!row) roundRows.set(round.round, row = make('tr', {}, ...roundColumns.map(([, , kind]) => make('td', { className: kind }))));
     roundColumns.forEach(([, cell], at) => say(row.cells[at], cell(round)));
+    row.className = round.state;
     row.cells[1].className = round.state === 'closed' ? '' : `stage ${round.state}`;
     row.cells[3].classList.toggle('bad', round.refused > 0);
     if (row === next) next = next.nextElementSibling; else body.insertBefore(row, next);
