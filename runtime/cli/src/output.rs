@@ -98,6 +98,7 @@ impl Output {
     }
 
     /// Moves a progress line whose `total` is known only as it goes.
+    #[cfg(feature = "coordinator")]
     pub fn of(&self, done: u64, total: u64, message: impl FnOnce() -> String) {
         self.bar.set_length(total);
         if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {

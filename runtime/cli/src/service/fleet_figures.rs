@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The states of a device, as a view has them.
-const STATES: [&str; 6] = ["idle", "training", "reported", "resting", "quarantined", "absent"];
+const STATES: [&str; 7] = ["idle", "training", "reported", "resting", "outdated", "quarantined", "absent"];
 
 /// What a coordinator counts, from what it tells, and what it can be asked.
 pub struct FleetFigures {

@@ -52,6 +52,7 @@ impl Wire {
             .collect();
         regions.push(region("arena", plan.arena().0, Some(plan.arena().0)));
         regions.push(region("link and outbox", 4 << 20, None));
+        regions.push(region("the fleet's adapter as it arrives", 1 << 16, None));
         let report = Report {
             run,
             round: 0,
