@@ -68,9 +68,7 @@ pub trait Link: Send {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, LinkError>;
 
     /// Bytes that were published and that the broker has not taken yet, as far as the link knows; 0 of one that keeps none.
-    fn queued(&self) -> usize {
-        0
-    }
+    fn queued(&self) -> usize;
 
     /// What has travelled so far.
     fn traffic(&self) -> Traffic;

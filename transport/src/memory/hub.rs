@@ -159,6 +159,11 @@ impl Inner {
         Ok(())
     }
 
+    /// Bytes of what a client published during an outage.
+    pub(crate) fn queued(&mut self, id: &str, client: &Arc<Client>) -> usize {
+        self.session(id, client).map_or(0, |session| session.queued)
+    }
+
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
         for session in self.sessions.values() {

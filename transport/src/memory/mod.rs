@@ -91,6 +91,10 @@ impl Link for HubLink {
         self.client.take(Instant::now() + wait)
     }
 
+    fn queued(&self) -> usize {
+        lock(&self.hub.0).queued(&self.id, &self.client)
+    }
+
     fn traffic(&self) -> Traffic {
         Traffic { up: self.up, down: self.client.down() }
     }

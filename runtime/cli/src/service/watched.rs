@@ -49,12 +49,16 @@ impl<L: Link> Link for Watched<L> {
         match &next {
             Ok(Some(Event::Connected)) => self.pulse.connected(),
             Ok(Some(Event::Disconnected(why))) => self.pulse.disconnected(why.clone()),
-            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. })) => {
+            Err(e @ (LinkError::Refused { .. } | LinkError::Untrusted { .. } | LinkError::Dates { .. })) => {
                 self.pulse.disconnected(e.to_string());
             }
             _ => {}
         }
         next
+    }
+
+    fn queued(&self) -> usize {
+        self.link.queued()
     }
 
     fn traffic(&self) -> Traffic {

@@ -12,7 +12,8 @@ fn world() -> World {
     World::with(Scene::new(), &Setup { rounds: ROUNDS, ..Setup::default() })
 }
 
-/// The run goes on from the copy as another epoch, with every device in each round.
+/// The run goes on from the copy as another epoch, with every device in each round. Its adapter is not that of an undisturbed
+/// run: another epoch begins the devices' guards anew, which know only after 32 scalars what is large.
 #[test]
 fn a_run_goes_on_from_a_copy_that_was_made_while_it_went() {
     let mut world = world();
