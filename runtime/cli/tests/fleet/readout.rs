@@ -45,12 +45,13 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
 }
 
 /// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same. Texts that
-/// are too long for the fleet are told of where they lie.
+/// are too long for the fleet are told of where they lie. Of ε = 100 the two devices' noise is 0.6 examples of a class in
+/// standard deviation; of 2 it was 16, and left at times one of two dozen texts' classes.
 #[test]
 fn sums_with_noise_are_taken_and_differ_from_run_to_run() {
     let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
     let run = || {
-        let (world, done) = read_out(2, "dp = 2.0\n", records);
+        let (world, done) = read_out(2, "dp = 100.0\n", records);
         assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(2)), "{done}");
         assert!(done["accuracy_after"].is_f64(), "{done}");
         let cut: Vec<_> = world.events.iter().filter(|(_, e)| e["event"] == "cut").collect();

@@ -77,7 +77,8 @@ pub fn adapt(
 /// [`LearnError::Settings`] where fewer than two classes have examples: nothing can be told apart.
 pub fn solve(sums: FleetSums, through: Through<'_>) -> Result<Solved, LearnError> {
     if sums.counts().iter().filter(|&&n| n > 0).count() < 2 {
-        let problem = "the sums so far are of one answer or none; a read-out needs examples of two or more";
+        let problem = "the sums so far are of one answer or none; a read-out needs examples of two or more (noise for \
+                       privacy hides few: use more examples or a larger dp)";
         return Err(LearnError::Settings(problem.to_owned()));
     }
     let (counts, n) = (sums.counts().to_vec(), sums.examples() as f64);
