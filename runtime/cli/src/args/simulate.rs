@@ -4,7 +4,7 @@ use super::choice::choice;
 use clap::{ArgGroup, Args};
 use sprig_budget::Size;
 use sprig_protocol::settings::Preset;
-use sprig_simulate::{Attack, Control};
+use sprig_simulate::{Attack, Control, Trouble};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -18,6 +18,16 @@ pub struct SimulateArgs {
     /// Broker that light devices go through [default: an embedded one]
     #[arg(long, value_name = "URL", conflicts_with = "learning")]
     pub broker: Option<String>,
+    /// Seconds that the slowest light device works on a task, and the fastest half as long [default: all answer at once]
+    #[arg(long, value_name = "S", conflicts_with = "learning", value_parser = parse_seconds)]
+    pub work: Option<f32>,
+    /// What is wrong with some light devices: they lose power in a round (dead), never answer (hung), send what is refused
+    /// (refusing), or take 20 times as long (slow)
+    #[arg(long, conflicts_with = "learning", requires = "troubled", value_parser = choice::<Trouble>())]
+    pub trouble: Option<Trouble>,
+    /// How many those are
+    #[arg(long, value_name = "N", requires = "trouble", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub troubled: Option<u32>,
     /// Be the coordinator of a load, with its ledger in this folder
     #[arg(long, value_name = "DIR", hide = true, requires = "broker")]
     pub coordinator_state: Option<PathBuf>,
@@ -54,8 +64,8 @@ pub struct StudyArgs {
     /// Held-out data that the fleet's model is judged by [default: eval_data of --config]
     #[arg(long, value_name = "FILE", requires = "learning")]
     pub eval_data: Option<PathBuf>,
-    /// Devices of a round [default: what --config says, or 10; at most all]
-    #[arg(long, value_name = "M", requires = "learning", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    /// Devices of a round [default: what --config says, or 10; of light devices all; at most all]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub per_round: Option<u32>,
     /// Label mixtures of the devices by Dirichlet with this parameter; the smaller, the more unlike [default: 1, for
     /// records with labels]
@@ -106,6 +116,13 @@ pub struct StudyArgs {
     /// Adapter to write (GGUF LoRA)
     #[arg(long, value_name = "FILE", requires = "learning")]
     pub out: Option<PathBuf>,
+}
+
+fn parse_seconds(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("`{text}` is not a number of seconds from 0 to 3600")),
+    }
 }
 
 fn parse_alpha(text: &str) -> Result<f64, String> {

@@ -10,6 +10,7 @@ mod personal;
 mod study;
 mod swarm;
 mod synthetic;
+mod trouble;
 mod wire;
 
 pub use attack::Attack;
@@ -19,8 +20,9 @@ pub use flow::{Control, Finding, FlowFollower, FlowStudy, Joined, Share};
 pub use load::{Load, LoadError, Plan, coordinate, load};
 pub use personal::{AccG, AccP};
 pub use study::Study;
-pub use swarm::{Counts, Swarm};
+pub use swarm::{Counts, Kind, Swarm};
 pub use synthetic::{answer, presence, rules};
+pub use trouble::{Habits, SLOWER, Trouble};
 
 #[cfg(test)]
 mod tests;

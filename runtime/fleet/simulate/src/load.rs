@@ -1,8 +1,9 @@
 //! Load: thousands of synthetic devices against a real coordinator, ledger, wire format and broker. The coordinator is a
 //! process of its own, so that what it takes is its own.
 
-use super::swarm::{Counts, Swarm};
+use super::swarm::{Counts, Kind, Swarm};
 use super::synthetic::rules;
+use super::trouble::Habits;
 use serde::Serialize;
 use sprig_coordinator::{Coordinator, CoordinatorError, Notice, Options};
 use sprig_ground::kernel::{self, Process};
@@ -28,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(120);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// A load.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// Name of the fleet: one that no other load on this broker has, for brokers keep what they were told to.
     pub fleet: String,
@@ -44,6 +45,8 @@ pub struct Plan {
     pub scalars: usize,
     /// Whether each device reports its memory every round.
     pub reports: bool,
+    /// How the devices behave.
+    pub habits: Habits,
 }
 
 /// What a load showed.
@@ -57,6 +60,8 @@ pub struct Load {
     pub seconds: f64,
     /// Rounds a second.
     pub rounds_per_second: f64,
+    /// Seconds from each round's announcement to the next one's.
+    pub seconds_of_rounds: Vec<f64>,
     /// Messages between devices and coordinator a second, both directions.
     pub messages_per_second: f64,
     /// What the devices counted.
@@ -109,6 +114,7 @@ impl Plan {
             connections: 4,
             scalars: 32,
             reports: true,
+            habits: Habits::default(),
         }
     }
 
@@ -123,8 +129,8 @@ impl Plan {
             Options::new(&self.fleet, RunId(run), settings, state.to_owned(), &Rounds::default(), rules);
         (options.rounds, options.per_round) = (self.rounds, self.per_round);
         options.quorum = self.per_round.div_ceil(2);
-        options.deadline = Duration::from_secs(600);
-        options.min_devices = self.devices;
+        // Devices that fail are not waited for before a round.
+        options.min_devices = self.devices.saturating_sub(self.habits.troubled).max(1);
         options.max_devices = self.devices + 1000;
         options.settle = Duration::from_secs(1);
         options.resend = Duration::from_secs(30);
@@ -170,12 +176,13 @@ pub fn load<L: Link>(
     for first in (0..plan.devices).step_by(each as usize) {
         let devices = first..(first + each).min(plan.devices);
         let link = link(&format!("load-{first}"))?;
-        let resend = Duration::from_secs(30);
-        swarms.push(Swarm::new(link, &plan.fleet, devices, rules(plan.scalars), resend, plan.reports)?);
+        let kind = Kind::new(rules(plan.scalars), Duration::from_secs(30));
+        let kind = Kind { reports: plan.reports, habits: plan.habits, ..kind };
+        swarms.push(Swarm::new(link, &plan.fleet, devices, kind)?);
     }
     let stop = AtomicBool::new(false);
     let failed = Mutex::new(None);
-    let mut watch = Watch { rounds: Vec::new(), opened: None, ended: None, peak: 0, cpu_seconds: 0.0 };
+    let mut watch = Watch::default();
     let watched = thread::scope(|scope| {
         for swarm in &mut swarms {
             let (stop, failed) = (&stop, &failed);
@@ -203,6 +210,7 @@ pub fn load<L: Link>(
         seconds_to_join: (opened - begun).as_secs_f64(),
         seconds,
         rounds_per_second: f64::from(plan.rounds) / seconds,
+        seconds_of_rounds: watch.seconds,
         messages_per_second: exchanged / (ended - begun).as_secs_f64(),
         counts,
         accepted: counts.accepted,
@@ -230,8 +238,11 @@ fn wait_for_coordinator<L: Link>(watcher: &mut L, pid: u32) -> Result<(), LoadEr
 }
 
 /// What is seen of a run from outside.
+#[derive(Default)]
 struct Watch {
     rounds: Vec<u64>,
+    /// Seconds of each round.
+    seconds: Vec<f64>,
     opened: Option<Instant>,
     ended: Option<Instant>,
     peak: u64,
@@ -248,6 +259,7 @@ impl Watch {
         failed: &Mutex<Option<LinkError>>,
     ) -> Result<(), LoadError> {
         let (mut heard, mut round, mut rss, mut ended) = (Instant::now(), 0, 0, None);
+        let mut begun = None;
         loop {
             let event = watcher.next(LOOK)?;
             match process(pid) {
@@ -275,8 +287,11 @@ impl Watch {
             heard = Instant::now();
             if now.phase == Phase::Collecting {
                 self.opened.get_or_insert(heard);
+                begun.get_or_insert(heard);
             }
             if now.round > round {
+                let before = begun.replace(heard).unwrap_or(heard);
+                self.seconds.resize(now.round as usize, (heard - before).as_secs_f64());
                 self.rounds.resize(now.round as usize, rss);
                 round = now.round;
             }

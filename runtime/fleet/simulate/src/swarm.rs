@@ -2,9 +2,10 @@
 //! devices say.
 
 use super::synthetic::{answer, presence};
+use super::trouble::{Habits, Trouble, spoil};
 use sprig_learn::spry::Rules;
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{DeviceId, Receipt, Region, Report, Round, RunId, Task, Verdict};
+use sprig_transport::messages::{DeviceId, Presence, Receipt, Region, Report, Round, RunId, Task, Verdict};
 use sprig_transport::topics::{Topic, Topics};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ pub struct Swarm<L> {
     next: usize,
     resend: Duration,
     reports: bool,
+    habits: Habits,
+    /// Tasks that are being worked on: one a device.
+    work: Vec<Work>,
     begun: Instant,
     /// What was counted so far.
     pub counts: Counts,
@@ -49,6 +53,35 @@ pub struct Counts {
     pub sent: u64,
     /// Messages received.
     pub received: u64,
+}
+
+/// A device at work.
+#[derive(Debug)]
+struct Work {
+    at: usize,
+    task: Task,
+    /// Seconds since the swarm's beginning when it is done.
+    due: f32,
+}
+
+/// What a swarm is made of, beside its devices.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// What devices compute.
+    pub rules: Rules,
+    /// What has no answer after this time is sent again.
+    pub resend: Duration,
+    /// Whether each device reports its memory every round.
+    pub reports: bool,
+    /// How devices behave.
+    pub habits: Habits,
+}
+
+impl Kind {
+    /// Devices that do their part at once, and report.
+    pub fn new(rules: Rules, resend: Duration) -> Self {
+        Self { rules, resend, reports: true, habits: Habits::default() }
+    }
 }
 
 /// A device. The coordinator repeats a task that has no update, so that nothing else need be held.
@@ -82,8 +115,7 @@ impl Counts {
 }
 
 impl<L: Link> Swarm<L> {
-    /// Devices `sim-<first>` and on, on `link`. What has no answer after `resend` is sent again; with `reports` each
-    /// device reports its memory every round.
+    /// Devices `sim-<first>` and on, on `link`.
     ///
     /// # Errors
     /// When the link is closed.
@@ -91,10 +123,9 @@ impl<L: Link> Swarm<L> {
         mut link: L,
         fleet: &str,
         devices: std::ops::Range<u32>,
-        rules: Rules,
-        resend: Duration,
-        reports: bool,
+        kind: Kind,
     ) -> Result<Self, LinkError> {
+        let Kind { rules, resend, reports, habits } = kind;
         let topics = Topics::new(fleet).map_err(|e| LinkError::Settings(e.to_string()))?;
         link.subscribe(&topics.round())?;
         for n in devices.clone() {
@@ -111,6 +142,8 @@ impl<L: Link> Swarm<L> {
             next: 0,
             resend,
             reports,
+            habits,
+            work: Vec::new(),
             begun: Instant::now(),
             counts: Counts::default(),
             run: None,
@@ -139,6 +172,7 @@ impl<L: Link> Swarm<L> {
             }
             wait = Duration::ZERO;
         }
+        self.finish_work()?;
         self.remind()
     }
 
@@ -162,7 +196,7 @@ impl<L: Link> Swarm<L> {
                 let news = device.round == u32::MAX || task.round > device.round;
                 if news || task.round == device.round && device.waiting {
                     (device.round, device.waiting) = (task.round, true);
-                    self.update(at, &task)?;
+                    self.begin(at, task)?;
                 }
             }
             Some(Topic::Receipt(id)) => {
@@ -185,11 +219,45 @@ impl<L: Link> Swarm<L> {
         Ok(())
     }
 
+    /// Sets a device to work on a task, which takes the place of an earlier one.
+    fn begin(&mut self, at: usize, task: Task) -> Result<(), LinkError> {
+        let n = self.first + at as u32;
+        match self.habits.trouble_of(n) {
+            Some(Trouble::Hung) => return Ok(()),
+            Some(Trouble::Dead) => {
+                let gone = Presence { online: false, ..presence(1) };
+                return self.send(self.topics.presence(&name(n)), gone.encode(), true);
+            }
+            _ => {}
+        }
+        let work = self.habits.work_of(n);
+        if work == 0.0 {
+            return self.update(at, &task);
+        }
+        if self.work.iter().any(|w| w.at == at && w.task.round == task.round) {
+            return Ok(());
+        }
+        self.work.retain(|w| w.at != at);
+        self.work.push(Work { at, task, due: self.begun.elapsed().as_secs_f32() + work });
+        Ok(())
+    }
+
+    /// Sends what is done by now.
+    fn finish_work(&mut self) -> Result<(), LinkError> {
+        let now = self.begun.elapsed().as_secs_f32();
+        let done: Vec<_> = self.work.extract_if(.., |w| w.due <= now).collect();
+        done.into_iter().try_for_each(|work| self.update(work.at, &work.task))
+    }
+
     fn update(&mut self, at: usize, task: &Task) -> Result<(), LinkError> {
         self.devices[at].spoke = self.begun.elapsed().as_secs_f32();
         self.counts.updates += 1;
-        let id = name(self.first + at as u32);
-        self.send(self.topics.update(&id), answer(task, &self.rules).encode(), false)
+        let n = self.first + at as u32;
+        let mut update = answer(task, &self.rules);
+        if self.habits.trouble_of(n) == Some(Trouble::Refusing) {
+            spoil(&mut update);
+        }
+        self.send(self.topics.update(&name(n)), update.encode(), false)
     }
 
     /// Has devices without a task say again that they are here, and those without a receipt wait for the coordinator

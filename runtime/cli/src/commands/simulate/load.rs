@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::line;
 use sprig_budget::Bytes;
-use sprig_simulate::Plan;
+use sprig_simulate::{Habits, Plan};
 use sprig_transport::broker::Broker;
 use sprig_transport::link::{LinkConfig, LinkError};
 use sprig_transport::mqtt::{self, MqttLink};
@@ -21,7 +21,7 @@ const ROUNDS: u32 = 20;
 pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let rounds = args.rounds.unwrap_or(ROUNDS);
-    let plan = Plan::new("simulation", args.devices, rounds);
+    let plan = planned(args, rounds)?;
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
         let link = link(url, "load-coordinator")?;
         sprig_simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
@@ -42,6 +42,8 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .args(["simulate", "--broker", &url, "--coordinator-state"])
         .arg(folder.path())
         .args(["--devices", &args.devices.to_string(), "--rounds", &rounds.to_string()])
+        .args(["--per-round", &plan.per_round.to_string()])
+        .args(troubled(&plan.habits))
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
@@ -61,11 +63,16 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     }
 
     let measured = found.rss_rounds.len();
+    let mut seconds = found.seconds_of_rounds.clone();
+    seconds.sort_by(f64::total_cmp);
     let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
     line(format_args!(
         "{} devices, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
         args.devices, rounds, found.seconds, found.rounds_per_second, found.accepted
     ))?;
+    if let (Some(median), Some(longest)) = (seconds.get(seconds.len() / 2), seconds.last()) {
+        line(format_args!("a round      {median:.2} s (median), {longest:.2} s at most"))?;
+    }
     line(format_args!("messages     {:.0} a second, both directions", found.messages_per_second))?;
     line(format_args!(
         "coordinator  {} idle, {} at most; {} after round 1, {} after round {measured}",
@@ -80,6 +87,31 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     ))?;
     line(format_args!("ledger       {} on disk", Bytes(ledger)))?;
     Ok(Exit::Done)
+}
+
+/// The load that is asked for.
+fn planned(args: &SimulateArgs, rounds: u32) -> Result<Plan, Failure> {
+    let per_round = args.study.per_round.unwrap_or(args.devices).min(args.devices);
+    let habits = Habits {
+        work: args.work.unwrap_or_default(),
+        trouble: args.trouble,
+        troubled: args.troubled.unwrap_or_default(),
+    };
+    if habits.troubled >= args.devices {
+        let problem = format!(
+            "--troubled {}: at least one of the {} devices has to do its part",
+            habits.troubled, args.devices
+        );
+        return Err(Failure::new(Exit::Usage, problem));
+    }
+    Ok(Plan { per_round, habits, ..Plan::new("simulation", args.devices, rounds) })
+}
+
+/// The same for the coordinator, which need not know how long devices work.
+fn troubled(habits: &Habits) -> Vec<String> {
+    habits.trouble.map_or_else(Vec::new, |trouble| {
+        ["--trouble", trouble.name(), "--troubled", &habits.troubled.to_string()].map(str::to_owned).to_vec()
+    })
 }
 
 fn link(url: &str, name: &str) -> Result<MqttLink, LinkError> {

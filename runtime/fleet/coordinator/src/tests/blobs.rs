@@ -214,8 +214,8 @@ fn a_large_record_is_fetched_by_the_digest_announced() {
     let (rules, link) = (options.rules, hub.link("c", None));
     let (mut coordinator, _) = coordinator_of(layout.clone(), options, link);
     let swarm = hub.link("swarm", None);
-    let mut swarm =
-        simulate::Swarm::new(swarm, "test", 0..3, rules, Duration::from_millis(50), false).unwrap();
+    let kind = simulate::Kind { reports: false, ..simulate::Kind::new(rules, Duration::from_millis(50)) };
+    let mut swarm = simulate::Swarm::new(swarm, "test", 0..3, kind).unwrap();
     run(&mut coordinator, &mut swarm);
     let mut late = Late::new(&hub, "late");
     turns(&mut coordinator, &mut [&mut late], 3);

@@ -5,7 +5,7 @@ use crate::control;
 use crate::*;
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::Evaluate;
-use sprig_simulate::{Swarm, rules};
+use sprig_simulate::{Habits, Kind, Swarm, Trouble, rules};
 use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::link::Link;
 use sprig_transport::memory::{self, Hub};
@@ -75,7 +75,27 @@ pub(super) fn run<L: Link, M: Link>(coordinator: &mut Coordinator<L>, swarm: &mu
 }
 
 pub(super) fn swarm(hub: &Hub, devices: u32) -> Swarm<memory::HubLink> {
-    Swarm::new(hub.link("swarm", None), "test", 0..devices, rules(2), RESEND, true).unwrap()
+    Swarm::new(hub.link("swarm", None), "test", 0..devices, Kind::new(rules(2), RESEND)).unwrap()
+}
+
+#[test]
+fn rounds_go_on_whatever_is_wrong_with_some_devices() {
+    for trouble in [Trouble::Dead, Trouble::Hung, Trouble::Refusing, Trouble::Slow] {
+        let (dir, hub) = (tempfile::tempdir().unwrap(), memory::broker());
+        let settle = Duration::from_secs(20);
+        let options = Options { quorum: 3, min_devices: 4, settle, ..settings(6, 3, dir.path()) };
+        let (mut coordinator, _told) = coordinator(options, hub.link("coordinator", None));
+        let habits = Habits { work: 0.01, trouble: Some(trouble), troubled: 2 };
+        let kind = Kind { habits, ..Kind::new(rules(2), RESEND) };
+        let mut swarm = Swarm::new(hub.link("swarm", None), "test", 0..6, kind).unwrap();
+        run(&mut coordinator, &mut swarm);
+        let view = coordinator.view().unwrap();
+        let closed = |row: &RoundRow| row.state == "closed" && row.reported >= 4;
+        assert!(view.history.len() == 3 && view.history.iter().all(closed), "{trouble:?} {:?}", view.history);
+        assert_eq!(view.history.iter().any(|row| row.refused > 0), trouble == Trouble::Refusing);
+        let gone = view.devices.iter().filter(|device| !device.online).count();
+        assert_eq!(gone, if trouble == Trouble::Dead { 2 } else { 0 }, "{trouble:?}");
+    }
 }
 
 #[test]
@@ -115,7 +135,7 @@ fn twenty_percent_loss_and_worse_cost_no_round() {
         let link = Faulty::new(hub.link("coordinator", None), faults, seed);
         let (mut coordinator, _) = coordinator(settings(4, 6, dir.path()), link);
         let link = Faulty::new(hub.link("swarm", None), faults, 100 + seed);
-        let mut swarm = Swarm::new(link, "test", 0..4, rules(2), RESEND, true).unwrap();
+        let mut swarm = Swarm::new(link, "test", 0..4, Kind::new(rules(2), RESEND)).unwrap();
         run(&mut coordinator, &mut swarm);
         let met = swarm.link().met();
         assert!(met.dropped > 5 && met.duplicated > 2 && met.reordered > 2 && met.corrupted > 2, "{met:?}");
