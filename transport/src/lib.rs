@@ -5,6 +5,7 @@ pub mod blob;
 pub mod broker;
 pub mod certificate;
 pub mod enrol;
+pub mod expiry;
 pub mod faults;
 pub mod link;
 pub mod memory;
@@ -13,6 +14,7 @@ pub mod mqtt;
 pub mod outbox;
 #[cfg(feature = "provision")]
 pub mod provision;
+pub mod renewal;
 mod rules;
 mod tls;
 pub mod topics;

@@ -10,14 +10,53 @@ use rumqttc::tokio_rustls::rustls::{
     },
 };
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Bytes of a PEM file at most: a system's whole list of authorities takes about 250 KB.
 const PEM_BYTES: u64 = 1 << 20;
 
+/// The files of a connection, and what they were when they were read last.
+pub(crate) struct Identity {
+    config: LinkConfig,
+    seen: Vec<Option<Seen>>,
+}
+
+/// By what a file is known to be another one.
+type Seen = (SystemTime, u64, u64);
+
+impl Identity {
+    /// Reads the files that `config` names.
+    pub(crate) fn open(config: &LinkConfig) -> Result<(Arc<ClientConfig>, Self), LinkError> {
+        let seen = seen(config);
+        Ok((client(config)?, Self { config: config.clone(), seen }))
+    }
+
+    /// What they say now, if any is another than it was.
+    pub(crate) fn renewed(&mut self) -> Result<Option<Arc<ClientConfig>>, LinkError> {
+        let seen = seen(&self.config);
+        if seen == self.seen {
+            return Ok(None);
+        }
+        self.seen = seen;
+        client(&self.config).map(Some)
+    }
+}
+
+fn seen(config: &LinkConfig) -> Vec<Option<Seen>> {
+    let files =
+        config.ca.iter().chain(config.identity.iter().flat_map(|(certificate, key)| [certificate, key]));
+    let look = |path: &PathBuf| {
+        let found = fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len(), found.ino()))
+    };
+    files.map(look).collect()
+}
+
 /// What the settings ask for.
-pub(crate) fn client(config: &LinkConfig) -> Result<Arc<ClientConfig>, LinkError> {
+fn client(config: &LinkConfig) -> Result<Arc<ClientConfig>, LinkError> {
     let roots = match &config.ca {
         Some(path) => roots_of(path)?,
         None => system_roots()?,
@@ -100,7 +139,6 @@ fn file(what: &'static str, path: &Path, why: String) -> LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn errors_name_the_file_and_what_is_wrong() {
@@ -136,5 +174,26 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
             assert!(matches!(&error, LinkError::File { path, .. } if path != &PathBuf::new()), "{error:?}");
         }
+    }
+
+    #[test]
+    fn files_are_read_again_when_they_are_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| sprig_ground::file::write(&at(name), text.as_bytes()).unwrap();
+        let pair = || rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let (one, two) = (pair(), pair());
+        write("a.pem", &one.cert.pem());
+        write("key.pem", &one.signing_key.serialize_pem());
+        let mut config = LinkConfig::new("mqtts://localhost", "x");
+        (config.ca, config.identity) = (Some(at("a.pem")), Some((at("a.pem"), at("key.pem"))));
+        let (_, mut identity) = Identity::open(&config).unwrap();
+        assert!(identity.renewed().unwrap().is_none());
+        write("a.pem", &one.cert.pem()); // the same text, in another file
+        assert!(identity.renewed().unwrap().is_some() && identity.renewed().unwrap().is_none());
+        write("a.pem", &two.cert.pem());
+        assert!(identity.renewed().is_err() && identity.renewed().unwrap().is_none(), "told once");
+        write("key.pem", &two.signing_key.serialize_pem());
+        assert!(identity.renewed().unwrap().is_some());
     }
 }

@@ -30,6 +30,10 @@ pub enum Topic {
     Want(DeviceId),
     /// An [`Offer`](crate::messages::Offer) for a device.
     Offer(DeviceId),
+    /// A device's request for another certificate, DER.
+    Renew(DeviceId),
+    /// A certificate for a device, PEM.
+    Certificate(DeviceId),
     /// A chunk on its way from the coordinator.
     Blob {
         /// Of the whole blob.
@@ -103,6 +107,16 @@ impl Topics {
         format!("{}offer/{device}", self.prefix)
     }
 
+    /// A device's requests for another certificate.
+    pub fn renew(&self, device: &DeviceId) -> String {
+        format!("{}renew/{device}", self.prefix)
+    }
+
+    /// Certificates for a device.
+    pub fn certificate(&self, device: &DeviceId) -> String {
+        format!("{}certificate/{device}", self.prefix)
+    }
+
     /// A chunk from the coordinator.
     pub fn blob(&self, digest: &Digest, chunk: u32) -> String {
         format!("{}blob/{digest}/{chunk}", self.prefix)
@@ -125,7 +139,7 @@ impl Topics {
 
     /// Filters of all that the coordinator listens to.
     pub fn of_devices(&self) -> Vec<String> {
-        ["update/+", "presence/+", "report/+", "want/+", "up/+/+/+"]
+        ["update/+", "presence/+", "report/+", "want/+", "up/+/+/+", "renew/+"]
             .map(|filter| format!("{}{filter}", self.prefix))
             .to_vec()
     }
@@ -155,6 +169,8 @@ impl Topics {
             "report" => Topic::Report(device()?),
             "want" => Topic::Want(device()?),
             "offer" => Topic::Offer(device()?),
+            "renew" => Topic::Renew(device()?),
+            "certificate" => Topic::Certificate(device()?),
             "blob" => Topic::Blob { digest: levels.next()?.parse().ok()?, chunk: number(levels.next()?)? },
             "up" => Topic::Up {
                 device: device()?,
@@ -192,6 +208,8 @@ mod tests {
             (topics.report(&dev), Topic::Report(dev.clone())),
             (topics.want(&dev), Topic::Want(dev.clone())),
             (topics.offer(&dev), Topic::Offer(dev.clone())),
+            (topics.renew(&dev), Topic::Renew(dev.clone())),
+            (topics.certificate(&dev), Topic::Certificate(dev.clone())),
             (topics.blob(&digest, 10), Topic::Blob { digest, chunk: 10 }),
             (topics.up(&dev, &digest, 0), Topic::Up { device: dev.clone(), digest, chunk: 0 }),
         ];

@@ -126,6 +126,8 @@ fn a_device_may_write_only_its_own_topics() {
         "report/device-002",
         "want/device-002",
         "up/device-002/aa/0",
+        "renew/device-002",
+        "certificate/device-001",
         "receipt/device-001",
         "task/device-001",
         "offer/device-001",
@@ -138,6 +140,7 @@ fn a_device_may_write_only_its_own_topics() {
         "report/device-001",
         "want/device-001",
         "up/device-001/aa/0",
+        "renew/device-001",
         "update/device-001",
     ];
     elsewhere.iter().for_each(|topic| drop(fleet.publish("device-001", topic, "forged")));
@@ -153,11 +156,19 @@ fn a_device_may_write_only_its_own_topics() {
 fn a_device_hears_what_is_for_all_or_for_itself() {
     let fleet = Fleet::new();
     let ear = fleet.listen("device-001", "coordinator", "job");
-    for topic in ["task/device-002", "receipt/device-002", "offer/device-002", "update/device-002"] {
+    for kind in ["task", "receipt", "certificate", "offer", "update"] {
+        let topic = &format!("{kind}/device-002");
         assert!(fleet.publish("coordinator", topic, "another's").status.success());
     }
     fleet.publish("device-002", "report/device-002", "another's");
-    let own = ["round", "blob/aa/0", "task/device-001", "receipt/device-001", "offer/device-001"];
+    let own = [
+        "round",
+        "blob/aa/0",
+        "task/device-001",
+        "receipt/device-001",
+        "certificate/device-001",
+        "offer/device-001",
+    ];
     own.iter().for_each(|topic| drop(fleet.publish("coordinator", topic, "own")));
     wait_until("the last message", || ear.heard().contains("offer/device-001 own"));
     assert!(!ear.heard().contains("another's"), "{}", ear.heard());

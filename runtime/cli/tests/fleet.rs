@@ -13,6 +13,8 @@ mod alert;
 mod backup;
 #[path = "fleet/cgroup.rs"]
 mod cgroup;
+#[path = "fleet/client.rs"]
+mod client;
 #[path = "fleet/dashboard.rs"]
 mod dashboard;
 #[path = "fleet/disk.rs"]
@@ -21,6 +23,8 @@ mod disk;
 mod enrol;
 #[path = "fleet/exact.rs"]
 mod exact;
+#[path = "fleet/ghosts.rs"]
+mod ghosts;
 #[path = "fleet/kill.rs"]
 mod kill;
 #[path = "commands/disk.rs"]
@@ -32,8 +36,12 @@ mod objectives;
 mod operator;
 #[path = "fleet/pace.rs"]
 mod pace;
+#[path = "fleet/queue.rs"]
+mod queue;
 #[path = "fleet/readout.rs"]
 mod readout;
+#[path = "fleet/renew.rs"]
+mod renew;
 #[path = "fleet/rogue.rs"]
 mod rogue;
 #[path = "commands/scene.rs"]

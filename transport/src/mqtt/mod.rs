@@ -13,8 +13,10 @@ mod tests;
 mod trouble;
 
 use crate::link::{Event, Farewell, Link, LinkConfig, LinkError, MAX_PAYLOAD, MAX_TOPIC, Traffic};
-use crate::{rules, tls};
+use crate::rules;
+use crate::tls::Identity;
 use address::Address;
+use rumqttc::tokio_rustls::rustls::ClientConfig;
 use rumqttc::{AckMode, LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 use shared::Shared;
 use std::sync::Arc;
@@ -47,11 +49,12 @@ pub struct MqttLink {
 /// # Errors
 /// What the user must put right: the address, the files, a plain connection to another machine.
 pub fn connect(config: &LinkConfig) -> Result<MqttLink, LinkError> {
-    let (address, options) = options(config)?;
+    let (address, options, identity) = options(config)?;
     let shared = Arc::new(Shared::new(config.queue_bytes, config.inbox_bytes));
     let task = session::Task {
         shared: shared.clone(),
         options,
+        identity,
         broker: address.to_string(),
         first_pause: config.first_pause,
         longest_pause: config.longest_pause,
@@ -64,7 +67,8 @@ pub fn connect(config: &LinkConfig) -> Result<MqttLink, LinkError> {
     Ok(MqttLink { shared, patience: config.patience, thread: Some(thread) })
 }
 
-fn options(config: &LinkConfig) -> Result<(Address, MqttOptions), LinkError> {
+/// Where to connect, how, and, where the connection is encrypted, the files that say who we are and whom we trust.
+fn options(config: &LinkConfig) -> Result<(Address, MqttOptions, Option<Identity>), LinkError> {
     let address = Address::parse(&config.url, config.allow_plain)?;
     if config.client_id.is_empty() || config.client_id.len() > 64 {
         let why = format!("client id `{}`: 1 to 64 bytes are accepted", config.client_id);
@@ -98,14 +102,21 @@ fn options(config: &LinkConfig) -> Result<(Address, MqttOptions), LinkError> {
     if let Some((user, password)) = &config.login {
         options.set_credentials(user, password.clone().into_bytes());
     }
+    let mut identity = None;
     if address.tls {
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls::client(config)?)));
+        let (client, kept) = Identity::open(config)?;
+        options.set_transport(transport(client));
+        identity = Some(kept);
     } else if config.ca.is_some() || config.identity.is_some() {
         let why =
             format!("broker `{}`: certificates are given, but mqtt:// uses none; use mqtts://", config.url);
         return Err(LinkError::Settings(why));
     }
-    Ok((address, options))
+    Ok((address, options, identity))
+}
+
+fn transport(client: Arc<ClientConfig>) -> Transport {
+    Transport::tls_with_config(TlsConfiguration::Rustls(client))
 }
 
 impl Link for MqttLink {

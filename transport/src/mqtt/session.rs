@@ -1,10 +1,11 @@
 //! The link's thread: connects, keeps the connection busy, and connects again.
 
-use super::SEND_WINDOW;
 use super::shared::{Job, Shared};
 use super::state::{Change, Outgoing};
 use super::trouble::{Trouble, judge, largest_packet};
+use super::{SEND_WINDOW, transport};
 use crate::link::{LinkError, MAX_TOPIC};
+use crate::tls::Identity;
 use rumqttc::{
     AsyncClient, ConnectionError, EventLoop, MqttOptions, Outgoing as Sent, Packet, PublishNoticeError,
     PublishOptions, QoS, SubscribeFilter, SubscribeReasonCode,
@@ -29,6 +30,8 @@ const FILTERS: usize = (32 << 10) / MAX_TOPIC;
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) options: MqttOptions,
+    /// Who we are, where the connection is encrypted: read again when the files have changed.
+    pub(super) identity: Option<Identity>,
     pub(super) broker: String,
     pub(super) first_pause: Duration,
     pub(super) longest_pause: Duration,
@@ -38,7 +41,7 @@ pub(super) struct Task {
 type Published = (u64, String, Result<(), PublishNoticeError>);
 
 impl Task {
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let _ended = Ended(self.shared.clone());
         // One thread for the link, and one at most for names that take time to resolve.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,9 +51,10 @@ impl Task {
             .build();
         match runtime {
             Ok(runtime) => {
+                let shared = self.shared.clone();
                 runtime.block_on(async {
                     tokio::select! {
-                        () = self.shared.until_abandoned() => {}
+                        () = shared.until_abandoned() => {}
                         () = self.keep_connected() => {}
                     }
                 });
@@ -61,12 +65,13 @@ impl Task {
     }
 
     /// Returns when the link was closed and the broker told so.
-    async fn keep_connected(&self) {
+    async fn keep_connected(&mut self) {
         // Devices that lost the same broker must not all come back at the same moment.
         let mut random = SplitMix64::new(RandomState::new().hash_one(&self.broker));
         let mut pause = self.first_pause;
         loop {
             let begun = Instant::now();
+            self.identify();
             let Some(error) = self.connection().await else { return };
             if let Some(largest) = largest_packet(&error) {
                 for topic in self.shared.drop_larger(largest) {
@@ -87,6 +92,15 @@ impl Task {
             }
             tokio::time::sleep(pause.mul_f64(0.5 + random.fraction() / 2.0)).await;
             pause = (pause * 2).min(self.longest_pause);
+        }
+    }
+
+    /// Takes over a certificate that was renewed. Files that are no longer any good are told of, and what was read before is used.
+    fn identify(&mut self) {
+        match self.identity.as_mut().map(Identity::renewed) {
+            Some(Ok(Some(client))) => drop(self.options.set_transport(transport(client))),
+            Some(Err(error)) => self.shared.complain(error),
+            None | Some(Ok(None)) => {}
         }
     }
 

@@ -74,10 +74,10 @@ topic readwrite {base}/#
 
 "
     );
-    for own in ["presence/%u", "update/%u", "report/%u", "want/%u", "up/%u/#", "answer/%u/#"] {
+    for own in ["presence/%u", "update/%u", "report/%u", "want/%u", "up/%u/#", "answer/%u/#", "renew/%u"] {
         text += &format!("pattern write {base}/{own}\n");
     }
-    for heard in ["job", "round", "blob/#", "task/%u", "receipt/%u", "offer/%u", "ask/%u"] {
+    for heard in ["job", "round", "blob/#", "task/%u", "receipt/%u", "offer/%u", "ask/%u", "certificate/%u"] {
         text += &format!("pattern read {base}/{heard}\n");
     }
     text

@@ -34,6 +34,8 @@ task = "lm"
 
 [coordinator]
 dashboard = "127.0.0.1:8080"
+# Devices' certificates are renewed over the connection while the authority's key is there.
+authority = ".."
 # eval_data = "held_out.jsonl"
 # adapter = "adapter.gguf"
 "#,

@@ -12,6 +12,7 @@ use crate::service::{DeviceFigures, Pulse, Watched, open_door};
 use sprig_agent::{AgentEvent, Ended, Host, absent};
 use sprig_budget::Bytes;
 use sprig_protocol::settings::DeviceSettings;
+use sprig_transport::expiry::Expiry;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
         || Some(format!("{device}: connecting to {}", settings.fleet.broker)),
     );
     let pulse = Arc::new(Pulse::new(LONGEST_TURN));
-    let figures = Arc::new(DeviceFigures::new(pulse.clone()));
+    let figures =
+        Arc::new(DeviceFigures::new(pulse.clone(), Expiry::of(settings.fleet.certificates().cloned())));
     let (address, beyond) = (settings.agent.metrics.as_deref(), settings.agent.metrics_beyond_loopback);
     let _door = open_door(address, beyond, figures.clone(), &output)?;
     let mut link = Box::new(Watched::new(connect(&config)?, pulse.clone()));
@@ -52,7 +54,9 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
         pulse.turn();
         interrupt.raised()
     };
-    let mut host = Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false };
+    let renewal = settings.fleet.renewal()?;
+    let mut host =
+        Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false, renewal };
     let ended = sprig_agent::run(&mut host, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         let (level, target) = levels::of_agent(&event);
@@ -84,6 +88,8 @@ fn line(event: &AgentEvent) -> Option<String> {
     Some(match event {
         AgentEvent::Connected => "connected".to_owned(),
         AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
+        AgentEvent::Expiring { problem, .. } | AgentEvent::NotRenewed { problem } => problem.clone(),
+        AgentEvent::Renewed { text, .. } => text.clone(),
         AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
         AgentEvent::Unknown { keys } => {
             format!("the job says what this version of sprig leaves out: {}", keys.join(", "))

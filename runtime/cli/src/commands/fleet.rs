@@ -7,8 +7,9 @@ use crate::files::{Content, Files};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
-use sprig_coordinator::{Act, CoordinatorError, RoundRow, control};
+use sprig_coordinator::{Act, CertificateView, CoordinatorError, RoundRow, control};
 use sprig_protocol::settings::FleetSettings;
+use sprig_transport::certificate::moment;
 use std::path::Path;
 
 pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
@@ -66,6 +67,9 @@ fn status(query: &FleetQuery) -> Result<(), Failure> {
         line(format_args!("waits for {}", view.waiting_for))?;
     }
     line(format_args!("{} devices, {} here", view.devices_total, view.devices_online))?;
+    for CertificateView { path, not_after, .. } in view.certificates.iter().filter(|c| c.near) {
+        line(format_args!("the certificate {path} holds until {}", moment(*not_after)))?;
+    }
     line("device            board               state     budget      peak        updates  refused")?;
     for d in &view.devices {
         line(format_args!(

@@ -11,7 +11,10 @@ pub fn of_agent(event: &AgentEvent) -> (Level, Target) {
     use AgentEvent as E;
     let level = match event {
         E::Connected => return (Level::Info, Target::Link),
-        E::Disconnected { .. } => return (Level::Warn, Target::Link),
+        E::Renewed { .. } => return (Level::Info, Target::Link),
+        E::Disconnected { .. } | E::Expiring { .. } | E::NotRenewed { .. } => {
+            return (Level::Warn, Target::Link);
+        }
         E::Receipt { verdict, .. } if verdict.starts_with("refused") => Level::Warn,
         E::Cut { .. }
         | E::DataRefused { .. }
@@ -49,7 +52,7 @@ pub fn of_notice(notice: &Notice) -> (Level, Target) {
     use Notice as N;
     let level = match notice {
         N::Connected => return (Level::Info, Target::Link),
-        N::Disconnected { .. } => return (Level::Warn, Target::Link),
+        N::Disconnected { .. } | N::Expiring { .. } => return (Level::Warn, Target::Link),
         N::Closed(row) if row.state == "abandoned" => Level::Warn,
         N::Unheard { .. }
         | N::Twins { .. }
@@ -64,10 +67,12 @@ pub fn of_notice(notice: &Notice) -> (Level, Target) {
         | N::TakenOver { .. }
         | N::Rival { .. }
         | N::NotEvaluated { .. }
+        | N::NotRenewed { .. }
         | N::NotKept { .. } => Level::Warn,
         N::Joined { .. }
         | N::Left { .. }
         | N::Decided { .. }
+        | N::Renewed { .. }
         | N::Relieved { .. }
         | N::Waiting { .. }
         | N::Closed(_)

@@ -3,11 +3,13 @@
 use super::{Exposition, Pulse};
 use sprig_agent::AgentEvent;
 use sprig_serve::status::Status;
+use sprig_transport::expiry::Expiry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What an agent counts, from what it tells.
 pub struct DeviceFigures {
     pulse: Arc<Pulse>,
+    certificates: Expiry,
     counts: Mutex<Counts>,
 }
 
@@ -29,9 +31,9 @@ struct Counts {
 }
 
 impl DeviceFigures {
-    /// None yet.
-    pub fn new(pulse: Arc<Pulse>) -> Self {
-        Self { pulse, counts: Mutex::default() }
+    /// None yet, of a device with these certificates.
+    pub fn new(pulse: Arc<Pulse>, certificates: Expiry) -> Self {
+        Self { pulse, certificates, counts: Mutex::default() }
     }
 
     /// Counts what happened, and tells the supervisor `line`, which says it to people.
@@ -92,6 +94,7 @@ impl Status for DeviceFigures {
             [("accepted", counts.accepted), ("duplicate", counts.duplicate), ("refused", counts.refused)];
         text.counters("sprig_updates", "Updates by what the coordinator said.", "verdict", &verdicts);
         text.gauge_if("sprig_planned_bytes", "What its plan holds.", counts.plan);
+        text.certificates(self.certificates.all().iter().map(|certificate| certificate.not_after));
         text.process(&self.pulse, counts.budget);
         text.finish()
     }

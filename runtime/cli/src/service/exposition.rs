@@ -74,6 +74,12 @@ impl Exposition {
         self.gauge("sprig_uptime_seconds", "Time since the start.", pulse.uptime().as_secs_f64());
     }
 
+    /// When the first of these certificates ends, if there is one.
+    pub fn certificates(&mut self, ends: impl Iterator<Item = i64>) {
+        let help = "When the first of its certificates ends, seconds since 1970.";
+        self.gauge_if("sprig_certificate_not_after_timestamp_seconds", help, ends.min());
+    }
+
     /// The text, with its end.
     pub fn finish(mut self) -> String {
         self.0 += "# EOF\n";

@@ -139,6 +139,7 @@ fn fleet(text: &mut Exposition, view: &FleetView) {
     text.gauges("sprig_devices", "Devices by state, of the first 1000.", "state", &states);
     text.gauge("sprig_devices_online", "Devices that are here.", view.devices_online);
     text.gauge("sprig_devices_known", "Devices ever seen.", view.devices_total);
+    text.certificates(view.certificates.iter().map(|certificate| certificate.not_after));
     text.counter("sprig_strangers", "Messages that no known device sent.", view.strangers);
     let last = |of: fn(&RoundRow) -> Option<f64>| view.history.iter().rev().find_map(of);
     let accuracy = last(|row| row.accuracy).or(view.accuracy_before);

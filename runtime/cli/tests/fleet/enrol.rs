@@ -22,7 +22,7 @@ fn a_device_with_a_key_of_its_own_takes_part_until_it_is_revoked() {
     assert_eq!((&again["new_key"], &again["fingerprint"]), (&false.into(), &fingerprint.clone().into()));
     assert_eq!(scene.bytes("kitchen/device.key"), key);
 
-    let approved = scene.done("fleet approve kitchen/kitchen.csr --days 90 --json").last();
+    let approved = scene.done("fleet approve kitchen/kitchen.csr --days 20 --json").last();
     assert_eq!((&approved["device"], &approved["fingerprint"]), (&"kitchen".into(), &fingerprint.into()));
     assert!(!scene.has("fleet/devices/kitchen/device.key"));
     let installed =
@@ -46,6 +46,12 @@ fn a_device_with_a_key_of_its_own_takes_part_until_it_is_revoked() {
         shown += &format!("{who} {e}\n");
     }
     assert!(taken > 0, "{shown}");
+    // Its end is near, and told once; those of the others are not.
+    let told: Vec<_> = world.events.iter().filter(|(_, e)| e["event"] == "expiring").collect();
+    assert!(
+        told.len() == 1 && told[0].0 == "kitchen" && (19..=20).contains(&told[0].1["days"].as_i64().unwrap()),
+        "{told:?}"
+    );
 
     let revoked = world.scene.done("fleet revoke kitchen --json").last();
     assert_eq!((&revoked["revoked"], &revoked["heeded"]), (&1.into(), &true.into()));

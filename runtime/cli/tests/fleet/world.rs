@@ -130,7 +130,12 @@ impl World {
             "second" => "coordinate --json --config fleet/coordinator/second.toml".to_owned(),
             device => format!("agent --json --config fleet/devices/{device}/device.toml"),
         };
-        let mut command = self.scene.command(&line);
+        self.start_as(name, &line);
+    }
+
+    /// Starts the process `name` with that command line.
+    pub fn start_as(&mut self, name: &str, line: &str) {
+        let mut command = self.scene.command(line);
         command.envs(self.set.iter().cloned());
         if let Some(members) = self.group.as_ref().filter(|_| name != "coordinator") {
             command = Group::member(members, &command);

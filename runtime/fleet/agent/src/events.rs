@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 use sprig_run::Moved;
+use sprig_transport::expiry::Ending;
+use sprig_transport::renewal::Told;
 use std::path::PathBuf;
 
 /// One thing that happened. Its JSON form has the name under `event`.
@@ -14,6 +16,31 @@ pub enum AgentEvent {
     Disconnected {
         /// Why.
         reason: String,
+    },
+    /// A certificate of the connection ends soon, or has ended.
+    Expiring {
+        /// The file.
+        path: PathBuf,
+        /// The last second in which it holds, since 1970.
+        not_after: i64,
+        /// Whole days until then; below 0 once it has ended.
+        days: i64,
+        /// The same in words.
+        problem: String,
+    },
+    /// The device's certificate was renewed.
+    Renewed {
+        /// The file.
+        path: PathBuf,
+        /// The last second in which it holds, since 1970.
+        not_after: i64,
+        /// The same in words.
+        text: String,
+    },
+    /// It was not, and stays.
+    NotRenewed {
+        /// Why.
+        problem: String,
     },
     /// The training to take part in.
     Job {
@@ -209,6 +236,17 @@ pub enum AgentEvent {
 }
 
 impl AgentEvent {
+    pub(super) fn of_certificate(told: Told) -> Self {
+        let text = told.to_string();
+        match told {
+            Told::Ending(Ending { path, not_after, days }) => {
+                Self::Expiring { path, not_after, days, problem: text }
+            }
+            Told::Renewed { path, not_after } => Self::Renewed { path, not_after, text },
+            Told::Failed { .. } => Self::NotRenewed { problem: text },
+        }
+    }
+
     pub(super) fn pressure(round: u32, moved: &Moved) -> Self {
         Self::Pressure {
             round,

@@ -4,6 +4,7 @@ use super::AgentEvent;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::DeviceSettings;
 use sprig_transport::link::{Event, Link};
+use sprig_transport::renewal::Renewal;
 use std::time::Duration;
 
 /// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
@@ -21,6 +22,8 @@ pub struct Host<'a> {
     pub stop: &'a dyn Fn() -> bool,
     /// Whether the broker has let us in: from then on, a refusal is waited out.
     pub connected: bool,
+    /// Certificates of the connection.
+    pub renewal: Renewal,
 }
 
 impl Host<'_> {
@@ -30,6 +33,9 @@ impl Host<'_> {
         wait: Duration,
         watch: &mut dyn FnMut(AgentEvent),
     ) -> Result<Option<Event>, FleetError> {
+        for told in self.renewal.turn(self.link, self.connected)? {
+            watch(AgentEvent::of_certificate(told));
+        }
         match self.link.next(wait) {
             Err(e) if e.is_worth_waiting(self.connected) => {
                 watch(AgentEvent::Disconnected { reason: e.to_string() });
@@ -38,8 +44,77 @@ impl Host<'_> {
             other => {
                 let event = other?;
                 self.connected |= event == Some(Event::Connected);
+                if let Some(Event::Message { topic, payload }) = &event {
+                    self.renewal.hear(topic, payload).map(AgentEvent::of_certificate).map(&mut *watch);
+                }
                 Ok(event)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::tests::World;
+    use sprig_transport::link::{Farewell, LinkError, Traffic};
+
+    /// A link that says these things, one after another.
+    struct Told(Vec<Result<Option<Event>, LinkError>>);
+
+    impl Link for Told {
+        fn subscribe(&mut self, _: &str) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn unsubscribe(&mut self, _: &str) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn publish(&mut self, _: &str, _: Vec<u8>, _: bool) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn next(&mut self, _: Duration) -> Result<Option<Event>, LinkError> {
+            self.0.remove(0)
+        }
+
+        fn queued(&self) -> usize {
+            0
+        }
+
+        fn traffic(&self) -> Traffic {
+            Traffic::default()
+        }
+
+        fn close(self: Box<Self>, _: Option<Farewell>) -> Result<(), LinkError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_waited_out_from_the_start_and_a_wrong_broker_is_not() {
+        let world = World::new(false);
+        let broker = || "here:1".to_owned();
+        let dates = || Err(LinkError::Dates { broker: broker(), why: "the clock here says 1970".to_owned() });
+        let other = || Err(LinkError::Untrusted { broker: broker(), why: "another name".to_owned() });
+        let mut link = Told(vec![dates(), dates(), other(), Ok(Some(Event::Connected)), other(), dates()]);
+        let mut host = Host {
+            settings: &world.settings,
+            link: &mut link,
+            session: 1,
+            stop: &|| false,
+            connected: false,
+            renewal: world.settings.fleet.renewal().unwrap(),
+        };
+        let mut said = Vec::new();
+        let mut next = |host: &mut Host<'_>| host.next(Duration::ZERO, &mut |event| said.push(event));
+        assert!(matches!(next(&mut host), Ok(None)) && matches!(next(&mut host), Ok(None)));
+        assert!(next(&mut host).is_err());
+        assert!(matches!(next(&mut host), Ok(Some(Event::Connected))));
+        assert!(matches!(next(&mut host), Ok(None)) && matches!(next(&mut host), Ok(None)));
+        let shown =
+            |e: &AgentEvent| matches!(e, AgentEvent::Disconnected { reason } if reason.contains("here:1"));
+        assert!(said.len() == 4 && said.iter().all(shown), "{said:?}");
     }
 }

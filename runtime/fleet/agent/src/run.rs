@@ -71,6 +71,7 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
     let map = Mapped::open(&settings.model.path)?;
     let found = map.digest_hex()?;
     host.link.subscribe(&topics.job())?;
+    host.renewal.begin(host.link)?;
     let mut told = Told::default();
     let watch = &mut |event| told.pass(event, watch);
     let (mut announced, mut behind) = (None, Behind::Nothing);

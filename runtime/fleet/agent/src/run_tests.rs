@@ -49,6 +49,7 @@ impl World {
                 session: 1,
                 stop: &|| asked.load(Relaxed),
                 connected: false,
+                renewal: settings.fleet.renewal().unwrap(),
             };
             run(&mut host, &mut |event| seen.lock().unwrap().push(event))
         });

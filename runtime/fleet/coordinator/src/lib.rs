@@ -6,6 +6,7 @@
 mod alert;
 mod backup;
 mod carousel;
+mod certificates;
 mod check;
 mod close;
 pub mod control;
@@ -52,13 +53,13 @@ pub use ids::{Applied, DeviceNumber, RoundId, Slot};
 pub use ledger::{Copied, CoverageRow, Held, LedgerError};
 pub use legacy::MOST_LEFT;
 pub use notice::Notice;
-pub use options::{Options, ReadOut};
+pub use options::{Options, ReadOut, Renewing};
 pub use restore::{Restored, restore};
 pub use rows::{Calibration, HeldOut, Member, RoundRow, Standing};
 pub use serve::Coordinator;
 pub use step::record_limit;
 pub use surroundings::{Clock, Surroundings};
-pub use view::{DeviceView, FleetView, LISTED, ROUNDS, RegionView};
+pub use view::{CertificateView, DeviceView, FleetView, LISTED, ROUNDS, RegionView};
 
 #[cfg(test)]
 mod tests;

@@ -75,6 +75,10 @@ pub struct Options {
     pub keep_records: u64,
     /// Bytes of past adapters kept, by digest.
     pub keep_snapshots: u64,
+    /// Files of certificates that are told of before they end.
+    pub certificates: Vec<PathBuf>,
+    /// Who signs for devices whose certificates end.
+    pub renewing: Option<Renewing>,
 }
 
 /// The sums of a read-out.
@@ -84,6 +88,15 @@ pub struct ReadOut {
     pub shape: Shape,
     /// Examples below which a device's are refused.
     pub min_examples: u32,
+}
+
+/// The authority that signs for devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewing {
+    /// The folder that `sprig provision` made.
+    pub authority: PathBuf,
+    /// Days for which a certificate holds.
+    pub days: u32,
 }
 
 impl Options {
@@ -128,6 +141,8 @@ impl Options {
             linger: Duration::from_secs(5),
             keep_records: 64 << 20,
             keep_snapshots: 256 << 20,
+            certificates: Vec::new(),
+            renewing: None,
         }
     }
 
@@ -147,6 +162,11 @@ impl Options {
             seed: train.seed,
             linger: coordinator.linger_seconds.duration(),
             least_agent: coordinator.least_agent,
+            certificates: settings.certificates(),
+            renewing: coordinator
+                .authority
+                .clone()
+                .map(|authority| Renewing { authority, days: coordinator.certificate_days.get() }),
             ..Options::new(&fleet.name, run, job.to_text(), coordinator.state.clone(), rounds, train.rules())
         }
     }

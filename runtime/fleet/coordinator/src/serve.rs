@@ -1,6 +1,7 @@
 //! A running coordinator: messages in, one durable transaction for all of them, messages out.
 
 use crate::carousel::Carousel;
+use crate::certificates::Certificates;
 use crate::control::Control;
 use crate::core::{Core, Outlet};
 use crate::countdown::Millis;
@@ -22,7 +23,7 @@ use sprig_learn::spry::Layout;
 use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
 use sprig_transport::link::{self, Link};
-use sprig_transport::messages::{Job, Round, RunId};
+use sprig_transport::messages::{DeviceId, Job, Round, RunId};
 use sprig_transport::packet_bytes;
 use sprig_transport::topics::{Topic, Topics};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub struct Coordinator<L> {
     carousel: Carousel,
     legacy: Legacy,
     rivals: Rivals,
+    certificates: Certificates,
     /// Bytes of announcements that were heard: its own, which no device sent.
     echoed: u64,
     handle: Handle,
@@ -112,6 +114,7 @@ impl<L: Link> Coordinator<L> {
         Ok(Coordinator {
             legacy,
             rivals: Rivals::new(options.run),
+            certificates: Certificates::of(&options),
             echoed: 0,
             carousel: Carousel::new(topics.clone(), options.run),
             options,
@@ -212,6 +215,7 @@ impl<L: Link> Coordinator<L> {
         }
         let wait = if self.online && self.carousel.is_turning() { Duration::ZERO } else { wait };
         let mut events = self.hear(wait)?;
+        self.certificates.look().iter().for_each(&mut self.tell);
         if self.online {
             let over = self.core.machine.over();
             events.extend(self.legacy.turn(over, &self.core.ledger, &mut self.link)?);
@@ -265,6 +269,7 @@ impl<L: Link> Coordinator<L> {
         let first = RoundId(view.round.saturating_sub(ROUNDS as u32));
         view.history = ledger.history(first)?;
         view.coordinator_rss = sprig_budget::process::status().rss.map_or(0, |rss| rss.get());
+        view.certificates = self.certificates.view();
         view.uptime_s = (self.clock)().as_secs_f64();
         Ok(view)
     }
@@ -301,6 +306,7 @@ impl<L: Link> Coordinator<L> {
                             events
                                 .push(Event::Job { ours: Job::decode(&payload).is_ok_and(|job| ours(&job)) });
                         }
+                        Some(Topic::Renew(device)) => self.renew(&device, &payload)?,
                         _ => events.extend(incoming::event(&self.topics, &topic, payload)),
                     }
                 }
@@ -313,6 +319,13 @@ impl<L: Link> Coordinator<L> {
             wait = Duration::ZERO;
         }
         Ok(events)
+    }
+
+    fn renew(&mut self, device: &DeviceId, request: &[u8]) -> Result<(), CoordinatorError> {
+        let (certificate, notice) = self.certificates.answer(device, request);
+        notice.iter().for_each(&mut self.tell);
+        let Some(certificate) = certificate else { return Ok(()) };
+        Ok(send(&mut self.link, &self.topics.certificate(device), certificate.into_bytes(), false)?)
     }
 
     /// Whether an announcement says that somebody else leads this fleet, or led it further.

@@ -44,6 +44,9 @@ pub struct FleetView {
     /// Messages that no known device sent, or that came on no topic of the fleet.
     #[serde(rename = "strange")]
     pub strangers: u64,
+    /// Certificates that the coordinator needs.
+    #[serde(default)]
+    pub certificates: Vec<CertificateView>,
     /// Memory of the coordinator, resident bytes.
     pub coordinator_rss: u64,
     /// Seconds since it was started.
@@ -105,6 +108,19 @@ pub struct DeviceView {
     pub bytes_up: u64,
     /// Bytes it received, from its last report.
     pub bytes_down: u64,
+}
+
+/// A certificate now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// Its file.
+    pub path: String,
+    /// The last second in which it holds, since 1970.
+    pub not_after: i64,
+    /// Whole days until then; below 0 once it has ended.
+    pub days: i64,
+    /// Whether that is soon.
+    pub near: bool,
 }
 
 /// A region of a device's memory.

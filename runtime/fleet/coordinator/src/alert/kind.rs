@@ -16,6 +16,10 @@ pub(super) enum Kind {
     TakenOver,
     /// Another coordinator has come.
     Rival,
+    /// A certificate that the coordinator needs ends soon.
+    Expiring,
+    /// A device's certificate ends, and nobody signs another.
+    NotRenewed,
     /// The ledger is a copy that was put back.
     Restored,
     /// Another coordinator leads the fleet, and this one has ended.
@@ -33,21 +37,24 @@ impl Kind {
             Kind::Reverted => "reverted",
             Kind::TakenOver => "taken-over",
             Kind::Rival => "rival",
+            Kind::Expiring => "expiring",
+            Kind::NotRenewed => "not-renewed",
             Kind::Restored => "restored",
             Kind::StoodDown => "stood-down",
             Kind::Failed => "failed",
         }
     }
 
-    /// What a notice is, if it is one to look at, and whom it is about. Whatever else should be looked at, such as a certificate
-    /// that is about to expire, has its place here.
+    /// What a notice is, if it is one to look at, and whom it is about.
     pub(super) fn of(notice: &Notice) -> Option<(Self, &str)> {
         match notice {
+            Notice::Expiring { path, .. } => Some((Kind::Expiring, path.to_str().unwrap_or_default())),
             Notice::Closed(row) if row.state == "abandoned" => Some((Kind::Abandoned, "")),
             Notice::Quarantined { device, .. } => Some((Kind::Quarantined, device)),
             Notice::Reverted { .. } => Some((Kind::Reverted, "")),
             Notice::TakenOver { run } => Some((Kind::TakenOver, run)),
             Notice::Rival { run } => Some((Kind::Rival, run)),
+            Notice::NotRenewed { device, .. } => Some((Kind::NotRenewed, device)),
             _ => None,
         }
     }

@@ -169,6 +169,10 @@ fn line(fleet: &str, event: &Event, left_out: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Applied, RoundId};
+    use crate::rows::HeldOut;
+    use sprig_transport::messages::RunId;
+    use std::path::PathBuf;
 
     fn quarantined(device: &str) -> Notice {
         Notice::Quarantined { device: device.to_owned(), rounds: 5 }
@@ -209,6 +213,37 @@ mod tests {
         );
         assert_eq!((&lines[0]["left_out"], &lines[1]["left_out"]), (&0.into(), &2.into()));
         assert_eq!(lines[2]["text"], notices[5].to_string());
+    }
+
+    #[test]
+    fn every_kind_is_told_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let got = dir.path().join("got");
+        let found = HeldOut { loss: 1.0, loss_error: None, accuracy: None, n: 3 };
+        let (run, state) = (RunId([7; 16]), PathBuf::from("state"));
+        let notices = [
+            Notice::Reverted { round: RoundId(3), found, to: Applied(2), best: found },
+            Notice::TakenOver { run: run.to_string() },
+            Notice::Expiring { path: "a.crt".into(), not_after: 0, days: -1, text: "it has ended".into() },
+            Notice::Renewed { device: "kitchen".into(), until: 9 },
+            Notice::NotRenewed { device: "kitchen".into(), problem: "why".into() },
+        ];
+        let ends = [
+            CoordinatorError::Restored { state: state.clone(), seen: RoundId(9), here: RoundId(3), epoch: 2 },
+            CoordinatorError::StoodDown { state: state.clone(), own: 1, epoch: 2 },
+            CoordinatorError::Over { state, done: RoundId(4), asked: 3 },
+        ];
+        let command = ["sh", "-c", &format!("echo $SPRIG_ALERT >> {}", got.display())].map(OsString::from);
+        let limit = Duration::from_secs(30);
+        let hook = Hook { command: command.to_vec(), limit, fleet: "home".into() };
+        let alerts = Alerts::start(hook, |notice| panic!("{notice}")).unwrap();
+        notices.iter().for_each(|notice| alerts.hear(notice));
+        ends.iter().for_each(|error| alerts.ended(error));
+        drop(alerts);
+        let kinds = std::fs::read_to_string(got).unwrap();
+        let expected =
+            ["reverted", "taken-over", "expiring", "not-renewed", "restored", "stood-down", "failed"];
+        assert_eq!(kinds.lines().collect::<Vec<_>>(), expected);
     }
 
     /// Whatever waits gets the time of one command at the end, and hearing never waits.

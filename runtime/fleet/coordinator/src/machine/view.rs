@@ -43,6 +43,7 @@ impl Machine {
             loss_before: self.evaluations.before().map(|b| b.loss),
             strangers: self.strangers,
             coordinator_rss: 0,
+            certificates: Vec::new(),
             uptime_s: 0.0,
         }
     }

@@ -1,6 +1,6 @@
 //! Fleets that never were.
 
-use sprig_coordinator::{DeviceView, FleetView, RegionView, RoundId, RoundRow, Standing};
+use sprig_coordinator::{CertificateView, DeviceView, FleetView, RegionView, RoundId, RoundRow, Standing};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,6 +25,12 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
         accuracy_before: Some(0.278),
         loss_before: Some(1.908),
         strangers: 3,
+        certificates: vec![CertificateView {
+            path: "coordinator.crt".into(),
+            not_after: 1_900_000_000,
+            days: 5,
+            near: true,
+        }],
         coordinator_rss: 61 * MIB,
         uptime_s: 4521.0 + f64::from(rounds),
     }

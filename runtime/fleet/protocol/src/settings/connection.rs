@@ -4,8 +4,10 @@ use super::{SettingsError, join};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::PathError;
+use sprig_transport::expiry::Expiry;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::messages::DeviceId;
+use sprig_transport::renewal::{Own, Renewal};
 use sprig_transport::topics::Topics;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Deref;
@@ -80,6 +82,26 @@ impl Connection {
         self.id.clone().ok_or_else(|| {
             SettingsError::value("fleet", "id", "nothing", format!("a device needs a name of {LEVEL}"))
         })
+    }
+
+    /// Files of the certificates that this connection needs: our own, and the authority's.
+    pub fn certificates(&self) -> impl Iterator<Item = &PathBuf> {
+        self.cert.iter().chain(&self.ca)
+    }
+
+    /// Tells of a device's certificates before they end, and renews its own.
+    ///
+    /// # Errors
+    /// As [`topics`](Self::topics) and [`device`](Self::device).
+    pub fn renewal(&self) -> Result<Renewal, SettingsError> {
+        let expiry = Expiry::of(self.certificates().cloned());
+        let own = match (self.cert.clone(), self.key.clone(), self.ca.clone()) {
+            (Some(cert), Some(key), Some(ca)) => {
+                Some(Own::new(self.device()?, self.topics()?, [cert, key, ca]))
+            }
+            _ => None,
+        };
+        Ok(Renewal::new(expiry, own))
     }
 
     /// How to reach the broker as `client`.

@@ -60,7 +60,7 @@ pub struct CoordinatorSettings {
     /// Its key (PEM).
     pub dashboard_key: Option<PathBuf>,
     /// A command and its arguments, called when somebody should look: a round is abandoned, a device quarantined, an adapter
-    /// taken back, another coordinator there, or this one ends with an error. It gets the event as one line of JSON on its
+    /// taken back, another coordinator there, a certificate ends, or this one ends with an error. It gets the event as one line of JSON on its
     /// standard input, and its kind in `SPRIG_ALERT`. A name with `/` in it is relative to this file.
     pub alert: Vec<String>,
     /// Seconds after which that command is killed.
@@ -75,6 +75,11 @@ pub struct CoordinatorSettings {
     /// Seconds for which, after the last round, devices that catch up are still served. The broker keeps the last adapter for
     /// those that come later, if it has at most 1 MiB with its moments.
     pub linger_seconds: Seconds<604_800>,
+    /// The folder that `sprig provision` made, with the authority in `ca`: devices' certificates are signed anew from there over
+    /// the connection, in the last third of their lives. None is signed if absent.
+    pub authority: Option<PathBuf>,
+    /// Days for which a certificate that is signed anew holds.
+    pub certificate_days: Whole<1, 36_500>,
     /// The least version of sprig with which a device takes part, as in "0.1.0": older ones are not selected, and are told so.
     /// Any takes part if absent.
     pub least_agent: Option<Version>,
@@ -101,6 +106,8 @@ impl Default for CoordinatorSettings {
             lam: None,
             sft_weight: None,
             linger_seconds: Seconds::of(5.0),
+            authority: None,
+            certificate_days: Whole::of::<398>(),
             least_agent: None,
             adapter: None,
             page: None,
@@ -139,13 +146,20 @@ impl FleetSettings {
         }
         let CoordinatorSettings { eval_data, adapter, page, .. } = &mut s.coordinator;
         [eval_data, adapter, page].into_iter().flatten().for_each(|p| join(folder, p));
-        let CoordinatorSettings { dashboard_token_file, dashboard_cert, dashboard_key, .. } =
+        let CoordinatorSettings { dashboard_token_file, dashboard_cert, dashboard_key, authority, .. } =
             &mut s.coordinator;
-        [dashboard_token_file, dashboard_cert, dashboard_key]
+        [dashboard_token_file, dashboard_cert, dashboard_key, authority]
             .into_iter()
             .flatten()
             .for_each(|p| join(folder, p));
         Ok(s)
+    }
+
+    /// Files of the certificates that the coordinator needs.
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let page =
+            self.coordinator.dashboard_cert.as_ref().filter(|&page| Some(page) != self.fleet.cert.as_ref());
+        self.fleet.certificates().chain(page).cloned().collect()
     }
 }
 

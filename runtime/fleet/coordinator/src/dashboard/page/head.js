@@ -20,6 +20,8 @@ function drawHead(history) {
   state.hidden = false;
   say($('mode'), `, ${fleet.mode}`);
   say($('waiting'), fleet.waiting_for);
+  const ends = ({ path, days }) => days < 0 ? `The certificate ${path} has ended.` : `The certificate ${path} ends in ${count(days)} days.`;
+  say($('certificates'), (fleet.certificates || []).filter(c => c.near).map(ends).join(' '));
   const part = fleet.rounds ? Math.min(1, fleet.round / fleet.rounds) : 0;
   $('progress').style.width = `${100 * part}%`;
   const bar = $('progress').parentNode;
