@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct CoordinateArgs {
-    /// Configuration of the fleet (fleet.toml)
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// Configuration of the fleet (fleet.toml); of several runs, one after another, if it is given more than once: those that
+    /// are over are passed, and what listens for metrics is the first one's
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Vec<PathBuf>,
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,

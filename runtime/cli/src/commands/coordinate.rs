@@ -1,6 +1,6 @@
 //! `sprig coordinate`: a fleet's training, from its settings to its adapter.
 
-use super::{evaluator, export, levels, nonce};
+use super::{evaluator, export, levels, nonce, queue};
 use crate::args::CoordinateArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
@@ -31,15 +31,17 @@ pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let output = Arc::new(Output::new(args.json));
     let pulse = Arc::new(Pulse::new(LONGEST_TURN));
     let figures = Arc::new(FleetFigures::new(pulse.clone()));
-    let settings = FleetSettings::read(&args.config)?.coordinator;
+    let settings = queue::check(&args.config)?.coordinator;
     let (address, beyond) = (settings.metrics.as_deref(), settings.metrics_beyond_loopback);
     let _door = open_door(address, beyond, figures.clone(), &output)?;
-    let service = Service { interrupt, output, pulse, figures };
-    loop {
-        if let Some(exit) = lead(args, &service)? {
-            return Ok(exit);
+    let service = Service { interrupt, output: output.clone(), pulse, figures };
+    queue::run(&args.config, &output, |config, last| {
+        loop {
+            if let Some(exit) = lead(config, last, &service)? {
+                return Ok(exit);
+            }
         }
-    }
+    })
 }
 
 /// Longest turn of a coordinator's loop: a round of thousands of updates is closed in one.
@@ -54,10 +56,10 @@ struct Service {
 }
 
 /// Leads the fleet; `None` when the ledger turned out to be a restored copy, which goes on in another epoch.
-fn lead(args: &CoordinateArgs, service: &Service) -> Result<Option<Exit>, Failure> {
+fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Failure> {
     let Service { interrupt, output, pulse, figures } = service;
-    let settings = FleetSettings::read(&args.config)?;
-    Files::of_fleet(&args.config, &settings)
+    let settings = FleetSettings::read(config)?;
+    Files::of_fleet(config, &settings)
         .writes("adapter", settings.coordinator.adapter.as_deref(), Content::Adapter)
         .writes("page", settings.coordinator.page.as_deref(), Content::Page)
         .check()?;
@@ -92,7 +94,9 @@ fn lead(args: &CoordinateArgs, service: &Service) -> Result<Option<Exit>, Failur
         }
         finished => finished?,
     };
-    pulse.supervisor.stopping();
+    if last || !finished {
+        pulse.supervisor.stopping();
+    }
     let view = coordinator.view()?;
     if let Some(page) = &settings.coordinator.page {
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;

@@ -40,6 +40,8 @@ pub mod plan;
 mod preferring;
 #[cfg(feature = "coordinator")]
 pub mod provision;
+#[cfg(feature = "coordinator")]
+mod queue;
 mod readout;
 pub mod record;
 pub mod report;

@@ -4,10 +4,10 @@ use super::scene::Scene;
 use super::world::{Setup, World, device};
 use serde_json::Value;
 
-const CONFIG: &str = "--config fleet/coordinator/fleet.toml";
+pub const CONFIG: &str = "--config fleet/coordinator/fleet.toml";
 
 /// A fleet whose rounds need one update, with so many devices here.
-fn world(devices: usize, rounds: usize) -> World {
+pub fn world(devices: usize, rounds: usize) -> World {
     let world = World::with(Scene::new(), &Setup { devices, rounds, ..Setup::default() });
     let file = "fleet/coordinator/fleet.toml";
     let settings = std::fs::read_to_string(world.folder(file)).unwrap();
@@ -17,7 +17,7 @@ fn world(devices: usize, rounds: usize) -> World {
     world
 }
 
-fn devices(world: &World) -> Vec<Value> {
+pub fn devices(world: &World) -> Vec<Value> {
     world.scene.done(&format!("fleet devices --json {CONFIG}")).events()
 }
 

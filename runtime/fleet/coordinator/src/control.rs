@@ -119,6 +119,14 @@ pub fn finished(state: &Path) -> Result<Option<RoundId>, CoordinatorError> {
     Ok((stage == Stage::Finished).then_some(round))
 }
 
+/// Rounds of the run in folder `state` in which no device's update was applied; for a run whose coordinator is not running.
+///
+/// # Errors
+/// When there is no run, or it cannot be read.
+pub fn abandoned(state: &Path) -> Result<u32, CoordinatorError> {
+    Ok(Ledger::existing(state)?.abandoned()?)
+}
+
 /// Has the coordinator whose state folder is `state` open and close no further round until resumed.
 ///
 /// # Errors
