@@ -7,7 +7,8 @@ use crate::ids::{Applied, RoundId};
 use crate::ledger::{Ledger, LedgerError, ResultRow};
 use crate::norms::Bounds;
 use crate::options::Options;
-use crate::step::{How, Kept, add, record_limit, step};
+use crate::step::{How, Kept, record_limit, step};
+use crate::total::add;
 use crate::whole::Whole;
 use sprig_learn::spry::{Layout, Robust};
 use sprig_protocol::settings::Downlink;
@@ -112,7 +113,7 @@ impl Closer {
                 let how = How { robust: self.robust, weights: &self.weights, bounds };
                 step(server, &how, limit, &Kept(ledger, round), round)?
             }
-            Whole::Sums(sums) => add(sums, ledger, round)?,
+            Whole::Sums(sums) => add(sums, ledger, round, self.robust)?,
         };
         self.applied = round.applied_after();
         let snapshot = self.snapshot();

@@ -40,6 +40,7 @@ mod serve;
 mod state;
 pub mod step;
 mod surroundings;
+mod total;
 mod validate;
 mod view;
 mod whole;

@@ -7,7 +7,6 @@ use crate::norms::Bounds;
 use sprig_learn::LearnError;
 use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::estimator::mix;
-use sprig_learn::readout::fleet::{FleetSums, most_bytes};
 use sprig_learn::spry::{self, CLIP, Robust, Server, Share, Step, Team};
 use sprig_protocol::settings::Downlink;
 use sprig_protocol::{dense, share_of};
@@ -70,7 +69,7 @@ pub struct Sum {
     /// Losses that devices claim, and of how many examples.
     losses: Vec<(f32, u32)>,
     /// Parts of the record, while it may still be worth it.
-    parts: Option<Vec<Contribution>>,
+    pub(super) parts: Option<Vec<Contribution>>,
     bytes: usize,
     limit: usize,
 }
@@ -126,28 +125,6 @@ pub fn step<U: Updates>(
         )?;
     }
     step.finish();
-    Ok(sum)
-}
-
-/// Adds the sums of `round` to `sums`. Whole numbers: their order changes nothing.
-pub(super) fn add(sums: &mut FleetSums, ledger: &Ledger, round: RoundId) -> Result<Sum, CoordinatorError> {
-    let mut sum = Sum::new(0);
-    ledger.updates(round, |number, _, frame| {
-        let update = decoded(ledger, round, number, frame)?;
-        let mut bytes = Vec::with_capacity(most_bytes(sums.shape().numbers()));
-        ledger.chunks(number, |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
-        let own = FleetSums::unpacked(sums.shape(), &bytes, u64::from(update.examples))
-            .map_err(|flaw| ledger.damaged(format!("sums of device {number} in round {round}: {flaw}")))?;
-        // Past what sums have room for, the round goes on without it.
-        if sums.merge(&own).is_ok() {
-            sum.count(number, &update);
-            sum.parts = None;
-        }
-        Ok::<_, CoordinatorError>(())
-    })?;
     Ok(sum)
 }
 
@@ -247,7 +224,7 @@ impl Given {
 
 impl Sum {
     /// With a record of at most `limit` bytes.
-    fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Sum {
             applied: 0,
             bins: Bins::new(FLEET_BINS),
@@ -280,7 +257,7 @@ impl Sum {
         }
     }
 
-    fn count(&mut self, number: DeviceNumber, update: &Update) {
+    pub(super) fn count(&mut self, number: DeviceNumber, update: &Update) {
         self.covered.push((number, share_of(update.groups), update.examples));
         self.applied += 1;
         self.losses.push((update.loss, update.examples));
@@ -335,7 +312,7 @@ fn scale(numbers: &mut [f32], factor: f32) {
     }
 }
 
-fn decoded(
+pub(super) fn decoded(
     ledger: &Ledger,
     round: RoundId,
     number: DeviceNumber,

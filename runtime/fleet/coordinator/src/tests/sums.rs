@@ -8,7 +8,7 @@ use crate::incoming;
 use crate::ledger::Ledger;
 use crate::*;
 use sprig_learn::readout::fleet::{FleetSums, Shape};
-use sprig_learn::spry::{Dealing, Layout};
+use sprig_learn::spry::{Dealing, Layout, Robust};
 use sprig_simulate as simulate;
 use sprig_testkit::power::Disk;
 use sprig_transport::blob;
@@ -34,7 +34,7 @@ impl Scene {
         let topics = Topics::new("test").unwrap();
         let mut scene = Scene { core, topics, tasks: BTreeMap::new(), receipts: Vec::new() };
         let presence = |n| Event::Presence { device: id(n), presence: simulate::presence(1) };
-        scene.take(vec![Event::Connected, presence(0), presence(1)]);
+        scene.take(std::iter::once(Event::Connected).chain((0..options.per_round).map(presence)).collect());
         scene
     }
 
@@ -163,4 +163,21 @@ fn the_total_is_that_of_all_in_any_order_and_survives_a_restart() {
     assert_eq!((found.examples(), found.counts()), (11, &[4, 7][..]));
     assert_eq!(first, total([(1, 4), (0, 7)]));
     assert_eq!(first, total([(0, 4), (1, 7)]));
+}
+
+/// A device says that it has a hundred times as many examples as the others: they count as three times as many.
+#[test]
+fn nobody_has_more_of_a_total_than_three_medians() {
+    for (robust, examples) in [(Robust::Clip, 4 * 4 + 5 + 12), (Robust::Median, 33), (Robust::None, 721)] {
+        let disk = Disk::default();
+        let readout = Some(ReadOut { shape: SHAPE, min_examples: 3 });
+        let options = Options { robust, readout, dealing: Dealing::Unsplit, ..options(6, 1) };
+        let mut scene = Scene::new(&disk, &Arc::new(options));
+        for (device, n) in [(0, 4), (1, 700), (2, 4), (3, 4), (4, 5), (5, 4)] {
+            assert_eq!(scene.sums(device, n as u32, &sums(n, None)).unwrap().verdict, Verdict::Accepted);
+        }
+        let values = scene.core.closer.snapshot().values;
+        assert_eq!(FleetSums::from_values(SHAPE, &values).unwrap().examples(), examples, "{robust}");
+        assert_eq!(scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap().reported, 6);
+    }
 }

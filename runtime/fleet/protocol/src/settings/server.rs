@@ -21,8 +21,9 @@ pub struct Server {
     /// Rounds over which eta falls in a straight line; 0 where it stays.
     pub decay_rounds: u32,
     /// What is done about updates that are far from the others: none; clip = cut down to three medians of the norms of their
-    /// round; median or trimmed = that of all devices with the same groups, which they then hold in teams; clip if absent. The
-    /// coordinator's choice, at any time.
+    /// round; median or trimmed = that of all devices with the same groups, which they then hold in teams; clip if absent. Of
+    /// [train.readout] none, or else nobody's sums count as of more than three medians of examples. The coordinator's choice, at
+    /// any time.
     #[serde(skip_serializing)] // the coordinator's alone
     pub robust: Robust,
     /// Devices of such a team, at least: fewer than half of them may lie; 5 if absent.

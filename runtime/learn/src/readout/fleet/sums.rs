@@ -129,6 +129,26 @@ impl FleetSums {
         Ok(())
     }
 
+    /// Cuts sums of more than `most` examples down to about as many: every number by one factor, rounded so that squares still
+    /// bound all others.
+    pub fn cut(&mut self, most: u64) {
+        let n = self.examples();
+        if n <= most {
+            return;
+        }
+        let part = |v: i64| i128::from(v) * i128::from(most);
+        let down = |v: i64| (part(v) / i128::from(n)) as i64; // towards 0
+        let up = |v: i64| ((part(v) + i128::from(n) - 1) / i128::from(n)) as i64; // of what is not below 0
+        self.sums.counts.iter_mut().for_each(|count| *count = up(*count as i64) as u64);
+        self.ratio = down(self.ratio);
+        self.sums.classes.iter_mut().for_each(|sum| *sum = down(*sum));
+        for i in 0..self.shape.kept {
+            let (row, square) = self.sums.products[packed_len(i)..packed_len(i + 1)].split_at_mut(i);
+            row.iter_mut().for_each(|product| *product = down(*product));
+            square[0] = up(square[0]);
+        }
+    }
+
     /// As they travel to the coordinator.
     pub fn packed(&self) -> Vec<u8> {
         Self::pack(&self.numbers().collect::<Vec<_>>())

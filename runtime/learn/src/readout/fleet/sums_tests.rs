@@ -68,3 +68,19 @@ fn what_no_examples_sum_up_to_is_refused() {
     values[5] = f32::NAN;
     assert_eq!(FleetSums::from_values(SHAPE, &values), Err(Flaw::Form));
 }
+
+#[test]
+fn sums_that_are_cut_down_are_those_of_fewer_examples() {
+    for (n, most) in [(40, 40), (40, 39), (40, 7), (31, 1), (1000, 12)] {
+        let whole = some(n);
+        let mut cut = whole.clone();
+        cut.cut(most);
+        let examples = cut.examples();
+        assert!((most..=most + SHAPE.classes as u64).contains(&examples), "{n} {most} {examples}");
+        assert_eq!(cut == whole, n as u64 <= most);
+        cut.check(examples).unwrap();
+        assert_eq!(FleetSums::from_values(SHAPE, &cut.values()).unwrap(), cut);
+        let near = |cut: i64, whole: i64| (cut as f64 - whole as f64 * most as f64 / n as f64).abs() < 1.0;
+        assert!(cut.numbers().zip(whole.numbers()).all(|(cut, whole)| near(cut, whole)), "{n} {most}");
+    }
+}

@@ -1,0 +1,56 @@
+//! The total of a read-out: every device's sums, once.
+
+use crate::error::CoordinatorError;
+use crate::ids::RoundId;
+use crate::ledger::Ledger;
+use crate::step::{Sum, decoded};
+use sprig_learn::readout::fleet::{FleetSums, most_bytes};
+use sprig_learn::spry::{CLIP, Robust};
+
+/// Devices that a median of examples needs before anybody's is held against it.
+const LEAST: usize = 5;
+
+/// Adds the sums of `round` to `sums`. Whole numbers: their order changes nothing. Those of far more examples than other devices
+/// have count as so many, unless everything counts as it is.
+pub(super) fn add(
+    sums: &mut FleetSums,
+    ledger: &Ledger,
+    round: RoundId,
+    robust: Robust,
+) -> Result<Sum, CoordinatorError> {
+    let most = if robust == Robust::None { u64::MAX } else { most_examples(ledger, round)? };
+    let mut sum = Sum::new(0);
+    ledger.updates(round, |number, _, frame| {
+        let update = decoded(ledger, round, number, frame)?;
+        let mut bytes = Vec::with_capacity(most_bytes(sums.shape().numbers()));
+        ledger.chunks(number, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        let mut own = FleetSums::unpacked(sums.shape(), &bytes, u64::from(update.examples))
+            .map_err(|flaw| ledger.damaged(format!("sums of device {number} in round {round}: {flaw}")))?;
+        own.cut(most);
+        // Past what sums have room for, the round goes on without it.
+        if sums.merge(&own).is_ok() {
+            sum.count(number, &update);
+            sum.parts = None;
+        }
+        Ok::<_, CoordinatorError>(())
+    })?;
+    Ok(sum)
+}
+
+/// Examples of a device that count, at most: [`CLIP`] medians of those that devices say they have, of this round and before.
+fn most_examples(ledger: &Ledger, round: RoundId) -> Result<u64, CoordinatorError> {
+    let before = ledger.coverage()?.into_iter().filter_map(|row| row.examples.into_iter().max());
+    let mut examples: Vec<u64> = before.filter(|n| *n > 0).collect();
+    ledger.updates(round, |number, _, frame| {
+        examples.push(u64::from(decoded(ledger, round, number, frame)?.examples));
+        Ok::<_, CoordinatorError>(())
+    })?;
+    if examples.len() < LEAST {
+        return Ok(u64::MAX);
+    }
+    let middle = (examples.len() - 1) / 2;
+    Ok(CLIP as u64 * *examples.select_nth_unstable(middle).1)
+}
