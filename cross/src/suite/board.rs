@@ -14,6 +14,8 @@ use std::process::{Command, Stdio};
 const BAR: u64 = 12_000_000;
 /// What the training step below is given. Resident, the model's weights alone are 94 MiB: they have to be streamed.
 const BUDGET: &str = "24MiB";
+/// Tokens of an example: all of a record as it stands. Under the emulator a token takes a second, and a chat's frame is thirty.
+const LEN: &str = "12";
 
 /// Adds what builds a board's binary to a cargo command.
 pub(super) fn build(cargo: &mut Command) -> &mut Command {
@@ -62,21 +64,21 @@ pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<O
     };
 
     let mut train =
-        sprig(&["train", "--task", "lm", "--steps", "1", "--batch", "1", "--len", "32", "--json"]);
+        sprig(&["train", "--task", "lm", "--raw", "--steps", "1", "--batch", "1", "--len", LEN, "--json"]);
     train.args(["--budget", BUDGET, "--model"]).arg(model);
     let done = last(train.arg("--data").arg(&data).arg("--out").arg(&out))?;
     ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
     held(&done)?;
 
     let personal = folder.path().join("personal.sprig");
-    let mut derive = sprig(&["personalise", "--task", "lm", "--batch", "2", "--len", "32", "--json"]);
+    let mut derive = sprig(&["personalise", "--task", "lm", "--raw", "--batch", "2", "--len", LEN, "--json"]);
     derive.args(["--local-epochs", "1", "--shared-epochs", "1", "--budget", BUDGET, "--model"]).arg(model);
     derive.arg("--data").arg(&data).arg("--adapter").arg(&out).arg("--out").arg(&personal);
     let done = last(&mut derive)?;
     ensure!(done["form"] == "flow" && personal.is_file(), "sprig personalise ended with {done}");
     held(&done)?;
 
-    let mut ask = sprig(&["infer", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"]);
+    let mut ask = sprig(&["infer", "--raw", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"]);
     let said = last(ask.arg(model).arg("--personal").arg(&personal))?;
     let gates = said["gates"].as_array().map_or(0, Vec::len);
     ensure!(gates > 0, "sprig infer --personal printed {said}");
@@ -84,9 +86,9 @@ pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<O
     let socket = folder.path().join("door");
     let mut serve = sprig(&["serve", "--exact", "--context", "64", "--budget", BUDGET, "--json", "--model"]);
     serve.arg(model).arg("--personal").arg(&personal).arg("--socket").arg(&socket);
-    let served = ask_at(&mut serve, &socket, r#"{"prompt": "Who?", "max_tokens": 2}"#)?;
+    let served = ask_at(&mut serve, &socket, r#"{"prompt": "Who?", "raw": true, "max_tokens": 2}"#)?;
     let same = last(
-        sprig(&["infer", "--exact", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"])
+        sprig(&["infer", "--exact", "--raw", "--prompt", "Who?", "--max-tokens", "2", "--json", "--model"])
             .arg(model)
             .arg("--personal")
             .arg(&personal),

@@ -13,6 +13,9 @@ use report::{Outcome, Report};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+/// Places that tests take, for each core; `.config/nextest.toml` says how many a test takes.
+const PLACES: usize = 3;
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -103,9 +106,12 @@ impl Suite {
     }
 
     fn tests(&self) -> Result<Outcome> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let places = (PLACES * cores).to_string();
         let mut arguments = vec!["test", "--workspace", "--all-targets", "--locked"];
         if self.tools.has_nextest() {
             arguments = vec!["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
+            arguments.extend(["--profile", "suite", "--test-threads", &places]);
             if self.long {
                 arguments.extend(["--run-ignored", "all"]);
             }
