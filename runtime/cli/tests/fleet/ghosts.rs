@@ -1,7 +1,7 @@
 //! Devices that are not what they seem: one that died with the broker, one whose updates are refused, one that is two.
 
 use super::client::Client;
-use super::pace::{CONFIG, devices, world};
+use super::pace::{CONFIG, devices, three_report, world};
 use super::world::{World, device};
 use serde_json::Value;
 use sprig_transport::link::{Event, Link};
@@ -15,13 +15,7 @@ fn three(rounds: usize, quorum: usize) -> World {
     let file = "fleet/coordinator/fleet.toml";
     let settings = std::fs::read_to_string(world.folder(file)).unwrap();
     world.scene.write(file, &settings.replace("quorum = 1", &format!("quorum = {quorum}")));
-    world.start("coordinator");
-    world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
-    world.scene.done(&format!("fleet pause {CONFIG}"));
-    (1..=3).for_each(|i| world.start(&device(i)));
-    world.until("three devices", |_, e| e["event"] == "joined" && e["online"] == 3);
-    world.scene.done(&format!("fleet resume {CONFIG}"));
-    world.until("a round of all", |_, e| e["event"] == "round" && e["reported"] == 3);
+    three_report(&mut world);
     world
 }
 

@@ -17,13 +17,8 @@ pub fn world(devices: usize, rounds: usize) -> World {
     world
 }
 
-pub fn devices(world: &World) -> Vec<Value> {
-    world.scene.done(&format!("fleet devices --json {CONFIG}")).events()
-}
-
-#[test]
-fn a_board_that_hangs_costs_a_grace_and_not_the_deadline() {
-    let mut world = world(3, 8);
+/// Starts the coordinator and three devices, and waits until all have reported in one round.
+pub fn three_report(world: &mut World) {
     world.start("coordinator");
     world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
     world.scene.done(&format!("fleet pause {CONFIG}"));
@@ -31,6 +26,16 @@ fn a_board_that_hangs_costs_a_grace_and_not_the_deadline() {
     world.until("three devices", |_, e| e["event"] == "joined" && e["online"] == 3);
     world.scene.done(&format!("fleet resume {CONFIG}"));
     world.until("a round of all", |_, e| e["event"] == "round" && e["reported"] == 3);
+}
+
+pub fn devices(world: &World) -> Vec<Value> {
+    world.scene.done(&format!("fleet devices --json {CONFIG}")).events()
+}
+
+#[test]
+fn a_board_that_hangs_costs_a_grace_and_not_the_deadline() {
+    let mut world = world(3, 8);
+    three_report(&mut world);
     world.freeze(&device(3), true);
     let passed = world.until("nobody waits for it", |_, e| e["event"] == "round" && e["reported"] == 2);
     assert_eq!(passed["selected"], 3, "{passed}");
