@@ -249,12 +249,12 @@ pub enum LinkError {
 
 impl LinkError {
     /// Whether an attempt to connect that ended so may be followed by one that does not, without anybody's doing here. Where
-    /// the broker has let us in before, it is being restarted or its rules are being changed; and a clock that is wrong at
-    /// the start of a board is set in time.
+    /// the broker has let us in before, it is being restarted or its rules are being changed, or a certificate is being
+    /// replaced, and what was read before is used meanwhile; and a clock that is wrong at the start of a board is set in time.
     pub fn is_worth_waiting(&self, let_in_before: bool) -> bool {
         match self {
             Self::Dates { .. } => true,
-            Self::Refused { .. } | Self::Untrusted { .. } => let_in_before,
+            Self::Refused { .. } | Self::Untrusted { .. } | Self::File { .. } => let_in_before,
             _ => false,
         }
     }

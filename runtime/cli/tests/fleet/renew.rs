@@ -85,6 +85,13 @@ fn a_certificate_that_ends_is_renewed_over_the_connection_and_used_from_the_next
         who == "kitchen" && (e["event"] == "connected" || e.to_string().contains("CertificateRevoked"))
     });
     assert_eq!(back["event"], "connected", "{back}");
+    // Somebody is about to put another one there by hand: it is told of, and the one that was read before serves meanwhile.
+    let half = String::from_utf8(second[..second.len() / 2].to_vec()).unwrap();
+    world.scene.write("kitchen/device.crt", &half);
+    world.stop_broker();
+    world.until("what is wrong", |who, e| who == "kitchen" && e.to_string().contains("kitchen/device.crt"));
+    world.start_broker();
+    world.until("return", |who, e| who == "kitchen" && e["event"] == "connected");
     world.kill("kitchen");
     // With the first one nobody is let in.
     let settings = String::from_utf8(world.scene.bytes("fleet/devices/kitchen/device.toml")).unwrap();
