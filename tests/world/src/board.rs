@@ -1,8 +1,9 @@
 //! A device: its disk, its process, and the agent in it, which it begins anew for every job.
 
+use crate::heap::Heap;
 use crate::judge::Judge;
 use crate::lead::Wire;
-use crate::learner::{Desk, Learner};
+use crate::learner::{Desk, Learner, planned};
 use crate::plan::FLEET;
 use sprig_agent::{Agent, AgentEvent, Identity, State, absent};
 use sprig_ground::random::SplitMix64;
@@ -13,7 +14,7 @@ use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::link::{Event, Link};
 use sprig_transport::memory::Hub;
 use sprig_transport::messages::{DeviceId, Job, NameError, Round, RunId};
-use sprig_transport::outbox::Outbox;
+use sprig_transport::outbox::{CACHE_BYTES, Outbox};
 use sprig_transport::topics::{Topic, Topics};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -52,6 +53,8 @@ pub(crate) struct Board<'a> {
     session: u64,
     /// Messages that met a fault in processes that have ended.
     met: u64,
+    /// What its process takes, or the last one took.
+    heap: Heap,
     running: Option<Running<'a>>,
     /// A session that lost its power, which the broker does not know yet; and when it will.
     unplugged: Option<(Wire, u64)>,
@@ -80,6 +83,7 @@ impl<'a> Board<'a> {
             id: DeviceId::parse(&desk.device)?,
             topics: Topics::new(FLEET)?,
             disk: Disk::seeded(seed),
+            heap: heap(&desk),
             desk,
             session: 0,
             met: 0,
@@ -102,6 +106,7 @@ impl<'a> Board<'a> {
             desk: self.desk.clone(),
             session: 0,
             met: 0,
+            heap: heap(&self.desk),
             running: None,
             unplugged: None,
             starts,
@@ -136,15 +141,26 @@ impl<'a> Board<'a> {
     pub(crate) fn ends(&mut self, starts: u64) {
         self.disk.unplug();
         self.met = self.met();
-        (self.running, self.starts) = (None, starts);
+        let process = self.running.take();
+        self.gives_back(process);
+        self.starts = starts;
     }
 
     /// Its power goes, and the broker learns so when it has been silent for long enough.
     pub(crate) fn loses_power(&mut self, now: u64, starts: u64) {
         self.disk.cut();
         self.met = self.met();
-        self.unplugged = self.running.take().map(|running| (running.link, now + SILENCE));
+        if let Some(Running { link, agent, .. }) = self.running.take() {
+            self.unplugged = Some((link, now + SILENCE));
+            self.gives_back(agent);
+        }
         self.starts = starts;
+    }
+
+    /// What its process was is gone; whether it kept to what was planned is looked at.
+    fn gives_back(&mut self, process: impl Sized) {
+        let heap = std::mem::replace(&mut self.heap, heap(&self.desk));
+        self.desk.judge.borrow_mut().held(&self.desk.device, heap.ends(process));
     }
 
     /// What messages to and from it meet from now on.
@@ -156,6 +172,13 @@ impl<'a> Board<'a> {
 
     /// Does what there is to do. What it ended over, if it did.
     pub(crate) fn step(&mut self, around: Around<'a>, random: &mut SplitMix64) -> Result<(), FleetError> {
+        let mut heap = self.heap;
+        let done = heap.during(|| self.turn(around, random));
+        self.heap = heap;
+        done
+    }
+
+    fn turn(&mut self, around: Around<'a>, random: &mut SplitMix64) -> Result<(), FleetError> {
         self.unplugged.take_if(|(_, until)| around.now >= *until);
         if self.running.is_none() {
             self.session = random.draw();
@@ -251,4 +274,9 @@ impl<'a> Board<'a> {
         running.agent = Some((job, agent));
         Ok(())
     }
+}
+
+/// A process that has yet to take anything: of its outbox, which is left open for as long as there is a world, all that it may.
+fn heap(desk: &Desk) -> Heap {
+    Heap::new(planned(&desk.rules) - CACHE_BYTES.into())
 }

@@ -40,6 +40,8 @@ pub struct Report {
     pub messages: u64,
     /// Seconds of virtual time.
     pub seconds: u64,
+    /// Bytes that a device's process had at once, at most.
+    pub held: u64,
     /// A number of everything that happened, in order.
     pub course: u64,
 }
@@ -70,7 +72,9 @@ pub fn run(seed: u64) -> Result<Report, Box<Failure>> {
     // Stores that were left in a hurry would be closed now, over what came after them.
     world.lead.ends(0);
     world.boards.iter_mut().for_each(|board| board.ends(0));
-    match done {
+    let wrong = world.judge.borrow_mut().wrong.take();
+    world.report.held = world.judge.borrow().most.0;
+    match done.and(wrong.map_or(Ok(()), Err)) {
         Ok(()) => Ok(world.report),
         Err(what) => {
             let seconds = world.time.now() / 1000;

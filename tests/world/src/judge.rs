@@ -1,6 +1,7 @@
-//! What must hold whatever happens: an update that was accepted is applied once or not at all for a reason that is told, and
-//! everybody has the same adapter.
+//! What must hold whatever happens: an update that was accepted is applied once or not at all for a reason that is told,
+//! everybody has the same adapter, and no device takes more memory than is planned.
 
+use sprig_budget::Bytes;
 use sprig_coordinator::{Notice, RoundRow};
 use sprig_learn::spry::Rules;
 use sprig_simulate as simulate;
@@ -20,6 +21,8 @@ pub(crate) struct Judge {
     said: BTreeMap<(RunId, u32), u32>,
     /// Rounds from which on an older copy of the ledger took a run's place.
     put_back: BTreeMap<RunId, u32>,
+    /// The most that a device's process had at once.
+    pub(crate) most: Bytes,
     /// What does not hold.
     pub(crate) wrong: Option<String>,
 }
@@ -35,6 +38,14 @@ impl Judge {
         match self.numbers.get(&(run, round, device.to_owned())) {
             Some(number) => drop(self.accepted.entry((run, round)).or_default().insert(*number)),
             None => self.fail(format!("{device} has a receipt for round {round}, which it never began")),
+        }
+    }
+
+    /// A device's process has ended, and had at most so much at once.
+    pub(crate) fn held(&mut self, device: &str, most: Result<Bytes, String>) {
+        match most {
+            Ok(most) => self.most = self.most.max(most),
+            Err(more) => self.fail(format!("{device} did not keep to its plan: {more}")),
         }
     }
 

@@ -3,7 +3,8 @@
 
 use crate::judge::Judge;
 use crate::time::Watch;
-use sprig_agent::{Trained, Worker};
+use sprig_agent::{Trained, Worker, following};
+use sprig_budget::Bytes;
 use sprig_learn::spry::{self, Layout, Rules, Server, Share};
 use sprig_protocol::FleetError;
 use sprig_simulate as simulate;
@@ -25,6 +26,11 @@ pub(crate) fn layout() -> Layout {
 /// The weights that it begins with.
 pub(crate) fn initial() -> Vec<f32> {
     vec![0.5; GROUPS * WEIGHTS]
+}
+
+/// What a device's plan has for following the fleet.
+pub(crate) fn planned(rules: &Rules) -> Bytes {
+    following(&layout(), rules).iter().map(|(_, bytes)| *bytes).sum()
 }
 
 /// What a learner stands on.

@@ -9,6 +9,7 @@ mod board;
 mod course;
 mod deeds;
 mod fate;
+mod heap;
 mod judge;
 mod lead;
 mod learner;

@@ -55,16 +55,17 @@ fn main() -> Result<()> {
             eprintln!("{} worlds, {} steps", all.worlds, all.steps);
         }
     }
-    let Sum { worlds, steps, hours, epochs, messages, deeds, .. } = &all;
+    let Sum { worlds, steps, hours, held, epochs, messages, deeds, .. } = &all;
     if args.json {
         println!(
             "{}",
-            json!({ "worlds": worlds, "steps": steps, "hours": hours, "epochs": epochs, "messages": messages, "deeds": deeds, "courses": all.courses })
+            json!({ "worlds": worlds, "steps": steps, "hours": hours, "held": held, "epochs": epochs, "messages": messages, "deeds": deeds, "courses": all.courses })
         );
     } else {
         println!(
             "{worlds} worlds, {steps} steps, {hours:.0} hours of their time, {epochs} epochs beyond the first"
         );
+        println!("  {:>7}  KiB that a device had at once, at most", held / 1024);
         println!("  {messages:>7}  messages lost, doubled, reordered or damaged");
         deeds.iter().for_each(|(deed, n)| println!("  {n:>7}  {deed:?}"));
     }
@@ -89,6 +90,7 @@ struct Sum {
     worlds: u64,
     steps: u64,
     hours: f64,
+    held: u64,
     epochs: u64,
     messages: u64,
     deeds: BTreeMap<Deed, u64>,
@@ -100,6 +102,7 @@ impl Sum {
         self.worlds += 1;
         self.steps += report.steps;
         self.hours += report.seconds as f64 / 3600.0;
+        self.held = self.held.max(report.held);
         self.epochs += u64::from(report.epochs.saturating_sub(1));
         self.messages += report.messages;
         report.deeds.iter().for_each(|(deed, n)| *self.deeds.entry(*deed).or_default() += n);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
-use sprig_world::{Deed, run};
+use sprig_world::{Deed, Report, run};
 use std::collections::BTreeSet;
 
 /// Worlds of each test: they run beside each other.
@@ -41,6 +41,8 @@ fn fleets_of_other_seeds_end_well_whatever_happens_to_them() {
 #[test]
 fn a_seed_has_one_course() {
     for seed in [3, 17, 40] {
-        assert_eq!(run(seed).unwrap(), run(seed).unwrap());
+        // What the heap comes to depends on hash tables, whose seeds are not the world's.
+        let course = || Report { held: 0, ..run(seed).unwrap() };
+        assert_eq!(course(), course());
     }
 }

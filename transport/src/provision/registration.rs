@@ -123,19 +123,15 @@ impl Registration {
         let Some(last) = last else {
             return Err(ProvisionError::Unknown { id: device.to_string() });
         };
-        let file = self.dir.join("devices").join(device.as_str()).join("device.crt");
         let renewable = last.not_after - (last.not_after - last.signed) / 3;
+        let places = [self.given(device), self.renewed(device)];
         if now < renewable
-            && let Ok(text) = files::read(&file)
-            && crate::certificate::Certificate::from_pem(text.as_bytes())
-                .is_ok_and(|found| found.fingerprint() == last.fingerprint)
+            && let Some(text) = places.iter().find_map(|file| holding(file, &last.fingerprint))
         {
             return Ok(text);
         }
         let (certificate, _) = self.sign(request, days)?;
-        if let Some(folder) = file.parent().filter(|folder| folder.is_dir()) {
-            files::replace(&folder.join("device.crt"), &certificate)?;
-        }
+        self.keep(device, &certificate)?;
         Ok(certificate)
     }
 
@@ -169,6 +165,29 @@ impl Registration {
         Ok((certificate, not_after))
     }
 
+    /// The certificate in the folder that was made for a device, which may have been taken there since.
+    fn given(&self, device: &DeviceId) -> PathBuf {
+        self.dir.join("devices").join(device.as_str()).join("device.crt")
+    }
+
+    /// The certificate that a device was last renewed with, kept with the authority: an answer that is lost is given again,
+    /// not signed anew.
+    fn renewed(&self, device: &DeviceId) -> PathBuf {
+        self.dir.join("ca").join("renewed").join(format!("{device}.crt"))
+    }
+
+    fn keep(&self, device: &DeviceId, certificate: &str) -> Result<(), ProvisionError> {
+        let (given, renewed) = (self.given(device), self.renewed(device));
+        if let Some(folder) = renewed.parent() {
+            files::ensure_dir(folder)?;
+        }
+        files::replace(&renewed, certificate)?;
+        match given.parent() {
+            Some(folder) if folder.is_dir() => files::replace(&given, certificate),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts the folder of a device in its place. Settings that somebody wrote there stay.
     fn put(&self, id: &str, certificate: &str) -> Result<PathBuf, ProvisionError> {
         let devices = self.dir.join("devices");
@@ -199,6 +218,13 @@ impl Registration {
         let configuration = fs::read_to_string(folder.join("mosquitto.conf"));
         Ok((list, configuration.is_ok_and(|text| broker::heeds_revocations(&text))))
     }
+}
+
+/// What is in the file, if that is the certificate of this fingerprint.
+fn holding(file: &Path, fingerprint: &str) -> Option<String> {
+    let text = files::read(file).ok()?;
+    let found = crate::certificate::Certificate::from_pem(text.as_bytes()).ok()?;
+    (found.fingerprint() == fingerprint).then_some(text)
 }
 
 /// The list of all that was revoked, PEM.

@@ -157,6 +157,23 @@ fn a_certificate_is_renewed_for_its_own_device_and_key_in_its_last_third() {
 }
 
 #[test]
+fn an_answer_that_is_lost_is_given_again_where_the_folder_was_taken_to_the_device() {
+    let Made { dir, mut registration } = made();
+    let key = KeyPair::generate().unwrap();
+    let kitchen = DeviceId::parse("kitchen").unwrap();
+    registration.approve(&request("kitchen", &key), 90, false).unwrap();
+    fs::remove_dir_all(dir.path().join("devices/kitchen")).unwrap();
+    // What holds is nowhere to be read, so there is a new one, once.
+    let first = registration.renew(&kitchen, &request("kitchen", &key), 90).unwrap();
+    let signed = registration.issued().len();
+    drop(registration);
+    let mut registration = Registration::open(dir.path()).unwrap();
+    assert_eq!(registration.renew(&kitchen, &request("kitchen", &key), 90).unwrap(), first);
+    assert_eq!(registration.issued().len(), signed);
+    assert!(!dir.path().join("devices/kitchen").exists());
+}
+
+#[test]
 fn a_fleet_without_a_register_gets_one_of_what_lies_in_its_folders() {
     let Made { dir, registration } = made();
     let before: Vec<_> = registration.issued().iter().map(|i| (i.id.clone(), i.serial.clone())).collect();

@@ -24,7 +24,7 @@ mod worker;
 
 pub use events::AgentEvent;
 pub use host::Host;
-pub use model::{ModelWorker, Opened};
+pub use model::{ModelWorker, Opened, following};
 pub use run::{Ended, absent, run};
 pub use sums::{OpenedSums, SumsWorker};
 pub use worker::{Trained, Worker};

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
 /// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
-const FLEET: Bytes = Bytes::mib(4);
+const LINK: (&str, Bytes) = ("link and outbox", Bytes::mib(4));
 
 /// What the door for metrics takes: its thread, eight connections of two buffers of 8 KiB, and answers of 4 KiB, with room to
 /// spare.
@@ -74,13 +74,9 @@ impl Opened {
             None => LocalRound::heap_bytes(&layout, &rules),
             Some(flow) => flow::fleet::heap_bytes(&layout, (&rules, flow), spec.sizes(g).0, data.train.len()),
         };
-        let mut held_elsewhere = vec![
-            ("the fleet's adapter", Server::heap_bytes(&layout, &rules)),
-            ("the round under way", round),
-            // Any time, also while a part is under way: the coordinator may have gone on meanwhile.
-            (ARRIVES, arriving(layout.len(), layout.len() * rules.server.moments())),
-        ];
-        held_elsewhere.extend(outside(settings));
+        let mut held_elsewhere = vec![("the round under way", round)];
+        held_elsewhere.extend(following(&layout, &rules));
+        held_elsewhere.extend(metrics(settings));
         if settings.agent.adapter.is_some() {
             held_elsewhere.push(("writing the adapter", WRITING));
         }
@@ -103,10 +99,23 @@ impl Opened {
     }
 }
 
+/// What a device that follows a fleet holds beside what it learns by: what every plan of a round has.
+pub fn following(layout: &Layout, rules: &Rules) -> [(&'static str, Bytes); 3] {
+    [
+        ("the fleet's adapter", Server::heap_bytes(layout, rules)),
+        // Any time, also while a part is under way: the coordinator may have gone on meanwhile.
+        (ARRIVES, arriving(layout.len(), layout.len() * rules.server.moments())),
+        LINK,
+    ]
+}
+
 /// What an agent holds outside of its learner.
 pub(crate) fn outside(settings: &DeviceSettings) -> impl Iterator<Item = (&'static str, Bytes)> {
-    let metrics = settings.agent.metrics.as_ref().map(|_| ("metrics", METRICS));
-    std::iter::once(("link and outbox", FLEET)).chain(metrics)
+    std::iter::once(LINK).chain(metrics(settings))
+}
+
+fn metrics(settings: &DeviceSettings) -> Option<(&'static str, Bytes)> {
+    settings.agent.metrics.as_ref().map(|_| ("metrics", METRICS))
 }
 
 /// The learner of a device.
