@@ -44,6 +44,8 @@ pub enum Content {
     Dump,
     /// Questions with their errors, as `sprig mcq` makes them.
     Items,
+    /// Pairs of answers that `sprig lookalike` mined.
+    Pairs,
 }
 
 impl Files {
@@ -189,6 +191,7 @@ impl Content {
             Self::Personal => "a personal state",
             Self::Dump => "what a model said of items",
             Self::Items => "questions with their errors",
+            Self::Pairs => "mined pairs",
         }
     }
 }
@@ -217,14 +220,15 @@ fn recognise(path: &Path) -> Option<Content> {
     }
     let whole = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line);
     let dumped = [["id", "probabilities"], ["id", "candidates"], ["answers", "scores"]];
-    let has = |line: &BTreeMap<String, IgnoredAny>| {
-        dumped.iter().any(|keys| keys.iter().all(|key| line.contains_key(*key)))
-    };
-    if whole.as_ref().is_ok_and(has) {
+    let all = |keys: &[&str]| whole.as_ref().is_ok_and(|line| keys.iter().all(|key| line.contains_key(*key)));
+    if dumped.iter().any(|keys| all(keys)) {
         return Some(Content::Dump);
     }
-    if whole.as_ref().is_ok_and(|line| line.contains_key("family") && line.contains_key("errors")) {
+    if all(&["family", "errors"]) {
         return Some(Content::Items);
+    }
+    if all(&["rejected", "kind", "family", "reference"]) {
+        return Some(Content::Pairs);
     }
     let (data, mut next) = (whole.is_ok(), Vec::new());
     reader.take(4096).read_to_end(&mut next).ok()?;

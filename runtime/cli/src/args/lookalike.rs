@@ -47,6 +47,10 @@ pub struct LookalikeArgs {
     /// Seed of questions, directions, start values, order and draws
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// Mine only: write pairs of gold answers and inconsistent ones of the model as it is, of --from if that is given, to --out
+    /// (JSONL of task pair, raw), as many as --preference-steps would visit, and end
+    #[arg(long, conflicts_with_all = TRAINS)]
+    pub mine_only: bool,
     /// Adapter to write (GGUF LoRA); its checkpoint and the mined pairs lie beside it
     #[arg(long, value_name = "FILE", default_value = "adapter.gguf")]
     pub out: PathBuf,
@@ -75,6 +79,25 @@ pub struct LookalikeArgs {
     #[arg(long)]
     pub ignore_pressure: bool,
 }
+
+/// What says something only of a run that trains.
+const TRAINS: [&str; 15] = [
+    "schedule",
+    "cycles",
+    "supervised_steps",
+    "joint_weight",
+    "lr",
+    "preference_lr",
+    "decay",
+    "reference",
+    "run",
+    "page",
+    "dump",
+    "resume",
+    "checkpoint_every",
+    "watch_every",
+    "objective",
+];
 
 /// The questions.
 #[derive(Clone, Debug, Args)]

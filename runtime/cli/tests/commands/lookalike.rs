@@ -123,6 +123,35 @@ fn where_nothing_is_mined_the_run_goes_on() {
     }
 }
 
+/// What a board does between the rounds of a fleet that learns pairs.
+#[test]
+fn pairs_are_mined_alone_and_are_data_to_learn_from() {
+    let scene = Scene::new();
+    let trains = ["--cycles 2", "--supervised-steps 6", "--lr 0.02", "--watch-every 5"];
+    let mine = trains.iter().fold(RUN.to_owned(), |line, flag| line.replace(flag, "")) + " --mine-only";
+    let done = scene.done(&format!("{mine} --negatives random --out pairs.jsonl")).last();
+    assert_eq!((&done["event"], &done["mined"]), (&"done".into(), &8.into()), "{done}");
+    let pairs = String::from_utf8(scene.bytes("pairs.jsonl")).unwrap();
+    assert_eq!(pairs.lines().count(), 8);
+    assert!(number(&done, "peak_rss_bytes") <= number(&done, "budget_bytes"), "{done}");
+    let left: Vec<_> = ["pairs", "ckpt", "first"].map(|end| format!("pairs.jsonl.{end}")).to_vec();
+    assert!(left.iter().all(|file| !scene.has(file)), "nothing else is written");
+    let learn = "train --model tiny.gguf --task pair --raw --len 256 --data pairs.jsonl --objective dpo --steps 3 --batch 2 \
+                 --threads 1 --estimator reverse --out on.gguf --json";
+    assert_eq!(scene.done(learn).last()["event"], "done");
+    // Of an adapter, over the pairs of before; as it is, untrained, the model says nothing that parses.
+    scene.fails(2, &format!("{mine} --out choice.jsonl"), &["--out", "JSON records"]);
+    let again = scene.done(&format!("{mine} --from on.gguf --out pairs.jsonl"));
+    assert_eq!(again.last()["mined"], 0);
+    assert_eq!(scene.bytes("pairs.jsonl"), b"");
+    for (flag, named) in [("--schedule a", "--schedule"), ("--run r.json", "--run"), ("--resume", "--resume")]
+    {
+        scene.fails(2, &format!("{mine} --out pairs.jsonl {flag}"), &["--mine-only", named]);
+    }
+    let none = mine.replace("--preference-steps 4", "--preference-steps 0");
+    scene.fails(2, &format!("{none} --out pairs.jsonl"), &["--preference-steps"]);
+}
+
 /// The real model, with all tasks and its own answers, in the smallest budget that is named; the weights streamed.
 #[test]
 fn the_real_model_runs_within_its_smallest_budget() {

@@ -1,10 +1,11 @@
 //! Pairs of a phase: mined with the model as it is, measured, kept in a file beside the adapter.
 
-use super::under_way::Lookalike;
+use super::under_way::{Held, Lookalike};
 use crate::args::Anchor;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
 use serde_json::json;
+use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
 use sprig_engine::tokenizer::Specials;
 use sprig_ground::PathError;
@@ -16,8 +17,8 @@ use sprig_learn::objective::{Candidates, Reference, references};
 use sprig_learn::sampling::Sampler;
 use sprig_learn::session::Session;
 use sprig_lookalike::{
-    Candidate, Counts, Kind, MinedPair, Miner, Negatives, Phase, Question, Scribe, Task, Wrong, substitute,
-    wrong_answer, wrong_name,
+    Candidate, Counts, Goal, Kind, MinedPair, Miner, Negatives, Phase, Question, Scribe, Task, Wrong,
+    substitute, wrong_answer, wrong_name,
 };
 use sprig_mcq::Asked;
 use std::path::Path;
@@ -33,6 +34,26 @@ pub struct Pairs {
 }
 
 impl<'a> Lookalike<'a> {
+    /// Mines with the model as it is, and nothing else.
+    pub fn only_mine(mut self, (mut session, adapter): Held<'a>) -> Result<Exit, Failure> {
+        let phase = Phase { goal: Goal::Preferred, steps: self.args.preference_steps, mines: true };
+        let found = self.pairs((0, &phase), &mut session, &adapter, false)?;
+        let out = self.args.out.display();
+        let Some(pairs) = found else {
+            let event = json!({ "event": "interrupted", "phase": 1 });
+            self.output.event(event, || Some(format!("interrupted; {out} is as it was")));
+            return Ok(Exit::Interrupted);
+        };
+        let (mined, seconds) = (pairs.map_or(0, |pairs| pairs.set.len()), self.progress.mining_seconds);
+        let peak = process::status().peak_rss;
+        let event = json!({
+            "event": "done", "mined": mined, "counts": self.progress.mined, "out": self.args.out,
+            "mining_seconds": seconds, "budget_bytes": self.planned.plan.budget, "peak_rss_bytes": peak,
+        });
+        self.output.event(event, || Some(format!("{out}: {mined} pairs, mined in {seconds:.0} s")));
+        Ok(Exit::Done)
+    }
+
     /// The pairs of phase `n`: `Some(None)` where the model contradicts itself nowhere, `None` when interrupted.
     pub fn pairs(
         &mut self,
@@ -41,7 +62,7 @@ impl<'a> Lookalike<'a> {
         adapter: &Adapter,
         resumed: bool,
     ) -> Result<Option<Option<Pairs>>, Failure> {
-        let path = beside(&self.args.out, "pairs");
+        let path = self.args.kept_pairs();
         let mined = if resumed || !phase.mines {
             self.kept(&path)?
         } else {
@@ -57,7 +78,8 @@ impl<'a> Lookalike<'a> {
             // Later phases and a run that goes on find it so.
             self.keep(&path, mined, &[])?;
             self.output.event(json!({ "event": "nothing_mined" }), || {
-                Some("the model contradicts itself nowhere: gold answers are learnt instead".to_owned())
+                let instead = if self.args.mine_only { "" } else { ": gold answers are learnt instead" };
+                Some(format!("the model contradicts itself nowhere{instead}"))
             });
             return Ok(Some(None));
         }

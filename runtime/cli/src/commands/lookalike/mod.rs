@@ -29,6 +29,7 @@ use sprig_learn::recipe::Way;
 use sprig_learn::workload::Workload;
 use sprig_lookalike::{Goal, MinedPair, Schedule, Scribe, Steps, Task, phases};
 use sprig_run::{Base, Running};
+use std::path::PathBuf;
 use std::time::Instant;
 use under_way::Lookalike;
 
@@ -54,7 +55,8 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
     work.held_elsewhere.extend(from.as_ref().map(pieces));
     let planned = base.plan(work, args.model.budget()?, None)?;
     output.event(json!({ "event": "plan", "plan": planned.plan }), || Some(format!("{}", planned.plan)));
-    check_writable(&args.out, 16 * spec.sizes(&base.geometry).0 as u64)?;
+    let room = if args.mine_only { 0 } else { 16 * spec.sizes(&base.geometry).0 as u64 };
+    check_writable(&args.out, room)?;
     let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let begun_from = from.as_ref().map(AdapterFile::digest_hex).transpose()?;
@@ -76,8 +78,8 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
         interrupt,
         began: Instant::now(),
     };
-    let adapter = lookalike.begun()?;
-    lookalike.all((session, adapter))
+    let held = (session, lookalike.begun()?);
+    if args.mine_only { lookalike.only_mine(held) } else { lookalike.all(held) }
 }
 
 /// The same with an estimator: exact gradients where there is room for them.
@@ -165,6 +167,11 @@ impl LookalikeArgs {
         (most * self.shape.batch.as_usize()).min(questions * self.mining.most as usize)
     }
 
+    /// Where mined pairs are kept.
+    fn kept_pairs(&self) -> PathBuf {
+        if self.mine_only { self.out.clone() } else { beside(&self.out, "pairs") }
+    }
+
     /// Steps of a cycle.
     fn steps(&self) -> Steps {
         Steps { supervised: self.supervised_steps, preferred: self.preference_steps }
@@ -189,17 +196,24 @@ fn check(args: &LookalikeArgs) -> Result<(), Failure> {
             format!("--objective {aim} prefers nothing; use --schedule sft for supervised steps alone");
         return Err(Failure::new(Exit::Usage, message));
     }
-    let pairs = beside(&args.out, "pairs");
-    Files::new()
-        .reads("--model", args.model.model.as_path())
-        .reads("--from", args.from.as_deref())
+    let files =
+        Files::new().reads("--model", args.model.model.as_path()).reads("--from", args.from.as_deref());
+    if args.mine_only {
+        if args.preference_steps == 0 {
+            let message =
+                "--mine-only mines as many pairs as --preference-steps would visit; give at least 1";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        return files.writes("--out", args.out.as_path(), Content::Pairs).check();
+    }
+    files
         .writes("--out", args.out.as_path(), Content::Adapter)
         .writes("--run", args.run.as_deref(), Content::Record)
         .writes("--page", args.page.as_deref(), Content::Page)
         .writes("--dump", args.dump.as_deref(), Content::Dump)
         .keeps("the checkpoint of --out", &beside(&args.out, "ckpt"))
         .keeps("the adapter that preferences are measured against", &beside(&args.out, "first"))
-        .keeps("the pairs mined for --out", &pairs)
+        .keeps("the pairs mined for --out", &args.kept_pairs())
         .check()?;
     let written = [&args.run, &args.page, &args.dump];
     written.into_iter().flatten().try_for_each(|path| check_writable(path, 0))
