@@ -38,11 +38,11 @@ fn end(mut world: World) -> End {
     End { ledger: world.ledger(), coverage, adapter: world.adapter() }
 }
 
-fn power_cuts_in_mid_round_change_nothing(train: &str) {
-    let mut world = fleet(train);
+fn power_cuts_in_mid_round_change_nothing(fleet: impl Fn() -> World) {
+    let mut world = fleet();
     world.start_all();
     let reference = end(world);
-    let mut world = fleet(train);
+    let mut world = fleet();
     world.start_all();
     for (name, event, round) in [(device(2), "training", 1), ("coordinator".to_owned(), "accepted", 2)] {
         world.until(event, |who, e| who == name && e["event"] == event && e["round"] == round);
@@ -54,15 +54,31 @@ fn power_cuts_in_mid_round_change_nothing(train: &str) {
 
 #[test]
 fn exact_steps_of_the_real_model_travel_as_weights_and_survive_kills() {
-    power_cuts_in_mid_round_change_nothing("preset = \"fedyogi-split\"\nlocal_steps = 2");
+    power_cuts_in_mid_round_change_nothing(|| fleet("preset = \"fedyogi-split\"\nlocal_steps = 2"));
 }
 
 #[test]
 fn routers_of_the_real_model_travel_with_their_adapter_and_survive_kills() {
-    power_cuts_in_mid_round_change_nothing("local_steps = 2\nrank = 4\ntargets = \"q,v\"\n[train.flow]\n");
+    let train = "local_steps = 2\nrank = 4\ntargets = \"q,v\"\n[train.flow]\n";
+    power_cuts_in_mid_round_change_nothing(|| fleet(train));
 }
 
 #[test]
 fn exact_derivatives_of_the_real_model_travel_as_scalars_and_survive_kills() {
-    power_cuts_in_mid_round_change_nothing("estimator = \"reverse\"\ntangents = 2\nrank = 4\nup = \"auto\"");
+    let train = "estimator = \"reverse\"\ntangents = 2\nrank = 4\nup = \"auto\"";
+    power_cuts_in_mid_round_change_nothing(|| fleet(train));
+}
+
+/// 252 examples along 64 directions: 16,128 scalars, which a message does not hold.
+#[test]
+fn derivatives_that_no_message_holds_travel_in_pieces_and_survive_kills() {
+    let record =
+        |i: usize| format!("{{\"text\": \"{i} birds\", \"label\": \"{}\"}}\n", ["up", "down"][i % 2]);
+    power_cuts_in_mid_round_change_nothing(|| {
+        let scene = Scene::new();
+        scene.write("label.jsonl", &(0..252).map(record).collect::<String>());
+        let train = "len = 64\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n\
+                     estimator = \"reverse\"\ntangents = 64\nbatch = 252\n";
+        World::with(scene, &Setup { rounds: ROUNDS, train: train.to_owned(), ..Setup::default() })
+    });
 }

@@ -76,6 +76,10 @@ impl Opened {
         };
         let mut held_elsewhere = vec![("the round under way", round)];
         held_elsewhere.extend(following(&layout, &rules));
+        let pieces = dense::heap_bytes(&rules, train.up);
+        if pieces > Bytes::ZERO {
+            held_elsewhere.push(("scalars in pieces", pieces));
+        }
         held_elsewhere.extend(metrics(settings));
         if settings.agent.adapter.is_some() {
             held_elsewhere.push(("writing the adapter", WRITING));

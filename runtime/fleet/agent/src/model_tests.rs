@@ -8,7 +8,7 @@ use sprig_learn::estimator::Method;
 use sprig_learn::recipe::{Positive, Whole};
 use sprig_learn::spry::Dealing;
 use sprig_protocol::settings::{Flow, Mode, TrainTable};
-use sprig_transport::messages::{GroupSet, RunId};
+use sprig_transport::messages::{Body, Digest, GroupSet, RunId};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -171,6 +171,30 @@ fn a_device_of_a_flow_fleet_keeps_its_own_adapter() {
     let data = open_data(&base, &settings, &split, Bytes::ZERO).unwrap();
     let refused = Opened::plan(&base, &split, &data, &settings).err().unwrap().to_string();
     assert!(refused.contains("dealing") && refused.contains("unsplit"), "{refused}");
+}
+
+/// An iteration of more scalars than a message holds: they follow it in pieces, within what was planned for them.
+#[test]
+fn scalars_that_no_message_holds_leave_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let record = |i: usize| format!(r#"{{"text": "{i}", "label": "{}"}}"#, ["a", "t"][i % 2]);
+    let records: Vec<String> = (0..260).map(record).collect();
+    std::fs::write(folder.path().join("train.jsonl"), records.join("\n")).unwrap();
+    let of = |batch: u64| {
+        let (batch, tangents) = (Whole::new(batch).unwrap(), Whole::of::<64>());
+        let estimator = Method::Reverse;
+        Train::new(TrainTable { batch, tangents, estimator, ..table() }).unwrap()
+    };
+    let (most, _) = train(&settings, &of(250), &[]);
+    assert!(most.dense.is_empty() && matches!(&most.body, Body::Scalars(scalars) if scalars.len() == 16_000));
+    let (more, _) = train(&settings, &of(251), &[]);
+    assert_eq!(more.dense.len(), 4 * 251 * 64);
+    assert_eq!(more.body, Body::Dense { digest: Digest::of(&more.dense), bytes: more.dense.len() as u32 });
+    assert!(dense::numbers(&more.dense).all(f32::is_finite) && dense::numbers(&more.dense).any(|s| s != 0.0));
+    let planned =
+        |trained: &Trained| trained.regions.iter().find(|r| r.name == "scalars in pieces").map(|r| r.planned);
+    assert_eq!((planned(&most), planned(&more)), (None, Some(2 * more.dense.len() as u64)));
 }
 
 /// Down the ladder and up again between the iterations of a round: the same scalars, the same weights.

@@ -8,20 +8,19 @@ use sprig_learn::readout::fleet::{Flaw, FleetSums, Shape};
 use sprig_protocol::dense;
 use sprig_transport::messages::{Digest, Reason};
 
-/// Looks through the pieces of a dense update of `bytes` bytes: root mean square of what it changes weights by that are `base`
-/// now, or why it is refused.
+/// Looks through the pieces of an update of `bytes` bytes: root mean square of what its numbers change those of `base` by,
+/// or why it is refused.
 pub(super) fn check(
     ledger: &Ledger,
     (number, digest, bytes): (DeviceNumber, Digest, u32),
-    base: Vec<f32>,
+    mut base: impl Iterator<Item = f32>,
 ) -> Result<Result<f32, Refusal>, LedgerError> {
     let mut hash = Sha256::new();
-    let mut base = base.into_iter();
     let (mut squares, mut count, mut sound) = (0.0f64, 0u64, Ok(()));
     ledger.chunks(number, |piece| {
         hash.update(piece);
         match validate::root_mean_square(
-            dense::weights(piece).zip(&mut base).map(|(weight, base)| weight - base),
+            dense::numbers(piece).zip(&mut base).map(|(number, base)| number - base),
         ) {
             Ok(norm) => squares += f64::from(norm) * f64::from(norm) * (piece.len() / 4) as f64,
             Err(refusal) => sound = Err(refusal),

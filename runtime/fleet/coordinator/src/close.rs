@@ -25,6 +25,8 @@ pub(crate) struct Closer {
     robust: Robust,
     /// What the parts of the loss weigh, where they come one by one.
     weights: Vec<f64>,
+    /// Whether numbers that come in pieces are weights.
+    takes_weights: bool,
     /// Rounds applied.
     applied: Applied,
 }
@@ -43,8 +45,9 @@ impl Closer {
         let mut whole = Whole::new(options, layout, initial)?;
         let (run, sync, robust, weights) =
             (ledger.run(), options.sync, options.robust, options.weights.clone());
+        let takes_weights = options.takes_weights();
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { whole, run, sync, robust, weights, applied: Applied::NONE };
+            let closer = Closer { whole, run, sync, robust, weights, takes_weights, applied: Applied::NONE };
             ledger.begin_with(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -54,7 +57,7 @@ impl Closer {
         if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { whole, run, sync, robust, weights, applied: row.applied })
+        Ok(Closer { whole, run, sync, robust, weights, takes_weights, applied: row.applied })
     }
 
     /// The weights of the groups `groups`, which exist; none of sums.
@@ -110,7 +113,12 @@ impl Closer {
         let mut sum = match &mut self.whole {
             Whole::Adapter(server) => {
                 let limit = record_limit(self.sync, server);
-                let how = How { robust: self.robust, weights: &self.weights, bounds };
+                let how = How {
+                    robust: self.robust,
+                    weights: &self.weights,
+                    bounds,
+                    takes_weights: self.takes_weights,
+                };
                 step(server, &how, limit, &Kept(ledger, round), round)?
             }
             Whole::Sums(sums) => add(sums, ledger, round, self.robust)?,

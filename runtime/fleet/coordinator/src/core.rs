@@ -154,10 +154,13 @@ impl Core {
                 Ok(Event::Closed(Outcome { bytes_up, bytes_down, ..outcome }))
             }
             Work::Check { number, digest, bytes, examples, groups } => {
-                let ledger = &self.ledger;
+                let (ledger, what) = (&self.ledger, (number, digest, bytes));
                 let norm = match self.options.readout {
-                    None => check::check(ledger, (number, digest, bytes), self.closer.weights(groups))?,
                     Some(readout) => check::check_sums(ledger, number, digest, readout.shape, examples)?,
+                    None if self.options.takes_weights() => {
+                        check::check(ledger, what, self.closer.weights(groups).into_iter())?
+                    }
+                    None => check::check(ledger, what, std::iter::repeat(0.0))?,
                 };
                 Ok(Event::Checked { number, digest, norm })
             }

@@ -177,6 +177,11 @@ impl Options {
         Deal { dealing: self.dealing, groups, team, seed: self.seed }
     }
 
+    /// Whether an update may be weights: then numbers that come in pieces are those, else scalars.
+    pub(crate) fn takes_weights(&self) -> bool {
+        self.up.takes_weights(&self.rules)
+    }
+
     /// `per-iteration`, `per-epoch` or `readout`.
     pub fn mode(&self) -> &'static str {
         if self.readout.is_some() { "readout" } else { self.rules.exchange.mode().name() }

@@ -1,4 +1,4 @@
-//! A dense update whose weights come in pieces.
+//! An update whose numbers come in pieces.
 
 use sprig_transport::blob::{chunk_count, unseal};
 use sprig_transport::messages::Digest;

@@ -10,7 +10,9 @@ use sprig_learn::estimator::mix;
 use sprig_learn::spry::{self, CLIP, Robust, Server, Share, Step, Team};
 use sprig_protocol::settings::Downlink;
 use sprig_protocol::{dense, share_of};
-use sprig_transport::messages::{Body, Contribution, GroupSet, MAX_CONTRIBUTIONS, Record, Update};
+use sprig_transport::messages::{
+    Body, Contribution, GroupSet, MAX_CONTRIBUTIONS, MAX_SCALARS, Record, Update,
+};
 use std::collections::BTreeMap;
 
 /// The updates of a round.
@@ -28,11 +30,11 @@ pub trait Updates {
         each: impl FnMut(DeviceNumber, f32, Update) -> Result<(), Self::Error>,
     ) -> Result<(), Self::Error>;
 
-    /// The weights that came in pieces beside the update of device `number`.
+    /// The numbers that came in pieces beside the update of device `number`.
     ///
     /// # Errors
     /// When they cannot be read.
-    fn weights(&self, number: DeviceNumber) -> Result<Vec<f32>, Self::Error>;
+    fn numbers(&self, number: DeviceNumber) -> Result<Vec<f32>, Self::Error>;
 }
 
 /// Those of a round in the ledger.
@@ -47,6 +49,8 @@ pub struct How<'a> {
     pub weights: &'a [f64],
     /// Which those are.
     pub bounds: &'a Bounds,
+    /// Whether numbers that come in pieces are weights; else they are scalars.
+    pub takes_weights: bool,
 }
 
 /// A contribution as it counts.
@@ -142,13 +146,13 @@ impl Updates for Kept<'_> {
         })
     }
 
-    fn weights(&self, number: DeviceNumber) -> Result<Vec<f32>, CoordinatorError> {
-        let mut weights = Vec::new();
+    fn numbers(&self, number: DeviceNumber) -> Result<Vec<f32>, CoordinatorError> {
+        let mut numbers = Vec::new();
         self.0.chunks(number, |bytes| {
-            weights.extend(dense::weights(bytes));
+            numbers.extend(dense::numbers(bytes));
             Ok(())
         })?;
-        Ok(weights)
+        Ok(numbers)
     }
 }
 
@@ -194,6 +198,14 @@ impl How<'_> {
         let most = self.bounds.most[usize::from(norm.is_sign_negative())];
         let factor = self.robust.factor(norm.abs(), most);
         let mut weights = Vec::new();
+        if let Body::Dense { .. } = update.body {
+            let numbers = updates.numbers(number)?;
+            if self.takes_weights {
+                weights = numbers;
+            } else {
+                update.body = Body::Scalars(numbers);
+            }
+        }
         match &mut update.body {
             Body::Scalars(scalars) => {
                 if !self.weights.is_empty() {
@@ -201,13 +213,11 @@ impl How<'_> {
                 }
                 scale(scalars, factor);
             }
-            Body::Dense { .. } => {
-                weights = updates.weights(number)?;
-                if factor < 1.0 {
-                    let base = step.part(share_of(update.groups));
-                    weights.iter_mut().zip(base).for_each(|(w, base)| *w = base + factor * (*w - base));
-                }
+            Body::Dense { .. } if factor < 1.0 => {
+                let base = step.part(share_of(update.groups));
+                weights.iter_mut().zip(base).for_each(|(w, base)| *w = base + factor * (*w - base));
             }
+            Body::Dense { .. } => {}
         }
         Ok(Given { update, weights })
     }
@@ -249,7 +259,8 @@ impl Sum {
 
     fn record_part(&mut self, part: Contribution) {
         self.bytes += 4 * part.scalars.len();
-        if self.bytes > self.limit || self.parts.as_ref().is_some_and(|p| p.len() >= MAX_CONTRIBUTIONS) {
+        let full = self.parts.as_ref().is_some_and(|parts| parts.len() >= MAX_CONTRIBUTIONS);
+        if full || self.bytes > self.limit || part.scalars.len() > MAX_SCALARS {
             self.parts = None;
         }
         if let Some(parts) = &mut self.parts {

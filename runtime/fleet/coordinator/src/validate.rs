@@ -6,7 +6,7 @@ use crate::rows::Member;
 use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::readout::fleet::most_bytes;
 use sprig_learn::spry::Rules;
-use sprig_transport::messages::{Body, Digest, GroupSet, Reason, RunId, Update};
+use sprig_transport::messages::{Body, Digest, GroupSet, MAX_SCALARS, Reason, RunId, Update};
 
 /// Why something is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub(super) struct Expected<'a> {
     pub readout: Option<ReadOut>,
     /// Whether it may be scalars.
     pub scalars: bool,
-    /// Bytes of the share's weights where it may be those.
-    pub dense: Option<u32>,
+    /// Bytes of the share's weights where it may be those: pieces have scalars otherwise.
+    pub weights: Option<u32>,
     /// Largest norm of scalars.
     pub limit: f32,
 }
@@ -49,7 +49,7 @@ pub(super) struct Expected<'a> {
 pub(super) enum Sound {
     /// All of it is here; its root mean square.
     Scalars { norm: f32 },
-    /// Its weights are to come in pieces.
+    /// Its numbers are to come in pieces.
     Dense { digest: Digest, bytes: u32 },
 }
 
@@ -68,9 +68,9 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
     if !update.loss.is_finite() {
         return refuse(Reason::NotFinite, format!("loss {}", update.loss));
     }
-    match (&update.body, expected.dense) {
+    let want = expected.rules.sent_count(update.examples);
+    match (&update.body, expected.weights) {
         (Body::Scalars(scalars), _) if expected.scalars => {
-            let want = expected.rules.sent_count(update.examples);
             if scalars.len() != want {
                 let text = format!("{} scalars; {} examples make {want}", scalars.len(), update.examples);
                 return refuse(Reason::ScalarCount, text);
@@ -86,7 +86,16 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
             Ok(Sound::Dense { digest, bytes })
         }
         (Body::Scalars(_), _) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
-        (Body::Dense { .. }, None) => refuse(Reason::Blob, "weights; this run takes scalars".into()),
+        (Body::Dense { .. }, None) if want <= MAX_SCALARS => {
+            refuse(Reason::Blob, "weights; this run takes scalars".into())
+        }
+        (&Body::Dense { digest, bytes }, None) => {
+            let wanted = want * size_of::<f32>();
+            if bytes as usize != wanted {
+                return refuse(Reason::Blob, format!("{bytes} bytes of scalars; its examples make {wanted}"));
+            }
+            Ok(Sound::Dense { digest, bytes })
+        }
     }
 }
 

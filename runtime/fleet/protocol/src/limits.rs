@@ -1,10 +1,10 @@
 //! What can travel between devices and coordinator. Whatever is larger is encoded all the same and refused by every
 //! receiver, the coordinator's own ledger among them: so settings that lead there are refused before anything is trained.
 
-use crate::settings::{JobSettings, Mode, SettingsError, Train, TrainTable, Upload};
+use crate::settings::{JobSettings, SettingsError, Train, TrainTable, Upload};
 use sprig_learn::setting::quoted;
 use sprig_learn::spry::{Dealing, Layout};
-use sprig_transport::messages::{MAX_SCALARS, MAX_SETTINGS, MAX_VALUES};
+use sprig_transport::messages::{MAX_SETTINGS, MAX_VALUES};
 
 /// Whether adapter, moments and updates of this training can travel.
 ///
@@ -42,25 +42,15 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
         );
         return refuse("server.rule", quoted(train.server.rule.name()), problem);
     }
+    // A single step never has as many: a batch is 4,096 examples at most, of 64 tangents and 3 parts of a loss.
     let scalars = rules.sent_count(rules.examples());
-    if train.up == Upload::Scalars && scalars > MAX_SCALARS {
-        let too_many = format!("make an update of {scalars} scalars, and {MAX_SCALARS} can travel");
+    if !train.up.takes_weights(&rules) && scalars > MAX_VALUES {
         let TrainTable { batch, local_steps, tangents, .. } = &**train;
-        return match train.mode {
-            Mode::PerIteration => refuse(
-                "batch",
-                batch.to_string(),
-                format!("so many examples and {tangents} tangents {too_many}; use fewer of either"),
-            ),
-            Mode::PerEpoch => refuse(
-                "local_steps",
-                local_steps.to_string(),
-                format!(
-                    "so many steps of {batch} examples and {tangents} tangents {too_many}; use fewer of any, or \
-                     up = \"weights\""
-                ),
-            ),
-        };
+        let problem = format!(
+            "so many steps of {batch} examples and {tangents} tangents make an update of {scalars} scalars, and \
+             {MAX_VALUES} can travel; use fewer of any, or up = \"weights\""
+        );
+        return refuse("local_steps", local_steps.to_string(), problem);
     }
     Ok(())
 }

@@ -2,14 +2,15 @@
 //! one more is refused at the start, with the setting, and as it is encoded.
 
 use super::*;
+use crate::dense;
 use crate::settings::{Rounds, RoundsTable};
 use sprig_transport::blob::MAX_CHUNK;
 use sprig_transport::link::{Event, Link, MAX_PAYLOAD, MAX_TOPIC};
 use sprig_transport::memory;
 use sprig_transport::messages::{
     Body, Contribution, DeviceId, Digest, GroupSet, Job, MAX_BINS, MAX_CONTRIBUTIONS, MAX_INLINE,
-    MAX_REGIONS, Offer, Presence, Receipt, Record, Region, Report, Round, RunId, Snapshot, Task, Update,
-    Want,
+    MAX_REGIONS, MAX_SCALARS, Offer, Presence, Receipt, Record, Region, Report, Round, RunId, Snapshot, Task,
+    Update, Want,
 };
 use sprig_transport::topics::Topics;
 use std::time::Duration;
@@ -40,18 +41,22 @@ fn adapters_and_moments_that_cannot_be_read_back_are_refused() {
     assert!(error.contains("[train] adapter = \"lora-xs\"") && error.contains("rank"), "{error}");
 }
 
+/// Scalars that are more than a message holds go in pieces, up to the largest blob there is.
 #[test]
-fn updates_that_no_message_can_hold_are_refused() {
+fn updates_that_no_blob_can_hold_are_refused() {
     let epoch = |steps: u32, up: &str| {
-        train(&format!("mode = \"per-epoch\"\nlocal_steps = {steps}\ntangents = 64\nbatch = 8\nup = {up:?}"))
+        train(&format!(
+            "mode = \"per-epoch\"\nlocal_steps = {steps}\ntangents = 64\nbatch = 128\nup = {up:?}"
+        ))
     };
-    assert_eq!(refused(&epoch(31, "scalars"), 6), None);
-    let error = refused(&epoch(40, "scalars"), 6).unwrap();
-    assert!(error.contains("local_steps = 40") && error.contains("20480"), "{error}");
-    assert!(error.contains("16000") && error.contains("up = \"weights\""), "{error}");
-    assert_eq!(refused(&epoch(40, "weights"), 6), None);
-    let error = refused(&train("batch = 4096\ntangents = 4"), 6).unwrap();
-    assert!(error.contains("[train] batch = 4096"), "{error}");
+    assert_eq!(refused(&epoch(1024, "scalars"), 6), None);
+    let error = refused(&epoch(1025, "scalars"), 6).unwrap();
+    assert!(error.contains("local_steps = 1025") && error.contains("8396800"), "{error}");
+    assert!(error.contains("8388608") && error.contains("up = \"weights\""), "{error}");
+    assert_eq!(refused(&epoch(1025, "weights"), 6), None);
+    let most = "task = \"pair\"\nobjective = \"catto\"\nparts = true\ntangents = 64\nbatch = 4096";
+    assert_eq!(refused(&train(most), 6), None);
+    assert!(toml::from_str::<Train>("task = \"pair\"\nbatch = 4097").is_err());
 }
 
 #[test]
@@ -100,7 +105,7 @@ fn travels(payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_most_scalars_travel_and_one_step_more_is_refused() {
+fn the_most_scalars_travel_in_a_message_and_one_step_more_in_pieces() {
     // 4,000 examples along 4 tangents.
     let (most, more) = (train("batch = 4000\ntangents = 4"), train("batch = 4001\ntangents = 4"));
     let count = |train: &Train| train.rules().sent_count(train.rules().examples());
@@ -108,7 +113,9 @@ fn the_most_scalars_travel_and_one_step_more_is_refused() {
     assert_eq!(refused(&most, 6), None);
     let bytes = update(count(&most)).checked().unwrap();
     assert_eq!(Update::decode(&travels(&bytes)).unwrap(), update(MAX_SCALARS));
-    assert!(refused(&more, 6).unwrap().contains("[train] batch = 4001"));
+    assert_eq!(refused(&more, 6), None);
+    let rules = |train: &Train| dense::heap_bytes(&train.rules(), train.up).0;
+    assert_eq!((rules(&most), rules(&more)), (0, 8 * count(&more) as u64));
     for scalars in [MAX_SCALARS + 1, count(&more)] {
         let error = update(scalars).checked().unwrap_err().to_string();
         assert!(error.contains("field `scalars`") && error.contains("64000"), "{error}");

@@ -131,9 +131,9 @@ impl Updates for Round<'_> {
         })
     }
 
-    fn weights(&self, number: DeviceNumber) -> Result<Vec<f32>, LearnError> {
+    fn numbers(&self, number: DeviceNumber) -> Result<Vec<f32>, LearnError> {
         let sent = self.0.iter().find(|sent| sent.update.number == number.0);
-        Ok(sent.map_or_else(Vec::new, |sent| dense::weights(&sent.dense).collect()))
+        Ok(sent.map_or_else(Vec::new, |sent| dense::numbers(&sent.dense).collect()))
     }
 }
 
@@ -189,7 +189,8 @@ impl Fleet<'_> {
         let norms: Vec<_> = sent.iter().map(|s| (DeviceNumber(s.update.number), s.norm)).collect();
         let bounds = self.norms.bounds(&norms);
         self.norms.add(&norms, &bounds.aside);
-        let how = How { robust, weights: &self.weights, bounds: &bounds };
+        let takes_weights = self.choice.up.takes_weights(self.server.rules());
+        let how = How { robust, weights: &self.weights, bounds: &bounds, takes_weights };
         let limit = record_limit(self.wire.sync(), &self.server);
         let mut sum = step(&mut self.server, &how, limit, &Round(&sent), RoundId(round))?;
         (turn.applied, turn.loss) = (sum.applied, sum.loss(robust));
@@ -302,10 +303,11 @@ impl Fleet<'_> {
         let (body, dense) = dense::body(&mut update, self.choice.up);
         let norm = match &body {
             Body::Scalars(scalars) => squares(&mut scalars.iter().copied()),
-            Body::Dense { .. } => {
+            Body::Dense { .. } if self.choice.up.takes_weights(self.server.rules()) => {
                 let part = self.server.part(share_of(groups));
-                Norms::of_weights(squares(&mut dense::weights(&dense).zip(part).map(|(w, base)| w - base)))
+                Norms::of_weights(squares(&mut dense::numbers(&dense).zip(part).map(|(w, base)| w - base)))
             }
+            Body::Dense { .. } => squares(&mut dense::numbers(&dense)),
         };
         let (examples, loss) = (update.examples, update.loss as f32);
         let (run, bins) = (self.wire.run(), update.bins.as_ref().map(Bins::rows).unwrap_or_default());

@@ -110,6 +110,7 @@ impl Machine {
         }
         let member = self.round.member(number);
         let Options { rules, up, .. } = &*self.options;
+        let weights = self.options.takes_weights();
         let expected = Expected {
             run: self.options.run,
             round,
@@ -120,7 +121,7 @@ impl Machine {
             examples: rules.examples(),
             readout: self.options.readout,
             scalars: up.takes_scalars(rules),
-            dense: up.takes_weights(rules).then(|| member.map_or(0, |m| self.weights(m.groups))),
+            weights: weights.then(|| member.map_or(0, |m| self.weights(m.groups))),
             limit: self.round.limits()[0],
         };
         validate::update(update, &expected).map(Some)
@@ -147,7 +148,7 @@ impl Machine {
         out.tell(Notice::Accepted { round, device: id.to_string(), reported });
     }
 
-    /// Takes note of a dense update whose pieces may come now.
+    /// Takes note of an update whose pieces may come now.
     fn expect(&mut self, number: DeviceNumber, digest: Digest, coming: Pieces, out: &mut Decision) {
         if self.round.pieces(number).is_some_and(|pieces| pieces.digest() == digest) {
             return;
@@ -185,9 +186,12 @@ impl Machine {
             return;
         }
         let Some(pieces) = self.round.take_pieces(number) else { return };
-        match norm.and_then(|norm| validate::within(norm, self.round.limits()[1]).map(|()| norm)) {
+        let weights = self.options.takes_weights();
+        let limit = self.round.limits()[usize::from(weights)];
+        match norm.and_then(|norm| validate::within(norm, limit).map(|()| norm)) {
             Ok(norm) => {
-                self.accept(number, Norms::of_weights(norm), pieces.into_frame(), now, out);
+                let norm = if weights { Norms::of_weights(norm) } else { norm };
+                self.accept(number, norm, pieces.into_frame(), now, out);
             }
             Err(refusal) => {
                 out.commit(Entry::Discard { number });

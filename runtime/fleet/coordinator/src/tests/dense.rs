@@ -1,13 +1,14 @@
-//! Updates that are weights: they come in pieces, and are taken when all of them are there.
+//! Updates that are weights, or more scalars than a message holds: they come in pieces, and are taken when all of them are there.
 
-use super::world::{GROUPS, RUN, WEIGHTS, core, options};
+use super::world::{GROUPS, RUN, WEIGHTS, core, layout, options};
 use crate::core::Core;
 use crate::decision::Outward;
 use crate::event::Event;
 use crate::incoming;
 use crate::*;
-use sprig_learn::spry::{Exchange, Rules, Terms};
+use sprig_learn::spry::{self, Exchange, Rules, Server, Terms};
 use sprig_protocol::settings::Upload;
+use sprig_protocol::share_of;
 use sprig_simulate as simulate;
 use sprig_testkit::power::Disk;
 use sprig_transport::blob;
@@ -54,6 +55,10 @@ impl Scene {
 
     /// Announces `weights` as the update of device `n`.
     fn announce(&mut self, n: u32, weights: &[u8], digest: Digest) {
+        self.announce_of(2, n, weights, digest);
+    }
+
+    fn announce_of(&mut self, examples: u32, n: u32, pieces: &[u8], digest: Digest) {
         let task = self.tasks[&id(n)].clone();
         let update = Update {
             run: RUN,
@@ -61,10 +66,10 @@ impl Scene {
             number: task.number,
             groups: task.groups,
             base: task.base,
-            examples: 2,
+            examples,
             loss: 1.0,
             bins: Vec::new(),
-            body: Body::Dense { digest, bytes: weights.len() as u32 },
+            body: Body::Dense { digest, bytes: pieces.len() as u32 },
         };
         self.send(&self.topics.update(&id(n)), update.encode());
     }
@@ -121,6 +126,54 @@ fn weights_are_taken_when_all_pieces_are_there_and_survive_a_restart() {
     let row = &scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap();
     assert_eq!((row.reported, row.refused), (2, 0));
     // A round of weights cannot be replayed: devices get the adapter.
+    assert_eq!(scene.core.ledger.result(RoundId::FIRST).unwrap().unwrap().record, None);
+}
+
+/// Scalars in pieces survive a restart, are measured as scalars are, and lead to the bits that they would in a message; the
+/// round is announced by its adapter.
+#[test]
+fn scalars_that_no_message_holds_come_in_pieces() {
+    for exchange in [Exchange::PerIteration, Exchange::PerEpoch { steps: 1 }] {
+        scalars_come_in_pieces(exchange);
+    }
+}
+
+fn scalars_come_in_pieces(exchange: Exchange) {
+    const BATCH: u32 = 16_500;
+    let (disk, mut options) = (Disk::default(), options(2, 1));
+    options.rules = Rules::new(Terms { exchange, ..*simulate::rules(BATCH as usize) }).unwrap();
+    let options = Arc::new(options);
+    let mut scene = Scene::new(&disk, &options);
+    let mut server = Server::new(layout(), options.rules, scene.core.closer.snapshot().values).unwrap();
+    let mut step = server.begin(RoundId::FIRST.0);
+    let bytes = [0, 1].map(|n| {
+        let Update { number, groups, body, .. } = simulate::answer(&scene.tasks[&id(n)], &options.rules);
+        let Body::Scalars(scalars) = body else { panic!("scalars") };
+        step.add(number, share_of(groups), BATCH, spry::Body::Scalars(&scalars)).unwrap();
+        scalars.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>()
+    });
+    step.finish();
+    let send = |scene: &mut Scene, n: u32, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        scene.announce_of(BATCH, n, bytes, digest);
+        let chunks = blob::chunk_count(bytes.len() as u32) as usize;
+        (0..chunks).for_each(|chunk| scene.chunk(n, bytes, digest, chunk));
+        scene.receipts.pop().unwrap().verdict
+    };
+    // What fits a message comes in one; pieces are of all the examples behind them.
+    for (examples, length, words) in [(16_000, 64_000, "takes scalars"), (BATCH, 65_996, "make 66000")] {
+        scene.announce_of(examples, 0, &bytes[0][..length], Digest([1; 32]));
+        let Receipt { verdict, text, .. } = scene.receipts.pop().unwrap();
+        assert!(verdict == Verdict::Refused(Reason::Blob) && text.contains(words), "{text}");
+    }
+    let huge: Vec<u8> = std::iter::repeat_n(1e7f32.to_le_bytes(), BATCH as usize).flatten().collect();
+    assert_eq!(send(&mut scene, 0, &huge), Verdict::Refused(Reason::Norm));
+    assert_eq!(send(&mut scene, 0, &bytes[0]), Verdict::Accepted);
+    disk.cut();
+    drop(scene);
+    let mut scene = Scene::new(&disk, &options);
+    assert_eq!(send(&mut scene, 1, &bytes[1]), Verdict::Accepted);
+    assert_eq!(scene.core.closer.digest().0, server.digest());
     assert_eq!(scene.core.ledger.result(RoundId::FIRST).unwrap().unwrap().record, None);
 }
 
