@@ -1,43 +1,96 @@
-//! The boards this program knows: one file of facts each.
+//! What is known of a board before it is looked at.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::LazyLock;
+use sprig_ground::names;
 
-/// What is known of a board before it is looked at. Where a board is sold with several sizes of memory,
-/// each size is a board.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+/// A board with one of the sizes of memory that it is sold with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Board {
-    /// The name in settings and on the wire, of `[a-z0-9-]`.
+    /// The name in settings and on the wire, of `[a-z0-9-]`: that of its profile and, where there are several, the size.
     pub name: String,
     /// The name its maker gives it.
     pub title: String,
+    /// The name of its profile.
+    pub family: String,
     /// System on chip.
     pub soc: Option<String>,
-    /// CPU core, as `cortex-a53`.
-    pub core: Option<String>,
     /// CPU cores.
-    pub cores: u32,
-    /// Vector instructions the core has.
+    pub cores: Vec<Cores>,
+    /// Vector instructions that all cores have.
     pub features: Vec<Feature>,
     /// Memory, in MiB.
     pub ram_mib: u64,
+    /// What its usual kernel manages of it, about, in MiB: the rest is the firmware's, the GPU's and the kernel's own.
+    pub managed_mib: u64,
     /// Page sizes its usual kernels are built for, in bytes.
     pub pages: Vec<u64>,
     /// Peak memory bandwidth by the data sheet, in bytes per second: transfer rate by bus width.
     pub bandwidth: Option<u64>,
-    /// Share of the memory that a run may take unless told otherwise: what is left is the system's. Smaller
-    /// on small boards, as a system needs about 200 MiB whatever the board has, and on Jetson, where the
+    /// What it has beside its CPU for such work; nothing is used of it.
+    pub accelerator: Option<String>,
+    /// Where its system is kept.
+    pub storage: Vec<Storage>,
+    /// Memory that its operating system needs by itself, in MiB: no budget takes of it.
+    pub reserve_mib: u64,
+    /// Share of the memory that a run may take unless told otherwise. Smaller on small boards, and on Jetson, where the
     /// GPU and its driver share the memory.
     pub budget_share: f64,
-    /// Entries of the device tree's `compatible` that mean this board: either a whole entry, or the start
-    /// of a part of one (`p3767-0003` is in `nvidia,p3768-0000+p3767-0003-super`).
-    pub compatible: Vec<String>,
-    /// How the device tree's `model` begins on this board, for device trees with another `compatible`.
-    #[serde(default)]
-    pub model: Vec<String>,
+    /// Temperature in °C from which on its firmware or kernel slows it down.
+    pub throttles_at: Option<u32>,
+    /// What has surprised others on it.
+    pub traps: Vec<String>,
+    /// Where the facts are from.
+    pub sources: Vec<String>,
+    #[serde(skip)]
+    pub(crate) signs: Signs,
 }
+
+/// What a board is recognised by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Signs {
+    /// Entries of the device tree's `compatible` that mean this profile.
+    pub(crate) compatible: Vec<String>,
+    /// Entries that mean its chip.
+    pub(crate) chip: Vec<String>,
+    /// How the device tree's `model` begins on it.
+    pub(crate) model: Vec<String>,
+    /// Types in the revision code of a Raspberry Pi.
+    pub(crate) revision: Vec<u32>,
+    /// Entries of `compatible` that mean this size of memory.
+    pub(crate) module: Vec<String>,
+}
+
+impl Signs {
+    /// Whether it is told by the number of a module, whatever that is plugged into and is called there.
+    pub(crate) fn are_numbers(&self) -> bool {
+        self.compatible.iter().any(|entry| !entry.contains(','))
+    }
+}
+
+/// Cores of one kind.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cores {
+    /// Their kind, as `cortex-a53`.
+    pub kind: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// Where a system is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// An SD card.
+    Sd,
+    /// Flash soldered on.
+    Emmc,
+    /// A disk on PCIe.
+    Nvme,
+    /// A disk on USB.
+    Usb,
+}
+
+names!(Storage, "kind of storage", [Sd = "sd", Emmc = "emmc", Nvme = "nvme", Usb = "usb"]);
 
 impl Board {
     /// Memory in bytes.
@@ -45,17 +98,32 @@ impl Board {
         self.ram_mib << 20
     }
 
-    /// Whether this entry of the device tree's `compatible` means this board.
-    pub(crate) fn is_compatible(&self, entry: &str) -> bool {
-        let wanted =
-            |w: &String| entry == w || entry.split([',', '+']).any(|part| part.starts_with(w.as_str()));
-        self.compatible.iter().any(wanted)
+    /// Bytes of memory that its usual kernel manages, about.
+    pub fn managed(&self) -> u64 {
+        self.managed_mib << 20
+    }
+
+    /// Bytes of `memory` that a run may take unless told otherwise.
+    pub fn budget(&self, memory: u64) -> u64 {
+        let share = (memory as f64 * self.budget_share) as u64;
+        share.min(memory.saturating_sub(self.reserve_mib << 20))
+    }
+
+    /// CPU cores of all kinds.
+    pub fn core_count(&self) -> u32 {
+        self.cores.iter().map(|cores| cores.count).sum()
     }
 }
 
+/// Whether an entry of the device tree's `compatible` is that of a profile: either the whole entry, or the start of a part
+/// of it (`p3767-0003` is in `nvidia,p3768-0000+p3767-0003-super`).
+pub(crate) fn means(wanted: &[String], entry: &str) -> bool {
+    let part = |w: &String| entry.split([',', '+']).any(|part| part.starts_with(w.as_str()));
+    wanted.iter().any(|w| entry == w || !w.contains(',') && part(w))
+}
+
 /// Vector instructions that kernels are chosen by.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Feature {
     /// ARM Advanced SIMD.
     Neon,
@@ -75,6 +143,21 @@ pub enum Feature {
     AvxVnni,
 }
 
+names!(
+    Feature,
+    "vector feature",
+    [
+        Neon = "neon",
+        Dotprod = "dotprod",
+        Fp16 = "fp16",
+        I8mm = "i8mm",
+        Avx2 = "avx2",
+        Avx512 = "avx512",
+        Fma = "fma",
+        AvxVnni = "avxvnni",
+    ]
+);
+
 impl Feature {
     /// The feature that a word of `/proc/cpuinfo`'s `Features` or `flags` line stands for.
     pub(crate) fn of_cpuinfo(word: &str) -> Option<Feature> {
@@ -90,102 +173,16 @@ impl Feature {
             _ => return None,
         })
     }
-}
 
-impl fmt::Display for Feature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Feature::Neon => "neon",
-            Feature::Dotprod => "dotprod",
-            Feature::Fp16 => "fp16",
-            Feature::I8mm => "i8mm",
-            Feature::Avx2 => "avx2",
-            Feature::Avx512 => "avx512",
-            Feature::Fma => "fma",
-            Feature::AvxVnni => "avxvnni",
-        })
-    }
-}
-
-/// A board name that no file in `boards/` has.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unknown board {name:?}; known boards are {}", names().join(", "))]
-pub struct UnknownBoard {
-    /// The name asked for.
-    pub name: String,
-}
-
-fn names() -> Vec<&'static str> {
-    boards().iter().map(|board| board.name.as_str()).collect()
-}
-
-macro_rules! embedded {
-    ($($name:literal)*) => { [$(($name, include_str!(concat!("../boards/", $name, ".toml")))),*] };
-}
-
-const FILES: [(&str, &str); 16] = embedded! {
-    "raspberry-pi-zero-2-w" "raspberry-pi-3b"
-    "raspberry-pi-4b-1gb" "raspberry-pi-4b-2gb" "raspberry-pi-4b-4gb" "raspberry-pi-4b-8gb"
-    "raspberry-pi-5-2gb" "raspberry-pi-5-4gb" "raspberry-pi-5-8gb" "raspberry-pi-5-16gb"
-    "jetson-nano" "jetson-xavier-nx" "jetson-orin-nano-4gb" "jetson-orin-nano-8gb" "jetson-agx-orin"
-    "generic"
-};
-
-static BOARDS: LazyLock<Vec<Board>> = LazyLock::new(|| {
-    let parse = |(name, text): (&str, &str)| {
-        toml::from_str(text).unwrap_or_else(|error| panic!("the embedded boards/{name}.toml: {error}"))
-    };
-    FILES.into_iter().map(parse).collect()
-});
-
-/// All boards; the last one is `generic`, which stands for any machine without a file of its own.
-pub fn boards() -> &'static [Board] {
-    &BOARDS
-}
-
-/// The board of this name.
-///
-/// # Errors
-/// There is none; the error lists those there are.
-pub fn by_name(name: &str) -> Result<&'static Board, UnknownBoard> {
-    boards().iter().find(|board| board.name == name).ok_or_else(|| UnknownBoard { name: name.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_file_is_embedded_and_parses_to_sane_facts() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/boards");
-        let mut files: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        files.sort();
-        let mut embedded: Vec<_> = FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
-        embedded.sort();
-        assert_eq!(files, embedded);
-
-        for (board, (name, _)) in boards().iter().zip(FILES) {
-            assert_eq!(board.name, name);
-            // A presence message on the wire holds a name of at most 64 bytes.
-            assert!(name.len() <= 64 && !board.title.is_empty(), "{name}");
-            assert!((0.2..=0.8).contains(&board.budget_share), "{name}");
-            assert!(board.ram_mib.is_power_of_two() && (512..=65536).contains(&board.ram_mib), "{name}");
-            if name != "generic" {
-                assert!(!board.compatible.is_empty() && !board.pages.is_empty(), "{name}");
-                assert!(board.features.contains(&Feature::Neon), "{name}");
-            }
+    /// Whether the words `AT_HWCAP` and `AT_HWCAP2` that an arm64 kernel hands each process have it: bits of
+    /// `arch/arm64/include/uapi/asm/hwcap.h`. Features of x86 are not in them.
+    pub(crate) fn is_in(self, [first, second]: [u64; 2]) -> bool {
+        match self {
+            Feature::Neon => first & 1 << 1 != 0,
+            Feature::Fp16 => first & 1 << 10 != 0,
+            Feature::Dotprod => first & 1 << 20 != 0,
+            Feature::I8mm => second & 1 << 13 != 0,
+            Feature::Avx2 | Feature::Avx512 | Feature::Fma | Feature::AvxVnni => true,
         }
-        assert_eq!(boards().last().unwrap().name, "generic");
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        assert_eq!(by_name("raspberry-pi-5-8gb").unwrap().ram(), 8 << 30);
-        let error = by_name("raspberry-pi-6").unwrap_err().to_string();
-        assert!(error.starts_with("unknown board \"raspberry-pi-6\"; known boards are "), "{error}");
-        assert!(error.contains("jetson-agx-orin, generic"), "{error}");
     }
 }

@@ -1,12 +1,17 @@
 //! Which board this is, and what it can hold.
 //!
-//! A board is a file in `boards/`, embedded in the program. [`detect`] reads the device tree, the CPU,
-//! the memory and the cgroup below a root folder (`/` on a real machine, a fixture in a test) and picks
-//! the board that matches; [`detect_as`] takes the user's word for the board instead.
+//! A profile is a file in `boards/`, embedded in the program, or one of the user's in `/etc/sprig/boards.d`. [`detect`]
+//! reads the device tree, the CPU, the memory and the cgroup below a root folder (`/` on a real machine, a fixture in a
+//! test) and picks the board on which all of them agree; [`detect_as`] takes the user's word for the board instead.
 
 mod board;
+mod boards;
 mod detect;
 mod facts;
+mod profile;
+mod recognise;
 
-pub use board::{Board, Feature, UnknownBoard, boards, by_name};
-pub use detect::{Detected, How, detect, detect_as};
+pub use board::{Board, Cores, Feature, Storage};
+pub use boards::{BoardError, Boards, OVERRIDES};
+pub use detect::{Detected, described, detect, detect_as};
+pub use recognise::How;

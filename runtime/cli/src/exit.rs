@@ -5,6 +5,7 @@ use sprig_budget::{BudgetError, SizeError};
 use sprig_coordinator::dashboard::DashboardError;
 #[cfg(feature = "coordinator")]
 use sprig_coordinator::{CoordinatorError, LedgerError};
+use sprig_device::BoardError;
 use sprig_engine::adapter::AdapterError;
 use sprig_engine::gguf::GgufError;
 use sprig_engine::model::{GenerateError, ModelError};
@@ -223,8 +224,19 @@ impl From<RunError> for Failure {
         match error {
             RunError::Learn(e) => e.into(), // which has something to add, and codes of its own
             RunError::DataLimit(_) | RunError::UnknownMemory(_) => Self::new(Exit::Io, error),
-            RunError::Board(_) => Self::new(Exit::Usage, error),
+            RunError::Board(e) => e.into(),
         }
+    }
+}
+
+impl From<BoardError> for Failure {
+    fn from(error: BoardError) -> Self {
+        let exit = match error {
+            BoardError::Unknown { .. } => Exit::Usage,
+            BoardError::Profile { .. } => Exit::BadFile,
+            BoardError::File(_) => Exit::Io,
+        };
+        Self::new(exit, error)
     }
 }
 

@@ -25,6 +25,8 @@ mod cases;
 mod cgroup;
 #[path = "commands/child.rs"]
 mod child;
+#[path = "commands/device.rs"]
+mod device;
 #[path = "commands/disk.rs"]
 mod disk;
 #[path = "commands/faults.rs"]

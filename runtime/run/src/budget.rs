@@ -16,7 +16,7 @@ const MOST_THREADS: usize = 64;
 pub fn budget(asked: Option<Size>, board: Option<&str>) -> Result<Bytes, RunError> {
     let Some(asked) = asked else {
         let root = Path::new("/");
-        let here = board.map_or_else(|| Ok(detect(root)), |name| detect_as(root, name))?;
+        let here = board.map_or_else(|| detect(root), |name| detect_as(root, name))?;
         return Ok(Bytes(here.budget()));
     };
     match (asked, process::memory_at_hand()) {
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_number_of_bytes_needs_no_machine_and_the_default_is_the_boards() {
         assert_eq!(budget(Some(Size::Bytes(Bytes::mib(300))), None).unwrap(), Bytes::mib(300));
-        assert_eq!(budget(None, None).unwrap(), Bytes(detect(Path::new("/")).budget()));
+        assert_eq!(budget(None, None).unwrap(), Bytes(detect(Path::new("/")).unwrap().budget()));
         assert!(matches!(budget(None, Some("toaster")), Err(RunError::Board(_))));
         let half = budget(Some(Size::Percent(50.0)), None).unwrap();
         assert!(half <= process::memory_at_hand().unwrap() && half > Bytes::ZERO);

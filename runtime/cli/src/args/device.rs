@@ -23,9 +23,12 @@ pub struct AgentArgs {
 
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// Take it for this board instead of looking
+    /// Describe this board by its profile, wherever one is, instead of looking at this machine
     #[arg(long, value_name = "NAME")]
     pub board: Option<String>,
+    /// Model file (GGUF) of which to say what fits the budget: estimators, tangents, batches and lengths; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub model: Vec<PathBuf>,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

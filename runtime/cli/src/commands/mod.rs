@@ -24,6 +24,7 @@ pub mod eval;
 mod evaluator;
 #[cfg(feature = "coordinator")]
 mod export;
+mod fits;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
 mod foreseen;

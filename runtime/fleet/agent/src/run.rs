@@ -9,12 +9,13 @@ use super::stock::{Lookout, Stamp, Stock, stocked};
 use super::told::Told;
 use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
+use sprig_device::BoardError;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::readout::fleet::privacy::DELTA;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{JobSettings, SettingsError};
-use sprig_run::{Base, Planned, let_go};
+use sprig_run::{Base, Planned, RunError, let_go};
 use sprig_transport::link::Event;
 use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::outbox::Outbox;
@@ -266,9 +267,13 @@ fn join<W: Worker>(
     let Able { rate, planned, examples, trains, stamp } = able;
     let root = Path::new("/");
     let here = match &settings.agent.board {
-        None => sprig_device::detect(root),
-        Some(name) => sprig_device::detect_as(root, name)
-            .map_err(|e| SettingsError::value("agent", "board", name, e.to_string()))?,
+        None => sprig_device::detect(root).map_err(RunError::from)?,
+        Some(name) => sprig_device::detect_as(root, name).map_err(|e| match e {
+            BoardError::Unknown { .. } => {
+                FleetError::from(SettingsError::value("agent", "board", name, e.to_string()))
+            }
+            other => RunError::from(other).into(),
+        })?,
     };
     let who = Identity {
         device: settings.fleet.device()?,
