@@ -7,8 +7,10 @@
 
 mod arm;
 mod bench;
+mod build;
 mod data;
 mod demo;
+mod floor;
 mod learning;
 mod model;
 mod packages;
@@ -17,6 +19,7 @@ mod sim;
 mod sprig;
 mod suite;
 mod sys;
+mod toolchain;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -46,6 +49,8 @@ enum Command {
     /// Run fleets in virtual time under faults, each from a seed.
     #[command(disable_help_flag = true)]
     Sim(sim::Args),
+    /// Build the program of a board, cross-compiled where it must be.
+    Build(build::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -69,6 +74,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Learn(args) => learning::run(&args),
         Command::Prefer(args) => preferring::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => suite::run(&args),
     }
 }

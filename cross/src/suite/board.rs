@@ -2,6 +2,7 @@
 
 use super::Suite;
 use super::report::Outcome;
+use crate::build::{self, BAR, Built};
 use crate::sys;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -10,33 +11,23 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Most bytes of the stripped binary: a board's flash and its page cache are small.
-const BAR: u64 = 12_000_000;
 /// What the training step below is given. Resident, the model's weights alone are 94 MiB: they have to be streamed.
 const BUDGET: &str = "24MiB";
 /// Tokens of an example: all of a record as it stands. Under the emulator a token takes a second, and a chat's frame is thirty.
 const LEN: &str = "12";
 
-/// Adds what builds a board's binary to a cargo command.
-pub(super) fn build(cargo: &mut Command) -> &mut Command {
-    cargo.args(["build", "--locked", "--profile", "dist", "--package", "sprig"]);
-    cargo.args(["--no-default-features", "--features", "device"])
-}
-
 /// The build of this machine's own architecture.
 pub(super) fn host(suite: &Suite) -> Result<Outcome> {
-    sys::check(build(&mut suite.command("cargo")))?;
-    check(suite, &sys::target_dir().join("dist/sprig"), &[])
+    sys::check(build::plan(&mut suite.command("cargo")))?;
+    let built = Built::look("this machine", "its own", &sys::target_dir().join("dist/sprig"), false)?;
+    check(suite, &built, &[])
 }
 
-/// Weighs the binary, and runs it behind the words of `runner`: it says which board this is, has no command that is
+/// Runs the binary behind the words of `runner`: it says which board this is, has no command that is
 /// a coordinator's, trains a step of the real model within a quarter of the model's size, derives a personal state beside the
 /// result, answers with it, and serves it.
-pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<Outcome> {
-    let bytes = std::fs::metadata(binary).with_context(|| format!("no {}", binary.display()))?.len();
-    ensure!(bytes <= BAR, "the board build takes {bytes} bytes, more than {BAR}");
-
-    let words: Vec<&Path> = runner.iter().map(Path::new).chain([binary]).collect();
+pub(super) fn check(suite: &Suite, built: &Built, runner: &[String]) -> Result<Outcome> {
+    let words: Vec<&Path> = runner.iter().map(Path::new).chain([built.path.as_path()]).collect();
     let sprig = |arguments: &[&str]| {
         let mut command = suite.command(&words[0].to_string_lossy());
         command.args(&words[1..]).args(arguments);
@@ -97,7 +88,8 @@ pub(super) fn check(suite: &Suite, binary: &Path, runner: &[String]) -> Result<O
         served["text"] == same["text"] && served["gates"] == same["gates"],
         "serve: {served}, infer: {same}"
     );
-    Ok(Outcome::Passed(format!("{:.1} MB of {} MB", bytes as f64 / 1e6, BAR / 1_000_000)))
+    let (size, glibc) = (built.bytes as f64 / 1e6, &built.glibc);
+    Ok(Outcome::Passed(format!("{size:.1} MB of {} MB, glibc {glibc}", BAR / 1_000_000)))
 }
 
 /// Starts a server, asks it at its `socket`, and ends it.

@@ -1,8 +1,9 @@
 //! Stock llama.cpp as a judge: the adapter of a read-out, and one that steps went on to from it, load there and answer with
 //! labels, as `sprig eval` says they do.
 
+use super::Suite;
 use super::report::Outcome;
-use super::{Suite, board};
+use crate::build;
 use crate::packages::Pip;
 use crate::sprig::{Evaluation, Sprig, flags};
 use crate::{data, sys};
@@ -25,7 +26,7 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
         Err(why) => return Ok(Outcome::Skipped(format!("no stock llama.cpp: {why:#}"))),
     };
     let model = suite.model.as_deref().context("the model stage did not pass")?;
-    sys::check(board::build(&mut suite.command("cargo")))?;
+    sys::check(build::plan(&mut suite.command("cargo")))?;
     let sprig = Sprig::at(sys::target_dir().join("dist/sprig"));
     let folder = tempfile::tempdir()?;
     let files = data::write(data::Name::Where, Some(folder.path()), 1)?;

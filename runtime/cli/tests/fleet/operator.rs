@@ -1,6 +1,7 @@
 //! Bad input at the commands of a fleet, and what an operator asks of a running one.
 
-use super::world::{World, device};
+use super::scene::Scene;
+use super::world::{Setup, World, device};
 use std::time::Duration;
 
 #[test]
@@ -66,8 +67,9 @@ fn a_finished_run_reports_its_rounds() {
 /// What no message can hold is refused before anybody trains for it.
 #[test]
 fn settings_whose_updates_cannot_travel_are_refused_at_the_start() {
-    let world = World::new("mode = \"per-epoch\"\nlocal_steps = 5000\n");
-    let words = ["[train] local_steps = 5000", "20000 scalars", "16000", "up = \"weights\""];
+    let train = "mode = \"per-epoch\"\nlocal_steps = 5000\nbatch = 32\ntangents = 64\n".to_owned();
+    let world = World::with(Scene::new(), &Setup { train, ..Setup::default() });
+    let words = ["[train] local_steps = 5000", "10240000 scalars", "8388608", "up = \"weights\""];
     world.scene.fails(2, "coordinate --config fleet/coordinator/fleet.toml", &words);
 }
 

@@ -1,0 +1,199 @@
+//! `cargo xtask build`: the program of a board, linked for the oldest C library it may meet, weighed and looked through.
+
+use crate::floor::{FLOOR, Floor};
+use crate::sys;
+use crate::toolchain::{AARCH64, Toolchain};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Most bytes of the stripped binary: a board's flash and its page cache are small.
+pub const BAR: u64 = 12_000_000;
+const X86_64: &str = "x86_64-unknown-linux-gnu";
+/// What it may need of the system: the C library's parts and the compiler's.
+const NEEDED: [&str; 8] = [
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libgcc_s.so.1",
+    "ld-linux-aarch64.so.1",
+    "ld-linux-x86-64.so.2",
+];
+
+/// Arguments of `cargo xtask build`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Board that it is for, by its name as `sprig device` knows it
+    #[arg(long, value_name = "NAME", required_unless_present = "target", conflicts_with = "target")]
+    board: Option<String>,
+    /// Or the kind of machine: aarch64-unknown-linux-gnu or x86_64-unknown-linux-gnu
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
+    /// Link with this machine's C library, however new, instead of that of Debian 11
+    #[arg(long)]
+    own_libc: bool,
+    /// Copy the program there
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print what was built as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was built.
+#[derive(Debug, Serialize)]
+pub struct Built {
+    pub target: &'static str,
+    /// Whose compiler it was.
+    pub toolchain: &'static str,
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub sha256: String,
+    /// The oldest glibc that it starts with.
+    pub glibc: String,
+    /// Libraries that it needs of the system.
+    pub needed: BTreeSet<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let target = match (&args.board, &args.target) {
+        (Some(board), _) => target_of(board)?,
+        (None, Some(target)) => known(target)?,
+        (None, None) => bail!("name a --board or a --target"),
+    };
+    let command = |program: &str| sys::command(program, true);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let built = if target == AARCH64 {
+        let floor = if args.own_libc { None } else { Some(Floor::find()?) };
+        let toolchain = Toolchain::find()?;
+        let mut cargo = toolchain.cargo(command, path);
+        if let Some(floor) = &floor {
+            floor.link(&mut cargo);
+        }
+        sys::check(plan(&mut cargo).args(["--target", AARCH64]))?;
+        let made = toolchain.target_dir().join(AARCH64).join("dist/sprig");
+        Built::look(target, toolchain.name, &made, floor.is_some())?
+    } else {
+        sys::check(plan(&mut command("cargo")))?;
+        Built::look(target, "this machine's", &sys::target_dir().join("dist/sprig"), false)?
+    };
+    let built = match &args.out {
+        None => built,
+        Some(out) => {
+            sys::install_file(&built.path, out)?;
+            sys::check(Command::new("chmod").arg("755").arg(out))?;
+            Built { path: out.clone(), ..built }
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&built)?);
+    } else {
+        println!(
+            "{}\n{} for {}, {:.1} MB of {} MB, glibc {} and later; by {}\nsha256 {}\nneeds {}",
+            built.path.display(),
+            args.board.as_deref().unwrap_or("sprig"),
+            built.target,
+            built.bytes as f64 / 1e6,
+            BAR / 1_000_000,
+            built.glibc,
+            built.toolchain,
+            built.sha256,
+            built.needed.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        );
+    }
+    Ok(())
+}
+
+/// Adds what builds a board's program to a cargo command.
+pub fn plan(cargo: &mut Command) -> &mut Command {
+    cargo.args(["build", "--locked", "--profile", "dist", "--package", "sprig"]);
+    cargo.args(["--no-default-features", "--features", "device"])
+}
+
+impl Built {
+    /// Looks at the program `path`. One that is too large, needs what a board may not have or, where it was linked against
+    /// the `floor`, asks for a newer C library is refused.
+    pub fn look(target: &'static str, toolchain: &'static str, path: &Path, floor: bool) -> Result<Self> {
+        let bytes = std::fs::metadata(path).with_context(|| format!("no {}", path.display()))?.len();
+        ensure!(bytes <= BAR, "the program of a board takes {bytes} bytes, more than {BAR}");
+        let read = |what: &str| sys::output(Command::new("readelf").args(["--wide", what]).arg(path));
+        let glibc = newest(&read("--version-info")?).context("it needs no glibc")?;
+        let oldest = format!("{}.{}", FLOOR.0, FLOOR.1);
+        let found = format!("{}.{}", glibc.0, glibc.1);
+        ensure!(!floor || glibc <= FLOOR, "it needs glibc {found}, and boards have {oldest}");
+        let needed = libraries(&read("--dynamic")?);
+        let strange: Vec<&String> = needed.iter().filter(|name| !NEEDED.contains(&name.as_str())).collect();
+        ensure!(strange.is_empty(), "it needs {strange:?}, which a board may not have");
+        Ok(Self {
+            target,
+            toolchain,
+            path: path.to_owned(),
+            bytes,
+            sha256: sys::sha256(path)?,
+            glibc: found,
+            needed,
+        })
+    }
+}
+
+/// The kind of machine that a board is.
+fn target_of(board: &str) -> Result<&'static str> {
+    let boards = sprig_device::Boards::of(Path::new("/"))?;
+    let board = boards.by_name(board)?;
+    match board.name.as_str() {
+        "generic-x86-64" => Ok(X86_64),
+        "generic" => bail!("generic is any machine; name generic-aarch64, generic-x86-64 or a board"),
+        _ => Ok(AARCH64),
+    }
+}
+
+fn known(target: &str) -> Result<&'static str> {
+    [AARCH64, X86_64].into_iter().find(|known| *known == target).with_context(|| {
+        format!("{target} is not built for: boards are {AARCH64}, and {X86_64} is this program's other one")
+    })
+}
+
+/// The newest glibc that is asked for in what readelf says of versions.
+fn newest(text: &str) -> Option<(u32, u32)> {
+    let versions = text.split("GLIBC_").skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (major, minor) = rest[..end].split_once('.')?;
+        Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+    });
+    versions.max()
+}
+
+/// The libraries that readelf says are needed.
+fn libraries(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| line.contains("(NEEDED)"));
+    lines.filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_libraries_are_read() {
+        let text =
+            "  0x0020: Rev: 1  Name: GLIBC_2.17  Flags: none\n 0x10: Name: GLIBC_2.9 \n Name: GLIBC_2.28\n";
+        assert_eq!(newest(text), Some((2, 28)));
+        assert_eq!(newest("Name: GLIBC_2.2.5"), Some((2, 2)));
+        assert_eq!(newest("GCC_3.0 GLIBC_PRIVATE"), None);
+        let text = " 0x01 (NEEDED)  Shared library: [libm.so.6]\n 0x0e (SONAME) [x]\n 0x01 (NEEDED) Shared library: [libc.so.6]";
+        assert_eq!(libraries(text), ["libc.so.6", "libm.so.6"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn boards_are_of_a_kind_that_is_built_for() {
+        assert_eq!(target_of("raspberry-pi-zero-2-w").unwrap(), AARCH64);
+        assert_eq!(target_of("generic-x86-64").unwrap(), X86_64);
+        assert!(target_of("raspberry-pi-9").unwrap_err().to_string().contains("known boards"));
+        assert!(known("armv7-unknown-linux-gnueabihf").unwrap_err().to_string().contains(AARCH64));
+    }
+}

@@ -1,0 +1,162 @@
+//! The oldest C library that a board's program is to run with: that of Debian 11, which is also that of JetPack 5. Programs
+//! are linked against it, for what is linked against a newer one asks for the newer one's symbols.
+
+use crate::sys;
+use crate::toolchain::{AARCH64, variable};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version of glibc.
+pub const FLOOR: (u32, u32) = (2, 31);
+/// The release of Debian that has it.
+const RELEASE: &str = "bullseye";
+const PACKAGES: [&str; 5] = ["libc6", "libc6-dev", "linux-libc-dev", "libcrypt1", "libgcc-s1"];
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Where the libraries lie in it.
+const LIBRARIES: [&str; 2] = ["usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu"];
+
+/// It, unpacked.
+pub struct Floor {
+    root: PathBuf,
+}
+
+impl Floor {
+    /// Finds it; fetches it through apt from the mirror that this machine uses, into the target folder. Nothing is installed.
+    pub fn find() -> Result<Self> {
+        let target = sys::target_dir();
+        let root = target.join(format!("glibc-{}.{}", FLOOR.0, FLOOR.1));
+        if root.to_string_lossy().contains(char::is_whitespace) {
+            bail!("{} has a space in it, at which cargo splits flags; set CARGO_TARGET_DIR", root.display());
+        }
+        if !root.is_dir() {
+            fs::create_dir_all(&target)?;
+            // Made beside it and moved: what a stop leaves is made anew.
+            let work = tempfile::tempdir_in(&target)?;
+            fetch(work.path()).with_context(|| {
+                format!("the C library of Debian's {RELEASE} cannot be had; build with --own-libc without it")
+            })?;
+            let made = work.path().join("root");
+            relink(&made, &root)?;
+            fs::rename(&made, &root)?;
+        }
+        Ok(Self { root })
+    }
+
+    /// Has what `cargo` builds for the target link against it.
+    pub fn link(&self, cargo: &mut Command) {
+        let root = self.root.display();
+        let [usr, lib] = LIBRARIES.map(|folder| self.root.join(folder).display().to_string());
+        cargo.env(
+            variable("RUSTFLAGS"),
+            format!("-Clink-arg=--sysroot={root} -Clink-arg=-B{usr} -Clink-arg=-L{usr} -Clink-arg=-L{lib}"),
+        );
+        cargo.env(format!("CFLAGS_{}", AARCH64.replace('-', "_")), format!("--sysroot={root}"));
+    }
+
+    /// Where its loader and libraries are, for an emulator.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+/// Unpacks the packages into the folder `root` in `work`.
+fn fetch(work: &Path) -> Result<()> {
+    let (state, debs) = (work.join("apt"), work.join("debs"));
+    for folder in ["lists/partial", "archives/partial"] {
+        fs::create_dir_all(state.join(folder))?;
+    }
+    fs::create_dir_all(&debs)?;
+    fs::write(state.join("status"), "")?;
+    let mirror = mirror().context("no mirror of Debian in /etc/apt")?;
+    fs::write(state.join("sources.list"), format!("deb [signed-by={KEYRING}] {mirror} {RELEASE} main\n"))?;
+    let at = |key: &str, file: &str| format!("{key}={}", state.join(file).display());
+    let options = [
+        at("Dir::State", ""),
+        at("Dir::State::lists", "lists"),
+        at("Dir::State::status", "status"),
+        at("Dir::Cache", ""),
+        at("Dir::Cache::archives", "archives"),
+        at("Dir::Etc::sourcelist", "sources.list"),
+        "Dir::Etc::sourceparts=-".to_owned(),
+        "APT::Architecture=arm64".to_owned(),
+        "APT::Architectures::=arm64".to_owned(),
+        "APT::Sandbox::User=".to_owned(),
+    ];
+    let apt = |command: &str, packages: &[&str]| {
+        let mut apt = sys::command("apt-get", true);
+        apt.current_dir(&debs).arg("--quiet=2");
+        for option in &options {
+            apt.args(["--option", option]);
+        }
+        sys::check(apt.arg(command).args(packages))
+    };
+    apt("update", &[])?;
+    apt("download", &PACKAGES)?;
+    for entry in fs::read_dir(&debs)? {
+        sys::check(Command::new("dpkg-deb").arg("--extract").arg(entry?.path()).arg(work.join("root")))?;
+    }
+    Ok(())
+}
+
+/// The mirror of Debian that apt is told of: the first archive whose address ends in `/debian`.
+fn mirror() -> Option<String> {
+    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().filter_map(Result::ok);
+    let files = std::iter::once(PathBuf::from("/etc/apt/sources.list")).chain(parts.map(|part| part.path()));
+    let texts = files.filter_map(|file| fs::read_to_string(file).ok());
+    texts.flat_map(|text| addresses(&text)).next()
+}
+
+/// Addresses of Debian's archive in a list of sources, of either form.
+fn addresses(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"));
+    let words = lines.flat_map(str::split_whitespace).map(|word| word.trim_end_matches('/'));
+    words.filter(|word| word.contains("://") && word.ends_with("/debian")).map(str::to_owned).collect()
+}
+
+/// Has the absolute links below `made` point into `root`, where that will be: on this machine they name its own libraries.
+fn relink(made: &Path, root: &Path) -> Result<()> {
+    for entry in fs::read_dir(made)? {
+        let path = entry?.path();
+        let kind = fs::symlink_metadata(&path)?.file_type();
+        if kind.is_dir() {
+            relink(&path, root)?;
+        } else if kind.is_symlink()
+            && let Ok(rest) = fs::read_link(&path)?.strip_prefix("/")
+        {
+            let to = root.join(rest);
+            fs::remove_file(&path)?;
+            symlink(to, &path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_are_found_in_lists_of_either_form() {
+        let old = "# deb http://commented.example/debian x\ndeb [arch=amd64] http://one.example/debian/ bookworm main\n";
+        assert_eq!(addresses(old), ["http://one.example/debian"]);
+        let new = "Types: deb\nURIs: http://two.example/debian-security http://two.example/debian\nSuites: bookworm\n";
+        assert_eq!(addresses(new), ["http://two.example/debian"]);
+        assert!(addresses("URIs: https://other.example/apt\n").is_empty());
+    }
+
+    #[test]
+    fn links_point_to_where_a_tree_will_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        fs::create_dir_all(made.join("usr/lib")).unwrap();
+        symlink("/lib/libm.so.6", made.join("usr/lib/libm.so")).unwrap();
+        symlink("libc-2.31.so", made.join("usr/lib/libc.so.6")).unwrap();
+        relink(&made, Path::new("/where/it/will/be")).unwrap();
+        let to = |name: &str| fs::read_link(made.join("usr/lib").join(name)).unwrap();
+        assert_eq!(to("libm.so"), Path::new("/where/it/will/be/lib/libm.so.6"));
+        assert_eq!(to("libc.so.6"), Path::new("libc-2.31.so"));
+    }
+}

@@ -1,0 +1,111 @@
+//! A cargo and a rustc that build for aarch64 on a machine of another kind.
+
+use crate::{packages, sys};
+use anyhow::{Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What boards are.
+pub const AARCH64: &str = "aarch64-unknown-linux-gnu";
+const LINKER: &str = "aarch64-linux-gnu-gcc";
+/// Where Debian's and Ubuntu's cross C library lies.
+pub const SYSROOT: &str = "/usr/aarch64-linux-gnu";
+
+/// A cargo and rustc that hold the standard library of [`AARCH64`].
+pub struct Toolchain {
+    cargo: PathBuf,
+    rustc: Option<PathBuf>,
+    /// Whose they are.
+    pub name: &'static str,
+}
+
+impl Toolchain {
+    /// Finds one, and installs what is missing: linker and C library through apt, the standard library through rustup where
+    /// rustup can fetch it, else Debian's own Rust of the foreign architecture.
+    pub fn find() -> Result<Self> {
+        let libc = Path::new(SYSROOT).join("lib/libc.so.6");
+        if sys::find_program(LINKER).is_none() || !libc.is_file() {
+            packages::apt_install(&["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"])?;
+        }
+        // SPRIG_AARCH64_RUST=debian takes the second way where the first would do.
+        let debian_only = std::env::var("SPRIG_AARCH64_RUST").is_ok_and(|value| value == "debian");
+        if !debian_only && rustup_has_target() {
+            return Ok(Toolchain { cargo: "cargo".into(), rustc: None, name: "rustup" });
+        }
+        let debian = Toolchain {
+            cargo: "/usr/bin/cargo".into(),
+            rustc: Some("/usr/bin/rustc".into()),
+            name: "Debian's Rust",
+        };
+        if !debian.has_target() {
+            if !std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.contains("\nID=debian")) {
+                bail!(
+                    "`rustup target add {AARCH64}` does not work here, and this is not Debian, whose Rust would do"
+                );
+            }
+            sys::check(packages::as_root("dpkg")?.args(["--add-architecture", "arm64"]))?;
+            // The -web packages are the recent Rust that stable releases of Debian carry.
+            packages::apt_install(&["rustc-web", "cargo-web", "libstd-rust-web-dev:arm64"])?;
+        }
+        if !debian.has_target() {
+            bail!("Debian's Rust was installed, but holds no standard library for {AARCH64}");
+        }
+        Ok(debian)
+    }
+
+    /// Its cargo, as `command` starts programs, set up to link for the target. `path` is where programs are looked for.
+    pub fn cargo(&self, command: impl Fn(&str) -> Command, path: OsString) -> Command {
+        let mut cargo = command(&self.cargo.to_string_lossy());
+        if let Some(rustc) = &self.rustc {
+            // The rustup shim before it in PATH would answer to `rustc` and `rustdoc`.
+            cargo.env("RUSTC", rustc).env("PATH", path_from(Path::new("/usr/bin"), path));
+            cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+        }
+        cargo.env("CARGO_TARGET_DIR", self.target_dir());
+        cargo.env(variable("LINKER"), LINKER);
+        cargo
+    }
+
+    /// Where its output goes.
+    pub fn target_dir(&self) -> PathBuf {
+        match self.rustc {
+            // Another compiler's output; rustup's shares the host's procedural macros.
+            Some(_) => sys::target_dir().join("debian"),
+            None => sys::target_dir(),
+        }
+    }
+
+    fn has_target(&self) -> bool {
+        let Some(rustc) = &self.rustc else { return rustup_has_target() };
+        let print = ["--print", "target-libdir", "--target", AARCH64];
+        sys::output(Command::new(rustc).args(print)).is_ok_and(|folder| {
+            let files = std::fs::read_dir(folder.trim());
+            files.is_ok_and(|mut files| {
+                files.any(|file| {
+                    file.is_ok_and(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
+                })
+            })
+        })
+    }
+}
+
+/// The name of cargo's variable `what` of the target.
+pub fn variable(what: &str) -> String {
+    format!("CARGO_TARGET_{}_{what}", AARCH64.to_uppercase().replace('-', "_"))
+}
+
+fn rustup_has_target() -> bool {
+    let installed = sys::output(Command::new("rustup").args(["target", "list", "--installed"]));
+    if installed.is_ok_and(|list| list.lines().any(|line| line == AARCH64)) {
+        return true;
+    }
+    // A machine that cannot reach rustup's server must not wait for its retries.
+    let mut rustup = Command::new("timeout");
+    sys::succeeds(rustup.args(["120", "rustup", "target", "add", AARCH64]).env("RUSTUP_MAX_RETRIES", "1"))
+}
+
+fn path_from(first: &Path, rest: OsString) -> OsString {
+    let folders = std::iter::once(first.to_path_buf()).chain(std::env::split_paths(&rest));
+    std::env::join_paths(folders).unwrap_or(rest)
+}
