@@ -6,6 +6,9 @@ use crate::toolchain::{AARCH64, Toolchain};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,6 +69,9 @@ pub fn run(args: &Args) -> Result<()> {
         (None, Some(target)) => known(target)?,
         (None, None) => bail!("name a --board or a --target"),
     };
+    if let Some(out) = &args.out {
+        check_out(out)?;
+    }
     let command = |program: &str| sys::command(program, true);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let built = if target == AARCH64 {
@@ -86,7 +92,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => built,
         Some(out) => {
             sys::install_file(&built.path, out)?;
-            sys::check(Command::new("chmod").arg("755").arg(out))?;
+            fs::set_permissions(out, fs::Permissions::from_mode(0o755))?;
             Built { path: out.clone(), ..built }
         }
     };
@@ -106,6 +112,21 @@ pub fn run(args: &Args) -> Result<()> {
             built.needed.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
         );
     }
+    Ok(())
+}
+
+/// Whether a program may be put there: over another program, and over nothing else.
+fn check_out(out: &Path) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    let mut magic = [0; 4];
+    let is_program = fs::File::open(out).and_then(|mut file| file.read_exact(&mut magic)).is_ok();
+    ensure!(
+        is_program && magic == *b"\x7fELF",
+        "{} is there, and no program; name another file",
+        out.display()
+    );
     Ok(())
 }
 
@@ -187,6 +208,18 @@ mod tests {
         assert_eq!(newest("GCC_3.0 GLIBC_PRIVATE"), None);
         let text = " 0x01 (NEEDED)  Shared library: [libm.so.6]\n 0x0e (SONAME) [x]\n 0x01 (NEEDED) Shared library: [libc.so.6]";
         assert_eq!(libraries(text), ["libc.so.6", "libm.so.6"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_program_goes_over_nothing_but_a_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sprig");
+        check_out(&file).unwrap();
+        fs::write(&file, "[package]").unwrap();
+        assert!(check_out(&file).unwrap_err().to_string().contains("name another file"));
+        assert!(check_out(folder.path()).is_err());
+        fs::write(&file, b"\x7fELF and so on").unwrap();
+        check_out(&file).unwrap();
     }
 
     #[test]
