@@ -80,11 +80,15 @@ impl Judge {
         }
     }
 
-    /// An older copy, of a run in this round, takes the ledger's place.
+    /// An older copy, of a run in this round, takes the ledger's place. Later epochs never were: where the broker has
+    /// forgotten them, the next one has their name, and begins anew.
     pub(crate) fn put_back(&mut self, run: RunId, round: u32) {
         let first = self.put_back.entry(run).or_insert(round);
         *first = round.min(*first);
-        self.said.retain(|(other, at), _| *other != run || *at < round);
+        let later = |other: RunId| other.is_epoch_of(run) && other.epoch() > run.epoch();
+        self.said.retain(|(other, at), _| !later(*other) && (*other != run || *at < round));
+        self.records.retain(|(other, _), _| !later(*other));
+        self.accepted.retain(|(other, _), _| !later(*other));
     }
 
     /// Once all is over: every accepted update is in its round's record, if anybody saw that.

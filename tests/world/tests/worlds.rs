@@ -38,6 +38,13 @@ fn fleets_of_other_seeds_end_well_whatever_happens_to_them() {
     worlds(20_001);
 }
 
+/// Its broker keeps a damaged job, and the coordinator heard a whole one before.
+#[test]
+fn a_damaged_job_does_not_stay_with_the_broker() {
+    let failure = run(81_218).err();
+    assert!(failure.is_none(), "{failure:?}");
+}
+
 #[test]
 fn a_seed_has_one_course() {
     for seed in [3, 17, 40] {

@@ -71,6 +71,11 @@ pub(crate) enum Outward {
         /// Whether the broker keeps it for those who come later.
         retain: bool,
     },
+    /// Ask the broker what it keeps.
+    Ask {
+        /// Where: what the coordinator subscribes to.
+        topic: String,
+    },
     /// Evaluate the adapter that so many rounds made.
     Evaluate {
         /// Rounds applied.

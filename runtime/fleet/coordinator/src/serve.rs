@@ -364,6 +364,7 @@ impl<L: Link> Coordinator<L> {
         work(core, now, &mut |ledger, outward| {
             match outward {
                 Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
+                Outward::Ask { topic } => link.unsubscribe(&topic).and_then(|()| link.subscribe(&topic))?,
                 Outward::Serve { device, want } => carousel.serve(ledger, link, &device, &want)?,
                 Outward::Tell(notice) => tell(&notice),
                 Outward::Evaluate { applied } => {

@@ -55,8 +55,10 @@ fn memory_is_bounded_by_device_and_flat_over_rounds() {
     assert_eq!(load.accepted, u64::from(plan.devices * plan.rounds), "{load:#?}");
     // Some 3.5 KB here; messages that pile up while the machine is busy come on top, 512 of them at most.
     assert!(load.bytes_per_device <= 5120.0, "{load:#?}");
-    let (half, last) = (load.rss_rounds[3], load.rss_rounds[7]);
-    // The ledger's cache, 8 MiB, may still be filling up: that is not growth by round.
-    assert!(last <= half + (1 << 20), "{load:#?}");
+    // Means of three rounds, for each has up to 0.7 MB more or less. From one to the other the ledger's cache, 8 MiB, fills up
+    // by 0.3 to 1.1 MB; updates that nobody lets go of would be 2.1 MB more.
+    let mean = |rounds: &[u64]| rounds.iter().sum::<u64>() / rounds.len() as u64;
+    let (before, after) = (mean(&load.rss_rounds[1..4]), mean(&load.rss_rounds[5..8]));
+    assert!(after <= before + (3 << 19), "{load:#?}");
     println!("{}", serde_json::to_string_pretty(&load).unwrap());
 }

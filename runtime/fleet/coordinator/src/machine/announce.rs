@@ -2,12 +2,15 @@
 
 use super::Machine;
 use crate::countdown::Millis;
-use crate::decision::Decision;
+use crate::decision::{Decision, Outward};
 use crate::legacy::MOST_LEFT;
 use crate::notice::Notice;
 use crate::rows::Member;
 use crate::state::Stage;
 use sprig_transport::messages::{BlobKind, Digest, Job, Phase, Round, RoundResult, Task};
+
+/// Time after which the broker is asked again whether it keeps the job: an echo may have been of a copy before the last.
+const ASK: Millis = 60_000;
 
 impl Machine {
     /// What is waited for, and how long still.
@@ -46,6 +49,7 @@ impl Machine {
         self.round.ask_again(now);
         out.tell(Notice::Connected);
         self.job_kept = false;
+        self.job_asked = now;
         self.announce_again(now, out);
     }
 
@@ -54,6 +58,11 @@ impl Machine {
         if !self.job_kept {
             let job = Job { run: self.options.run, settings: self.options.settings.clone() };
             out.publish(self.topics.job(), job.encode(), true);
+        } else if now >= self.job_asked + ASK {
+            // No answer is one too: the job is published again with the next announcement.
+            self.job_kept = false;
+            self.job_asked = now;
+            out.out(Outward::Ask { topic: self.topics.job() });
         }
         self.announce(now, out);
         self.hand_out(now, out);

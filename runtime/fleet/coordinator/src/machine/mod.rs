@@ -52,6 +52,8 @@ pub(crate) struct Machine {
     connected: Option<Millis>,
     /// The broker keeps this run's job.
     job_kept: bool,
+    /// When the broker was last asked for it.
+    job_asked: Millis,
     /// When round and tasks are published again.
     resend: Millis,
     /// When it was last looked for devices that are silent.
@@ -89,6 +91,7 @@ impl Machine {
             left: false,
             connected: None,
             job_kept: false,
+            job_asked: 0,
             resend: 0,
             looked: 0,
             strangers: 0,
@@ -187,10 +190,12 @@ impl Machine {
         &self.round
     }
 
-    /// Adapters that are still needed, by rounds applied: for an evaluation, or to come back.
+    /// Adapters that are still needed, by rounds applied: for an evaluation, to come back, or for a copy of the ledger to go on
+    /// from, which has no records: what the round under way began with is all that is announced until the next one opens.
     pub(crate) fn needed_adapters(&self) -> Vec<Applied> {
+        let begun = [self.round.id().applied_before()];
         let best = self.best.map(|best| best.applied);
-        self.evaluations.under_way().iter().copied().chain(best).collect()
+        self.evaluations.under_way().iter().copied().chain(best).chain(begun).collect()
     }
 
     /// Whether a round that is applied waits for the evaluation of what it made.

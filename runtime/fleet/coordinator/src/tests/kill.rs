@@ -111,6 +111,37 @@ fn a_cut_within_any_sync_leaves_the_undisturbed_ledger() {
     }
 }
 
+/// A ledger that keeps as little as it may, cut anywhere and put back, goes on as another epoch.
+#[test]
+fn a_cut_anywhere_leaves_a_ledger_that_another_epoch_goes_on_from() {
+    let frugal = |run| {
+        let mut world = world();
+        let options = (*world.options).clone();
+        world.options = Arc::new(Options { run, keep_records: 0, keep_snapshots: 0, ..options });
+        world
+    };
+    let next = RUN.next_epoch();
+    for cuts in 0.. {
+        let (disk, mut world) = (Disk::default(), frugal(RUN));
+        let mut first = core(&disk, &world.options.clone());
+        first.fuse = Some(cuts);
+        let ended = world.run(&mut first);
+        disk.cut();
+        drop(first);
+        Ledger::with_backend(disk.plug(), RUN, &world.options.settings).unwrap().renew(next).unwrap();
+        disk.unplug();
+        let mut world = frugal(next);
+        let ledger = Ledger::with_backend(disk.plug(), next, &world.options.settings).unwrap();
+        let mut second = Core::open(ledger, &world.options, layout(), vec![0.5; layout().len()]).unwrap();
+        world.run(&mut second).unwrap();
+        assert_eq!(second.holds(), Ok(()), "put back after step {cuts}");
+        if ended.is_ok() {
+            assert!(cuts > 70, "only {cuts} steps");
+            break;
+        }
+    }
+}
+
 /// A finished run that is asked for more goes on to the ledger of one that was asked for as many from the beginning, whenever
 /// it is cut; for fewer there is nothing to be done.
 #[test]

@@ -225,6 +225,36 @@ fn what_is_lost_is_said_again() {
     assert_eq!(scene.tasks[&asked[1]].seconds, 6);
 }
 
+/// What was heard may have been a copy before the one that the broker keeps.
+#[test]
+fn a_job_that_the_broker_kept_is_looked_for_again() {
+    let mut scene = Scene::new(2, 2, 3, 0);
+    let mut turn = |events: Vec<Event>| {
+        let (mut published, mut asked) = (0, 0);
+        scene.world.now += 10_000;
+        scene
+            .core
+            .take(events, scene.world.now, &mut |_, outward| {
+                match outward {
+                    Outward::Publish { topic, .. } if topic == scene.world.topics.job() => published += 1,
+                    Outward::Ask { topic } if topic == scene.world.topics.job() => asked += 1,
+                    _ => {}
+                }
+                Ok(())
+            })
+            .unwrap();
+        (published, asked)
+    };
+    // Nobody says that it is kept: it is published with each announcement.
+    assert_eq!(turn(vec![Event::Tick]), (1, 0));
+    let answered: Vec<_> = (0..6).map(|_| turn(vec![Event::Job { ours: true }])).collect();
+    assert_eq!(answered, [(0, 0), (0, 0), (0, 0), (0, 0), (0, 1), (0, 0)]);
+    // No answer, or another's job, is one too.
+    assert_eq!(turn(vec![Event::Job { ours: false }]), (1, 0));
+    let silent: Vec<_> = (0..6).map(|_| turn(vec![Event::Tick])).collect();
+    assert!(silent.iter().all(|turn| *turn == (1, 0)), "{silent:?}");
+}
+
 #[test]
 fn notices_have_a_json_and_a_text_form() {
     let mut scene = Scene::new(2, 2, 1, 2);

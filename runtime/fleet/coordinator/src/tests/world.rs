@@ -120,7 +120,7 @@ impl World {
             },
             Outward::Evaluate { applied } => self.evaluations.push_back(applied),
             Outward::Tell(notice) => self.notices.push(notice),
-            Outward::Serve { .. } => {}
+            Outward::Ask { .. } | Outward::Serve { .. } => {}
         }
     }
 
