@@ -5,6 +5,7 @@ use crate::sys;
 use crate::toolchain::{AARCH64, Toolchain};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
+use sprig_device::{Board, Boards};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -65,29 +66,14 @@ pub struct Built {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let target = match (&args.board, &args.target) {
-        (Some(board), _) => target_of(board)?,
+        (Some(name), _) => target_of(&board(name)?)?,
         (None, Some(target)) => known(target)?,
         (None, None) => bail!("name a --board or a --target"),
     };
     if let Some(out) = &args.out {
         check_out(out)?;
     }
-    let command = |program: &str| sys::command(program, true);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let built = if target == AARCH64 {
-        let floor = if args.own_libc { None } else { Some(Floor::find()?) };
-        let toolchain = Toolchain::find()?;
-        let mut cargo = toolchain.cargo(command, path);
-        if let Some(floor) = &floor {
-            floor.link(&mut cargo);
-        }
-        sys::check(plan(&mut cargo).args(["--target", AARCH64]))?;
-        let made = toolchain.target_dir().join(AARCH64).join("dist/sprig");
-        Built::look(target, toolchain.name, &made, floor.is_some())?
-    } else {
-        sys::check(plan(&mut command("cargo")))?;
-        Built::look(target, "this machine's", &sys::target_dir().join("dist/sprig"), false)?
-    };
+    let built = make(target, args.own_libc)?;
     let built = match &args.out {
         None => built,
         Some(out) => {
@@ -113,6 +99,25 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Builds the program for `target`: for aarch64 against the oldest C library that boards have, unless this machine's `own_libc`
+/// will do.
+pub fn make(target: &'static str, own_libc: bool) -> Result<Built> {
+    let command = |program: &str| sys::command(program, true);
+    if target != AARCH64 {
+        sys::check(plan(&mut command("cargo")))?;
+        return Built::look(target, "this machine's", &sys::target_dir().join("dist/sprig"), false);
+    }
+    let floor = if own_libc { None } else { Some(Floor::find()?) };
+    let toolchain = Toolchain::find()?;
+    let mut cargo = toolchain.cargo(command, std::env::var_os("PATH").unwrap_or_default());
+    if let Some(floor) = &floor {
+        floor.link(&mut cargo);
+    }
+    sys::check(plan(&mut cargo).args(["--target", AARCH64]))?;
+    let made = toolchain.target_dir().join(AARCH64).join("dist/sprig");
+    Built::look(target, toolchain.name, &made, floor.is_some())
 }
 
 /// Whether a program may be put there: over another program, and over nothing else.
@@ -162,10 +167,13 @@ impl Built {
     }
 }
 
+/// The board of this name.
+pub fn board(name: &str) -> Result<Board> {
+    Ok(Boards::of(Path::new("/"))?.by_name(name)?.clone())
+}
+
 /// The kind of machine that a board is.
-fn target_of(board: &str) -> Result<&'static str> {
-    let boards = sprig_device::Boards::of(Path::new("/"))?;
-    let board = boards.by_name(board)?;
+pub fn target_of(board: &Board) -> Result<&'static str> {
     match board.name.as_str() {
         "generic-x86-64" => Ok(X86_64),
         "generic" => bail!("generic is any machine; name generic-aarch64, generic-x86-64 or a board"),
@@ -224,9 +232,10 @@ mod tests {
 
     #[test]
     fn boards_are_of_a_kind_that_is_built_for() {
-        assert_eq!(target_of("raspberry-pi-zero-2-w").unwrap(), AARCH64);
-        assert_eq!(target_of("generic-x86-64").unwrap(), X86_64);
-        assert!(target_of("raspberry-pi-9").unwrap_err().to_string().contains("known boards"));
+        let target = |name| board(name).and_then(|board| target_of(&board));
+        assert_eq!(target("raspberry-pi-zero-2-w").unwrap(), AARCH64);
+        assert_eq!(target("generic-x86-64").unwrap(), X86_64);
+        assert!(target("raspberry-pi-9").unwrap_err().to_string().contains("known boards"));
         assert!(known("armv7-unknown-linux-gnueabihf").unwrap_err().to_string().contains(AARCH64));
     }
 }

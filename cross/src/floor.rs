@@ -102,7 +102,7 @@ fn fetch(work: &Path) -> Result<()> {
 }
 
 /// The mirror of Debian that apt is told of: the first archive whose address ends in `/debian`.
-fn mirror() -> Option<String> {
+pub fn mirror() -> Option<String> {
     let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().filter_map(Result::ok);
     let files = std::iter::once(PathBuf::from("/etc/apt/sources.list")).chain(parts.map(|part| part.path()));
     let texts = files.filter_map(|file| fs::read_to_string(file).ok());

@@ -9,6 +9,7 @@ mod arm;
 mod bench;
 mod build;
 mod data;
+mod deb;
 mod demo;
 mod floor;
 mod learning;
@@ -51,6 +52,8 @@ enum Command {
     Sim(sim::Args),
     /// Build the program of a board, cross-compiled where it must be.
     Build(build::Args),
+    /// Pack the program of a board as a Debian package, with the agent's service.
+    Deb(deb::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -75,6 +78,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Prefer(args) => preferring::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Deb(args) => deb::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => suite::run(&args),
     }
 }

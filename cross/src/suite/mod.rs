@@ -4,6 +4,7 @@ mod aarch64;
 mod board;
 mod judge;
 mod minimum;
+mod package;
 mod report;
 mod tools;
 
@@ -67,6 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         report.stage("supply chain", || suite.supply_chain());
         report.stage("advisories", || suite.advisories());
         aarch64::stages(&mut report, &suite);
+        report.stage("package", || package::check(&suite));
     }
     Ok(report.finish(args.json))
 }
