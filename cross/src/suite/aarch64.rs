@@ -14,7 +14,8 @@ use std::process::Command;
 const EMULATOR: &str = "qemu-aarch64";
 /// The loader of the foreign architecture's own C library, where that is installed.
 const FOREIGN_LOADER: &str = "/lib/ld-linux-aarch64.so.1";
-const CRATES: &[&str] = &["sprig-budget", "sprig-engine", "sprig-learn", "sprig-mcq"];
+const CRATES: &[&str] =
+    &["sprig-budget", "sprig-device", "sprig-engine", "sprig-learn", "sprig-mcq", "sprig-transport"];
 
 /// Raspberry Pi 3 and Zero 2 W; Raspberry Pi 4 (neither has the dot product); Raspberry Pi 5 (has it).
 const CORES: &[&str] = &["cortex-a53", "cortex-a72", "cortex-a76"];
