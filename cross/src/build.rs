@@ -15,7 +15,8 @@ use std::process::Command;
 
 /// Most bytes of the stripped binary: a board's flash and its page cache are small.
 pub const BAR: u64 = 12_000_000;
-const X86_64: &str = "x86_64-unknown-linux-gnu";
+/// What this program is built for beside boards.
+pub const X86_64: &str = "x86_64-unknown-linux-gnu";
 /// What it may need of the system: the C library's parts and the compiler's.
 const NEEDED: [&str; 8] = [
     "libc.so.6",

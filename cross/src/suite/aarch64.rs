@@ -7,7 +7,7 @@ use crate::build::{self, Built};
 use crate::floor::Floor;
 use crate::toolchain::{AARCH64, SYSROOT, Toolchain, variable};
 use crate::{packages, sys};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
 
@@ -23,7 +23,7 @@ const CORES: &[&str] = &["cortex-a53", "cortex-a72", "cortex-a76"];
 /// Runs the set-up, the build and one stage a core.
 pub(super) fn stages(report: &mut Report, suite: &Suite) {
     let cores: Vec<String> = CORES.iter().map(|core| format!("aarch64 {core}")).collect();
-    let builds = ["aarch64 build", "aarch64 board"];
+    let builds = ["aarch64 build", "aarch64 board", "aarch64 bits"];
     if !builds.into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage)) {
         return;
     }
@@ -38,7 +38,13 @@ pub(super) fn stages(report: &mut Report, suite: &Suite) {
         Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
     });
     let Some(toolchain) = toolchain else { return };
-    report.stage("aarch64 board", || board(&toolchain, suite));
+    // Another distribution has no mirror of Debian's: not a fault of the code under test.
+    let with = |work: fn(&Suite, &Floor) -> Result<Outcome>| match Floor::find() {
+        Ok(floor) => work(suite, &floor),
+        Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    report.stage("aarch64 board", || with(board));
+    report.stage("aarch64 bits", || with(bits));
     if !["aarch64 build"].into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage))
         || !report.needed("aarch64 build", || tests(&toolchain, suite, None))
     {
@@ -65,20 +71,34 @@ fn cargo(toolchain: &Toolchain, suite: &Suite, runner: &[String]) -> Command {
 }
 
 /// The board's binary, linked for the oldest C library that boards have, and run with that as the weakest core.
-fn board(toolchain: &Toolchain, suite: &Suite) -> Result<Outcome> {
-    let floor = match Floor::find() {
-        Ok(floor) => floor,
-        // Another distribution has no mirror of Debian's: not a fault of the code under test.
-        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
-    };
-    let root = floor.root().display().to_string();
-    let runner = [EMULATOR, "-cpu", CORES[0], "-L", &root].map(str::to_owned);
-    let mut cargo = cargo(toolchain, suite, &runner);
-    floor.link(&mut cargo);
-    sys::check(build::plan(&mut cargo).args(["--target", AARCH64]))?;
-    let made = toolchain.target_dir().join(AARCH64).join("dist/sprig");
-    let built = Built::look(AARCH64, toolchain.name, &made, true)?;
-    board::check(suite, &built, &runner)
+fn board(suite: &Suite, floor: &Floor) -> Result<Outcome> {
+    board::check(suite, &build::make(AARCH64, false)?, &emulated(CORES[0], floor))
+}
+
+/// The words that run a board's binary as `core`.
+fn emulated(core: &str, floor: &Floor) -> [String; 5] {
+    [EMULATOR, "-cpu", core, "-L", &floor.root().display().to_string()].map(str::to_owned)
+}
+
+/// Steps of training on the real model end in the same adapter, bit for bit, as every core and as this machine.
+fn bits(suite: &Suite, floor: &Floor) -> Result<Outcome> {
+    let (here, there) = (build::make(build::X86_64, false)?, build::make(AARCH64, false)?);
+    let folder = tempfile::tempdir()?;
+    let mut ends = 0;
+    for estimator in ["forward", "reverse"] {
+        let train = |runner: &[String], built: &Built| {
+            let out = folder.path().join("adapter.gguf");
+            board::step(suite, built, runner, &["--estimator", estimator], &out)?;
+            sys::sha256(&out)
+        };
+        let wanted = train(&[], &here)?;
+        for core in CORES {
+            let made = train(&emulated(core, floor), &there)?;
+            ensure!(made == wanted, "{estimator} as {core} ends in {made}, here in {wanted}");
+            ends += 1;
+        }
+    }
+    Ok(Outcome::Passed(format!("{ends} trainings as on this machine")))
 }
 
 /// Builds the tests, and runs them as `core` when one is given.

@@ -27,24 +27,14 @@ pub(super) fn host(suite: &Suite) -> Result<Outcome> {
 /// a coordinator's, trains a step of the real model within a quarter of the model's size, derives a personal state beside the
 /// result, answers with it, and serves it.
 pub(super) fn check(suite: &Suite, built: &Built, runner: &[String]) -> Result<Outcome> {
-    let words: Vec<&Path> = runner.iter().map(Path::new).chain([built.path.as_path()]).collect();
-    let sprig = |arguments: &[&str]| {
-        let mut command = suite.command(&words[0].to_string_lossy());
-        command.args(&words[1..]).args(arguments);
-        command
-    };
+    let sprig = |arguments: &[&str]| sprig(suite, built, runner, arguments);
     let board: Value = serde_json::from_str(&sys::output(&mut sprig(&["device", "--json"]))?)
         .context("sprig device --json prints no JSON")?;
     ensure!(board.is_object(), "sprig device --json prints {board}");
     ensure!(!sys::succeeds(&mut sprig(&["coordinate", "--help"])), "a board build has `sprig coordinate`");
 
     let folder = tempfile::tempdir()?;
-    let (data, out) = (folder.path().join("data.jsonl"), folder.path().join("adapter.gguf"));
-    let records = ["Marta does.", "Nobody.", "The rain.", "Ask Ada."];
-    let record = |answer: &str| {
-        format!("{{\"prompt\": \"Who waters the tomatoes?\", \"completion\": \"{answer}\"}}\n")
-    };
-    std::fs::write(&data, records.map(record).concat())?;
+    let (data, out) = (folder.path().join("adapter.jsonl"), folder.path().join("adapter.gguf"));
     let model = suite.model.as_deref().context("the model stage did not pass")?;
     // An emulator's own memory is in the peak that the process sees.
     let held = |done: &Value| {
@@ -54,12 +44,7 @@ pub(super) fn check(suite: &Suite, built: &Built, runner: &[String]) -> Result<O
         Ok(())
     };
 
-    let mut train =
-        sprig(&["train", "--task", "lm", "--raw", "--steps", "1", "--batch", "1", "--len", LEN, "--json"]);
-    train.args(["--budget", BUDGET, "--model"]).arg(model);
-    let done = last(train.arg("--data").arg(&data).arg("--out").arg(&out))?;
-    ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
-    held(&done)?;
+    held(&step(suite, built, runner, &[], &out)?)?;
 
     let personal = folder.path().join("personal.sprig");
     let mut derive = sprig(&["personalise", "--task", "lm", "--raw", "--batch", "2", "--len", LEN, "--json"]);
@@ -90,6 +75,41 @@ pub(super) fn check(suite: &Suite, built: &Built, runner: &[String]) -> Result<O
     );
     let (size, glibc) = (built.bytes as f64 / 1e6, &built.glibc);
     Ok(Outcome::Passed(format!("{size:.1} MB of {} MB, glibc {glibc}", BAR / 1_000_000)))
+}
+
+/// Trains a step of the real model, whose adapter goes to `out`, on records beside it; the last line that it prints.
+pub(super) fn step(
+    suite: &Suite,
+    built: &Built,
+    runner: &[String],
+    arguments: &[&str],
+    out: &Path,
+) -> Result<Value> {
+    let data = out.with_extension("jsonl");
+    write_data(&data)?;
+    let model = suite.model.as_deref().context("the model stage did not pass")?;
+    let all = ["train", "--task", "lm", "--raw", "--steps", "1", "--batch", "1", "--len", LEN, "--json"];
+    let mut train = sprig(suite, built, runner, &all);
+    train.args(["--budget", BUDGET, "--model"]).arg(model).arg("--data").arg(&data).arg("--out").arg(out);
+    let done = last(train.args(arguments))?;
+    ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
+    Ok(done)
+}
+
+/// The binary behind the words of `runner`.
+fn sprig(suite: &Suite, built: &Built, runner: &[String], arguments: &[&str]) -> Command {
+    let words: Vec<&Path> = runner.iter().map(Path::new).chain([built.path.as_path()]).collect();
+    let mut command = suite.command(&words[0].to_string_lossy());
+    command.args(&words[1..]).args(arguments);
+    command
+}
+
+fn write_data(path: &Path) -> Result<()> {
+    let records = ["Marta does.", "Nobody.", "The rain.", "Ask Ada."];
+    let record = |answer: &str| {
+        format!("{{\"prompt\": \"Who waters the tomatoes?\", \"completion\": \"{answer}\"}}\n")
+    };
+    Ok(std::fs::write(path, records.map(record).concat())?)
 }
 
 /// Starts a server, asks it at its `socket`, and ends it.
