@@ -2,7 +2,8 @@
 
 use crate::floor::{FLOOR, Floor};
 use crate::sys;
-use crate::toolchain::{AARCH64, Toolchain};
+use crate::target::Target;
+use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use sprig_device::{Board, Boards};
@@ -15,10 +16,8 @@ use std::process::Command;
 
 /// Most bytes of the stripped binary: a board's flash and its page cache are small.
 pub const BAR: u64 = 12_000_000;
-/// What this program is built for beside boards.
-pub const X86_64: &str = "x86_64-unknown-linux-gnu";
 /// What it may need of the system: the C library's parts and the compiler's.
-const NEEDED: [&str; 8] = [
+const NEEDED: [&str; 9] = [
     "libc.so.6",
     "libm.so.6",
     "libpthread.so.0",
@@ -26,6 +25,7 @@ const NEEDED: [&str; 8] = [
     "librt.so.1",
     "libgcc_s.so.1",
     "ld-linux-aarch64.so.1",
+    "ld-linux-armhf.so.3",
     "ld-linux-x86-64.so.2",
 ];
 
@@ -35,7 +35,8 @@ pub struct Args {
     /// Board that it is for, by its name as `sprig device` knows it
     #[arg(long, value_name = "NAME", required_unless_present = "target", conflicts_with = "target")]
     board: Option<String>,
-    /// Or the kind of machine: aarch64-unknown-linux-gnu or x86_64-unknown-linux-gnu
+    /// Or the kind of machine: aarch64-unknown-linux-gnu, armv7-unknown-linux-gnueabihf (32-bit systems) or
+    /// x86_64-unknown-linux-gnu
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
     /// Link with this machine's C library, however new, instead of that of Debian 11
@@ -68,7 +69,7 @@ pub struct Built {
 pub fn run(args: &Args) -> Result<()> {
     let target = match (&args.board, &args.target) {
         (Some(name), _) => target_of(&board(name)?)?,
-        (None, Some(target)) => known(target)?,
+        (None, Some(target)) => Target::of(target)?,
         (None, None) => bail!("name a --board or a --target"),
     };
     if let Some(out) = &args.out {
@@ -102,22 +103,22 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program for `target`: for aarch64 against the oldest C library that boards have, unless this machine's `own_libc`
-/// will do.
-pub fn make(target: &'static str, own_libc: bool) -> Result<Built> {
+/// Builds the program for `target`: that of a board against the oldest C library that boards have, unless this machine's
+/// `own_libc` will do.
+pub fn make(target: Target, own_libc: bool) -> Result<Built> {
     let command = |program: &str| sys::command(program, true);
-    if target != AARCH64 {
+    if !target.is_foreign() {
         sys::check(plan(&mut command("cargo")))?;
         return Built::look(target, "this machine's", &sys::target_dir().join("dist/sprig"), false);
     }
-    let floor = if own_libc { None } else { Some(Floor::find()?) };
-    let toolchain = Toolchain::find()?;
+    let floor = if own_libc { None } else { Some(Floor::find(target)?) };
+    let toolchain = Toolchain::find(target)?;
     let mut cargo = toolchain.cargo(command, std::env::var_os("PATH").unwrap_or_default());
     if let Some(floor) = &floor {
         floor.link(&mut cargo);
     }
-    sys::check(plan(&mut cargo).args(["--target", AARCH64]))?;
-    let made = toolchain.target_dir().join(AARCH64).join("dist/sprig");
+    sys::check(plan(&mut cargo).args(["--target", target.triple()]))?;
+    let made = toolchain.target_dir().join(target.triple()).join("dist/sprig");
     Built::look(target, toolchain.name, &made, floor.is_some())
 }
 
@@ -145,7 +146,7 @@ pub fn plan(cargo: &mut Command) -> &mut Command {
 impl Built {
     /// Looks at the program `path`. One that is too large, needs what a board may not have or, where it was linked against
     /// the `floor`, asks for a newer C library is refused.
-    pub fn look(target: &'static str, toolchain: &'static str, path: &Path, floor: bool) -> Result<Self> {
+    pub fn look(target: Target, toolchain: &'static str, path: &Path, floor: bool) -> Result<Self> {
         let bytes = std::fs::metadata(path).with_context(|| format!("no {}", path.display()))?.len();
         ensure!(bytes <= BAR, "the program of a board takes {bytes} bytes, more than {BAR}");
         let read = |what: &str| sys::output(Command::new("readelf").args(["--wide", what]).arg(path));
@@ -157,7 +158,7 @@ impl Built {
         let strange: Vec<&String> = needed.iter().filter(|name| !NEEDED.contains(&name.as_str())).collect();
         ensure!(strange.is_empty(), "it needs {strange:?}, which a board may not have");
         Ok(Self {
-            target,
+            target: target.triple(),
             toolchain,
             path: path.to_owned(),
             bytes,
@@ -174,18 +175,12 @@ pub fn board(name: &str) -> Result<Board> {
 }
 
 /// The kind of machine that a board is.
-pub fn target_of(board: &Board) -> Result<&'static str> {
+pub fn target_of(board: &Board) -> Result<Target> {
     match board.name.as_str() {
-        "generic-x86-64" => Ok(X86_64),
+        "generic-x86-64" => Ok(Target::X86_64),
         "generic" => bail!("generic is any machine; name generic-aarch64, generic-x86-64 or a board"),
-        _ => Ok(AARCH64),
+        _ => Ok(Target::Aarch64),
     }
-}
-
-fn known(target: &str) -> Result<&'static str> {
-    [AARCH64, X86_64].into_iter().find(|known| *known == target).with_context(|| {
-        format!("{target} is not built for: boards are {AARCH64}, and {X86_64} is this program's other one")
-    })
 }
 
 /// The newest glibc that is asked for in what readelf says of versions.
@@ -234,9 +229,10 @@ mod tests {
     #[test]
     fn boards_are_of_a_kind_that_is_built_for() {
         let target = |name| board(name).and_then(|board| target_of(&board));
-        assert_eq!(target("raspberry-pi-zero-2-w").unwrap(), AARCH64);
-        assert_eq!(target("generic-x86-64").unwrap(), X86_64);
+        assert_eq!(target("raspberry-pi-zero-2-w").unwrap(), Target::Aarch64);
+        assert_eq!(target("generic-x86-64").unwrap(), Target::X86_64);
         assert!(target("raspberry-pi-9").unwrap_err().to_string().contains("known boards"));
-        assert!(known("armv7-unknown-linux-gnueabihf").unwrap_err().to_string().contains(AARCH64));
+        assert_eq!(Target::of("armv7-unknown-linux-gnueabihf").unwrap(), Target::Armv7);
+        assert!(Target::of("riscv64gc-unknown-linux-gnu").unwrap_err().to_string().contains("aarch64"));
     }
 }

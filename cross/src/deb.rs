@@ -1,7 +1,6 @@
 //! `cargo xtask deb`: the program of a board as a Debian package, with its service, made by debhelper from `cross/deb`.
 
 use crate::build::{self, Built};
-use crate::toolchain::AARCH64;
 use crate::{packages, sys};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -86,7 +85,7 @@ impl Package {
         let target = build::target_of(&board)?;
         debhelper()?;
         let program = build::make(target, false)?;
-        let (architecture, limits) = (if target == AARCH64 { "arm64" } else { "amd64" }, limits(&board));
+        let (architecture, limits) = (target.debian(), limits(&board));
 
         let folder = sys::target_dir().join("deb");
         fs::create_dir_all(&folder)?;

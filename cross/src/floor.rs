@@ -2,7 +2,7 @@
 //! are linked against it, for what is linked against a newer one asks for the newer one's symbols.
 
 use crate::sys;
-use crate::toolchain::{AARCH64, variable};
+use crate::target::Target;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,19 +15,17 @@ pub const FLOOR: (u32, u32) = (2, 31);
 const RELEASE: &str = "bullseye";
 const PACKAGES: [&str; 5] = ["libc6", "libc6-dev", "linux-libc-dev", "libcrypt1", "libgcc-s1"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Where the libraries lie in it.
-const LIBRARIES: [&str; 2] = ["usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu"];
-
 /// It, unpacked.
 pub struct Floor {
+    board: Target,
     root: PathBuf,
 }
 
 impl Floor {
     /// Finds it; fetches it through apt from the mirror that this machine uses, into the target folder. Nothing is installed.
-    pub fn find() -> Result<Self> {
+    pub fn find(board: Target) -> Result<Self> {
         let target = sys::target_dir();
-        let root = target.join(format!("glibc-{}.{}", FLOOR.0, FLOOR.1));
+        let root = target.join(format!("glibc-{}.{}-{}", FLOOR.0, FLOOR.1, board.debian()));
         if root.to_string_lossy().contains(char::is_whitespace) {
             bail!("{} has a space in it, at which cargo splits flags; set CARGO_TARGET_DIR", root.display());
         }
@@ -35,25 +33,26 @@ impl Floor {
             fs::create_dir_all(&target)?;
             // Made beside it and moved: what a stop leaves is made anew.
             let work = tempfile::tempdir_in(&target)?;
-            fetch(work.path()).with_context(|| {
+            fetch(work.path(), board).with_context(|| {
                 format!("the C library of Debian's {RELEASE} cannot be had; build with --own-libc without it")
             })?;
             let made = work.path().join("root");
             relink(&made, &root)?;
             fs::rename(&made, &root)?;
         }
-        Ok(Self { root })
+        Ok(Self { board, root })
     }
 
     /// Has what `cargo` builds for the target link against it.
     pub fn link(&self, cargo: &mut Command) {
         let root = self.root.display();
-        let [usr, lib] = LIBRARIES.map(|folder| self.root.join(folder).display().to_string());
+        let [usr, lib] = ["usr/lib", "lib"]
+            .map(|folder| self.root.join(folder).join(self.board.gnu()).display().to_string());
         cargo.env(
-            variable("RUSTFLAGS"),
+            self.board.variable("RUSTFLAGS"),
             format!("-Clink-arg=--sysroot={root} -Clink-arg=-B{usr} -Clink-arg=-L{usr} -Clink-arg=-L{lib}"),
         );
-        cargo.env(format!("CFLAGS_{}", AARCH64.replace('-', "_")), format!("--sysroot={root}"));
+        cargo.env(format!("CFLAGS_{}", self.board.triple().replace('-', "_")), format!("--sysroot={root}"));
     }
 
     /// Where its loader and libraries are, for an emulator.
@@ -63,7 +62,7 @@ impl Floor {
 }
 
 /// Unpacks the packages into the folder `root` in `work`.
-fn fetch(work: &Path) -> Result<()> {
+fn fetch(work: &Path, board: Target) -> Result<()> {
     let (state, debs) = (work.join("apt"), work.join("debs"));
     for folder in ["lists/partial", "archives/partial"] {
         fs::create_dir_all(state.join(folder))?;
@@ -81,8 +80,8 @@ fn fetch(work: &Path) -> Result<()> {
         at("Dir::Cache::archives", "archives"),
         at("Dir::Etc::sourcelist", "sources.list"),
         "Dir::Etc::sourceparts=-".to_owned(),
-        "APT::Architecture=arm64".to_owned(),
-        "APT::Architectures::=arm64".to_owned(),
+        format!("APT::Architecture={}", board.debian()),
+        format!("APT::Architectures::={}", board.debian()),
         "APT::Sandbox::User=".to_owned(),
     ];
     let apt = |command: &str, packages: &[&str]| {

@@ -20,6 +20,7 @@ mod sim;
 mod sprig;
 mod suite;
 mod sys;
+mod target;
 mod toolchain;
 
 use anyhow::Result;

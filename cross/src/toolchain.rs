@@ -1,19 +1,15 @@
-//! A cargo and a rustc that build for aarch64 on a machine of another kind.
+//! A cargo and a rustc that build for boards on a machine of another kind.
 
+use crate::target::Target;
 use crate::{packages, sys};
 use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What boards are.
-pub const AARCH64: &str = "aarch64-unknown-linux-gnu";
-const LINKER: &str = "aarch64-linux-gnu-gcc";
-/// Where Debian's and Ubuntu's cross C library lies.
-pub const SYSROOT: &str = "/usr/aarch64-linux-gnu";
-
-/// A cargo and rustc that hold the standard library of [`AARCH64`].
+/// A cargo and rustc that hold the standard library of a target.
 pub struct Toolchain {
+    target: Target,
     cargo: PathBuf,
     rustc: Option<PathBuf>,
     /// Whose they are.
@@ -23,17 +19,26 @@ pub struct Toolchain {
 impl Toolchain {
     /// Finds one, and installs what is missing: linker and C library through apt, the standard library through rustup where
     /// rustup can fetch it, else Debian's own Rust of the foreign architecture.
-    pub fn find() -> Result<Self> {
-        let libc = Path::new(SYSROOT).join("lib/libc.so.6");
-        if sys::find_program(LINKER).is_none() || !libc.is_file() {
-            packages::apt_install(&["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"])?;
+    pub fn find(target: Target) -> Result<Self> {
+        let libc = Path::new(&sysroot(target)).join("lib/libc.so.6");
+        if sys::find_program(&linker(target)).is_none() || !libc.is_file() {
+            let (compiler, libc) =
+                (format!("gcc-{}", target.gnu()), format!("libc6-dev-{}-cross", target.debian()));
+            packages::apt_install(&[&compiler, &libc])?;
         }
         // SPRIG_AARCH64_RUST=debian takes the second way where the first would do.
         let debian_only = std::env::var("SPRIG_AARCH64_RUST").is_ok_and(|value| value == "debian");
-        if !debian_only && rustup_has_target() {
-            return Ok(Toolchain { cargo: "cargo".into(), rustc: None, name: "rustup" });
+        if !debian_only && rustup_has(target) {
+            return Ok(Toolchain { target, cargo: "cargo".into(), rustc: None, name: "rustup" });
+        }
+        if target == Target::Armv7 {
+            bail!(
+                "`rustup target add {}` does not work here, and Debian's Rust for armhf is too old",
+                target.triple()
+            );
         }
         let debian = Toolchain {
+            target,
             cargo: "/usr/bin/cargo".into(),
             rustc: Some("/usr/bin/rustc".into()),
             name: "Debian's Rust",
@@ -41,7 +46,8 @@ impl Toolchain {
         if !debian.has_target() {
             if !std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.contains("\nID=debian")) {
                 bail!(
-                    "`rustup target add {AARCH64}` does not work here, and this is not Debian, whose Rust would do"
+                    "`rustup target add {}` does not work here, and this is not Debian, whose Rust would do",
+                    target.triple()
                 );
             }
             sys::check(packages::as_root("dpkg")?.args(["--add-architecture", "arm64"]))?;
@@ -49,7 +55,7 @@ impl Toolchain {
             packages::apt_install(&["rustc-web", "cargo-web", "libstd-rust-web-dev:arm64"])?;
         }
         if !debian.has_target() {
-            bail!("Debian's Rust was installed, but holds no standard library for {AARCH64}");
+            bail!("Debian's Rust was installed, but holds no standard library for {}", target.triple());
         }
         Ok(debian)
     }
@@ -63,7 +69,7 @@ impl Toolchain {
             cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
         }
         cargo.env("CARGO_TARGET_DIR", self.target_dir());
-        cargo.env(variable("LINKER"), LINKER);
+        cargo.env(self.target.variable("LINKER"), linker(self.target));
         cargo
     }
 
@@ -77,8 +83,8 @@ impl Toolchain {
     }
 
     fn has_target(&self) -> bool {
-        let Some(rustc) = &self.rustc else { return rustup_has_target() };
-        let print = ["--print", "target-libdir", "--target", AARCH64];
+        let Some(rustc) = &self.rustc else { return rustup_has(self.target) };
+        let print = ["--print", "target-libdir", "--target", self.target.triple()];
         sys::output(Command::new(rustc).args(print)).is_ok_and(|folder| {
             let files = std::fs::read_dir(folder.trim());
             files.is_ok_and(|mut files| {
@@ -90,19 +96,25 @@ impl Toolchain {
     }
 }
 
-/// The name of cargo's variable `what` of the target.
-pub fn variable(what: &str) -> String {
-    format!("CARGO_TARGET_{}_{what}", AARCH64.to_uppercase().replace('-', "_"))
+/// Where Debian's and Ubuntu's cross C library lies.
+pub fn sysroot(target: Target) -> String {
+    format!("/usr/{}", target.gnu())
 }
 
-fn rustup_has_target() -> bool {
+fn linker(target: Target) -> String {
+    format!("{}-gcc", target.gnu())
+}
+
+fn rustup_has(target: Target) -> bool {
     let installed = sys::output(Command::new("rustup").args(["target", "list", "--installed"]));
-    if installed.is_ok_and(|list| list.lines().any(|line| line == AARCH64)) {
+    if installed.is_ok_and(|list| list.lines().any(|line| line == target.triple())) {
         return true;
     }
     // A machine that cannot reach rustup's server must not wait for its retries.
     let mut rustup = Command::new("timeout");
-    sys::succeeds(rustup.args(["120", "rustup", "target", "add", AARCH64]).env("RUSTUP_MAX_RETRIES", "1"))
+    sys::succeeds(
+        rustup.args(["120", "rustup", "target", "add", target.triple()]).env("RUSTUP_MAX_RETRIES", "1"),
+    )
 }
 
 fn path_from(first: &Path, rest: OsString) -> OsString {

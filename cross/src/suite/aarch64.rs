@@ -5,12 +5,14 @@ use super::report::{Outcome, Report};
 use super::{Suite, board};
 use crate::build::{self, Built};
 use crate::floor::Floor;
-use crate::toolchain::{AARCH64, SYSROOT, Toolchain, variable};
+use crate::target::Target;
+use crate::toolchain::{Toolchain, sysroot};
 use crate::{packages, sys};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
 
+const BOARD: Target = Target::Aarch64;
 const EMULATOR: &str = "qemu-aarch64";
 /// The loader of the foreign architecture's own C library, where that is installed.
 const FOREIGN_LOADER: &str = "/lib/ld-linux-aarch64.so.1";
@@ -39,7 +41,7 @@ pub(super) fn stages(report: &mut Report, suite: &Suite) {
     });
     let Some(toolchain) = toolchain else { return };
     // Another distribution has no mirror of Debian's: not a fault of the code under test.
-    let with = |work: fn(&Suite, &Floor) -> Result<Outcome>| match Floor::find() {
+    let with = |work: fn(&Suite, &Floor) -> Result<Outcome>| match Floor::find(BOARD) {
         Ok(floor) => work(suite, &floor),
         Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
     };
@@ -60,19 +62,19 @@ fn set_up() -> Result<Toolchain> {
     if sys::find_program(EMULATOR).is_none() {
         packages::apt_install(&["qemu-user"])?;
     }
-    Toolchain::find()
+    Toolchain::find(BOARD)
 }
 
 /// Its cargo, set up to run what it built behind the words of `runner`.
 fn cargo(toolchain: &Toolchain, suite: &Suite, runner: &[String]) -> Command {
     let mut cargo = toolchain.cargo(|program| suite.command(program), suite.tools.path());
-    cargo.env(variable("RUNNER"), runner.join(" "));
+    cargo.env(BOARD.variable("RUNNER"), runner.join(" "));
     cargo
 }
 
 /// The board's binary, linked for the oldest C library that boards have, and run with that as the weakest core.
 fn board(suite: &Suite, floor: &Floor) -> Result<Outcome> {
-    board::check(suite, &build::make(AARCH64, false)?, &emulated(CORES[0], floor))
+    board::check(suite, &build::make(BOARD, false)?, &emulated(CORES[0], floor))
 }
 
 /// The words that run a board's binary as `core`.
@@ -82,7 +84,7 @@ fn emulated(core: &str, floor: &Floor) -> [String; 5] {
 
 /// Steps of training on the real model end in the same adapter, bit for bit, as every core and as this machine.
 fn bits(suite: &Suite, floor: &Floor) -> Result<Outcome> {
-    let (here, there) = (build::make(build::X86_64, false)?, build::make(AARCH64, false)?);
+    let (here, there) = (build::make(Target::X86_64, false)?, build::make(BOARD, false)?);
     let folder = tempfile::tempdir()?;
     let mut ends = 0;
     for estimator in ["forward", "reverse"] {
@@ -113,7 +115,7 @@ fn tests(toolchain: &Toolchain, suite: &Suite, core: Option<&str>) -> Result<Out
     } else {
         cargo.arg("test");
     }
-    cargo.args(["--locked", "--lib", "--target", AARCH64]);
+    cargo.args(["--locked", "--lib", "--target", BOARD.triple()]);
     for name in CRATES {
         cargo.args(["--package", name]);
     }
@@ -132,7 +134,7 @@ fn tests(toolchain: &Toolchain, suite: &Suite, core: Option<&str>) -> Result<Out
 fn runner(core: &str) -> Vec<String> {
     let mut words = vec![EMULATOR.to_owned(), "-cpu".to_owned(), core.to_owned()];
     if !Path::new(FOREIGN_LOADER).exists() {
-        words.extend(["-L".to_owned(), SYSROOT.to_owned()]);
+        words.extend(["-L".to_owned(), sysroot(BOARD)]);
     }
     words
 }

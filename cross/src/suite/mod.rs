@@ -1,6 +1,7 @@
 //! `cargo xtask test`: install what the tests need, run every stage, end with a table.
 
 mod aarch64;
+mod armv7;
 mod board;
 mod judge;
 mod minimum;
@@ -69,6 +70,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         report.stage("advisories", || suite.advisories());
         aarch64::stages(&mut report, &suite);
         report.stage("package", || package::check(&suite));
+        if suite.long {
+            report.stage("armv7 board", || armv7::check(&suite));
+        }
     }
     Ok(report.finish(args.json))
 }

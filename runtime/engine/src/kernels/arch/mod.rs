@@ -36,6 +36,10 @@ pub(crate) trait Kernel {
 }
 
 /// Runs `kernel` with the instructions of `isa`, or the scalar ones where the machine lacks them.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(unused_variables, reason = "32-bit boards have the scalar ones alone")
+)]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     #[cfg(test)]
     DISPATCHED.with_borrow_mut(|seen| seen.insert(isa));
