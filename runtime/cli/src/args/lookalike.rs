@@ -38,7 +38,8 @@ pub struct LookalikeArgs {
     /// Highest learning rate of supervised steps [default: that of `train`]
     #[arg(long, value_name = "X")]
     pub lr: Option<NotNegative>,
-    /// Highest learning rate of preferences [default: a tenth of the supervised one]
+    /// Highest learning rate of preferences, where they have phases of their own (schedules a, b and once) [default: a tenth of
+    /// the supervised one]
     #[arg(long, value_name = "X")]
     pub preference_lr: Option<NotNegative>,
     /// How the learning rate of a phase falls after its first tenth

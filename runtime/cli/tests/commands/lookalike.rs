@@ -51,6 +51,8 @@ fn every_schedule_runs_and_reports() {
         let line = format!("{RUN} --schedule sft --from {from} --out on.gguf --run on.json --dump on.jsonl");
         assert_eq!(scene.done(&line).last()["event"], "done");
     }
+    let line = format!("{RUN} --schedule joint --preference-lr 0.001 --out on.gguf");
+    scene.fails(2, &line, &["--preference-lr", "--schedule joint", "--lr"]);
     scene.fails(2, &format!("{RUN} --out on.gguf --dump choice.jsonl"), &["--dump", "JSON records"]);
 }
 

@@ -196,6 +196,13 @@ fn check(args: &LookalikeArgs) -> Result<(), Failure> {
             format!("--objective {aim} prefers nothing; use --schedule sft for supervised steps alone");
         return Err(Failure::new(Exit::Usage, message));
     }
+    if args.preference_lr.is_some() && matches!(args.schedule, Schedule::Batches | Schedule::Joint) {
+        let message = format!(
+            "--preference-lr is of phases of preferences alone; with --schedule {} all steps have the rate of --lr",
+            args.schedule
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let files =
         Files::new().reads("--model", args.model.model.as_path()).reads("--from", args.from.as_deref());
     if args.mine_only {
