@@ -74,6 +74,8 @@ fn emulate() -> Result<()> {
 fn archive(suite: &Suite, mirror: &str) -> Result<PathBuf> {
     let kept = sys::target_dir().join(format!("deb/{RELEASE}-arm64.tar"));
     if !kept.is_file() {
+        // By which it sees what this machine runs.
+        packages::find_or_install("arch-test", "arch-test")?;
         let program = packages::find_or_install("mmdebstrap", "mmdebstrap")?;
         let made = kept.with_extension("making.tar");
         let mut make = suite.command(&program.to_string_lossy());
