@@ -209,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_version_or_no_board_is_refused_before_anything_is_built() {
+        let refused = |board, suffix| Package::make(board, suffix).unwrap_err().to_string();
+        assert!(refused("raspberry-pi-zero-2-w", "/../x").contains("a version has letters"));
+        assert!(refused("raspberry-pi-9", "").contains("known boards"));
+        assert!(refused("generic", "").contains("name generic-aarch64"));
+    }
+
+    #[test]
     fn nothing_that_stands_for_something_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["@ARCHITECTURE@", "@GLIBC@", "@HIGH@", "@MAINTAINER@", "@MAX@", "@TITLE@"];

@@ -3,7 +3,7 @@
 
 use super::report::{Outcome, Report};
 use super::{Suite, board};
-use crate::build::{self, Built};
+use crate::build;
 use crate::floor::Floor;
 use crate::target::Target;
 use crate::toolchain::{Toolchain, sysroot};
@@ -85,17 +85,11 @@ fn emulated(core: &str, floor: &Floor) -> [String; 5] {
 /// Steps of training on the real model end in the same adapter, bit for bit, as every core and as this machine.
 fn bits(suite: &Suite, floor: &Floor) -> Result<Outcome> {
     let (here, there) = (build::make(Target::X86_64, false)?, build::make(BOARD, false)?);
-    let folder = tempfile::tempdir()?;
     let mut ends = 0;
     for estimator in ["forward", "reverse"] {
-        let train = |runner: &[String], built: &Built| {
-            let out = folder.path().join("adapter.gguf");
-            board::step(suite, built, runner, &["--estimator", estimator], &out)?;
-            sys::sha256(&out)
-        };
-        let wanted = train(&[], &here)?;
+        let wanted = board::adapter(suite, &here, &[], estimator)?;
         for core in CORES {
-            let made = train(&emulated(core, floor), &there)?;
+            let made = board::adapter(suite, &there, &emulated(core, floor), estimator)?;
             ensure!(made == wanted, "{estimator} as {core} ends in {made}, here in {wanted}");
             ends += 1;
         }

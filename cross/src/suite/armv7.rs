@@ -6,7 +6,7 @@ use super::{Suite, board};
 use crate::floor::Floor;
 use crate::target::Target;
 use crate::toolchain::Toolchain;
-use crate::{build, packages, sys};
+use crate::{build, packages};
 use anyhow::{Result, ensure};
 
 const BOARD: Target = Target::Armv7;
@@ -22,13 +22,8 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
     let (here, there) = (build::make(Target::X86_64, false)?, build::make(BOARD, false)?);
     let runner =
         [&emulator, "-cpu", "cortex-a7", "-L", &floor.root().display().to_string()].map(str::to_owned);
-    let folder = tempfile::tempdir()?;
-    let train = |runner: &[String], built| {
-        let out = folder.path().join("adapter.gguf");
-        board::step(suite, built, runner, &["--estimator", "reverse"], &out)?;
-        sys::sha256(&out)
-    };
-    let (wanted, made) = (train(&[], &here)?, train(&runner, &there)?);
+    let wanted = board::adapter(suite, &here, &[], "reverse")?;
+    let made = board::adapter(suite, &there, &runner, "reverse")?;
     ensure!(made == wanted, "a step ends in {made}, here in {wanted}");
     Ok(Outcome::Passed(format!(
         "{:.1} MB, glibc {}, as on this machine",

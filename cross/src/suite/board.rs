@@ -77,13 +77,7 @@ pub(super) fn check(suite: &Suite, built: &Built, runner: &[String]) -> Result<O
 }
 
 /// Trains a step of the real model, whose adapter goes to `out`, on records beside it; the last line that it prints.
-pub(super) fn step(
-    suite: &Suite,
-    built: &Built,
-    runner: &[String],
-    arguments: &[&str],
-    out: &Path,
-) -> Result<Value> {
+fn step(suite: &Suite, built: &Built, runner: &[String], arguments: &[&str], out: &Path) -> Result<Value> {
     let data = out.with_extension("jsonl");
     write_data(&data)?;
     let model = suite.model.as_deref().context("the model stage did not pass")?;
@@ -93,6 +87,14 @@ pub(super) fn step(
     let done = last(train.args(arguments))?;
     ensure!(done["event"] == "done" && out.is_file(), "sprig train ended with {done}");
     Ok(done)
+}
+
+/// SHA-256 of the adapter that a step by this estimator ends in.
+pub(super) fn adapter(suite: &Suite, built: &Built, runner: &[String], estimator: &str) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("adapter.gguf");
+    step(suite, built, runner, &["--estimator", estimator], &out)?;
+    sys::sha256(&out)
 }
 
 /// The binary behind the words of `runner`.
