@@ -85,6 +85,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Serve(args) => commands::serve::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
         Command::Agent(args) => commands::agent::run(args),
         Command::Enrol(args) => commands::enrol::run(args),
         #[cfg(feature = "coordinator")]

@@ -19,6 +19,8 @@ mod client;
 mod dashboard;
 #[path = "fleet/disk.rs"]
 mod disk;
+#[path = "fleet/doctor.rs"]
+mod doctor;
 #[path = "fleet/enrol.rs"]
 mod enrol;
 #[path = "fleet/exact.rs"]

@@ -21,6 +21,7 @@ mod mcq;
 mod personal;
 mod preference;
 mod recipe;
+mod record;
 mod serve;
 #[cfg(feature = "coordinator")]
 mod simulate;
@@ -41,6 +42,7 @@ pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 pub use mcq::*;
 pub use personal::*;
 pub use preference::PreferenceArgs;
+pub use record::RecordArgs;
 pub use serve::ServeArgs;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
@@ -52,7 +54,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use given::Given;
 use sprig_budget::Size;
 use sprig_engine::adapter::Kind;
-use sprig_learn::data::{LabelStyle, Task};
+use sprig_learn::data::Task;
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Decay, Optimiser};
@@ -123,6 +125,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Show which board this is and what it can hold
     Device(DeviceArgs),
+    /// Look whether this board can take part in its fleet; an agent that is connected loses its session for a moment
+    Doctor(DoctorArgs),
     /// Take part in a fleet's training as one of its devices
     Agent(AgentArgs),
     /// Make this device's own key and ask a fleet's authority to certify it
@@ -238,30 +242,6 @@ pub struct PlanArgs {
     pub steps: Option<Steps>,
 }
 
-/// How records become tokens.
-#[derive(Clone, Debug, Args)]
-pub struct RecordArgs {
-    /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
-    /// label = {text, label}; pair = {prompt, chosen, rejected}
-    #[arg(long, value_parser = choice::<Task>())]
-    pub task: Task,
-    /// Do not wrap prompts in the model's chat template
-    #[arg(long)]
-    pub raw: bool,
-    /// Words around a text to be labelled; {text} and {options} are filled in
-    #[arg(long, value_name = "TEXT")]
-    pub template: Option<String>,
-    /// What stands for a label in the answer [default: word]
-    #[arg(long, value_parser = choice::<LabelStyle>())]
-    pub label_style: Option<LabelStyle>,
-    /// All labels there are, of which data may lack some [default: those of the adapter or of the data]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub labels: Vec<String>,
-    /// Words that stand for labels: name=word,name=word
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
-    pub label_tokens: Vec<(String, String)>,
-}
-
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -366,13 +346,6 @@ pub struct ReportArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, word)) if !name.is_empty() && !word.is_empty() => Ok((name.to_owned(), word.to_owned())),
-        _ => Err(format!("`{text}` is not name=word")),
-    }
 }
 
 #[cfg(test)]

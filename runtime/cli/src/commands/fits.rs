@@ -75,6 +75,17 @@ impl Fits {
         Ok(Self { model: path.to_owned(), rows })
     }
 
+    /// The way that has room for the longest records, in words; none where nothing fits.
+    pub fn roomiest(&self) -> Option<String> {
+        let row = self.rows.iter().filter(|row| row.len.is_some()).max_by_key(|row| row.len)?;
+        Some(format!("{}, batches of {}, records of up to {} tokens", row.way(), row.batch, row.len?))
+    }
+
+    /// The smallest budget in which any way learns.
+    pub fn smallest(&self) -> Bytes {
+        self.rows.iter().map(|row| row.smallest_budget_bytes).min().unwrap_or_default()
+    }
+
     /// It as lines.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
@@ -127,11 +138,15 @@ impl Row {
         Ok(row)
     }
 
-    fn line(&self) -> String {
-        let way = match self.tangents {
+    fn way(&self) -> String {
+        match self.tangents {
             Some(tangents) => format!("{}, K = {tangents}", self.estimator),
             None => self.estimator.to_owned(),
-        };
+        }
+    }
+
+    fn line(&self) -> String {
+        let way = self.way();
         let (len, holds) = match (self.len, self.total_bytes) {
             (Some(len), Some(total)) => (format!("up to {len}"), total.to_string()),
             _ => ("none".to_owned(), "-".to_owned()),

@@ -17,6 +17,7 @@ pub mod calibrate;
 pub mod coordinate;
 mod described;
 pub mod device;
+pub mod doctor;
 mod drawing;
 pub mod enrol;
 pub mod eval;

@@ -1,0 +1,36 @@
+//! How a line of a data file is read.
+
+use super::choice::choice;
+use clap::Args;
+use sprig_learn::data::{LabelStyle, Task};
+
+/// How records become tokens.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
+    /// label = {text, label}; pair = {prompt, chosen, rejected}
+    #[arg(long, value_parser = choice::<Task>())]
+    pub task: Task,
+    /// Do not wrap prompts in the model's chat template
+    #[arg(long)]
+    pub raw: bool,
+    /// Words around a text to be labelled; {text} and {options} are filled in
+    #[arg(long, value_name = "TEXT")]
+    pub template: Option<String>,
+    /// What stands for a label in the answer [default: word]
+    #[arg(long, value_parser = choice::<LabelStyle>())]
+    pub label_style: Option<LabelStyle>,
+    /// All labels there are, of which data may lack some [default: those of the adapter or of the data]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub labels: Vec<String>,
+    /// Words that stand for labels: name=word,name=word
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
+    pub label_tokens: Vec<(String, String)>,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, word)) if !name.is_empty() && !word.is_empty() => Ok((name.to_owned(), word.to_owned())),
+        _ => Err(format!("`{text}` is not name=word")),
+    }
+}
