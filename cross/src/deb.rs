@@ -183,7 +183,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Seconds since 1970 of the last commit, so that one source gives one package; 0 of a source without a history.
-fn date() -> u64 {
+pub fn date() -> u64 {
     let mut git = sys::command("git", false);
     let last = sys::output(git.args(["log", "--max-count=1", "--format=%ct"])).ok();
     last.and_then(|text| text.trim().parse().ok()).unwrap_or(0)

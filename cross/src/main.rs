@@ -7,15 +7,18 @@
 
 mod arm;
 mod bench;
+mod boot;
 mod build;
 mod data;
 mod deb;
 mod demo;
 mod floor;
+mod image;
 mod learning;
 mod model;
 mod packages;
 mod preferring;
+mod root;
 mod sim;
 mod sprig;
 mod suite;
@@ -55,6 +58,10 @@ enum Command {
     Build(build::Args),
     /// Pack the program of a board as a Debian package, with the agent's service.
     Deb(deb::Args),
+    /// Make an image to be written to a board's card: two systems, of which an update replaces one, and Sprig's state.
+    Image(Box<image::Args>),
+    /// Start an image in the emulator: it joins a fleet, loses its power in a round, and is updated.
+    Boot(boot::Args),
     /// Install what the tests need and run them all.
     Test(suite::Args),
 }
@@ -80,6 +87,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Sim(args) => sim::run(&args),
         Command::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Deb(args) => deb::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Image(args) => image::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Boot(args) => boot::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => suite::run(&args),
     }
 }

@@ -6,6 +6,7 @@ use sprig_ground::{PathError, file, hex};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -90,6 +91,22 @@ pub fn sha256(path: &Path) -> Result<String> {
             break;
         }
         hasher.update(&buffer[..read]);
+    }
+    Ok(hex::encode(&hasher.finalize()))
+}
+
+/// The same of all files below a folder: their names, modes and bytes.
+pub fn sha256_of_tree(folder: &Path) -> Result<String> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .with_context(|| format!("cannot read {}", folder.display()))?;
+    entries.sort();
+    let mut hasher = Sha256::new();
+    for path in entries {
+        let found = fs::metadata(&path)?;
+        let inner = if found.is_dir() { sha256_of_tree(&path)? } else { sha256(&path)? };
+        let name = path.file_name().context("an entry of a folder has a name")?.to_string_lossy();
+        hasher.update(format!("{name} {:o} {inner}\n", found.permissions().mode() & 0o777));
     }
     Ok(hex::encode(&hasher.finalize()))
 }

@@ -4,7 +4,7 @@ mod alone;
 mod broker;
 mod configs;
 mod fleet;
-mod processes;
+pub mod processes;
 mod shards;
 
 use crate::arm::Arm;

@@ -5,19 +5,24 @@ use super::Suite;
 use super::report::Outcome;
 use crate::deb::Package;
 use crate::floor::mirror;
+use crate::root::{Debian, Root, emulate};
 use crate::{packages, sys};
 use anyhow::{Context, Result, ensure};
 use sprig_testkit::mosquitto::Mosquitto;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const BOARD: &str = "raspberry-pi-zero-2-w";
-/// What Raspberry Pi OS is made of.
-const RELEASE: &str = "bookworm";
-/// Where the kernel is told by what foreign programs are run.
-const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+/// A small system of what Raspberry Pi OS is made of.
+const SYSTEM: Debian<'_> = Debian {
+    release: "bookworm",
+    include: &["systemd"],
+    components: "main",
+    suites: &[],
+    options: &["--variant=apt"],
+};
 /// Not judged: the maintainer, who is whoever makes a package (DEBEMAIL); and that an installation which finds settings hands
 /// them to the service's user, when nobody else's files can be among them.
 const NOT_JUDGED: &str =
@@ -42,7 +47,7 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
     judge.args(["--fail-on", "error,warning", "--suppress-tags", NOT_JUDGED]).arg(&first.path);
     sys::check(&mut judge)?;
 
-    let root = Root::unpack(&archive(suite, &mirror)?)?;
+    let root = Root::unpack(&SYSTEM.archive(&mirror)?)?;
     installed(&root, &first)?;
     started(&root, suite.model.as_deref().context("the model stage did not pass")?)?;
     upgraded(&root, &next)?;
@@ -52,83 +57,10 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
     Ok(Outcome::Passed(format!("{megabytes:.1} MB, installed, started, upgraded and purged")))
 }
 
-/// Has the kernel run programs of boards through the emulator.
-fn emulate() -> Result<()> {
-    packages::find_or_install("qemu-aarch64-static", "qemu-user-static")?;
-    let known = Path::new(BINFMT).join("qemu-aarch64");
-    if known.exists() {
-        return Ok(());
-    }
-    let register = Path::new(BINFMT).join("register");
-    if !register.exists() {
-        sys::check(sys::command("mount", true).args(["-t", "binfmt_misc", "binfmt_misc", BINFMT]))?;
-    }
-    if !known.exists() {
-        let rule = fs::read("/usr/lib/binfmt.d/qemu-aarch64.conf").context("qemu-user-static has no rule")?;
-        fs::write(register, rule.trim_ascii())?;
-    }
-    Ok(())
-}
-
-/// A small system of a board, packed; made once and kept.
-fn archive(suite: &Suite, mirror: &str) -> Result<PathBuf> {
-    let kept = sys::target_dir().join(format!("deb/{RELEASE}-arm64.tar"));
-    if !kept.is_file() {
-        // By which it sees what this machine runs.
-        packages::find_or_install("arch-test", "arch-test")?;
-        let program = packages::find_or_install("mmdebstrap", "mmdebstrap")?;
-        let made = kept.with_extension("making.tar");
-        let mut make = suite.command(&program.to_string_lossy());
-        make.args(["--quiet", "--variant=apt", "--architectures=arm64", "--include=systemd", RELEASE]);
-        sys::check(make.arg(&made).arg(mirror))?;
-        fs::rename(&made, &kept)?;
-    }
-    Ok(kept)
-}
-
-/// The root of a board's system.
-struct Root(tempfile::TempDir);
-
-impl Root {
-    fn unpack(archive: &Path) -> Result<Self> {
-        let folder = tempfile::tempdir_in(sys::target_dir())?;
-        sys::check(
-            Command::new("tar")
-                .arg("--directory")
-                .arg(folder.path())
-                .arg("--extract")
-                .arg("--file")
-                .arg(archive),
-        )?;
-        Ok(Self(folder))
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("chroot");
-        // What Debian's programs are told about the terminal and the tongue is not this machine's.
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
-        command.arg(self.0.path()).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Result<String> {
-        sys::output(&mut self.command(words))
-    }
-
-    fn install(&self, package: &Package) -> Result<()> {
-        fs::copy(&package.path, self.at("tmp/sprig.deb"))?;
-        self.run(&["dpkg", "--install", "/tmp/sprig.deb"]).map(drop)
-    }
-}
-
 /// There is the program, a user, a folder of his, manual pages, completions, and a service that is not enabled: there are no
 /// settings yet.
 fn installed(root: &Root, package: &Package) -> Result<()> {
-    root.install(package)?;
+    root.install(&package.path)?;
     let version = root.run(&["sprig", "--version"])?;
     ensure!(version.starts_with("sprig "), "sprig --version printed {version}");
     let owner = root.run(&["stat", "--format=%U %a", "/var/lib/sprig/agent"])?;
@@ -175,7 +107,7 @@ fn started(root: &Root, model: &Path) -> Result<()> {
     let mut agent = Command::new("chroot");
     agent
         .arg("--userspec=sprig:sprig")
-        .arg(root.0.path())
+        .arg(root.path())
         .args(["sprig", "agent", "--json", "--config", config]);
     let mut agent = agent.stdout(Stdio::piped()).spawn()?;
     let lines = BufReader::new(agent.stdout.take().context("no standard output")?).lines();
@@ -191,7 +123,7 @@ fn upgraded(root: &Root, next: &Package) -> Result<()> {
     root.run(&["systemctl", "enable", "sprig-agent"])?;
     let (changed, file) = ("SPRIG_AGENT=--log-level debug\n", root.at("etc/default/sprig-agent"));
     fs::write(&file, changed)?;
-    root.install(next)?;
+    root.install(&next.path)?;
     let version = root.run(&["dpkg-query", "--show", "--showformat=${Version}", "sprig"])?;
     ensure!(version == next.version, "{version} is installed");
     ensure!(fs::read_to_string(&file)? == changed, "an upgrade wrote over the settings of the service");
@@ -214,7 +146,7 @@ fn purged(root: &Root) -> Result<()> {
 fn configured(root: &Root, package: &Package) -> Result<()> {
     fs::create_dir_all(root.at(AGENT))?;
     fs::write(root.at(AGENT).join("device.toml"), "")?;
-    root.install(package)?;
+    root.install(&package.path)?;
     ensure!(fs::symlink_metadata(root.at(ENABLED)).is_ok(), "the agent has settings and is not enabled");
     Ok(())
 }

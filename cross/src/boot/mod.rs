@@ -1,0 +1,140 @@
+//! `cargo xtask boot`: an image in the emulator, from its first start to an update, with power that goes at the worst moments.
+
+mod home;
+mod machine;
+mod story;
+
+use crate::image::{self, Image};
+use crate::sprig::Sprig;
+use crate::{model, sys};
+use anyhow::{Context, Result};
+use home::Home;
+use machine::Machine;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+use story::Story;
+
+/// The board that the emulator is.
+const BOARD: &str = "generic-aarch64";
+/// Longest an image may take to come up.
+const START: Duration = Duration::from_secs(600);
+/// What the console shows when it has.
+const UP: &str = "login:";
+
+/// Arguments of `cargo xtask boot`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Image to start, of generic-aarch64; it stays as it is [default: one with a fleet of its own, whose broker and coordinator
+    /// run here]
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Cut the power so many seconds into a round, or with --image so many after it came up
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    cut_power: f64,
+    /// And then update it, with the power cut in each state of the update
+    #[arg(long, conflicts_with = "image")]
+    update: bool,
+    /// Keep the console there [default: boot/console.log in the target folder]
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Print what was seen as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let cut = Duration::try_from_secs_f64(args.cut_power).context("--cut-power takes seconds, 0 or more")?;
+    let folder = sys::target_dir().join("boot");
+    fs::create_dir_all(&folder)?;
+    let log = args.log.clone().unwrap_or_else(|| folder.join("console.log"));
+    let work = tempfile::tempdir_in(&folder)?;
+    let key = Machine::key(work.path())?;
+    match &args.image {
+        Some(image) => {
+            let mut board = Machine::with(image, work.path())?;
+            let came = comes_up_twice(&mut board, cut);
+            keep(&board, &log)?;
+            came
+        }
+        None => {
+            let sprig = Sprig::build()?;
+            let model = model::fetch("smollm2")?.path;
+            let mut home = Home::new(sprig, &model, work.path())?;
+            let (image, bundle) = images(&home, &model, &key, args.update)?;
+            let mut board = Machine::with(&image.path, work.path())?;
+            let mut story = Story::new(&mut home, &mut board);
+            let told = story.first_round().and_then(|()| story.cut_in_a_round(cut));
+            let told = told.and_then(|()| bundle.as_deref().map_or(Ok(()), |bundle| story.update(bundle)));
+            let seen = std::mem::take(&mut story.seen);
+            if told.is_err() {
+                tell_why(&board, &home);
+            }
+            keep(&board, &log)?;
+            told?;
+            if args.json {
+                println!("{}", json!({ "image": image, "seen": seen, "console": log }));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// An image of the fleet's board, and where it is wanted an update of another version.
+fn images(home: &Home, model: &Path, key: &Path, update: bool) -> Result<(Image, Option<PathBuf>)> {
+    let folder = sys::target_dir().join("boot");
+    let args = |suffix: &str, name: &str| image::Args {
+        board: BOARD.to_owned(),
+        suffix: suffix.to_owned(),
+        out: Some(folder.join(name)),
+        ..image::Args::default()
+    };
+    let first = Image::make(&image::Args {
+        fleet: Some(home.bundle()),
+        model: Some(model.to_owned()),
+        data: Some(home.records()),
+        ssh: Some(key.to_owned()),
+        ..args("", "first.img")
+    })?;
+    if !update {
+        return Ok((first, None));
+    }
+    let next = Image::make(&image::Args { sign: Some(home.fleet.clone()), ..args("+2", "next.img") })?;
+    Ok((first, next.update))
+}
+
+/// What board and broker say of themselves, where the story ended badly.
+fn tell_why(board: &Machine, home: &Home) {
+    let journal =
+        "journalctl --no-pager --boot --output=cat --unit='sprig-*' --unit='systemd-networkd*' | tail -n 30";
+    match board.asks(journal, Duration::from_secs(30)) {
+        Ok(said) => eprintln!("boot: the board says\n{said}"),
+        Err(problem) => eprintln!("boot: the board is not to be asked: {problem:#}"),
+    }
+    let log = fs::read_to_string(home.fleet.join("broker/mosquitto.log")).unwrap_or_default();
+    let last: Vec<&str> = log.lines().rev().take(10).collect();
+    eprintln!("boot: the broker says\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+}
+
+/// An image of somebody's: it comes up, loses its power, and comes up again.
+fn comes_up_twice(board: &mut Machine, cut: Duration) -> Result<()> {
+    for time in ["came up", "came up again after its power was cut"] {
+        let begun = std::time::Instant::now();
+        board.start()?;
+        board.shows(UP, 1, START)?;
+        eprintln!("boot: {time}, in {:.0} s", begun.elapsed().as_secs_f64());
+        thread::sleep(cut);
+        board.cut()?;
+    }
+    Ok(())
+}
+
+/// Keeps the console.
+fn keep(board: &Machine, log: &Path) -> Result<()> {
+    sys::install_file(&board.console(), log)?;
+    eprintln!("boot: the console is in {}", log.display());
+    Ok(())
+}
