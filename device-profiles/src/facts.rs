@@ -181,7 +181,8 @@ fn release(text: &str) -> Option<String> {
     (sane(major) && sane(minor)).then(|| format!("{major}.{minor}"))
 }
 
-fn text(root: &Path, path: &str) -> Option<String> {
+/// A file as text; what is no UTF-8 in it is replaced.
+pub(crate) fn text(root: &Path, path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes(root, Path::new(path))?).into_owned())
 }
 
