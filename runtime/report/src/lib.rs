@@ -1,9 +1,16 @@
-//! What a run says of itself: its record, charts as inline SVG, and pages that need nothing beside themselves.
+//! What runs say of themselves: their records and profiles, how two of them differ, charts as inline SVG, and pages that
+//! need nothing beside themselves.
 
 pub mod chart;
+pub mod diff;
+mod document;
 pub mod page;
+pub mod profile;
 pub mod record;
 pub mod words;
 
-pub use page::training;
+pub use diff::Diff;
+pub use document::Document;
+pub use page::{profile_page, training};
+pub use profile::Profile;
 pub use record::{RecordError, RunRecord};

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// The version written, and the only one read.
 pub const VERSION: u32 = 1;
 
+/// What messages call it.
+pub(crate) const WHAT: &str = "run record";
+
 /// A record is read whole; a million steps take about 100 MB.
 const MAX_RECORD: Bytes = Bytes::mib(256);
 
@@ -240,21 +243,24 @@ pub enum RecordError {
     #[error(transparent)]
     Io(#[from] PathError),
     /// The file is no record: too long, not JSON, a field missing or of another type.
-    #[error("{path} is not a run record: {why}", path = path.display())]
+    #[error("{path} is not a {what}: {why}", path = path.display())]
     Bad {
         /// The file.
         path: PathBuf,
+        /// What it was taken for: a run record or a profile.
+        what: &'static str,
         /// What is wrong, with the field and the line and column.
         why: String,
     },
     /// A record of another version of the format.
     #[error(
-        "{path} has record version {found}, this program reads version {VERSION}; make the report with the \
-         program that made the run", path = path.display()
+        "{path} is a {what} of version {found}, this program reads version {VERSION}; use the program that made it", path = path.display()
     )]
     Version {
         /// The file.
         path: PathBuf,
+        /// What it is: a run record or a profile.
+        what: &'static str,
         /// Its version.
         found: u64,
     },
@@ -266,17 +272,7 @@ impl RunRecord {
     /// # Errors
     /// [`RecordError`], naming the file and where in it.
     pub fn read(path: &Path) -> Result<RunRecord, RecordError> {
-        let failed = PathError::at("read", path);
-        let file = std::fs::File::open(path).map_err(&failed)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_RECORD.0 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > MAX_RECORD.0 {
-            return Err(RecordError::Bad {
-                path: path.into(),
-                why: format!("it is longer than {MAX_RECORD}"),
-            });
-        }
-        RunRecord::parse(&bytes, path)
+        RunRecord::parse(&content(path, WHAT)?, path)
     }
 
     /// Writes `run.json`, whole or not at all.
@@ -289,19 +285,36 @@ impl RunRecord {
     }
 
     /// Reads a record from memory; `path` only names it in errors.
-    fn parse(bytes: &[u8], path: &Path) -> Result<RunRecord, RecordError> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<RunRecord, RecordError> {
         #[derive(Deserialize)]
         struct Head {
             version: u64,
         }
-        let bad = |e: serde_json::Error| RecordError::Bad { path: path.into(), why: e.to_string() };
+        let bad =
+            |e: serde_json::Error| RecordError::Bad { path: path.into(), what: WHAT, why: e.to_string() };
         // The version first: fields of another version would only be called missing.
         let head: Head = serde_json::from_slice(bytes).map_err(bad)?;
         if head.version != u64::from(VERSION) {
-            return Err(RecordError::Version { path: path.into(), found: head.version });
+            return Err(RecordError::Version { path: path.into(), what: WHAT, found: head.version });
         }
         serde_json::from_slice(bytes).map_err(bad)
     }
+}
+
+/// The content of a file that is taken for a `what`, at most [`MAX_RECORD`] of it.
+pub(crate) fn content(path: &Path, what: &'static str) -> Result<Vec<u8>, RecordError> {
+    let failed = PathError::at("read", path);
+    let file = std::fs::File::open(path).map_err(&failed)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_RECORD.0 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_RECORD.0 {
+        return Err(RecordError::Bad {
+            path: path.into(),
+            what,
+            why: format!("it is longer than {MAX_RECORD}"),
+        });
+    }
+    Ok(bytes)
 }
 
 /// JSON has no NaN: a loss that was not finite is written as null.

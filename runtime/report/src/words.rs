@@ -52,6 +52,11 @@ pub fn millis(ms: f64) -> String {
     if ms >= 1000.0 { format!("{:.2} s", ms / 1000.0) } else { format!("{} ms", number(ms)) }
 }
 
+/// `48.5 °C`.
+pub fn degrees(celsius: f64) -> String {
+    format!("{celsius:.1} °C")
+}
+
 /// `11 min 52 s`.
 pub fn duration(seconds: u64) -> String {
     match seconds {

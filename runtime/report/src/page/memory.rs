@@ -10,20 +10,20 @@ use sprig_budget::{Bytes, Kind, Plan};
 const FAR: f64 = 4.0;
 
 /// Whether a line at the budget belongs into a picture of what was held.
-pub(super) fn shows_budget(run: &RunRecord) -> bool {
-    run.plan.budget.as_mib() <= FAR * held(run).as_mib()
+pub(super) fn shows_budget(plan: &Plan, measured: &Measured) -> bool {
+    plan.budget.as_mib() <= FAR * held(plan, measured).as_mib()
 }
 
 /// The larger of what was planned and what was seen.
-pub(super) fn held(run: &RunRecord) -> Bytes {
-    run.plan.total().max(run.measured.peak_rss)
+fn held(plan: &Plan, measured: &Measured) -> Bytes {
+    plan.total().max(measured.peak_rss)
 }
 
 /// Two bars, planned total and measured peak, and the line they may not pass.
 pub(super) fn against_budget(run: &RunRecord) -> Markup {
     let (budget, planned, peak) = (run.plan.budget, run.plan.total(), run.measured.peak_rss);
-    let drawn = shows_budget(run);
-    let top = if drawn { held(run).max(budget) } else { held(run) };
+    let drawn = shows_budget(&run.plan, &run.measured);
+    let top = if drawn { held(&run.plan, &run.measured).max(budget) } else { held(&run.plan, &run.measured) };
     let axis = Axis::linear(0.0, top.as_mib() * 1.02, 5);
     let about = format!("Planned {planned}, measured peak {peak}, budget {budget}");
     let rows = [("plan", "plan", planned), ("peak", if peak <= budget { "peak" } else { "over" }, peak)];
@@ -68,32 +68,28 @@ struct Part<'a> {
 }
 
 /// The stacked bars, planned over measured.
-pub(super) fn stacks(run: &RunRecord) -> Markup {
-    let planned: Vec<Part<'_>> = run
-        .plan
-        .regions
-        .iter()
-        .map(|r| Part { name: &r.name, class: r.kind.as_str(), bytes: r.bytes })
-        .collect();
-    let measured = measured_parts(&run.plan, &run.measured);
-    let drawn = shows_budget(run);
-    let scale = if drawn { held(run).max(run.plan.budget) } else { held(run) };
+pub(super) fn stacks(plan: &Plan, measured: &Measured) -> Markup {
+    let planned: Vec<Part<'_>> =
+        plan.regions.iter().map(|r| Part { name: &r.name, class: r.kind.as_str(), bytes: r.bytes }).collect();
+    let seen = measured_parts(plan, measured);
+    let drawn = shows_budget(plan, measured);
+    let scale = if drawn { held(plan, measured).max(plan.budget) } else { held(plan, measured) };
     let kinds = [Kind::Mapped, Kind::Arena, Kind::Heap, Kind::Fixed];
     let used =
-        kinds.into_iter().filter(|k| run.plan.of_kind(*k) > Bytes::ZERO).map(|k| (k.as_str(), kind_name(k)));
-    let rest = measured.iter().any(|p| p.class == "rest").then_some(("rest", "not told apart"));
+        kinds.into_iter().filter(|k| plan.of_kind(*k) > Bytes::ZERO).map(|k| (k.as_str(), kind_name(k)));
+    let rest = seen.iter().any(|p| p.class == "rest").then_some(("rest", "not told apart"));
     html! {
         (legend(used.chain(rest)))
         div.stacks {
-            @for (name, parts) in [("planned", &planned), ("measured", &measured)] {
+            @for (name, parts) in [("planned", &planned), ("measured", &seen)] {
                 @let total: Bytes = parts.iter().map(|p| p.bytes).sum();
                 span.what { (name) }
-                (stack(name, parts, scale, drawn.then_some(run.plan.budget)))
+                (stack(name, parts, scale, drawn.then_some(plan.budget)))
                 span.sum { (total) }
             }
         }
         p.note {
-            @if drawn { "The dashed line is the budget of " (run.plan.budget) ". " } @else { "The budget of " (run.plan.budget) " lies beyond this scale. " }
+            @if drawn { "The dashed line is the budget of " (plan.budget) ". " } @else { "The budget of " (plan.budget) " lies beyond this scale. " }
             @if rest.is_some() { "Memory not told apart is the process's peak less what its regions were measured to hold." }
         }
     }
@@ -155,8 +151,8 @@ fn list(parts: &[Part<'_>]) -> String {
 }
 
 /// The regions with planned and measured bytes.
-pub(super) fn regions(run: &RunRecord) -> Markup {
-    let budget = run.plan.budget;
+pub(super) fn regions(plan: &Plan, measured: &Measured) -> Markup {
+    let budget = plan.budget;
     let difference = |planned: Bytes, seen: Bytes| match 100.0 * (seen.share_of(planned) - 1.0) {
         _ if planned == Bytes::ZERO => "–".into(),
         change if change.abs() < 0.05 => "0.0%".into(),
@@ -171,8 +167,8 @@ pub(super) fn regions(run: &RunRecord) -> Markup {
                 th.num scope="col" { "difference" } th.num.aside scope="col" { "of budget" }
             } }
             tbody {
-                @for region in &run.plan.regions {
-                    @let seen = run.measured.regions.get(&region.name).copied();
+                @for region in &plan.regions {
+                    @let seen = measured.regions.get(&region.name).copied();
                     tr {
                         th scope="row" { i.swatch.(region.kind.as_str()) {} (region.name) @if !region.note.is_empty() { small { (region.note) } } }
                         td.aside { (region.kind.as_str()) }
@@ -185,9 +181,9 @@ pub(super) fn regions(run: &RunRecord) -> Markup {
             }
             tfoot {
                 @let rows = [
-                    ("mapped files", run.plan.mapped(), run.measured.mapped),
-                    ("arena and heap, as the allocator counts", run.plan.of_kind(Kind::Arena) + run.plan.of_kind(Kind::Heap), run.measured.peak_heap),
-                    ("whole process", run.plan.total(), run.measured.peak_rss),
+                    ("mapped files", plan.mapped(), measured.mapped),
+                    ("arena and heap, as the allocator counts", plan.of_kind(Kind::Arena) + plan.of_kind(Kind::Heap), measured.peak_heap),
+                    ("whole process", plan.total(), measured.peak_rss),
                 ];
                 @for (name, planned, seen) in rows {
                     tr {

@@ -1,11 +1,17 @@
 //! Whole pages: nothing in them comes from outside, and they run no script.
 
+mod frontier;
+mod heat;
 mod memory;
+mod profile;
+#[cfg(test)]
+pub(crate) mod profiled;
 #[cfg(test)]
 pub(crate) mod sample;
 mod tables;
 mod training;
 
+pub use profile::profile_page;
 pub use training::training;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};

@@ -116,7 +116,7 @@ fn data(name: &str, set: &DataSet) -> Markup {
     }
 }
 
-fn fact(name: &str, value: &str) -> Markup {
+pub(super) fn fact(name: &str, value: &str) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 

@@ -17,7 +17,7 @@ pub fn training(run: &RunRecord) -> String {
             (card("Held-out quality", quality(run)))
             (card("Peak memory against the budget", bytes::against_budget(run)))
         }
-        (card("Memory by region", html! { (bytes::stacks(run)) (bytes::regions(run)) }))
+        (card("Memory by region", html! { (bytes::stacks(&run.plan, &run.measured)) (bytes::regions(&run.plan, &run.measured)) }))
         div.pair {
             (card("Training loss", loss(run)))
             (card("Memory over time", memory(run)))
@@ -158,7 +158,8 @@ fn memory(run: &RunRecord) -> Markup {
         run.timeline.iter().map(|s| (s.ms as f64 * per_ms, of(s).as_mib())).collect()
     };
     let budget = run.plan.budget;
-    let level = bytes::shows_budget(run).then(|| (budget.as_mib(), format!("budget {budget}")));
+    let level =
+        bytes::shows_budget(&run.plan, &run.measured).then(|| (budget.as_mib(), format!("budget {budget}")));
     let least_top = level.as_ref().map_or(0.0, |l| l.0 * 1.03);
     html! {
         (LineChart {
@@ -174,7 +175,7 @@ fn memory(run: &RunRecord) -> Markup {
             ],
             level,
         }.draw())
-        @if !bytes::shows_budget(run) { p.note { "The budget of " (budget) " lies far above this chart." } }
+        @if !bytes::shows_budget(&run.plan, &run.measured) { p.note { "The budget of " (budget) " lies far above this chart." } }
     }
 }
 
