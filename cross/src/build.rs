@@ -140,7 +140,20 @@ fn check_out(out: &Path) -> Result<()> {
 /// Adds what builds a board's program to a cargo command.
 pub fn plan(cargo: &mut Command) -> &mut Command {
     cargo.args(["build", "--locked", "--profile", "dist", "--package", "sprig"]);
-    cargo.args(["--no-default-features", "--features", "device"])
+    cargo.args(["--no-default-features", "--features", "device"]);
+    match commit() {
+        Some(commit) => cargo.env("SPRIG_COMMIT", commit),
+        None => cargo,
+    }
+}
+
+/// The commit that is built, for the program to tell in profiles; none where the source is not under git.
+fn commit() -> Option<String> {
+    let root = sys::workspace_root();
+    let mut git = Command::new("git");
+    git.arg("-C").arg(root).args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]);
+    git.stderr(std::process::Stdio::null());
+    sys::output(&mut git).ok().map(|told| told.trim().to_owned()).filter(|told| !told.is_empty())
 }
 
 impl Built {

@@ -1,6 +1,6 @@
 //! Exit codes, and which error gets which. Documented for users in `docs/exit-codes.md`.
 
-use sprig_budget::{BudgetError, SizeError};
+use sprig_budget::{BudgetError, Bytes, SizeError};
 #[cfg(feature = "coordinator")]
 use sprig_coordinator::dashboard::DashboardError;
 #[cfg(feature = "coordinator")]
@@ -54,6 +54,15 @@ pub enum Exit {
     Bug = 70,
 }
 
+impl Exit {
+    /// What a process of this program that ended with `code` meant by it.
+    pub fn of_code(code: i32) -> Self {
+        use Exit::*;
+        let all = [Done, Usage, BadFile, Budget, Io, Peer, Interrupted, Diverged, Abandoned];
+        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Bug)
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -68,12 +77,14 @@ pub struct Failure {
     message: String,
     /// What it comes from, outermost first, where the message does not have it.
     causes: Vec<String>,
+    /// The smallest budget that would do, where one is too small.
+    smallest: Option<Bytes>,
 }
 
 impl Failure {
     /// A failure with a message of ours.
     pub fn new(exit: Exit, message: impl Display) -> Self {
-        Self { exit, message: message.to_string(), causes: Vec::new() }
+        Self { exit, message: message.to_string(), causes: Vec::new(), smallest: None }
     }
 
     /// A failed read or write of `path`.
@@ -95,6 +106,11 @@ impl Failure {
     /// What it comes from, outermost first, beyond what its message says.
     pub fn causes(&self) -> &[String] {
         &self.causes
+    }
+
+    /// The smallest budget that would do, where it is one that is too small.
+    pub fn smallest_budget(&self) -> Option<Bytes> {
+        self.smallest
     }
 
     /// The same with the errors below `error` that the message does not have.
@@ -188,7 +204,9 @@ impl From<BudgetError> for Failure {
                     few @ ..65_536 => format!(" ({few} are bytes; write {few}MiB for MiB)"),
                     _ => String::new(),
                 };
-                Self::new(exit, format_args!("{error}; give --budget {bytes} or more{such}{unit}"))
+                let failure =
+                    Self::new(exit, format_args!("{error}; give --budget {bytes} or more{such}{unit}"));
+                Self { smallest: Some(smallest), ..failure }
             }
             BudgetError::HeapLimit { .. } => {
                 Self::new(exit, format_args!("{error} (--budget or --heap-limit)"))

@@ -31,6 +31,8 @@ pub enum Content {
     Adapter,
     /// The record of a run.
     Record,
+    /// What a board held at several settings, as `sprig profile` writes it.
+    Profile,
     /// A page (HTML).
     Page,
     /// Any other GGUF file: a model, as a rule.
@@ -185,6 +187,7 @@ impl Content {
         match self {
             Self::Adapter => "an adapter",
             Self::Record => "the record of a run",
+            Self::Profile => "a profile",
             Self::Page => "a page",
             Self::Model => "a GGUF model",
             Self::Data => "JSON records",
@@ -232,9 +235,11 @@ fn recognise(path: &Path) -> Option<Content> {
     }
     let (data, mut next) = (whole.is_ok(), Vec::new());
     reader.take(4096).read_to_end(&mut next).ok()?;
-    let mark = b"\"sprig_version\"";
-    let record = [line, &next].iter().any(|part| part.windows(mark.len()).any(|w| w == mark));
-    if record { Some(Content::Record) } else { data.then_some(Content::Data) }
+    let marked = |mark: &[u8]| [line, &next].iter().any(|part| part.windows(mark.len()).any(|w| w == mark));
+    if marked(b"\"profile_version\"") {
+        return Some(Content::Profile);
+    }
+    if marked(b"\"sprig_version\"") { Some(Content::Record) } else { data.then_some(Content::Data) }
 }
 
 /// Without a byte order mark and white space around it.

@@ -83,6 +83,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Lookalike(args) => commands::lookalike::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
         Command::Serve(args) => commands::serve::run(args),
+        Command::Profile(args) => commands::profile::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
         Command::Doctor(args) => commands::doctor::run(args),

@@ -60,6 +60,8 @@ mod plan;
 mod preferences;
 #[path = "commands/prefix.rs"]
 mod prefix;
+#[path = "commands/profile.rs"]
+mod profile;
 #[path = "commands/readout.rs"]
 mod readout;
 #[path = "commands/real_model.rs"]

@@ -20,8 +20,10 @@ mod lookalike;
 mod mcq;
 mod personal;
 mod preference;
+mod profile;
 mod recipe;
 mod record;
+mod report;
 mod serve;
 #[cfg(feature = "coordinator")]
 mod simulate;
@@ -42,7 +44,9 @@ pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 pub use mcq::*;
 pub use personal::*;
 pub use preference::PreferenceArgs;
+pub use profile::ProfileArgs;
 pub use record::RecordArgs;
+pub use report::{Between, DiffArgs, ReportArgs};
 pub use serve::ServeArgs;
 #[cfg(feature = "coordinator")]
 pub use simulate::*;
@@ -121,7 +125,9 @@ pub enum Command {
     Personalise(Box<PersonaliseArgs>),
     /// Answer questions: over HTTP on this machine, over a socket, and through a fleet's broker
     Serve(Box<ServeArgs>),
-    /// Turn a run's record into one HTML page
+    /// Measure what a board holds and how fast it is, at one setting of a training or over a grid of them
+    Profile(ProfileArgs),
+    /// Turn the record of a run or a profile into one HTML page, or compare two of them
     Report(ReportArgs),
     /// Show which board this is and what it can hold
     Device(DeviceArgs),
@@ -334,18 +340,6 @@ pub struct TrainArgs {
     /// Why the estimator is the one it is; known once it was decided
     #[arg(skip)]
     pub why: String,
-}
-
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// Record of a run (run.json)
-    pub run: PathBuf,
-    /// Page to write
-    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
-    pub out: PathBuf,
-    /// Print JSON instead of text
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[cfg(test)]

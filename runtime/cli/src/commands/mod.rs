@@ -40,6 +40,7 @@ pub mod personalise;
 mod pick;
 pub mod plan;
 mod preferring;
+pub mod profile;
 #[cfg(feature = "coordinator")]
 pub mod provision;
 #[cfg(feature = "coordinator")]

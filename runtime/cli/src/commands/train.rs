@@ -30,6 +30,15 @@ use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
+    let ended = train(args);
+    if let Some(smallest) = ended.as_ref().err().and_then(Failure::smallest_budget) {
+        let event = json!({ "event": "refused", "smallest_budget_bytes": smallest });
+        Output::new(args.model.json).event(event, || None);
+    }
+    ended
+}
+
+fn train(args: &TrainArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     check_useful(&args.question())?;
     let task = args.records.task;
