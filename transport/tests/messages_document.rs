@@ -42,6 +42,28 @@ fn contribution() -> Contribution {
     Contribution { number: 3, groups: GroupSet::new(1, 4, 2).unwrap(), examples: 8, scalars: vec![0.5, -2.0] }
 }
 
+fn report() -> Report {
+    Report {
+        run: run(),
+        round: 7,
+        budget: 268_435_456,
+        planned: 200_000_000,
+        peak: 190_000_000,
+        heap_peak: 90_000_000,
+        weights: 98_362_432,
+        seconds: 12.5,
+        tokens: 512,
+        up: 1432,
+        down: 9870,
+        regions: vec![
+            Region { name: "weights".to_owned(), planned: 98_362_432, measured: Some(98_000_000) },
+            Region { name: "stack".to_owned(), planned: 65_536, measured: None },
+        ],
+        celsius: None,
+        held_back: None,
+    }
+}
+
 fn record() -> Record {
     Record {
         run: run(),
@@ -134,27 +156,8 @@ fn messages() -> Vec<Check> {
         vector!("update-dense", Update, update(Body::Dense { digest: digest(0x60), bytes: 30_720 })),
         vector!("receipt-accepted", Receipt, receipt(Verdict::Accepted, "in the ledger")),
         vector!("receipt-refused", Receipt, receipt(Verdict::Refused(Reason::Norm), "norm 80, limit 20")),
-        vector!(
-            "report",
-            Report,
-            Report {
-                run: run(),
-                round: 7,
-                budget: 268_435_456,
-                planned: 200_000_000,
-                peak: 190_000_000,
-                heap_peak: 90_000_000,
-                weights: 98_362_432,
-                seconds: 12.5,
-                tokens: 512,
-                up: 1432,
-                down: 9870,
-                regions: vec![
-                    Region { name: "weights".to_owned(), planned: 98_362_432, measured: Some(98_000_000) },
-                    Region { name: "stack".to_owned(), planned: 65_536, measured: None },
-                ],
-            }
-        ),
+        vector!("report", Report, report()),
+        vector!("report-warm", Report, Report { celsius: Some(71.5), held_back: Some(6), ..report() }),
         vector!("record", Record, record()),
         vector!(
             "snapshot",

@@ -23,7 +23,7 @@ pub use receipt::{Reason, Receipt, Verdict};
 pub use record::{
     Contribution, MAX_CONTRIBUTIONS, MAX_VALUES, Record, Snapshot, join_records, split_records,
 };
-pub use report::{MAX_REGIONS, Region, Report};
+pub use report::{HOLDS, MAX_REGIONS, Region, Report, holds};
 pub use round::{BlobKind, Job, MAX_INLINE, MAX_SETTINGS, Phase, Round, RoundResult};
 pub use sync::{Offer, Want};
 pub use task::Task;

@@ -9,6 +9,10 @@ pub const MAX_REGIONS: usize = 32;
 /// Bytes of a region's name at most.
 const NAME: usize = 32;
 
+/// What may hold a device back, in the order of the bits of [`Report::held_back`].
+pub const HOLDS: [&str; 5] =
+    ["under-voltage", "clock capped", "throttled", "soft temperature limit", "clock lowered to cool"];
+
 /// Sent to `report/<device>` after a round. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -36,6 +40,10 @@ pub struct Report {
     pub down: u64,
     /// The plan's regions, at most [`MAX_REGIONS`].
     pub regions: Vec<Region>,
+    /// Temperature of the hottest sensor after the training, in °C; none where the board does not tell.
+    pub celsius: Option<f32>,
+    /// What held the board back then, a bit for each of [`HOLDS`]; none where it does not tell.
+    pub held_back: Option<u8>,
 }
 
 /// One region of the memory plan, in bytes.
@@ -49,9 +57,14 @@ pub struct Region {
     pub measured: Option<u64>,
 }
 
+/// What the bits of [`Report::held_back`] mean; of a later release, those that this one has words for.
+pub fn holds(bits: u8) -> impl Iterator<Item = &'static str> {
+    HOLDS.iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name)
+}
+
 super::message!(
     Report,
-    FRAME + 18 + 6 + 5 * 10 + 6 + 6 + 2 * 10 + (3 + MAX_REGIONS * (1 + 3 + NAME + 10 + 10))
+    FRAME + 18 + 6 + 5 * 10 + 6 + 6 + 2 * 10 + (3 + MAX_REGIONS * (1 + 3 + NAME + 10 + 10)) + 6 + 3
 );
 
 impl Report {
@@ -74,6 +87,12 @@ impl Report {
                 map.uint(2, measured);
             }
         });
+        if let Some(celsius) = self.celsius {
+            map.f32(13, celsius);
+        }
+        if let Some(bits) = self.held_back {
+            map.uint(14, bits);
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
@@ -90,6 +109,8 @@ impl Report {
             up: f.need(10, "up", codec::uint)?,
             down: f.need(11, "down", codec::uint)?,
             regions: f.need(12, "regions", codec::maps(MAX_REGIONS, Region::read))?,
+            celsius: f.maybe(13, "celsius", codec::f32)?,
+            held_back: f.maybe(14, "held_back", codec::u8)?,
         })
     }
 }

@@ -162,12 +162,13 @@ proptest! {
 
     #[test]
     fn report(run in run(), round: u32, sizes: [u64; 7], seconds in float(), tokens: u32,
-              regions in vec((text(32), any::<u64>(), any::<Option<u64>>()), 0..8)) {
+              regions in vec((text(32), any::<u64>(), any::<Option<u64>>()), 0..8),
+              celsius in option::of(float()), held_back in any::<Option<u8>>()) {
         let regions = regions.into_iter()
             .map(|(name, planned, measured)| Region { name, planned, measured }).collect();
         let [budget, planned, peak, heap_peak, weights, up, down] = sizes;
         check(&Report {
-            run, round, budget, planned, peak, heap_peak, weights, seconds, tokens, up, down, regions,
+            run, round, budget, planned, peak, heap_peak, weights, seconds, tokens, up, down, regions, celsius, held_back,
         })?;
     }
 
@@ -253,10 +254,27 @@ fn the_largest_messages_fit_and_are_accepted() {
     let region = Region { name: "n".repeat(32), planned: u64::MAX, measured: Some(u64::MAX) };
     let [budget, planned, peak, heap_peak, weights, up, down] = [u64::MAX; 7];
     let (seconds, tokens, regions) = (1.0, u32::MAX, vec![region; MAX_REGIONS]);
-    let mut report =
-        Report { run, round, budget, planned, peak, heap_peak, weights, seconds, tokens, up, down, regions };
+    let (celsius, held_back) = (Some(80.0), Some(u8::MAX));
+    let mut report = Report {
+        run,
+        round,
+        budget,
+        planned,
+        peak,
+        heap_peak,
+        weights,
+        seconds,
+        tokens,
+        up,
+        down,
+        regions,
+        celsius,
+        held_back,
+    };
     exact(report.encode(), Report::MAX);
     assert_eq!(Report::decode(&report.encode()).unwrap(), report);
+    assert!(holds(u8::MAX).eq(HOLDS), "bits beyond the words are skipped");
+    assert!(holds(6).eq(["clock capped", "throttled"]));
     report.regions.push(Region { name: String::new(), planned: 0, measured: None });
     report.regions.iter_mut().for_each(|region| region.name.clear());
     let refused = Report::decode(&report.encode()).unwrap_err().to_string();

@@ -10,6 +10,7 @@ use sprig_budget::Bytes;
 use sprig_coordinator::{Act, CertificateView, CoordinatorError, RoundRow, control};
 use sprig_protocol::settings::FleetSettings;
 use sprig_transport::certificate::moment;
+use std::fmt::Display;
 use std::path::Path;
 
 pub fn run(args: &FleetArgs) -> Result<Exit, Failure> {
@@ -70,20 +71,34 @@ fn status(query: &FleetQuery) -> Result<(), Failure> {
     for CertificateView { path, not_after, .. } in view.certificates.iter().filter(|c| c.near) {
         line(format_args!("the certificate {path} holds until {}", moment(*not_after)))?;
     }
-    line("device            board               state     budget      peak        updates  refused")?;
+    line(
+        "device            board               state     budget      peak        planned     round    warm     updates  refused",
+    )?;
     for d in &view.devices {
         line(format_args!(
-            "{:<17} {:<19} {:<9} {:<11} {:<11} {:>7}  {:>7}",
+            "{:<17} {:<19} {:<9} {:<11} {:<11} {:<11} {:<8} {:<8} {:>7}  {:>7}{}",
             d.id,
             d.board,
             d.state,
             Bytes(d.budget_bytes).to_string(),
-            d.peak_bytes.map_or_else(|| "-".to_owned(), |b| Bytes(b).to_string()),
+            told(d.peak_bytes.map(Bytes)),
+            told(d.planned_bytes.map(Bytes)),
+            told(d.round_s.map(|seconds| format!("{seconds:.1} s"))),
+            told(d.celsius.map(|celsius| format!("{celsius:.0} °C"))),
             d.accepted,
-            d.refused
+            d.refused,
+            d.held_back
+                .as_ref()
+                .filter(|holds| !holds.is_empty())
+                .map_or_else(String::new, |holds| { format!("  {}", holds.join(", ")) })
         ))?;
     }
     Ok(())
+}
+
+/// What a device told, or that it did not.
+fn told(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 fn devices(query: &FleetQuery) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::world::{Setup, World, device};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn an_operator_looks_pauses_goes_on_and_exports() {
@@ -21,6 +21,22 @@ fn an_operator_looks_pauses_goes_on_and_exports() {
     assert!(world.scene.done(&format!("fleet status {config}")).out.contains(&device(2)));
     // One ledger, one coordinator.
     world.scene.fails(5, &format!("coordinate {config}"), &["in use by another coordinator"]);
+    world.scene.done(&format!("fleet resume {config}"));
+    // A device that has trained a round told what it took; whether its board is warm not every board tells.
+    world.until("a round", |who, e| who == "coordinator" && e["event"] == "round" && e["state"] == "closed");
+    world.scene.done(&format!("fleet pause {config}"));
+    let told = |device: &serde_json::Value| device["planned_bytes"].is_u64() && device["round_s"].is_f64();
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = world.scene.done(&format!("fleet status --json {config}")).last();
+        if status["devices"].as_array().unwrap().iter().any(told) {
+            break;
+        }
+        assert!(Instant::now() < until, "{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let status = world.scene.done(&format!("fleet status {config}")).out;
+    assert!(status.contains("planned     round    warm") && status.contains(" s "), "{status}");
     world.scene.done(&format!("fleet resume {config}"));
     let done = world.finish();
     let history = world.ledger();

@@ -20,6 +20,7 @@ mod sending;
 mod stock;
 mod sums;
 mod told;
+mod warmth;
 mod worker;
 
 pub use events::AgentEvent;

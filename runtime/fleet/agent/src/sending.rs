@@ -2,6 +2,7 @@
 //! are here.
 
 use super::note::{Note, pack, unpack};
+use super::warmth::Warmth;
 use super::{Agent, AgentEvent, Trained, Worker};
 use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::{CHUNK, seal};
@@ -95,6 +96,7 @@ impl<W: Worker> Agent<'_, W> {
             return Ok(());
         }
         let status = sprig_budget::process::status();
+        let warmth = Warmth::here();
         let (before, all) = (self.counted, link.traffic());
         self.counted = all;
         let report = Report {
@@ -110,6 +112,8 @@ impl<W: Worker> Agent<'_, W> {
             up: all.up - before.up,
             down: all.down - before.down,
             regions: regions.into_iter().take(MAX_REGIONS).collect(),
+            celsius: warmth.celsius,
+            held_back: warmth.held_back,
         };
         Ok(send(link, &self.who.topics.report(&self.who.device), report.encode(), false)?)
     }

@@ -72,6 +72,12 @@ pub struct DeviceView {
     pub peak_bytes: Option<u64>,
     /// What its plan says, from its last report.
     pub planned_bytes: Option<u64>,
+    /// Seconds that the training of its last reported round took.
+    pub round_s: Option<f32>,
+    /// Temperature of its hottest sensor then, in °C; none where its board does not tell.
+    pub celsius: Option<f32>,
+    /// What held its board back then, in words; none where it does not tell, empty where nothing did.
+    pub held_back: Option<Vec<String>>,
     /// Tokens a second of a training step, as it measured.
     pub rate: f32,
     /// Tangents it carries in a pass.

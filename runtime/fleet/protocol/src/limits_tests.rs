@@ -191,6 +191,8 @@ fn a_report_has_room_for_the_regions_of_a_plan() {
         up: u64::MAX,
         down: u64::MAX,
         regions: vec![region.clone(); n],
+        celsius: Some(f32::MAX),
+        held_back: Some(u8::MAX),
     };
     let bytes = report(MAX_REGIONS).checked().unwrap();
     assert_eq!(Report::decode(&travels(&bytes)).unwrap(), report(MAX_REGIONS));

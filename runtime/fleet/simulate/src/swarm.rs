@@ -314,5 +314,7 @@ fn report(run: RunId, round: u32) -> Report {
         up: 300,
         down: 900,
         regions: (0..8).map(region).collect(),
+        celsius: Some(48.5),
+        held_back: Some(0),
     }
 }

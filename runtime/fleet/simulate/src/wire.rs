@@ -66,6 +66,9 @@ impl Wire {
             up: 1000,
             down: 1000,
             regions,
+            // Not every board tells them; of one that does a report is 8 bytes longer.
+            celsius: None,
+            held_back: None,
         };
         let (topics, device) =
             (Topics::new(fleet).map_err(wrong)?, DeviceId::parse("device-001").map_err(wrong)?);

@@ -6,6 +6,7 @@ use crate::ids::DeviceNumber;
 use crate::rows::Standing;
 use crate::state::Stage;
 use crate::view::{DeviceView, FleetView, LISTED};
+use sprig_transport::messages::holds;
 
 impl Machine {
     /// The fleet now, but for what only the ledger and the process know.
@@ -73,6 +74,10 @@ impl Machine {
             budget_bytes: presence.map_or(0, |p| p.budget),
             peak_bytes: report.map(|r| r.peak),
             planned_bytes: report.map(|r| r.planned),
+            // A device may send any number; one that is none would be `null` to whoever reads the view.
+            round_s: report.map(|r| r.seconds).filter(|seconds| seconds.is_finite()),
+            celsius: report.and_then(|r| r.celsius).filter(|celsius| celsius.is_finite()),
+            held_back: report.and_then(|r| r.held_back).map(|bits| holds(bits).map(str::to_owned).collect()),
             rate: self.registry.strength(number),
             tangents: presence.map_or(0, |p| p.tangents),
             examples: presence.map_or(0, |p| p.examples),

@@ -43,6 +43,12 @@ pub(crate) struct ReportHead {
     pub peak: u64,
     pub up: u64,
     pub down: u64,
+    /// Seconds that the training of the round took.
+    pub seconds: f32,
+    /// Temperature after it, in °C.
+    pub celsius: Option<f32>,
+    /// What held the board back then, as in [`Report`](sprig_transport::messages::Report).
+    pub held_back: Option<u8>,
 }
 
 impl Device {

@@ -231,6 +231,9 @@ impl Registry {
             peak: report.peak,
             up: report.up,
             down: report.down,
+            seconds: report.seconds,
+            celsius: report.celsius,
+            held_back: report.held_back,
         });
         true
     }

@@ -120,6 +120,8 @@ fn a_fleet_trains_to_the_end() {
     assert_eq!((view.devices.len(), accepted), (6, 20));
     let reported = view.devices.iter().find(|d| d.accepted > 0).unwrap();
     assert_eq!((reported.peak_bytes, reported.regions.len()), (Some(58 << 20), 8));
+    assert_eq!((reported.round_s, reported.celsius), (Some(1.0), Some(48.5)));
+    assert_eq!(reported.held_back, Some(Vec::new()));
     let told = told.lock().unwrap();
     let last = |what: fn(&Notice) -> bool| told.iter().rposition(what);
     let finished = last(|notice| matches!(notice, Notice::Finished { .. }));

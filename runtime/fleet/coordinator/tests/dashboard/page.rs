@@ -46,9 +46,14 @@ fn the_fleet_is_shown_and_a_click_opens_a_devices_memory() {
     let shown = text(&mut browser, "tr.detail .regions tbody tr");
     assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "), expected);
     assert_eq!(browser.value("document.querySelector('tr.detail').previousSibling.dataset.id"), "device-006");
+    let facts = text(&mut browser, "tr.detail dl");
+    assert!(facts.contains("53.0 °C; nothing held it back"), "{facts}");
     browser.screenshot("1200-report", 1700);
     browser.click("tr[data-id=device-006] .who");
     browser.wait("document.querySelectorAll('tr.detail').length", 0);
+    browser.click("tr[data-id=device-009] .who");
+    browser.wait("document.querySelectorAll('tr.detail').length", 1);
+    assert!(text(&mut browser, "tr.detail dl").contains("56.0 °C; held back: throttled"));
     assert_eq!(browser.complaints, Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ const columns = [
   { name: 'Tokens/s', key: d => d.rate, cell: d => missing(d.rate) || d.rate <= 0 ? none : d.rate < 9.95 ? d.rate.toFixed(1) : count(Math.round(d.rate)), kind: 'num third' },
   { name: 'K', title: 'Tangents one pass carries', key: d => d.tangents, cell: d => String(d.tangents), kind: 'num second' },
   { name: 'Examples', key: d => d.examples, cell: d => count(d.examples), kind: 'num second' },
+  { name: '°C', title: 'Hottest sensor after its last round; red where something held its board back', key: d => d.celsius ?? -1, cell: d => missing(d.celsius) ? none : d.celsius.toFixed(0), kind: 'num second', bad: d => (d.held_back ?? []).length > 0 },
   { name: 'Last round', key: d => d.last_round ?? -1, cell: d => missing(d.last_round) ? none : String(d.last_round), kind: 'num third' },
   { name: 'Selected', title: 'Rounds it was selected for, those that are over', key: d => d.selected, cell: d => count(d.selected), kind: 'num second' },
   { name: 'In time', title: 'Updates in the ledger', key: d => d.accepted, cell: d => count(d.accepted), kind: 'num second' },
@@ -20,6 +21,12 @@ function standing(d) {
   if (d.standing === 'failing') return `quarantined until allowed: failed in ${count(d.failures)} rounds in a row${d.last_refusal ? `, last refusal: ${d.last_refusal}` : ''}`;
   if (d.standing === 'removed') return 'removed';
   return d.state === 'resting' ? `may take part; rests after ${count(d.failures)} failures` : 'may take part';
+}
+// How warm its board was after its last round, and what held it back.
+function heat(d) {
+  const warm = missing(d.celsius) ? 'no temperature told' : `${d.celsius.toFixed(1)} °C`;
+  if (!d.held_back) return `${warm}; its board does not tell of throttling`;
+  return d.held_back.length ? `${warm}; held back: ${d.held_back.join(', ')}` : `${warm}; nothing held it back`;
 }
 const chosen = { sort: 0, down: false, text: '', chip: 'all' };
 const chips = {
@@ -153,6 +160,7 @@ function drawDetail(d) {
   const facts = make('dl', {},
     fact('Board', d.board || none), fact('Software', d.software || none), fact('Number', String(d.number)),
     fact('Budget', bytes(d.budget_bytes)), fact('Planned', of(d.planned_bytes)), fact('Measured peak', of(d.peak_bytes)),
+    fact('Last round', missing(d.round_s) ? none : time(d.round_s)), fact('Heat', heat(d)),
     fact('Speed', `${columns[3].cell(d)} tokens/s, K = ${d.tangents}`), fact('Examples', count(d.examples)),
     fact('Standing', `${d.online ? 'online' : 'gone'}; ${standing(d)}`),
     fact('Heard', missing(d.heard_s) ? 'not since the coordinator began' : `${time(d.heard_s)} ago`),
