@@ -20,7 +20,7 @@ pub const BOARD: &str = "board";
 const ROUNDS: u32 = 60;
 /// What is learnt: as little as a round can hold that a power cut finds under way.
 const TRAIN: &str = "task = \"label\"\nlabels = [\"down\", \"up\"]\nlen = 48\nbatch = 2\ntangents = 1\nrank = 2\n\
-                     targets = \"q,v\"\nlayers = \"28..30\"\nmode = \"per-epoch\"\nlocal_steps = 4\n";
+                     targets = \"q,v\"\nlayers = \"29..30\"\nmode = \"per-epoch\"\nlocal_steps = 2\n";
 /// Records of the board.
 const RECORDS: usize = 64;
 
