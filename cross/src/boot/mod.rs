@@ -34,7 +34,7 @@ pub struct Args {
     /// Cut the power so many seconds into a round, or with --image so many after it came up
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     cut_power: f64,
-    /// And then update it, with the power cut in each state of the update
+    /// And then update it, with the power cut in each state of the update; no board has come through this yet
     #[arg(long, conflicts_with = "image")]
     update: bool,
     /// Keep the console there [default: boot/console.log in the target folder]

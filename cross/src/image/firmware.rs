@@ -6,7 +6,7 @@ use sprig_device::Board;
 /// Debian's release that images are of.
 pub const RELEASE: &str = "trixie";
 /// What every board's system has beside Debian's smallest.
-const COMMON: [&str; 17] = [
+const COMMON: [&str; 18] = [
     "busybox",
     "ca-certificates",
     "dbus",
@@ -17,6 +17,7 @@ const COMMON: [&str; 17] = [
     "kmod",
     "openssh-server",
     "rauc",
+    "rauc-service",
     "systemd-repart",
     "systemd-resolved",
     "systemd-sysv",

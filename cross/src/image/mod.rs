@@ -28,7 +28,7 @@ use update::{Signer, Update};
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
-    /// Board that it is for, by its name as `sprig device` knows it: a Raspberry Pi, or generic-aarch64 for UEFI machines
+    /// Board that it is for, by its name as `sprig device` knows it: generic-aarch64, which is any with UEFI; not yet a Raspberry Pi
     #[arg(long, value_name = "NAME")]
     pub board: String,
     /// The board's folder of its fleet, or a tar archive of it: taken up at the first start and then removed from the first
@@ -117,6 +117,12 @@ impl Image {
     pub fn make(args: &Args) -> Result<Self> {
         let board = build::board(&args.board)?;
         let firmware = Firmware::of(&board)?;
+        ensure!(
+            firmware == Firmware::Uefi,
+            "images of Raspberry Pis are not ready: none was made or started yet; install the package of \
+             `cargo xtask deb --board {}` on the system that it has",
+            board.name
+        );
         let out = args
             .out
             .clone()
@@ -213,6 +219,7 @@ mod tests {
         let refused = |args: Args| format!("{:#}", Image::make(&args).map(drop).unwrap_err());
         let args = |board: &str| Args { board: board.to_owned(), ..Args::default() };
         assert!(refused(args("jetson-nano-4gb")).contains("NVIDIA"));
+        assert!(refused(args("raspberry-pi-5-8gb")).contains("cargo xtask deb --board raspberry-pi-5-8gb"));
         let none = Some(PathBuf::from("/nowhere"));
         assert!(refused(Args { sign: none.clone(), ..args("generic-aarch64") }).contains("sprig provision"));
         assert!(refused(Args { fleet: none.clone(), ..args("generic-aarch64") }).contains("/nowhere"));
