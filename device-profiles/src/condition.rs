@@ -10,6 +10,10 @@ use std::path::Path;
 const MOST: usize = 256;
 /// Degrees beyond which a reading is none: sensors that are switched off say so with odd numbers.
 const CREDIBLE: std::ops::RangeInclusive<f64> = -50.0..=200.0;
+/// The same of a trip point, which is switched off by moving it far away.
+const TRIP: std::ops::RangeInclusive<f64> = 40.0..=125.0;
+/// Trip points of a zone at most (Linux had a limit of 12, and has none any more).
+const TRIPS: u32 = 64;
 
 /// What a machine says of its heat and speed at one moment. What it does not tell is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -101,6 +105,22 @@ fn sensors(root: &Path) -> Vec<Sensor> {
         Some(Sensor { name, celsius: millis / 1e3 }).filter(|sensor| CREDIBLE.contains(&sensor.celsius))
     };
     zones.iter().filter_map(read).collect()
+}
+
+/// The temperature in °C from which on the kernel slows this machine down: the lowest trip point of that kind (Linux,
+/// Documentation/driver-api/thermal/sysfs-api.rst: `passive`).
+pub(crate) fn slows_at(root: &Path) -> Option<u32> {
+    let zones = entries(root, "sys/class/thermal", "thermal_zone");
+    let of_zone = |zone: &String| {
+        let trips = (0..TRIPS).map_while(|trip| {
+            let kind = text(root, &format!("{zone}/trip_point_{trip}_type"))?;
+            Some((kind, number(root, &format!("{zone}/trip_point_{trip}_temp"))))
+        });
+        let passive = trips.filter(|(kind, _)| kind.trim() == "passive");
+        passive.filter_map(|(_, millis)| Some(millis? as f64 / 1e3)).reduce(f64::min)
+    };
+    let trips = zones.iter().filter_map(of_zone).filter(|celsius| TRIP.contains(celsius));
+    trips.reduce(f64::min).map(|celsius| celsius.floor() as u32)
 }
 
 /// Clock now and at most of the core that is furthest below its most.

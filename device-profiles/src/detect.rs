@@ -1,7 +1,9 @@
 //! What this machine is and what it has today.
 
+use crate::condition::slows_at;
 use crate::facts::{self, Facts};
 use crate::recognise::recognise;
+use crate::slots::Slots;
 use crate::{Board, BoardError, Boards, Cores, Feature, How};
 use serde::Serialize;
 use std::path::Path;
@@ -24,6 +26,8 @@ pub struct Detected {
     pub features: Vec<Feature>,
     /// Release of NVIDIA's Linux for Tegra, as `35.4.1`, on boards that have one.
     pub l4t: Option<String>,
+    /// Its boot chains, on a Jetson whose firmware tells of them.
+    pub slots: Option<Slots>,
     /// Why it is taken for this board.
     pub how: How,
     /// What an operator should know of.
@@ -41,6 +45,12 @@ impl Detected {
     pub fn budget(&self) -> u64 {
         self.board.budget(self.memory).min(self.at_hand())
     }
+
+    /// Takes what this one machine says of itself over what its kind has.
+    fn ask(&mut self, root: &Path) {
+        self.slots = Slots::of(root);
+        self.board.throttles_at = slows_at(root).or(self.board.throttles_at);
+    }
 }
 
 /// Looks at the machine whose files are below `root` (`/` for this one). A machine that is no known board is a generic
@@ -51,7 +61,9 @@ impl Detected {
 pub fn detect(root: &Path) -> Result<Detected, BoardError> {
     let (boards, facts) = (Boards::of(root)?, facts::read(root));
     let (board, how) = recognise(&boards, &facts);
-    Ok(describe(facts, board.clone(), how))
+    let mut found = describe(facts, board.clone(), how);
+    found.ask(root);
+    Ok(found)
 }
 
 /// A board of this name by its profile alone, wherever one is: what is known before one is looked at. `root` has the
@@ -70,7 +82,9 @@ pub fn described(root: &Path, name: &str) -> Result<Detected, BoardError> {
 /// There is no such board, or as [`detect`].
 pub fn detect_as(root: &Path, name: &str) -> Result<Detected, BoardError> {
     let board = Boards::of(root)?.by_name(name)?.clone();
-    Ok(describe(facts::read(root), board, How::Named))
+    let mut found = describe(facts::read(root), board, How::Named);
+    found.ask(root);
+    Ok(found)
 }
 
 fn describe(facts: Facts, board: Board, how: How) -> Detected {
@@ -92,6 +106,7 @@ fn describe(facts: Facts, board: Board, how: How) -> Detected {
         cores: if cpu.count == 0 { board.cores.clone() } else { cpu.cores() },
         features: if cpu.features.is_empty() { board.features.clone() } else { cpu.features },
         l4t,
+        slots: None,
         how,
         warnings: warnings.into_iter().flatten().collect(),
         board,

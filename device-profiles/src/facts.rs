@@ -187,7 +187,7 @@ pub(crate) fn text(root: &Path, path: &str) -> Option<String> {
 }
 
 /// The longest honest file here is the `cpuinfo` of a machine with many cores, some 2 KiB a core.
-fn bytes(root: &Path, path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn bytes(root: &Path, path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(root.join(path)).ok()?.take(1 << 20).read_to_end(&mut bytes).ok()?;
     Some(bytes)

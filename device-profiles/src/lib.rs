@@ -12,9 +12,11 @@ mod detect;
 mod facts;
 mod profile;
 mod recognise;
+mod slots;
 
 pub use board::{Board, Cores, Feature, Storage};
 pub use boards::{BoardError, Boards, OVERRIDES};
 pub use condition::{Condition, Hold, Sensor};
 pub use detect::{Detected, described, detect, detect_as};
 pub use recognise::How;
+pub use slots::Slots;

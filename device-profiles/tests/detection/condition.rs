@@ -54,6 +54,26 @@ fn the_hottest_sensor_counts_and_odd_ones_do_not() {
 }
 
 #[test]
+fn a_board_knows_best_from_when_on_it_slows_down() {
+    let trip = |machine: Machine, zone: u32, number: u32, kind: &str, millis: &str| {
+        let path = format!("sys/class/thermal/thermal_zone{zone}/trip_point_{number}");
+        machine
+            .with(&format!("{path}_type"), format!("{kind}\n"))
+            .with(&format!("{path}_temp"), format!("{millis}\n"))
+    };
+    let throttles_at = |machine: &Machine| machine.detect().board.throttles_at;
+    assert_eq!(throttles_at(&Machine::new()), None);
+    // A fan's trip is none, nor is the one at which the machine is switched off.
+    let jetson = trip(trip(Machine::new(), 0, 0, "critical", "102500"), 0, 1, "active", "51000");
+    assert_eq!(throttles_at(&jetson), None);
+    let jetson = trip(trip(jetson, 0, 2, "passive", "97000"), 1, 0, "passive", "95500");
+    assert_eq!(throttles_at(&jetson), Some(95));
+    // One that is switched off by moving it far away, and one that is no number.
+    let jetson = trip(trip(jetson, 1, 0, "passive", "-40000"), 2, 0, "passive", "soon");
+    assert_eq!(throttles_at(&jetson), Some(97));
+}
+
+#[test]
 fn a_kernel_that_lowers_the_clock_says_so() {
     let device = |state: &str| {
         Machine::new()

@@ -110,6 +110,27 @@ fn what_an_operator_should_know_is_said() {
     assert_eq!(nano.with("etc/nv_tegra_release", release).detect().l4t.as_deref(), Some("32.7.1"));
 }
 
+/// Variables of UEFI begin with four bytes of attributes.
+#[test]
+fn a_jetson_tells_which_system_it_started_and_whether_there_is_another() {
+    let variable = |machine: Machine, name: &str, value: &[u8]| {
+        let path = format!("sys/firmware/efi/efivars/{name}-781e084c-a330-417c-b678-38e696380cb9");
+        machine.with(&path, [&[7, 0, 0, 0], value].concat())
+    };
+    let told = |machine: &Machine| machine.detect().slots.map(|slots| slots.to_string());
+    let orin = || variable(Machine::new(), "BootChainFwCurrent", &[1, 0, 0, 0]);
+    assert_eq!(told(&orin()).as_deref(), Some("slot B"));
+    let one = variable(orin(), "RootfsRedundancyLevel", &[0; 4]);
+    let said = told(&one).unwrap();
+    assert!(said.starts_with("slot B, one root file system"), "{said}");
+    let two = variable(one, "RootfsRedundancyLevel", &[1, 0, 0, 0]);
+    assert_eq!(told(&two).as_deref(), Some("slot B, two root file systems"));
+    let odd = variable(two, "BootChainFwCurrent", &[255; 4]);
+    assert_eq!(told(&odd), None);
+    assert_eq!(told(&variable(odd, "BootChainFwCurrent", &[1, 0])), None);
+    assert_eq!(told(&Machine::new()), None);
+}
+
 /// Only what the kernel lets programs use, though the processor has it.
 #[test]
 fn features_are_those_that_the_kernel_hands_on() {

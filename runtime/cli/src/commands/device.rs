@@ -43,6 +43,9 @@ fn show(found: &Detected) -> Result<(), Failure> {
     if let Some(release) = &found.l4t {
         line(format_args!("L4T       {release}"))?;
     }
+    if let Some(slots) = &found.slots {
+        line(format_args!("boot      {slots}"))?;
+    }
     if let Some(limit) = found.limit {
         line(format_args!("limit     {} (control group)", Bytes(limit)))?;
     }
