@@ -1,7 +1,7 @@
 //! A root file system of a board's architecture: made of Debian's packages, kept as an archive, and worked in under the
 //! user-mode emulator.
 
-use crate::{packages, sys};
+use crate::{deb, packages, sys};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use sprig_ground::hex;
@@ -43,6 +43,8 @@ impl Debian<'_> {
         let making = kept.with_extension("making.tar");
         let mut make = sys::command(packages::find_or_install("mmdebstrap", "mmdebstrap")?, true);
         make.args(["--quiet", "--architectures=arm64", "--format=tar"]);
+        // Whatever is made of the same packages is the same archive.
+        make.env("SOURCE_DATE_EPOCH", deb::date().to_string());
         make.arg(format!("--components={}", self.components));
         make.arg(format!("--include={}", self.include.join(",")));
         make.args(self.options).arg(self.release).arg(&making).arg(mirror);

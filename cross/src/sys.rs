@@ -57,12 +57,13 @@ pub fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Standard output of `command`; fails, with its standard error, unless it exits with 0.
+/// Standard output of `command`; fails, with all that it printed, unless it exits with 0.
 pub fn output(command: &mut Command) -> Result<String> {
     let line = describe(command);
     let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !out.status.success() {
-        bail!("`{line}` failed: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr).trim_end());
+        let said = [&*out.stdout, &*out.stderr].map(String::from_utf8_lossy).concat();
+        bail!("`{line}` failed: {}\n{}", out.status, said.trim_end());
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -1,5 +1,6 @@
-//! A board in the emulator: UEFI, a card, a network to this machine, a console that is kept, and power that can be cut.
+//! A board in the emulator: a card, a network to this machine, a console that is kept, and power that can be cut.
 
+use super::emulated::Emulated;
 use crate::{packages, sys};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
@@ -10,23 +11,18 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where the emulator's firmware is, in Debian's package.
-const FIRMWARE: &str = "/usr/share/AAVMF";
 /// This machine, as the board sees it.
 pub const HOST: &str = "10.0.2.2";
 /// Size of the card: larger than the image, as cards are.
 const CARD: &str = "4G";
-/// A core without dot products, as of a Raspberry Pi 4, two of them, and the memory of its smallest.
-const CORE: &str = "cortex-a72";
-const CORES: &str = "2";
-const MEMORY: &str = "1024";
 /// Most bytes of the console that are looked through at once.
 const MOST: u64 = 8 << 20;
 
 /// A board.
 pub struct Machine {
-    /// Its card, firmware variables and console.
+    /// Its card and console, and what it starts from.
     folder: PathBuf,
+    emulated: Emulated,
     process: Option<Child>,
     ssh: u16,
     /// Bytes of the console before this start.
@@ -36,19 +32,16 @@ pub struct Machine {
 impl Machine {
     /// A board with a card that the image was written to, in an empty folder. The image stays as it is.
     pub fn with(image: &Path, folder: &Path) -> Result<Self> {
-        packages::find_or_install("qemu-system-aarch64", "qemu-system-arm")?;
         let tool = packages::find_or_install("qemu-img", "qemu-utils")?;
-        if !Path::new(FIRMWARE).join("AAVMF_CODE.fd").is_file() {
-            packages::apt_install(&["qemu-efi-aarch64"])?;
-        }
         let image = fs::canonicalize(image).with_context(|| format!("no image {}", image.display()))?;
+        let emulated = Emulated::of(&image, folder)?;
         let mut card = sys::command(tool, true);
         card.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(image);
         sys::check(card.arg(folder.join("card.qcow2")).arg(CARD))?;
-        fs::copy(Path::new(FIRMWARE).join("AAVMF_VARS.fd"), folder.join("variables.fd"))?;
+        emulated.prepare(&folder.join("card.qcow2"))?;
         let ssh =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).context("no free port")?.port();
-        Ok(Self { folder: folder.to_owned(), process: None, ssh, begun: 0 })
+        Ok(Self { folder: folder.to_owned(), emulated, process: None, ssh, begun: 0 })
     }
 
     /// Where its console is kept, over all its starts.
@@ -60,19 +53,10 @@ impl Machine {
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the board runs already");
         self.begun = fs::metadata(self.console()).map_or(0, |found| found.len());
-        let shown = |name: &str| self.folder.join(name).display().to_string();
-        let code = format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}/AAVMF_CODE.fd");
-        let network = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh);
-        let mut emulator = sys::command("qemu-system-aarch64", true);
-        emulator.args(["-machine", "virt", "-cpu", CORE, "-smp", CORES, "-m", MEMORY, "-display", "none"]);
-        emulator.args(["-drive", &code]);
-        emulator.args(["-drive", &format!("if=pflash,format=raw,file={}", shown("variables.fd"))]);
-        emulator.args(["-drive", &format!("if=none,id=card,file={}", shown("card.qcow2"))]);
-        emulator.args(["-device", "virtio-blk-pci,drive=card", "-device", "virtio-rng-pci"]);
-        emulator.args(["-netdev", &network, "-device", "virtio-net-pci,netdev=net,romfile="]);
-        emulator.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
-        emulator.args(["-chardev", &format!("file,id=console,append=on,path={}", shown("console.log"))]);
-        emulator.args(["-serial", "chardev:console", "-monitor", "none"]);
+        let mut emulator = self.emulated.with(&self.folder.join("card.qcow2"), self.ssh);
+        let console = self.console().display().to_string();
+        emulator.args(["-chardev", &format!("file,id=console,append=on,path={console}")]);
+        emulator.args(["-serial", "chardev:console"]);
         self.process = Some(emulator.spawn().context("cannot start qemu-system-aarch64")?);
         Ok(())
     }
@@ -142,9 +126,10 @@ impl Machine {
         ssh.spawn().context("cannot start ssh")
     }
 
-    /// Copies a file to the board.
+    /// Copies a file to the board, onto its card.
     pub fn gives(&self, file: &Path, to: &str) -> Result<()> {
-        sys::output(self.ssh("scp", "-P").arg(file).arg(format!("root@127.0.0.1:{to}"))).map(drop)
+        sys::output(self.ssh("scp", "-P").arg(file).arg(format!("root@127.0.0.1:{to}")))?;
+        sys::output(self.ssh("ssh", "-p").args(["root@127.0.0.1", "sync"])).map(drop)
     }
 
     /// A key to log in with, made in its folder; the public part.

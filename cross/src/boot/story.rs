@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(600);
 /// Longest a round may take.
 const ROUND: Duration = Duration::from_secs(900);
+/// What RAUC is at.
+const PROGRESS: &str = "busctl get-property de.pengutronix.rauc / de.pengutronix.rauc.Installer Progress";
 /// What systemd says as the health of a system on trial is looked at.
 const CHECKING: &str = "Keep a system that is on trial";
 /// Seconds for which a system on trial is looked at here.
@@ -30,13 +32,15 @@ pub struct Seen {
 pub struct Story<'a> {
     pub home: &'a mut Home,
     pub board: &'a mut Machine,
+    /// What the board has to find that it is.
+    pub name: &'a str,
     pub seen: Vec<Seen>,
     begun: Instant,
 }
 
 impl<'a> Story<'a> {
-    pub fn new(home: &'a mut Home, board: &'a mut Machine) -> Self {
-        Self { home, board, seen: Vec::new(), begun: Instant::now() }
+    pub fn new(home: &'a mut Home, board: &'a mut Machine, name: &'a str) -> Self {
+        Self { home, board, name, seen: Vec::new(), begun: Instant::now() }
     }
 
     /// The board starts for the first time, joins and ends a round.
@@ -50,7 +54,7 @@ impl<'a> Story<'a> {
         let round = self.home.hears("round", ROUND)?;
         self.see(&format!("round {} ended", round["round"]));
         let facts = self.ask("sprig device --json")?;
-        ensure!(facts.contains("generic-aarch64"), "sprig device printed {facts}");
+        ensure!(facts.contains(self.name), "sprig device printed {facts}");
         let left = self.ask("mount -o ro /dev/disk/by-partlabel/selector /mnt && ls /mnt && umount /mnt")?;
         ensure!(!left.contains("sprig"), "the first partition still has {left}");
         let free = self.ask("df --output=size -B1M /state | tail -n 1")?;
@@ -63,7 +67,27 @@ impl<'a> Story<'a> {
         let doctor =
             self.ask("runuser -u sprig -- sprig doctor --config /var/lib/sprig/agent/device.toml")?;
         self.see(&format!("sprig doctor: {}", doctor.trim().replace('\n', "; ")));
+        self.card_in_a_round()
+    }
+
+    /// What a round writes to the card, whoever writes it.
+    fn card_in_a_round(&mut self) -> Result<()> {
+        self.home.forget();
+        self.home.hears("round", ROUND)?;
+        let before = self.written()?;
+        let round = self.home.hears("round", ROUND)?;
+        let bytes = self.written()? - before;
+        self.see(&format!("round {}: {} KiB written to the card", round["round"], bytes >> 10));
         Ok(())
+    }
+
+    /// Bytes written to the state partition since the board started.
+    fn written(&mut self) -> Result<u64> {
+        // Sectors written are the seventh number (Linux, Documentation/block/stat.rst), in units of 512 bytes.
+        let name = "$(basename $(readlink -f /dev/disk/by-partlabel/state))";
+        let told = self.ask(&format!("sync; cat /sys/class/block/{name}/stat"))?;
+        let sectors = told.split_whitespace().nth(6).and_then(|n| n.parse::<u64>().ok());
+        Ok(sectors.context("the kernel tells of no writes")? * 512)
     }
 
     /// Power goes `after` in a round; the board comes back, with the same name for itself, and rounds go on.
@@ -94,8 +118,9 @@ impl<'a> Story<'a> {
         self.see("the update is on the board");
 
         let mut writing = self.board.tells("rauc install /state/update.raucb")?;
-        thread::sleep(Duration::from_secs(15));
-        ensure!(writing.try_wait()?.is_none(), "the update was written in 15 s; cut it off sooner");
+        while !self.ask(PROGRESS)?.contains("Copying image to system") {
+            ensure!(writing.try_wait()?.is_none(), "the update ended, and was not seen being written");
+        }
         self.back_to(&before, "it was written")?;
         writing.wait()?;
 

@@ -87,12 +87,12 @@ impl Parts<'_> {
         );
         text += &format!(
             "image sprig.img {{\n hdimage {{ partition-table-type = \"{}\" disk-uuid = \"{}\" align = {ALIGN} }}\n",
-            // Firmware of Raspberry Pis before the 4 looks for its partition in the older table.
             if self.firmware == Firmware::Uefi { "gpt" } else { "hybrid" },
             uuid("disk")
         );
-        let own = if self.firmware == Firmware::Uefi { "" } else { "partition-type = 0xc" };
-        text += &partition("selector", "image = \"selector.vfat\"", "U", SELECTOR, own);
+        // Firmware of Raspberry Pis before the 4 looks for its partition in the older table.
+        let older = if self.firmware == Firmware::Uefi { "" } else { "partition-type = 0xc" };
+        text += &partition("selector", "image = \"selector.vfat\"", "U", SELECTOR, older);
         text += &partition("boot-a", "image = \"boot.vfat\"", "F", BOOT, "");
         text += &partition("boot-b", "", "F", BOOT, "");
         text += &partition("system-a", "image = \"system.img\"", ROOT_ARM64, SYSTEM, "");
@@ -102,10 +102,10 @@ impl Parts<'_> {
     }
 }
 
-fn partition(name: &str, image: &str, kind: &str, bytes: u64, own: &str) -> String {
+fn partition(name: &str, image: &str, kind: &str, bytes: u64, older: &str) -> String {
     format!(
         " partition {name} {{\n  {image}\n  size = {bytes}\n  partition-type-uuid = \"{kind}\"\n  partition-uuid = \"{}\"\n  \
-         {own}\n }}\n",
+         {older}\n }}\n",
         uuid(name)
     )
 }

@@ -32,9 +32,10 @@ const COMMON_LINE: &str = "ro cgroup_enable=memory panic=10 systemd.gpt_auto=0";
 /// How a board starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
-    /// By UEFI, with GRUB: the generic machine, virtual or real.
+    /// By UEFI: the generic machine, virtual or real.
     Uefi,
-    /// A Raspberry Pi's own, from a partition that autoboot.txt names.
+    /// A Raspberry Pi's own, which starts U-Boot, which has UEFI: its `tryboot` takes a kernel that can ask for it, and Debian's
+    /// cannot.
     RaspberryPi {
         /// Debian's release has no device tree of it yet; the backported kernel does.
         backports: bool,
@@ -74,13 +75,14 @@ impl Firmware {
     /// Packages of its system.
     pub fn packages(self) -> Vec<&'static str> {
         let own: &[&str] = match self {
-            Self::Uefi => &["linux-image-arm64", "grub-efi-arm64-bin"],
-            Self::RaspberryPi { backports: false } => &["linux-image-arm64", "firmware-brcm80211"],
-            Self::RaspberryPi { backports: true } => {
-                &["linux-image-arm64/trixie-backports", "firmware-brcm80211"]
-            }
+            Self::Uefi => &[],
+            Self::RaspberryPi { .. } => &["firmware-brcm80211", "u-boot-rpi"],
         };
-        COMMON.iter().chain(own).copied().collect()
+        let kernel = match self {
+            Self::RaspberryPi { backports: true } => "linux-image-arm64/trixie-backports",
+            _ => "linux-image-arm64",
+        };
+        COMMON.iter().chain(&[kernel, "grub-efi-arm64-bin"]).chain(own).copied().collect()
     }
 
     /// Suites beside the release.
@@ -99,11 +101,26 @@ impl Firmware {
         }
     }
 
+    /// What mmdebstrap does beside installing packages: the Raspberry Pi's firmware is unpacked and not installed, whose scripts
+    /// would keep a boot partition of their own, and leaves a line on what it is.
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Uefi => &[],
+            Self::RaspberryPi { .. } => &[
+                "--customize-hook=cd \"$1/tmp\" && APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get --quiet download raspi-firmware \
+                 && dpkg -x raspi-firmware_*.deb \"$1/usr/lib/raspi\" && dpkg-deb --show --showformat '${Package} ${Version} \
+                 ${Architecture} ${source:Package}\\n' raspi-firmware_*.deb > \"$1/usr/lib/raspi/told\" && rm raspi-firmware_*.deb",
+            ],
+        }
+    }
+
     /// Linux's command line, but for which system it is.
     pub fn line(self) -> String {
         let console = match self {
             Self::Uefi => "console=tty0 console=ttyAMA0",
-            Self::RaspberryPi { .. } => "console=tty1 console=serial0,115200",
+            // As Linux's own device trees number them, which is not as Raspberry Pi's do.
+            Self::RaspberryPi { backports: false } => "console=tty0 console=ttyS1,115200",
+            Self::RaspberryPi { backports: true } => "console=tty0 console=ttyAMA10,115200",
         };
         format!("{console} {COMMON_LINE}")
     }

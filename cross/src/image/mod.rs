@@ -9,11 +9,12 @@ mod given;
 mod sbom;
 mod starting;
 mod system;
+pub mod table;
 pub mod update;
 
 use crate::deb::Package;
 use crate::{build, sys};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use card::Card;
 use disk::Parts;
 use firmware::Firmware;
@@ -28,7 +29,7 @@ use update::{Signer, Update};
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
-    /// Board that it is for, by its name as `sprig device` knows it: generic-aarch64, which is any with UEFI; not yet a Raspberry Pi
+    /// Board that it is for, by its name as `sprig device` knows it: generic-aarch64, which is any with UEFI, or a Raspberry Pi's
     #[arg(long, value_name = "NAME")]
     pub board: String,
     /// The board's folder of its fleet, or a tar archive of it: taken up at the first start and then removed from the first
@@ -56,6 +57,9 @@ pub struct Args {
     /// Added to the version, such as +2
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub suffix: String,
+    /// Make it a second time, and fail where that is not the same image, bit for bit
+    #[arg(long)]
+    pub twice: bool,
     /// Disk to write it to, such as /dev/sdb; everything on it is lost
     #[arg(long, value_name = "DISK")]
     pub device: Option<PathBuf>,
@@ -86,6 +90,9 @@ pub struct Image {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let image = Image::make(args)?;
+    if args.twice {
+        make_again(args, &image)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string(&image)?);
     } else {
@@ -117,12 +124,6 @@ impl Image {
     pub fn make(args: &Args) -> Result<Self> {
         let board = build::board(&args.board)?;
         let firmware = Firmware::of(&board)?;
-        ensure!(
-            firmware == Firmware::Uefi,
-            "images of Raspberry Pis are not ready: none was made or started yet; install the package of \
-             `cargo xtask deb --board {}` on the system that it has",
-            board.name
-        );
         let out = args
             .out
             .clone()
@@ -173,6 +174,20 @@ impl Image {
     }
 }
 
+/// Makes the image again, and holds it against the first.
+fn make_again(args: &Args, first: &Image) -> Result<()> {
+    let folder = tempfile::tempdir_in(sys::target_dir())?;
+    let out = Some(folder.path().join("again.img"));
+    let again = Image::make(&Args { out, sign: None, device: None, ..args.clone() })?;
+    if again.sha256 != first.sha256 {
+        let open = |image: &Image| fs::File::open(&image.path);
+        let parts = table::differences(&open(first)?, &open(&again)?)?;
+        bail!("made twice, the images differ in {}: {} and {}", parts.join(", "), first.sha256, again.sha256);
+    }
+    eprintln!("image: made twice, the same");
+    Ok(())
+}
+
 /// Whether an image may be put there: over another image, and over nothing else.
 fn check_out(out: &Path) -> Result<()> {
     let Ok(found) = fs::metadata(out) else { return Ok(()) };
@@ -219,7 +234,6 @@ mod tests {
         let refused = |args: Args| format!("{:#}", Image::make(&args).map(drop).unwrap_err());
         let args = |board: &str| Args { board: board.to_owned(), ..Args::default() };
         assert!(refused(args("jetson-nano-4gb")).contains("NVIDIA"));
-        assert!(refused(args("raspberry-pi-5-8gb")).contains("cargo xtask deb --board raspberry-pi-5-8gb"));
         let none = Some(PathBuf::from("/nowhere"));
         assert!(refused(Args { sign: none.clone(), ..args("generic-aarch64") }).contains("sprig provision"));
         assert!(refused(Args { fleet: none.clone(), ..args("generic-aarch64") }).contains("/nowhere"));

@@ -1,4 +1,4 @@
-//! What starts a system: files of the first partition, which selects one of two, and of a boot partition.
+//! What starts a system: the files of the first partition, which selects one of two.
 
 use super::firmware::Firmware;
 use crate::root::Root;
@@ -7,48 +7,54 @@ use std::fs;
 use std::path::Path;
 
 const GRUB: &str = include_str!("../../image/grub.cfg");
-const AUTOBOOT: &str = "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n";
 /// Bytes of GRUB's environment, which it writes in place and never makes.
 const ENVIRONMENT: usize = 1024;
 /// Where the archive's hook unpacked the firmware's package.
-pub(super) const RASPBERRY_PI: &str = "usr/lib/raspi";
-/// What its firmware is told: that of a 64-bit Linux with device trees of Linux's own, and next to no memory for graphics.
-const CONFIG: &str =
-    "# Sprig's image. The system that starts is selected by autoboot.txt of the first partition.
+const RASPBERRY_PI: &str = "usr/lib/raspi";
+/// Linux's device trees of its boards: of the 3 and Zero 2 W, of the 4, of the 5.
+const TREES: [&str; 3] = ["bcm2837", "bcm2711", "bcm2712"];
+/// What its firmware is told: that of U-Boot with device trees of Linux's own, and next to no memory for graphics.
+const CONFIG: &str = "# Sprig's image: U-Boot starts GRUB, which selects the system (EFI/debian/grub.cfg).
 arm_64bit=1
 upstream_kernel=1
-kernel=vmlinuz
-initramfs initrd.img followkernel
+kernel=u-boot.bin
 enable_uart=1
 gpu_mem=16
 ";
 
 impl Firmware {
-    /// Puts what this board starts by into both, from a system that has it, and takes it out of there.
-    pub(super) fn fill(self, root: &Root, boot: &Path, selector: &Path) -> Result<()> {
+    /// Puts what this board starts by there, from a system that has it, and takes it out of that; a line on each package that dpkg
+    /// does not know of, as dpkg would tell it.
+    pub(super) fn fill(self, root: &Root, selector: &Path) -> Result<String> {
+        let (grub, settings) = (selector.join("EFI/BOOT"), selector.join("EFI/debian"));
+        fs::create_dir_all(&grub)?;
+        fs::create_dir_all(&settings)?;
+        let monolithic = root.at("usr/lib/grub/arm64-efi/monolithic/grubaa64.efi");
+        fs::copy(&monolithic, grub.join("BOOTAA64.EFI")).context("the system has no GRUB")?;
+        fs::write(settings.join("grub.cfg"), GRUB.replace("@CMDLINE@", &self.line()))?;
+        fs::write(settings.join("grubenv"), environment())?;
         match self {
-            Self::Uefi => {
-                let (grub, settings) = (selector.join("EFI/BOOT"), selector.join("EFI/debian"));
-                fs::create_dir_all(&grub)?;
-                fs::create_dir_all(&settings)?;
-                let monolithic = root.at("usr/lib/grub/arm64-efi/monolithic/grubaa64.efi");
-                fs::copy(&monolithic, grub.join("BOOTAA64.EFI")).context("the system has no GRUB")?;
-                fs::write(settings.join("grub.cfg"), GRUB.replace("@CMDLINE@", &self.line()))?;
-                Ok(fs::write(settings.join("grubenv"), environment())?)
-            }
-            Self::RaspberryPi { .. } => {
-                fs::write(selector.join("autoboot.txt"), AUTOBOOT)?;
-                fs::write(boot.join("config.txt"), CONFIG)?;
-                fs::write(boot.join("cmdline.txt"), format!("{}\n", self.line()))?;
-                let unpacked = root.at(RASPBERRY_PI);
-                copy_all(&unpacked.join("usr/lib/raspi-firmware"), boot, |_| true)?;
-                // Boards before the 4 have their first stage on the card.
-                fs::copy(boot.join("bootcode.bin"), selector.join("bootcode.bin"))?;
-                fs::remove_dir_all(&unpacked)?;
-                copy_all(&trees(root)?, boot, |name| name.starts_with("bcm27") || name.starts_with("bcm2837"))
-            }
+            Self::Uefi => Ok(String::new()),
+            Self::RaspberryPi { .. } => raspberry_pi(root, selector),
         }
     }
+}
+
+/// Puts there what a Raspberry Pi's firmware is and starts.
+fn raspberry_pi(root: &Root, selector: &Path) -> Result<String> {
+    let unpacked = root.at(RASPBERRY_PI);
+    copy_all(&unpacked.join("usr/lib/raspi-firmware"), selector, |_| true)?;
+    copy_all(&trees(root)?, selector, |name| TREES.iter().any(|of| name.starts_with(of)))?;
+    let loader = root.at("usr/lib/u-boot/rpi_arm64/u-boot.bin");
+    fs::copy(&loader, selector.join("u-boot.bin")).context("the system has no U-Boot")?;
+    fs::write(selector.join("config.txt"), CONFIG)?;
+    // What may be done with it is told where every package tells it.
+    let licence = "usr/share/doc/raspi-firmware";
+    fs::create_dir_all(root.at(licence))?;
+    fs::copy(unpacked.join(licence).join("copyright"), root.at(licence).join("copyright"))?;
+    let told = fs::read_to_string(unpacked.join("told")).context("nothing tells which firmware it is")?;
+    fs::remove_dir_all(&unpacked)?;
+    Ok(told)
 }
 
 /// The kept system is the first, and none is on trial.
@@ -84,7 +90,6 @@ mod tests {
     #[test]
     fn what_selects_a_system_is_written_within_a_sector() {
         const SECTOR: usize = 512;
-        assert!(AUTOBOOT.len() < SECTOR);
         let block = environment();
         assert_eq!(block.len(), ENVIRONMENT);
         let end = block.windows(3).position(|bytes| bytes == b"###").unwrap();
@@ -93,13 +98,8 @@ mod tests {
 
     /// The board's script writes what is made here, letter for letter in length.
     #[test]
-    fn the_boards_script_knows_both_selectors() {
+    fn the_boards_script_knows_the_selector() {
         let script = include_str!("../../image/root/usr/lib/sprig/boot-slot");
-        for line in [
-            "# GRUB Environment Block\\nkept=%s\\nnext=%s\\n",
-            "[all]\\ntryboot_a_b=1\\nboot_partition=%s\\n[tryboot]\\nboot_partition=%s\\n",
-        ] {
-            assert!(script.contains(line), "{line}");
-        }
+        assert!(script.contains("# GRUB Environment Block\\nkept=%s\\nnext=%s\\n"));
     }
 }

@@ -61,7 +61,7 @@ impl System {
             include: &firmware.packages(),
             components: firmware.components(),
             suites: firmware.suites(),
-            options: &OPTIONS,
+            options: &[&OPTIONS, firmware.options()].concat(),
         };
         let archive = debian.archive(&mirror)?;
         let root = Root::unpack(&archive)?;
@@ -74,9 +74,9 @@ impl System {
         fs::create_dir_all(&boot)?;
         fs::create_dir_all(&selector)?;
         initramfs(&root, &boot)?;
-        firmware.fill(&root, &boot, &selector)?;
         let told = "${Package} ${Version} ${Architecture} ${source:Package}\n";
-        let packages = root.run(&["dpkg-query", "--show", &format!("--showformat={told}")])?;
+        let mut packages = root.run(&["dpkg-query", "--show", &format!("--showformat={told}")])?;
+        packages += &firmware.fill(&root, &selector)?;
         tidy(&root)?;
         let image = work.join("system.img");
         pack(&root, &image)?;
@@ -135,7 +135,9 @@ fn initramfs(root: &Root, boot: &Path) -> Result<()> {
 
 /// Takes away what only making it needed.
 fn tidy(root: &Root) -> Result<()> {
-    for folder in ["boot", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/lib/grub"] {
+    for folder in
+        ["boot", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/lib/grub", "usr/lib/u-boot"]
+    {
         let path = root.at(folder);
         if path.is_dir() {
             fs::remove_dir_all(&path)?;

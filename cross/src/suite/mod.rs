@@ -3,6 +3,7 @@
 mod aarch64;
 mod armv7;
 mod board;
+mod image;
 mod judge;
 mod minimum;
 mod package;
@@ -72,6 +73,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         report.stage("package", || package::check(&suite));
         if suite.long {
             report.stage("armv7 board", || armv7::check(&suite));
+            report.stage("image", || image::check("generic-aarch64"));
+            report.stage("image of a Raspberry Pi", || image::check("raspberry-pi-3b"));
         }
     }
     Ok(report.finish(args.json))
