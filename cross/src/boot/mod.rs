@@ -21,7 +21,7 @@ use story::{Seen, Story};
 /// Seconds of a round before power goes.
 const CUT: f64 = 5.0;
 /// Longest an image may take to come up.
-const START: Duration = Duration::from_secs(600);
+const START: Duration = Duration::from_secs(1200);
 /// What the console shows when it has.
 const UP: &str = "Multi-User System";
 
