@@ -137,10 +137,10 @@ impl<'a> Story<'a> {
         self.home.close();
         self.try_it()?;
         self.board.shows("Linux version", 2, START + Duration::from_secs(2 * u64::from(TRIAL)))?;
+        self.home.forget();
         self.home.open()?;
         ensure!(self.system()? == before, "a system that reaches no broker was kept");
         self.see("an update that reaches no broker is given up");
-        self.home.forget();
         self.home.hears("joined", START)?;
 
         self.try_it()?;
