@@ -1,4 +1,4 @@
-//! Images of two boards in the system emulator, from their first start through power cuts and an update.
+//! An image in the system emulator, from its first start through power cuts and an update.
 
 use super::report::Outcome;
 use crate::{boot, packages};

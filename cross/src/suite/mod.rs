@@ -74,7 +74,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         if suite.long {
             report.stage("armv7 board", || armv7::check(&suite));
             report.stage("image", || image::check("generic-aarch64"));
-            report.stage("image of a Raspberry Pi", || image::check("raspberry-pi-3b"));
         }
     }
     Ok(report.finish(args.json))
