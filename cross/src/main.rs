@@ -28,6 +28,7 @@ mod toolchain;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use image::overlay;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -60,6 +61,8 @@ enum Command {
     Deb(deb::Args),
     /// Make an image to be written to a board's card: two systems, of which an update replaces one, and Sprig's state.
     Image(Box<image::Args>),
+    /// Make what is laid over the root file system that is flashed onto a Jetson: it comes up as a device of its fleet.
+    Overlay(overlay::Args),
     /// Start an image in the emulator: it joins a fleet, loses its power in a round, and is updated.
     Boot(boot::Args),
     /// Install what the tests need and run them all.
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Build(args) => build::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Deb(args) => deb::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Image(args) => image::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Overlay(args) => overlay::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Boot(args) => boot::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => suite::run(&args),
     }

@@ -20,6 +20,8 @@ const LOADER: &str = "u-boot.bin";
 /// The partition that has it, and there what GRUB tells Linux.
 const SELECTOR: &str = "selector";
 const GRUB: &str = "EFI/debian/grub.cfg";
+/// Most bytes of the first partition, which is held in memory.
+const MOST: u64 = 256 << 20;
 /// The emulator takes setting the watchdog for the restart that the watchdog is there for.
 const TOLD: (&str, &str) = ("sprig.slot=$slot", "sprig.slot=$slot modprobe.blacklist=bcm2835_wdt");
 
@@ -55,6 +57,7 @@ impl Emulated {
     fn raspberry_pi(image: &File, folder: &Path) -> Result<Self> {
         let parts = table::partitions(image)?;
         let part = parts.iter().find(|part| part.name == SELECTOR).context("the image selects no system")?;
+        ensure!(part.bytes <= MOST, "the image's first partition has {} bytes, more than {MOST}", part.bytes);
         let mut bytes = vec![0; usize::try_from(part.bytes)?];
         image.read_exact_at(&mut bytes, part.begins)?;
         fs::write(folder.join(SELECTOR), bytes)?;

@@ -15,8 +15,8 @@ const START: Duration = Duration::from_secs(1200);
 const ROUND: Duration = Duration::from_secs(900);
 /// What RAUC is at.
 const PROGRESS: &str = "busctl get-property de.pengutronix.rauc / de.pengutronix.rauc.Installer Progress";
-/// What systemd says, shortened in its middle, as the health of a system on trial is looked at.
-const CHECKING: &str = "on trial, or give it up...";
+/// What the console shows as the health of a system on trial is looked at.
+const CHECKING: &str = "sprig: system b is on trial";
 /// Seconds for which a system on trial is looked at here.
 const TRIAL: u32 = 40;
 

@@ -1,10 +1,11 @@
 //! The image of a card: its partitions, put together by genimage.
 
 use super::firmware::Firmware;
+use super::identifier::{id, uuid};
+use super::state;
 use super::system::System;
 use crate::{deb, packages, sys};
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,6 @@ const SELECTOR: u64 = 64 * MIB;
 const BOOT: u64 = 128 * MIB;
 /// Of each system.
 const SYSTEM: u64 = 640 * MIB;
-/// What the state partition has beside its files, until it grows to the end of the card.
-const ROOM: u64 = 96 * MIB;
 /// Boundaries of partitions: no card's erase unit is larger.
 const ALIGN: u64 = 4 * MIB;
 /// Kind of a partition with a system of this architecture (Discoverable Partitions Specification).
@@ -45,31 +44,28 @@ impl Parts<'_> {
         ensure!(bytes <= SYSTEM, "the system takes {bytes} bytes, more than {SYSTEM}");
         let (tree, out) = (self.work.join("tree"), self.work.join("out"));
         fs::create_dir_all(&tree)?;
-        for (name, from) in
-            [("boot", &*self.system.boot), ("selector", &*self.system.selector), ("state", self.state)]
-        {
+        for (name, from) in [("boot", &self.system.boot), ("selector", &self.system.selector)] {
             fs::rename(from, tree.join(name)).with_context(|| format!("no {}", from.display()))?;
         }
         let date = deb::date().to_string();
         let mut touch = sys::command("find", true);
-        touch.arg(&tree).args(["-exec", "touch", "--no-dereference", "--date"]);
+        touch.arg(&tree).arg(self.state).args(["-exec", "touch", "--no-dereference", "--date"]);
         sys::check(touch.arg(format!("@{date}")).args(["{}", "+"]))?;
+        let state = state::make(self.state, &self.work.join("state.ext4"), (ALIGN, &date))?;
         let config = self.work.join("genimage.cfg");
-        fs::write(&config, self.layout(&tree)?)?;
-        for (program, package) in
-            [("mkfs.vfat", "dosfstools"), ("mcopy", "mtools"), ("mkfs.ext4", "e2fsprogs")]
-        {
+        fs::write(&config, self.layout(state))?;
+        for (program, package) in [("mkfs.vfat", "dosfstools"), ("mcopy", "mtools")] {
             packages::find_or_install(program, package)?;
         }
         let mut make = sys::command(packages::find_or_install("genimage", "genimage")?, true);
         make.arg("--config").arg(&config).arg("--rootpath").arg(&tree).arg("--outputpath").arg(&out);
         make.arg("--inputpath").arg(self.work).arg("--tmppath").arg(self.work.join("tmp"));
-        make.args(["--loglevel", "0"]).env("SOURCE_DATE_EPOCH", &date).env("E2FSPROGS_FAKE_TIME", &date);
+        make.args(["--loglevel", "0"]).env("SOURCE_DATE_EPOCH", &date);
         sys::check(&mut make)?;
         Ok(Disk { path: out.join("sprig.img"), boot: out.join("boot.vfat") })
     }
 
-    fn layout(&self, tree: &Path) -> Result<String> {
+    fn layout(&self, state: u64) -> String {
         let vfat = |file: &str, label: &str, folder: &str, bytes: u64| {
             let serial = &id(label)[..8];
             format!(
@@ -77,14 +73,8 @@ impl Parts<'_> {
                  mountpoint = \"/{folder}\"\n size = {bytes}\n}}\n"
             )
         };
-        let state = uuid("state");
-        let room = (bytes_of(&tree.join("state"))? * 11 / 10 + ROOM).next_multiple_of(ALIGN);
         let mut text = vfat("selector.vfat", "SELECTOR", "selector", SELECTOR);
         text += &vfat("boot.vfat", "BOOT", "boot", BOOT);
-        text += &format!(
-            "image state.ext4 {{\n ext4 {{ label = \"state\" use-mke2fs = true extraargs = \"-U {state} -E \
-             hash_seed={state},root_owner=0:0,lazy_itable_init=0\" }}\n mountpoint = \"/state\"\n size = {room}\n}}\n"
-        );
         text += &format!(
             "image sprig.img {{\n hdimage {{ partition-table-type = \"{}\" disk-uuid = \"{}\" align = {ALIGN} }}\n",
             if self.firmware == Firmware::Uefi { "gpt" } else { "hybrid" },
@@ -97,8 +87,8 @@ impl Parts<'_> {
         text += &partition("boot-b", "", "F", BOOT, "");
         text += &partition("system-a", "image = \"system.img\"", ROOT_ARM64, SYSTEM, "");
         text += &partition("system-b", "", ROOT_ARM64, SYSTEM, "");
-        text += &partition("state", "image = \"state.ext4\"", "L", room, "");
-        Ok(text + "}\n")
+        text += &partition("state", "image = \"state.ext4\"", "L", state, "");
+        text + "}\n"
     }
 }
 
@@ -108,39 +98,4 @@ fn partition(name: &str, image: &str, kind: &str, bytes: u64, older: &str) -> St
          {older}\n }}\n",
         uuid(name)
     )
-}
-
-/// The same identifier for a thing in every image: two builds are one image.
-fn id(name: &str) -> String {
-    sprig_ground::hex::encode(&Sha256::digest(format!("sprig image {name}")))
-}
-
-fn uuid(name: &str) -> String {
-    let id = id(name);
-    // Version 8, of an application's own making (RFC 9562, section 5.8).
-    format!("{}-{}-8{}-8{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..32])
-}
-
-fn bytes_of(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { bytes_of(&entry.path())? } else { entry.metadata()?.len() };
-    }
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identifiers_are_of_the_right_form_and_differ() {
-        let (one, other) = (uuid("boot-a"), uuid("boot-b"));
-        assert_ne!(one, other);
-        assert_eq!(one.len(), 36);
-        let groups: Vec<usize> = one.split('-').map(str::len).collect();
-        assert_eq!(groups, [8, 4, 4, 4, 12]);
-        assert!(one.split('-').nth(2).unwrap().starts_with('8'));
-    }
 }

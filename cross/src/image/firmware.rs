@@ -53,8 +53,9 @@ impl Firmware {
                 Ok(Self::RaspberryPi { backports: newest })
             }
             _ if name.starts_with("jetson-") => bail!(
-                "a {} is flashed by NVIDIA's own tools alone: flash its system with them, then install the package of \
-                 `cargo xtask deb --board {name}`; docs/jetson.md goes through it",
+                "a {} is flashed by NVIDIA's own tools alone: lay `cargo xtask overlay --board {name}` over its \
+                 system before, or install the package of `cargo xtask deb --board {name}` after; docs/jetson.md goes \
+                 through both",
                 board.title
             ),
             _ => bail!(

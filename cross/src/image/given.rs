@@ -15,7 +15,7 @@ const STATE: &str = "/var/lib/sprig";
 /// It, in folders.
 pub(super) struct Given {
     /// For the first partition.
-    identity: Option<PathBuf>,
+    pub identity: Option<PathBuf>,
     /// For the state partition.
     pub state: PathBuf,
 }

@@ -2,11 +2,17 @@
 
 use super::firmware::Firmware;
 use crate::root::Root;
+use crate::{packages, sys};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
 const GRUB: &str = include_str!("../../image/grub.cfg");
+/// What U-Boot does, in place of its own default: it goes to the card at once. The default starts USB, after which Linux says of
+/// the emulator's controller "Not connected", and waits for a key, which noise on a serial line with nothing at its end can be.
+const U_BOOT: &str = "cross/image/u-boot.env";
+/// Bytes of U-Boot's environment on these boards (its `CONFIG_ENV_SIZE`).
+const U_BOOT_BYTES: &str = "0x4000";
 /// Bytes of GRUB's environment, which it writes in place and never makes.
 const ENVIRONMENT: usize = 1024;
 /// Where the archive's hook unpacked the firmware's package.
@@ -48,6 +54,12 @@ fn raspberry_pi(root: &Root, selector: &Path) -> Result<String> {
     let loader = root.at("usr/lib/u-boot/rpi_arm64/u-boot.bin");
     fs::copy(&loader, selector.join("u-boot.bin")).context("the system has no U-Boot")?;
     fs::write(selector.join("config.txt"), CONFIG)?;
+    let mut environment = sys::command(packages::find_or_install("mkenvimage", "u-boot-tools")?, true);
+    environment
+        .args(["-s", U_BOOT_BYTES, "-o"])
+        .arg(selector.join("uboot.env"))
+        .arg(sys::workspace_root().join(U_BOOT));
+    sys::check(&mut environment)?;
     // What may be done with it is told where every package tells it.
     let licence = "usr/share/doc/raspi-firmware";
     fs::create_dir_all(root.at(licence))?;

@@ -6,6 +6,7 @@ mod board;
 mod image;
 mod judge;
 mod minimum;
+mod overlay;
 mod package;
 mod report;
 mod tools;

@@ -2,6 +2,7 @@
 //! lintian, installed, its agent started, upgraded, purged.
 
 use super::Suite;
+use super::overlay;
 use super::report::Outcome;
 use crate::deb::Package;
 use crate::floor::mirror;
@@ -53,8 +54,11 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
     upgraded(&root, &next)?;
     purged(&root)?;
     configured(&root, &first)?;
+    overlay::check(&Root::unpack(&SYSTEM.archive(&mirror)?)?)?;
     let megabytes = first.bytes as f64 / 1e6;
-    Ok(Outcome::Passed(format!("{megabytes:.1} MB, installed, started, upgraded and purged")))
+    Ok(Outcome::Passed(format!(
+        "{megabytes:.1} MB, installed, started, upgraded and purged; a Jetson's first start"
+    )))
 }
 
 /// There is the program, a user, a folder of his, manual pages, completions, and a service that is not enabled: there are no

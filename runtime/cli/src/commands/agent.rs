@@ -9,6 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
 use crate::output::Output;
 use crate::service::{DeviceFigures, Pulse, Watched, open_door};
+use sprig_agent::AgentEvent as E;
 use sprig_agent::{AgentEvent, Ended, Host, absent};
 use sprig_budget::Bytes;
 use sprig_protocol::settings::DeviceSettings;
@@ -86,70 +87,70 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
 /// What people see of an event, if anything.
 fn line(event: &AgentEvent) -> Option<String> {
     Some(match event {
-        AgentEvent::Connected => "connected".to_owned(),
-        AgentEvent::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
-        AgentEvent::Expiring { problem, .. } | AgentEvent::NotRenewed { problem } => problem.clone(),
-        AgentEvent::Renewed { text, .. } => text.clone(),
-        AgentEvent::Job { run } => format!("run {}", &run[..run.len().min(8)]),
-        AgentEvent::Unknown { keys } => {
+        E::Connected => "connected".to_owned(),
+        E::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
+        E::Expiring { problem, .. } | E::NotRenewed { problem } | E::Board { problem, .. } => problem.clone(),
+        E::Renewed { text, .. } => text.clone(),
+        E::Job { run } => format!("run {}", &run[..run.len().min(8)]),
+        E::Unknown { keys } => {
             format!("the job says what this version of sprig leaves out: {}", keys.join(", "))
         }
-        AgentEvent::Unreadable { run, problem } => {
+        E::Unreadable { run, problem } => {
             format!("run {}: {problem}; waiting for a job that can be followed", &run[..run.len().min(8)])
         }
-        AgentEvent::Cut { texts, of, len, all } => format!(
+        E::Cut { texts, of, len, all } => format!(
             "{texts} of {of} texts are cut to the fleet's {len} tokens (`len` under [train]); {all} would keep all"
         ),
-        AgentEvent::Data { examples, before } => {
+        E::Data { examples, before } => {
             format!("the data have changed: {examples} examples from the next round on, instead of {before}")
         }
-        AgentEvent::DataRefused { problem } => {
+        E::DataRefused { problem } => {
             format!("the data have changed, and the old ones stay in use: {problem}")
         }
-        AgentEvent::Planned { plan_bytes, budget_bytes } => {
+        E::Planned { plan_bytes, budget_bytes } => {
             format!("holds {} of {}", Bytes(*plan_bytes), Bytes(*budget_bytes))
         }
-        AgentEvent::Referred { examples, of } => {
+        E::Referred { examples, of } => {
             format!("what the untouched model prefers: {examples} of {of} examples")
         }
-        AgentEvent::Noise { epsilon, delta } => format!(
+        E::Noise { epsilon, delta } => format!(
             "what leaves has noise: ({epsilon}, {delta:e})-differential privacy of each example; every run spends as much \
              again"
         ),
-        AgentEvent::Pressure { plan_bytes, room_bytes, .. } => {
+        E::Pressure { plan_bytes, room_bytes, .. } => {
             stepped_aside(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
         }
-        AgentEvent::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
-        AgentEvent::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
-        AgentEvent::Training { round, groups } => format!("round {round}: training {groups} groups"),
-        AgentEvent::Unread { reason, text } => format!(
+        E::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
+        E::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
+        E::Training { round, groups } => format!("round {round}: training {groups} groups"),
+        E::Unread { reason, text } => format!(
             "the coordinator does not take what we send ({reason}: {text}); give board and coordinator the same version of \
              sprig"
         ),
-        AgentEvent::AskedAgain { round } => format!(
+        E::AskedAgain { round } => format!(
             "round {round} is asked for again, whose update was accepted: the coordinator's ledger is an older copy; doing it once more"
         ),
-        AgentEvent::Declined { round, left_s, usual_s } => {
+        E::Declined { round, left_s, usual_s } => {
             format!("round {round}: not begun: {left_s:.0} s are left, and the last one took {usual_s:.0} s")
         }
-        AgentEvent::Read { round, examples, of } => {
+        E::Read { round, examples, of } => {
             format!("round {round}: read {examples} of {of} examples")
         }
-        AgentEvent::Trained { round, loss, seconds } => {
+        E::Trained { round, loss, seconds } => {
             format!("round {round}: loss {loss:.3}, {seconds:.1} s")
         }
-        AgentEvent::Abandoned { round } => format!("round {round}: ended without us"),
-        AgentEvent::Sent { round, bytes } => format!("round {round}: sent {bytes} bytes"),
-        AgentEvent::Receipt { round, verdict } => format!("round {round}: {verdict}"),
-        AgentEvent::Dropped { topic, problem } => format!("dropped a message on {topic}: {problem}"),
-        AgentEvent::Adapter { round, path, .. } => {
+        E::Abandoned { round } => format!("round {round}: ended without us"),
+        E::Sent { round, bytes } => format!("round {round}: sent {bytes} bytes"),
+        E::Receipt { round, verdict } => format!("round {round}: {verdict}"),
+        E::Dropped { topic, problem } => format!("dropped a message on {topic}: {problem}"),
+        E::Adapter { round, path, .. } => {
             format!("adapter after {round} rounds: {}", path.display())
         }
-        AgentEvent::AdapterFailed { round, problem, .. } => {
+        E::AdapterFailed { round, problem, .. } => {
             format!("the adapter after {round} rounds is not written: {problem}")
         }
-        AgentEvent::Unserved { problem } => format!("{problem}; waiting on"),
-        AgentEvent::Finished { rounds, digest } => {
+        E::Unserved { problem } => format!("{problem}; waiting on"),
+        E::Finished { rounds, digest } => {
             format!("finished after {rounds} rounds, adapter {}", &digest[..digest.len().min(8)])
         }
     })

@@ -16,7 +16,8 @@ pub fn of_agent(event: &AgentEvent) -> (Level, Target) {
             return (Level::Warn, Target::Link);
         }
         E::Receipt { verdict, .. } if verdict.starts_with("refused") => Level::Warn,
-        E::Cut { .. }
+        E::Board { .. }
+        | E::Cut { .. }
         | E::DataRefused { .. }
         | E::Pressure { .. }
         | E::Diverged { .. }

@@ -42,6 +42,13 @@ pub enum AgentEvent {
         /// Why.
         problem: String,
     },
+    /// An operator should know something of the board that it runs on.
+    Board {
+        /// Its name.
+        board: String,
+        /// What, and what can be done.
+        problem: String,
+    },
     /// The training to take part in.
     Job {
         /// Run, hexadecimal.

@@ -1,10 +1,13 @@
 //! Where an agent runs: its settings, its link, and who may stop it.
 
 use super::AgentEvent;
+use sprig_device::{BoardError, Detected};
 use sprig_protocol::FleetError;
-use sprig_protocol::settings::DeviceSettings;
+use sprig_protocol::settings::{DeviceSettings, SettingsError};
+use sprig_run::RunError;
 use sprig_transport::link::{Event, Link};
 use sprig_transport::renewal::Renewal;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
@@ -27,6 +30,20 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
+    /// The board that this is, or that the settings take it for.
+    pub(super) fn board(&self) -> Result<Detected, FleetError> {
+        let root = Path::new("/");
+        match &self.settings.agent.board {
+            None => Ok(sprig_device::detect(root).map_err(RunError::from)?),
+            Some(name) => sprig_device::detect_as(root, name).map_err(|e| match e {
+                BoardError::Unknown { .. } => {
+                    SettingsError::value("agent", "board", name, e.to_string()).into()
+                }
+                other => RunError::from(other).into(),
+            }),
+        }
+    }
+
     /// The next event of the link. Refusals that pass are waited out.
     pub(super) fn next(
         &mut self,

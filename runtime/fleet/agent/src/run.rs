@@ -9,19 +9,17 @@ use super::stock::{Lookout, Stamp, Stock, stocked};
 use super::told::Told;
 use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
-use sprig_device::BoardError;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
 use sprig_learn::readout::fleet::privacy::DELTA;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::{JobSettings, SettingsError};
-use sprig_run::{Base, Planned, RunError, let_go};
+use sprig_run::{Base, Planned, let_go};
 use sprig_transport::link::Event;
 use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
 use std::cell::RefCell;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest wait while an update goes out: as much of it as the link holds at once, so often, is 26 MB/s.
@@ -265,16 +263,10 @@ fn join<W: Worker>(
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
     let Able { rate, planned, examples, trains, stamp } = able;
-    let root = Path::new("/");
-    let here = match &settings.agent.board {
-        None => sprig_device::detect(root).map_err(RunError::from)?,
-        Some(name) => sprig_device::detect_as(root, name).map_err(|e| match e {
-            BoardError::Unknown { .. } => {
-                FleetError::from(SettingsError::value("agent", "board", name, e.to_string()))
-            }
-            other => RunError::from(other).into(),
-        })?,
-    };
+    let here = host.board()?;
+    for problem in here.warnings {
+        watch(AgentEvent::Board { board: here.board.name.clone(), problem });
+    }
     let who = Identity {
         device: settings.fleet.device()?,
         topics: settings.fleet.topics()?,
