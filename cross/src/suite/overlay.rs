@@ -15,8 +15,11 @@ const BOARD: &str = "jetson-orin-nano-8gb";
 const SCRIPT: &str = "/opt/sprig-first-boot/first-boot";
 const UNIT: &str = "etc/systemd/system/sprig-first-boot.service";
 const WANTED: &str = "etc/systemd/system/multi-user.target.wants/sprig-first-boot.service";
-/// What a board is given of its fleet, as far as nobody reads it here.
-const FILES: [(&str, &str); 2] = [("device.toml", "[fleet]\nname = \"home\"\n"), ("client.key", "a key")];
+/// What a board is given of its fleet, as far as it is read here.
+const FILES: [(&str, &str); 2] = [
+    ("device.toml", "[model]\npath = \"model.gguf\"\n[data]\ntrain = \"train.jsonl\"\n"),
+    ("client.key", "a key"),
+];
 
 /// Goes through it in a system that was just unpacked.
 pub(super) fn check(root: &Root) -> Result<()> {
