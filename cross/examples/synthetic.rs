@@ -1,7 +1,7 @@
 //! `synthetic GEOMETRY FILE`: a random-weight model, for `cargo xtask model --synthetic`. An example, so that
 //! the other commands do not wait for the engine to be compiled.
 
-use sprig_engine::gguf::Synthetic;
+use sprig_engine::gguf::{Synthetic, SyntheticFamily};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -18,10 +18,16 @@ fn main() -> ExitCode {
 fn write() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [geometry, file] = arguments.as_slice() else {
-        return Err("usage: synthetic tiny|smollm2-360m|qwen2.5-0.5b|tinyllama|llama-2-7b FILE".into());
+        return Err(
+            "usage: synthetic tiny|llama3|qwen2|qwen3|smollm2-360m|qwen2.5-0.5b|tinyllama|llama-2-7b FILE"
+                .into(),
+        );
     };
     let model = match geometry.as_str() {
         "tiny" => Synthetic::tiny(),
+        "llama3" => Synthetic::tiny_of(SyntheticFamily::Llama3),
+        "qwen2" => Synthetic::tiny_of(SyntheticFamily::Qwen2),
+        "qwen3" => Synthetic::tiny_of(SyntheticFamily::Qwen3),
         // The types of the demo's model.
         "smollm2-360m" => Synthetic {
             blocks: 32,
@@ -34,6 +40,8 @@ fn write() -> Result<(), Box<dyn Error>> {
             ..Synthetic::tiny()
         },
         "qwen2.5-0.5b" => Synthetic {
+            family: SyntheticFamily::Qwen2,
+            rope_base: 1_000_000.0,
             blocks: 24,
             width: 896,
             ffn: 4864,

@@ -30,10 +30,16 @@ pub struct Args {
 pub enum Geometry {
     /// 3 blocks of width 64: for quick tests
     Tiny,
+    /// As tiny, with Llama 3's factors of the rotary angles
+    Llama3,
+    /// As tiny, with biases as Qwen 2 and 2.5 have them
+    Qwen2,
+    /// As tiny, with a norm for each head and heads of a width of their own, as Qwen 3 has them
+    Qwen3,
     /// 32 blocks of width 960, 0.36 billion weights
     #[value(name = "smollm2-360m")]
     Smollm2x360m,
-    /// 24 blocks of width 896 and 151,936 tokens, 0.49 billion weights; without the biases of the model it is named after
+    /// 24 blocks of width 896 and 151,936 tokens, 0.49 billion weights
     #[value(name = "qwen2.5-0.5b")]
     Qwen2x500m,
     /// 1.1 billion weights
@@ -48,8 +54,11 @@ impl Geometry {
     pub fn weights(self) -> u64 {
         match self {
             Self::Tiny => 130_240,
+            Self::Llama3 => 130_248,
+            Self::Qwen2 => 130_624,
+            Self::Qwen3 => 167_296,
             Self::Smollm2x360m => 361_821_120,
-            Self::Qwen2x500m => 494_005_120,
+            Self::Qwen2x500m => 494_032_768,
             Self::Tinyllama => 1_100_048_384,
             Self::Llama2x7b => 6_738_415_616,
         }
@@ -58,7 +67,7 @@ impl Geometry {
     /// About the size of the file, from above: 4.5 bits a weight in Q4_0, some more in SmolLM2's types.
     fn bytes(self) -> u64 {
         let sixteenths = match self {
-            Self::Tiny | Self::Smollm2x360m => 11,
+            Self::Tiny | Self::Llama3 | Self::Qwen2 | Self::Qwen3 | Self::Smollm2x360m => 11,
             Self::Qwen2x500m | Self::Tinyllama | Self::Llama2x7b => 9,
         };
         self.weights() / 16 * sixteenths + (4 << 20)

@@ -36,9 +36,12 @@ def load(path):
     return model
 
 
-def context(model, tokens, threads=2):
-    """A context for `tokens` tokens, fed in one batch."""
+def context(model, tokens, threads=2, exact=False):
+    """A context for `tokens` tokens, fed in one batch; an `exact` one keeps keys and values in f32."""
     params = lib.llama_context_default_params()
+    if exact:
+        params.type_k = params.type_v = lib.GGML_TYPE_F32
+        params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.n_ctx = params.n_batch = params.n_ubatch = max(tokens, 32)
     params.n_threads = params.n_threads_batch = threads
     made = lib.llama_init_from_model(model, params)

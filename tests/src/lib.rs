@@ -4,6 +4,7 @@ mod adapter;
 mod candle_llama;
 mod frozen;
 mod geometry;
+mod stock;
 
 pub use adapter::{Adapter, Factors, Key};
 pub use candle_core::{DType, Result};
@@ -11,6 +12,7 @@ pub use candle_llama::{Objective, Oracle};
 pub use geometry::{Geometry, MODULES};
 pub use sprig_testkit::model::{real_model, workspace};
 pub use sprig_testkit::random::Random;
+pub use stock::Stock;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};

@@ -1,5 +1,5 @@
-//! Stock llama.cpp as a judge: the adapter of a read-out, and one that steps went on to from it, load there and answer with
-//! labels, as `sprig eval` says they do.
+//! Stock llama.cpp as a judge: models of every family give its logits, with adapters and without; and the adapter of a
+//! read-out, and one that steps went on to from it, load there and answer with labels, as `sprig eval` says they do.
 
 use super::Suite;
 use super::report::Outcome;
@@ -25,6 +25,12 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
         Ok(judge) => judge,
         Err(why) => return Ok(Outcome::Skipped(format!("no stock llama.cpp: {why:#}"))),
     };
+    if suite.tools.has_nextest() {
+        let mut tests = suite.command("cargo");
+        tests.args(["nextest", "run", "--locked", "--package", "sprig-tests", "--test", "stock"]);
+        tests.args(["--ignore-default-filter", "--run-ignored", "all"]).env("SPRIG_STOCK", &judge.packages);
+        sys::check(&mut tests)?;
+    }
     let model = suite.model.as_deref().context("the model stage did not pass")?;
     sys::check(build::plan(&mut suite.command("cargo")))?;
     let sprig = Sprig::at(sys::target_dir().join("dist/sprig"));

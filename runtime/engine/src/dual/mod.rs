@@ -19,9 +19,11 @@
 mod adjoint_tests;
 mod attention;
 mod batch;
+mod bias;
 mod dropout;
 mod gate;
 mod head;
+mod head_norm;
 mod keeper;
 mod linear;
 mod norm;
@@ -33,15 +35,17 @@ mod site;
 
 pub use attention::{Attended, Attention, Cached, MAX_HEAD, Qkv, attend_adjoint, attend_batch, attend_cache};
 pub use batch::{Batch, BatchError, DualBatch, MAX_TANGENTS, Probe};
+pub use bias::add_bias;
 pub use gate::{swiglu, swiglu_adjoint};
 pub use head::{HEAD_TILE, Head, HeadScratch, RowStats, unpack};
+pub use head_norm::{norm_heads, norm_heads_adjoint};
 pub use keeper::Keeper;
 pub use linear::{
     Blend, Contribution, FEW, Layer, LinearEnv, LinearScratch, linear, linear_adjoint, linear_gradient,
 };
 pub use norm::{rms_norm, rms_norm_adjoint};
 pub use parallel::{MAX_PIECES, for_each};
-pub use rope::Rope;
+pub use rope::{Rope, Rotation};
 pub use route::{Carry, Held, Left, MOST_SEEN, Pool, Route, RouteAdjoint, Router, Seen, route_scratch_len};
 pub use rows::{DualRows, DualRowsMut, Stack};
 pub use site::{Directions, Factor, Gradient, Mask, Site, Spot, TensorId};

@@ -1,16 +1,27 @@
-//! Rotary position embedding on consecutive pairs (2i, 2i+1), as GGUF stores Llama's q and k. Rotating halves
-//! instead still prints words, but the loss on ordinary text rises from 3.4 to 5.6. The map is linear, so tangents
-//! rotate like values; it is orthogonal, so adjoints rotate back: x̄ = R(−θ)·ȳ.
+//! Rotary position embedding: on consecutive pairs (2i, 2i+1), as GGUF stores Llama's q and k, or on halves (i, i + dims/2),
+//! as most other models have it. The wrong one of them still prints words, but the loss of SmolLM2 on ordinary text rises
+//! from 3.4 to 5.6. The map is linear, so tangents rotate like values; it is orthogonal, so adjoints rotate back:
+//! x̄ = R(−θ)·ȳ.
 
 use super::parallel::{for_each, piece_len};
 use super::rows::DualRowsMut;
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
+
+/// Which two dimensions of a head rotate together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// 2i and 2i+1.
+    Pairs,
+    /// i and i + dims/2 (GPT-NeoX).
+    Halves,
+}
 
 /// cos and sin of every (position, pair), interleaved.
 #[derive(Clone, Debug)]
 pub struct Rope {
     table: Vec<f32>,
     pairs: usize,
+    rotation: Rotation,
 }
 
 impl Rope {
@@ -28,7 +39,12 @@ impl Rope {
                 table.extend([libm::cos(angle) as f32, libm::sin(angle) as f32]);
             }
         }
-        Self { table, pairs }
+        Self { table, pairs, rotation: Rotation::Pairs }
+    }
+
+    /// The same of dimensions that go together as `rotation` says.
+    pub fn of(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
     }
 
     /// Bytes of a table for `positions` positions.
@@ -71,7 +87,7 @@ impl Rope {
             for (i, x) in x.chunks_exact_mut(group).enumerate() {
                 let at = position(c * piece + i) * 2 * self.pairs;
                 let table = &self.table[at..at + 2 * self.pairs];
-                dispatch(ctx.isa, Rotate::<BACK> { table, head, x });
+                dispatch(ctx.isa, Rotate::<BACK> { table, head, rotation: self.rotation, x });
             }
         });
     }
@@ -81,6 +97,7 @@ impl Rope {
 struct Rotate<'a, const BACK: bool> {
     table: &'a [f32],
     head: usize,
+    rotation: Rotation,
     x: &'a mut [f32],
 }
 
@@ -91,12 +108,25 @@ impl<const BACK: bool> Kernel for Rotate<'_, BACK> {
     fn run<A: Arch>(self, _: A) {
         // Only the first `2·pairs` dimensions of a head rotate when rope.dimension_count is smaller than the head.
         for x in self.x.chunks_exact_mut(self.head) {
-            for (pair, cs) in x.chunks_exact_mut(2).zip(self.table.chunks_exact(2)) {
-                let (a, b) = (pair[0], pair[1]);
-                let sin = if BACK { -cs[1] } else { cs[1] };
-                pair[0] = a * cs[0] - b * sin;
-                pair[1] = a * sin + b * cs[0];
+            match self.rotation {
+                Rotation::Pairs => {
+                    for (pair, cs) in x.chunks_exact_mut(2).zip(self.table.chunks_exact(2)) {
+                        (pair[0], pair[1]) = turned::<BACK>(pair[0], pair[1], cs);
+                    }
+                }
+                Rotation::Halves => {
+                    let (first, second) = x[..self.table.len()].split_at_mut(self.table.len() / 2);
+                    for ((a, b), cs) in first.iter_mut().zip(second).zip(self.table.chunks_exact(2)) {
+                        (*a, *b) = turned::<BACK>(*a, *b, cs);
+                    }
+                }
             }
         }
     }
+}
+
+#[inline(always)]
+fn turned<const BACK: bool>(a: f32, b: f32, cs: &[f32]) -> (f32, f32) {
+    let sin = if BACK { -cs[1] } else { cs[1] };
+    (a * cs[0] - b * sin, a * sin + b * cs[0])
 }

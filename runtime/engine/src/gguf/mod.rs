@@ -8,6 +8,7 @@ mod quantise;
 mod random;
 mod reader;
 mod synthetic;
+mod synthetic_family;
 mod synthetic_vocabulary;
 mod tensor;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) use mapped::READ;
 pub use quantise::quantise;
 pub use reader::{ALIGNMENTS, DEFAULT_ALIGNMENT, Gguf, MAX_KEY, MAX_KEYS, MAX_TENSORS};
 pub use synthetic::Synthetic;
+pub use synthetic_family::SyntheticFamily;
 pub use tensor::{MAX_DIMS, MAX_TENSOR_NAME, TensorInfo};
 pub use types::TensorType;
 pub use value::{ArrayView, Elements, MAX_ARRAY_DEPTH, MAX_ARRAY_LEN, Value, ValueType};

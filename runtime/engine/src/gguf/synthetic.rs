@@ -1,16 +1,19 @@
-//! Random-weight models of any Llama geometry, with a tokenizer that commands can run on: tests get a
+//! Random-weight models of any geometry and of each family, with a tokenizer that commands can run on: tests get a
 //! model in milliseconds, and a 7-billion-weight file needs disk but no memory.
 
 use super::quantise::{CHUNK, fill};
 use super::random::Random;
+use super::synthetic_family::{Fill, Sizes};
 use super::synthetic_vocabulary::{SPECIAL, Vocabulary};
-use super::{GgufError, TensorType, Writer};
+use super::{GgufError, SyntheticFamily, TensorType, Writer};
 use std::io::{self, Write};
 use std::path::Path;
 
 /// Geometry, tensor types and seed of a synthetic model.
 #[derive(Clone, Debug)]
 pub struct Synthetic {
+    /// What it has beside a Llama.
+    pub family: SyntheticFamily,
     /// Transformer blocks.
     pub blocks: usize,
     /// Model width; every row length must be whole blocks of its tensor type.
@@ -21,6 +24,8 @@ pub struct Synthetic {
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
+    /// Width of a head where it is not the model's divided by `heads`.
+    pub head: Option<usize>,
     /// Tokens, at least 259 (256 bytes and 3 special ones).
     pub vocab: usize,
     /// Longest context the metadata names.
@@ -43,11 +48,13 @@ impl Synthetic {
     /// The model of unit tests: 3 blocks of width 64, 4 heads over 2, 300 tokens, types as in the demo model.
     pub fn tiny() -> Self {
         Self {
+            family: SyntheticFamily::Llama,
             blocks: 3,
             width: 64,
             ffn: 128,
             heads: 4,
             kv_heads: 2,
+            head: None,
             vocab: 300,
             context: 512,
             rope_base: 10_000.0,
@@ -62,11 +69,13 @@ impl Synthetic {
     /// Llama-2-7B's geometry in Q4_0 with a separate head: a file of 3.8 GB.
     pub fn llama_2_7b() -> Self {
         Self {
+            family: SyntheticFamily::Llama,
             blocks: 32,
             width: 4096,
             ffn: 11_008,
             heads: 32,
             kv_heads: 32,
+            head: None,
             vocab: 32_000,
             context: 4096,
             rope_base: 10_000.0,
@@ -76,6 +85,12 @@ impl Synthetic {
             feed_forward: TensorType::Q4_0,
             seed: 1,
         }
+    }
+
+    /// A tiny model of `family`, with heads of a width of their own where the family has such.
+    pub fn tiny_of(family: SyntheticFamily) -> Self {
+        let head = (family == SyntheticFamily::Qwen3).then_some(32);
+        Self { family, head, ..Self::tiny() }
     }
 
     /// All matrices in one type.
@@ -100,29 +115,44 @@ impl Synthetic {
     pub fn writer(&self) -> Result<Writer<'static>, GgufError> {
         self.check()?;
         let count = |n: usize| n as u32;
-        let vocabulary = Vocabulary::new(self.vocab);
+        let (family, name) = (self.family, self.family.architecture());
+        let vocabulary = Vocabulary::new(self.vocab, family.pre());
         let writer = Writer::new()
-            .metadata("general.architecture", "llama")
+            .metadata("general.architecture", name)
             .metadata("general.type", "model")
             .metadata("general.name", "Synthetic")
-            .metadata("llama.block_count", count(self.blocks))
-            .metadata("llama.context_length", count(self.context))
-            .metadata("llama.embedding_length", count(self.width))
-            .metadata("llama.feed_forward_length", count(self.ffn))
-            .metadata("llama.attention.head_count", count(self.heads))
-            .metadata("llama.attention.head_count_kv", count(self.kv_heads))
-            .metadata("llama.rope.freq_base", self.rope_base)
-            .metadata("llama.attention.layer_norm_rms_epsilon", 1e-5f32)
-            .metadata("llama.vocab_size", count(self.vocab))
-            .metadata("llama.rope.dimension_count", count(self.width / self.heads));
+            .metadata(format!("{name}.block_count"), count(self.blocks))
+            .metadata(format!("{name}.context_length"), count(self.context))
+            .metadata(format!("{name}.embedding_length"), count(self.width))
+            .metadata(format!("{name}.feed_forward_length"), count(self.ffn))
+            .metadata(format!("{name}.attention.head_count"), count(self.heads))
+            .metadata(format!("{name}.attention.head_count_kv"), count(self.kv_heads))
+            .metadata(format!("{name}.rope.freq_base"), self.rope_base)
+            .metadata(format!("{name}.attention.layer_norm_rms_epsilon"), 1e-5f32)
+            .metadata(format!("{name}.vocab_size"), count(self.vocab));
+        let writer = family.metadata(writer, self.sizes());
         Ok(self.tensors(vocabulary.metadata(writer).metadata("general.quantization_version", 2u32)))
+    }
+
+    /// Width of a head.
+    fn head_width(&self) -> usize {
+        self.head.unwrap_or(self.width / self.heads)
+    }
+
+    fn sizes(&self) -> Sizes {
+        let Self { heads, kv_heads, rope_base, .. } = *self;
+        Sizes { heads, kv_heads, head: self.head_width(), rope_base }
     }
 
     fn check(&self) -> Result<(), GgufError> {
         let problem = if [self.blocks, self.width, self.ffn, self.heads, self.kv_heads].contains(&0) {
             "every size must be at least 1".into()
-        } else if !self.width.is_multiple_of(2 * self.heads) || !self.heads.is_multiple_of(self.kv_heads) {
+        } else if !self.heads.is_multiple_of(self.kv_heads)
+            || self.head.is_none() && !self.width.is_multiple_of(2 * self.heads)
+        {
             "width must be an even multiple of heads, and heads a multiple of kv_heads".into()
+        } else if !self.head_width().is_multiple_of(2) {
+            "heads must be of an even width".into()
         } else if self.vocab < 256 + SPECIAL.len() {
             format!("vocab must be at least {}", 256 + SPECIAL.len())
         } else {
@@ -131,44 +161,77 @@ impl Synthetic {
         Err(GgufError::Unwritable { thing: "a synthetic model".into(), problem })
     }
 
-    fn tensors(&self, mut writer: Writer<'static>) -> Writer<'static> {
-        let (width, ffn, kv) = (self.width, self.ffn, self.width / self.heads * self.kv_heads);
-        let mut stream = 0;
-        let mut add = |name: String, ty, shape: &[usize]| {
-            stream += 1;
+    fn tensors(&self, writer: Writer<'static>) -> Writer<'static> {
+        let vectors = self.family.vectors(self.sizes()).into_iter();
+        let mut all = vec![matrix("token_embd.weight", self.embedding, [self.width, self.vocab])];
+        all.extend((0..self.blocks).flat_map(|b| self.block(b)));
+        all.push(vector("output_norm.weight", Fill::Gain, self.width));
+        if !self.tied {
+            all.push(matrix("output.weight", self.embedding, [self.width, self.vocab]));
+        }
+        all.extend(vectors.map(|(name, fill, len)| vector(name, fill, len)));
+        (1..).zip(all).fold(writer, |writer, (stream, tensor)| {
+            let Tensor { name, ty, shape, fill } = tensor;
             let dims: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
             let mut random = Random::new(self.seed, stream);
-            let (elements, per_row, is_norm) = (shape.iter().product(), shape[0], shape.len() == 1);
-            let taken = std::mem::take(&mut writer);
-            writer = taken.tensor(name, ty, &dims, move |out| match is_norm {
-                true => write_norm(elements, &mut random, out),
+            let (elements, per_row) = (shape.iter().product(), shape[0]);
+            writer.tensor(name, ty, &dims, move |out| match &fill {
                 // Variance 1 / inputs keeps activations at the scale of their inputs.
-                false => write_matrix(ty, elements, (per_row as f32).powf(-0.5), &mut random, out),
-            });
-        };
-        add("token_embd.weight".into(), self.embedding, &[width, self.vocab]);
-        for b in 0..self.blocks {
-            let (attention, feed_forward) = (self.attention, self.feed_forward);
-            add(format!("blk.{b}.attn_norm.weight"), TensorType::F32, &[width]);
-            add(format!("blk.{b}.ffn_down.weight"), feed_forward, &[ffn, width]);
-            add(format!("blk.{b}.ffn_gate.weight"), feed_forward, &[width, ffn]);
-            add(format!("blk.{b}.ffn_up.weight"), feed_forward, &[width, ffn]);
-            add(format!("blk.{b}.ffn_norm.weight"), TensorType::F32, &[width]);
-            add(format!("blk.{b}.attn_k.weight"), attention, &[width, kv]);
-            add(format!("blk.{b}.attn_output.weight"), attention, &[width, width]);
-            add(format!("blk.{b}.attn_q.weight"), attention, &[width, width]);
-            add(format!("blk.{b}.attn_v.weight"), attention, &[width, kv]);
-        }
-        add("output_norm.weight".into(), TensorType::F32, &[width]);
-        if !self.tied {
-            add("output.weight".into(), self.embedding, &[width, self.vocab]);
-        }
-        writer
+                Fill::Matrix => write_matrix(ty, elements, (per_row as f32).powf(-0.5), &mut random, out),
+                Fill::Gain => write_normal(elements, (1.0, 0.1), &mut random, out),
+                Fill::Bias => write_normal(elements, (0.0, 0.5), &mut random, out),
+                Fill::Numbers(numbers) => numbers.iter().try_for_each(|n| out.write_all(&n.to_le_bytes())),
+            })
+        })
+    }
+
+    /// The tensors of block `b`, in the order of the demo's model; what a family has beside them comes last.
+    fn block(&self, b: usize) -> Vec<Tensor> {
+        let (width, ffn, head) = (self.width, self.ffn, self.head_width());
+        let (q, kv) = (self.heads * head, self.kv_heads * head);
+        let (attention, feed_forward) = (self.attention, self.feed_forward);
+        let extras = self.family.block_vectors(self.sizes()).into_iter();
+        let mut tensors = vec![
+            vector("attn_norm.weight", Fill::Gain, width),
+            matrix("ffn_down.weight", feed_forward, [ffn, width]),
+            matrix("ffn_gate.weight", feed_forward, [width, ffn]),
+            matrix("ffn_up.weight", feed_forward, [width, ffn]),
+            vector("ffn_norm.weight", Fill::Gain, width),
+            matrix("attn_k.weight", attention, [width, kv]),
+            matrix("attn_output.weight", attention, [q, width]),
+            matrix("attn_q.weight", attention, [width, q]),
+            matrix("attn_v.weight", attention, [width, kv]),
+        ];
+        tensors.extend(extras.map(|(name, fill, len)| vector(name, fill, len)));
+        tensors.iter_mut().for_each(|tensor| tensor.name.insert_str(0, &format!("blk.{b}.")));
+        tensors
     }
 }
 
-fn write_norm(elements: usize, random: &mut Random, out: &mut dyn Write) -> io::Result<()> {
-    (0..elements).try_for_each(|_| out.write_all(&(1.0 + 0.1 * random.normal()).to_le_bytes()))
+/// A tensor to be written.
+struct Tensor {
+    name: String,
+    ty: TensorType,
+    shape: Vec<usize>,
+    fill: Fill,
+}
+
+fn matrix(name: &str, ty: TensorType, shape: [usize; 2]) -> Tensor {
+    Tensor { name: name.to_owned(), ty, shape: shape.to_vec(), fill: Fill::Matrix }
+}
+
+fn vector(name: &str, fill: Fill, len: usize) -> Tensor {
+    Tensor { name: name.to_owned(), ty: TensorType::F32, shape: vec![len], fill }
+}
+
+/// Numbers around `mean` with deviation `sigma`.
+fn write_normal(
+    elements: usize,
+    (mean, sigma): (f32, f32),
+    random: &mut Random,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    (0..elements).try_for_each(|_| out.write_all(&(mean + sigma * random.normal()).to_le_bytes()))
 }
 
 fn write_matrix(

@@ -54,11 +54,12 @@ pub(super) struct Vocabulary {
     tokens: Vec<String>,
     types: Vec<i32>,
     merges: Vec<String>,
+    pre: &'static str,
 }
 
 impl Vocabulary {
-    /// `size` tokens; at least the special ones and the bytes, whatever `size` says.
-    pub(super) fn new(size: usize) -> Self {
+    /// `size` tokens, at least the special ones and the bytes whatever `size` says; texts are split by the rules `pre`.
+    pub(super) fn new(size: usize, pre: &'static str) -> Self {
         let mut tokens: Vec<String> = SPECIAL.map(String::from).to_vec();
         tokens.extend(byte_letters().map(String::from));
         let merged = &MERGES[..MERGES.len().min(size.saturating_sub(tokens.len()))];
@@ -67,7 +68,7 @@ impl Vocabulary {
         // Not of ggml's type "unused", which would take them out of the output head.
         let mut types = vec![NORMAL; tokens.len()];
         types[..SPECIAL.len()].fill(CONTROL);
-        Self { tokens, types, merges: merged.iter().map(|(a, b)| format!("{a} {b}")).collect() }
+        Self { tokens, types, pre, merges: merged.iter().map(|(a, b)| format!("{a} {b}")).collect() }
     }
 
     pub(super) fn metadata<'s>(&self, writer: Writer<'s>) -> Writer<'s> {
@@ -75,7 +76,7 @@ impl Vocabulary {
             .metadata("tokenizer.ggml.add_space_prefix", false)
             .metadata("tokenizer.ggml.add_bos_token", false)
             .metadata("tokenizer.ggml.model", "gpt2")
-            .metadata("tokenizer.ggml.pre", "smollm")
+            .metadata("tokenizer.ggml.pre", self.pre)
             .metadata("tokenizer.ggml.tokens", self.tokens.as_slice())
             .metadata("tokenizer.ggml.token_type", self.types.as_slice())
             .metadata("tokenizer.ggml.merges", self.merges.as_slice())
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn tokens_are_distinct_and_every_merge_makes_one() {
-        let v = Vocabulary::new(300);
+        let v = Vocabulary::new(300, "smollm");
         let set: HashSet<&str> = v.tokens.iter().map(String::as_str).collect();
         assert_eq!((v.tokens.len(), set.len(), v.types.len(), v.merges.len()), (300, 300, 300, 32));
         assert_eq!(v.tokens[SPECIAL.len() + usize::from(b' ')], "Ġ");
@@ -119,6 +120,6 @@ mod tests {
                 "{a} {b}"
             );
         }
-        assert_eq!(Vocabulary::new(261).merges.len(), 2);
+        assert_eq!(Vocabulary::new(261, "smollm").merges.len(), 2);
     }
 }

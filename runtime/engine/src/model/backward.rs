@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
     ) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, .. } = self;
         let (n, positions) = (buffers.residual.rows().data().len(), buffers.residual.stack().positions);
-        let Kept { inputs, adjoint, work, projected, attended, lse } = &mut buffers.kept;
+        let Kept { inputs, adjoint, work, projected, attended, lse, unturned } = &mut buffers.kept;
         let input = &inputs[place * n..(place + 1) * n];
         let x = DualRows::new(input, net.model.geometry().width, Stack::plain(positions));
         buffers.routes.decide(net, (b, x), false, None);
@@ -183,6 +183,7 @@ impl<'a> Pass<'a> {
             projected,
             attended,
             lse,
+            unturned,
             scratch: &mut buffers.scratch,
             to: Contribution { gradient: &mut *gradient, shares: pull.as_deref_mut() },
         };
@@ -229,6 +230,8 @@ struct BlockAdjoint<'p, 'a> {
     projected: &'p mut [f32],
     attended: &'p mut [f32],
     lse: &'p mut [f32],
+    /// Queries and keys before their norms, where there are any.
+    unturned: &'p mut [f32],
     scratch: &'p mut LinearScratch<'a>,
     to: Contribution<'p>,
 }
@@ -242,10 +245,15 @@ impl BlockAdjoint<'_, '_> {
         self.residual.data().copy_from_slice(self.input);
         let x = net.norm(&net.model.block(b).attention_norm, self.residual.rows(), self.normed);
         let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module, shares));
-        let [mut q, mut k, v] = net.project(layers, x, self.projected, self.scratch);
-        for rows in [q.reborrow(), k.reborrow()] {
-            net.rope.apply(net.env.ctx, g.head_dim, rows, |i| net.place(i));
+        let [mut q, mut k, mut v] = net.project(layers, x, self.projected, self.scratch);
+        net.add_biases(b, [&mut q, &mut k, &mut v]);
+        if !self.unturned.is_empty() {
+            let rows = [q.rows().data(), k.rows().data()];
+            let (to_q, to_k) = self.unturned.split_at_mut(rows[0].len());
+            to_q.copy_from_slice(rows[0]);
+            to_k[..rows[1].len()].copy_from_slice(rows[1]);
         }
+        net.turn(b, [&mut q, &mut k], |i| net.place(i));
         let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
         let mut out = DualRowsMut::new(self.attended, g.q_width(), stack);
         let lse = &mut self.lse[..stack.positions * g.heads];
@@ -303,9 +311,11 @@ impl BlockAdjoint<'_, '_> {
         let [mut q, mut k, mut v] = DualRowsMut::split(projections, stack, widths);
         let adjoints = [q.reborrow(), k.reborrow(), v.reborrow()];
         attend_adjoint(env.ctx, g.attention(), &env.batch.rows, attended, adjoints);
-        for rows in [q.reborrow(), k.reborrow()] {
-            net.rope.apply_adjoint(env.ctx, g.head_dim, rows, |i| net.place(i));
-        }
+        let unturned = (!self.unturned.is_empty()).then(|| {
+            let (of_q, of_k) = self.unturned.split_at(stack.positions * g.q_width());
+            [DualRows::new(of_q, g.q_width(), stack), DualRows::new(of_k, g.kv_width(), stack)]
+        });
+        net.turn_adjoint(b, unturned, [&mut q, &mut k]);
         let input = DualRows::new(self.input, g.width, stack);
         let x = net.norm(gain, input, self.normed);
         let layers = [(Module::Q, q.rows()), (Module::K, k.rows()), (Module::V, v.rows())];

@@ -22,11 +22,13 @@ pub enum ModelError {
     },
     /// Another network.
     #[error(
-        "model architecture `{found}` is not supported; sprig runs `llama` with a byte-level BPE tokenizer: SmolLM, SmolLM2, Llama 3"
+        "model architecture `{found}` is not supported; sprig reads: {known}. Use a model of one of these"
     )]
     Architecture {
         /// `general.architecture`.
         found: String,
+        /// Those that are read.
+        known: String,
     },
     /// A number out of range.
     #[error("metadata `{key}` is {found}; expected {expected}")]
@@ -41,7 +43,7 @@ pub enum ModelError {
     /// A position scaling other than linear or Llama 3's.
     #[error("rope scaling `{found}` is not supported; `linear` and Llama 3's frequency factors are")]
     RopeScaling {
-        /// `llama.rope.scaling.type`.
+        /// `<architecture>.rope.scaling.type`.
         found: String,
     },
     /// A tensor that the computation knows nothing of.

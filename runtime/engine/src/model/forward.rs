@@ -159,11 +159,10 @@ impl<'a> Pass<'a> {
         let projections = layout.projections(&mut shared)?;
         let x = net.norm(&net.model.block(b).attention_norm, residual.rows(), normed);
         let layers = [Module::Q, Module::K, Module::V].map(|module| net.layer(b, module, shares));
-        let [mut q, mut k, v] = net.project(layers, x, projections, scratch);
+        let [mut q, mut k, mut v] = net.project(layers, x, projections, scratch);
         let past = cache.as_ref().map_or(0, |c| c.len());
-        let position = |i: usize| past + net.place(i);
-        net.rope.apply(ctx, g.head_dim, q.reborrow(), position);
-        net.rope.apply(ctx, g.head_dim, k.reborrow(), position);
+        net.add_biases(b, [&mut q, &mut k, &mut v]);
+        net.turn(b, [&mut q, &mut k], |i| past + net.place(i));
         let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
         let mut out = DualRowsMut::new(normed, g.q_width(), qkv.q.stack());
         if let Some(cache) = cache {

@@ -1,12 +1,14 @@
-//! The shape of a Llama-family model, read from GGUF metadata and checked.
+//! The shape of a model, read from GGUF metadata and checked.
 
-use super::ModelError;
+use super::{Extra, Family, ModelError};
 use crate::dual::Attention;
 use crate::gguf::Gguf;
 
 /// Shape of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
+    /// What its blocks are made of.
+    pub family: Family,
     /// NB, transformer blocks.
     pub blocks: usize,
     /// d, width of the residual stream.
@@ -33,20 +35,16 @@ pub struct Geometry {
     pub context: usize,
 }
 
-/// `general.architecture` of the whole family, and the start of its metadata's keys.
-const LLAMA: &str = "llama";
-/// Largest value taken for any dimension: far above every Llama, far below what overflows a product.
+/// Largest value taken for any dimension: far above every model, far below what overflows a product.
 const LIMIT: u32 = 1 << 20;
 
 impl Geometry {
     /// Reads and checks the metadata of `gguf`.
     pub fn read(gguf: &Gguf<'_>) -> Result<Self, ModelError> {
-        let architecture = gguf.architecture()?;
-        if architecture != LLAMA {
-            return Err(ModelError::Architecture { found: architecture.to_owned() });
-        }
+        let family = Family::read(gguf)?;
+        let key = |name: &str| format!("{}.{name}", family.architecture);
         let need = |name: &str| -> Result<usize, ModelError> {
-            let key = format!("llama.{name}");
+            let key = key(name);
             match gguf.require_u32(&key)? {
                 value if (1..=LIMIT).contains(&value) => Ok(value as usize),
                 value => Err(ModelError::Metadata {
@@ -58,21 +56,17 @@ impl Geometry {
         };
         let width = need("embedding_length")?;
         let heads = need("attention.head_count")?;
-        let kv_heads = if gguf.get("llama.attention.head_count_kv").is_some() {
-            need("attention.head_count_kv")?
-        } else {
-            heads
+        let optional = |name: &str, otherwise: usize| match gguf.get(&key(name)) {
+            Some(_) => need(name),
+            None => Ok(otherwise),
         };
-        let head_dim = match gguf.get("llama.attention.key_length") {
-            Some(_) => need("attention.key_length")?,
-            None => width / heads,
-        };
-        let rope_dims = match gguf.get("llama.rope.dimension_count") {
-            Some(_) => need("rope.dimension_count")?,
-            None => head_dim,
-        };
+        let kv_heads = optional("attention.head_count_kv", heads)?;
+        let head_dim = optional("attention.key_length", width / heads)?;
+        let rope_dims = optional("rope.dimension_count", head_dim)?;
+        same_length(&family, head_dim, optional("attention.value_length", head_dim)?)?;
         let embedding = gguf.require_tensor("token_embd.weight")?;
         let geometry = Self {
+            family,
             blocks: need("block_count")?,
             width,
             ffn: need("feed_forward_length")?,
@@ -80,9 +74,9 @@ impl Geometry {
             kv_heads,
             head_dim,
             rope_dims,
-            rope_base: gguf.f32("llama.rope.freq_base")?.unwrap_or(10_000.0),
-            rope_scale: rope_scale(gguf)?,
-            norm_epsilon: gguf.require_f32("llama.attention.layer_norm_rms_epsilon")?,
+            rope_base: gguf.f32(&key("rope.freq_base"))?.unwrap_or(10_000.0),
+            rope_scale: rope_scale(gguf, &key)?,
+            norm_epsilon: gguf.require_f32(&key("attention.layer_norm_rms_epsilon"))?,
             vocabulary: embedding.rows(),
             context: need("context_length")?,
         };
@@ -91,7 +85,7 @@ impl Geometry {
 
     /// The architecture's name, as the files of models and adapters have it.
     pub fn architecture(&self) -> &'static str {
-        LLAMA
+        self.family.architecture
     }
 
     /// Head geometry for the attention operations.
@@ -109,9 +103,18 @@ impl Geometry {
         self.kv_heads * self.head_dim
     }
 
+    /// Numbers of a vector of a block.
+    pub fn len_of(&self, extra: Extra) -> usize {
+        match extra {
+            Extra::Bias(0) => self.q_width(),
+            Extra::Bias(_) => self.kv_width(),
+            Extra::HeadNorm(_) => self.head_dim,
+        }
+    }
+
     fn check(self) -> Result<Self, ModelError> {
         let bad = |key: &str, found: String, expected: String| {
-            Err(ModelError::Metadata { key: format!("llama.{key}"), found, expected })
+            Err(ModelError::Metadata { key: format!("{}.{key}", self.architecture()), found, expected })
         };
         if !self.heads.is_multiple_of(self.kv_heads) || self.heads / self.kv_heads > 64 {
             return bad(
@@ -150,7 +153,7 @@ impl Geometry {
                 return bad(key, value.to_string(), "a positive number".to_owned());
             }
         }
-        // The Llama-family ranking of head ids as f32 needs ids that f32 holds exactly.
+        // Ranking of head ids as f32 needs ids that f32 holds exactly.
         if self.vocabulary > 1 << 24 {
             return bad("vocab_size", self.vocabulary.to_string(), "at most 16777216".to_owned());
         }
@@ -158,16 +161,28 @@ impl Geometry {
     }
 }
 
+/// Keys and values of different widths are no model that is read.
+fn same_length(family: &Family, key: usize, value: usize) -> Result<(), ModelError> {
+    match key == value {
+        true => Ok(()),
+        false => Err(ModelError::Metadata {
+            key: format!("{}.attention.value_length", family.architecture),
+            found: value.to_string(),
+            expected: format!("{key}, the length of a key"),
+        }),
+    }
+}
+
 /// A file that names a factor without a type means linear scaling; the factor's key was `rope.scale_linear` before. 0
 /// stands for none.
-fn rope_scale(gguf: &Gguf<'_>) -> Result<f32, ModelError> {
-    match gguf.str("llama.rope.scaling.type")? {
+fn rope_scale(gguf: &Gguf<'_>, key: &dyn Fn(&str) -> String) -> Result<f32, ModelError> {
+    match gguf.str(&key("rope.scaling.type"))? {
         Some("none") => return Ok(1.0),
         None | Some("linear") => {}
         Some(other) => return Err(ModelError::RopeScaling { found: other.to_owned() }),
     }
-    let factor = match gguf.f32("llama.rope.scaling.factor")? {
-        None => gguf.f32("llama.rope.scale_linear")?,
+    let factor = match gguf.f32(&key("rope.scaling.factor"))? {
+        None => gguf.f32(&key("rope.scale_linear"))?,
         found => found,
     };
     Ok(factor.filter(|f| *f != 0.0).unwrap_or(1.0))

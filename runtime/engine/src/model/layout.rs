@@ -76,7 +76,7 @@ struct BackLayout {
     inputs: usize,
     adjoint: usize,
     work: usize,
-    attended: [usize; 3],
+    attended: [usize; 4],
 }
 
 /// The head's regions, as [`HeadScratch`] names them.
@@ -202,6 +202,7 @@ impl PassLayout {
                 projected: stack.take(self.back.attended[0])?,
                 attended: stack.take(self.back.attended[1])?,
                 lse: stack.take(self.back.attended[2])?,
+                unturned: stack.take(self.back.attended[3])?,
             },
             routes: Routes {
                 shares: DualRowsMut::new(stack.take(self.routes.shares)?, 1, Shape::plain(0)),
@@ -275,6 +276,8 @@ pub(super) struct Kept<'a> {
     pub attended: &'a mut [f32],
     /// Log-sum-exp of each position and head.
     pub lse: &'a mut [f32],
+    /// Its queries and keys before their norms.
+    pub unturned: &'a mut [f32],
 }
 
 impl RouteLayout {
@@ -297,7 +300,12 @@ impl BackLayout {
             inputs: size.kept.inputs() * rows * g.width,
             adjoint: rows * g.width,
             work: (rows * widest).max(size.wanted * g.width),
-            attended: [rows * (g.q_width() + 2 * g.kv_width()), rows * g.q_width(), rows * g.heads],
+            attended: [
+                rows * (g.q_width() + 2 * g.kv_width()),
+                rows * g.q_width(),
+                rows * g.heads,
+                rows * g.family.unturned(g.q_width() + g.kv_width()),
+            ],
         }
     }
 }

@@ -1,15 +1,22 @@
-//! A Llama-family model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains.
+//! A model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains and biases.
 
 use super::module::{Module, block_of};
-use super::{Geometry, ModelError, Stream};
+use super::{Extra, Geometry, ModelError, Stream};
 use crate::dual::{Keeper, Rope};
 use crate::gguf::{Gguf, Short, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
+
+/// The tensor of Llama 3's factors of the rotary angles.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// Weights of one block.
 pub struct Block<'m> {
     pub(super) attention_norm: Vec<f32>,
     pub(super) ffn_norm: Vec<f32>,
+    /// Of queries, keys and values; none where the family has none.
+    pub(super) biases: Vec<Vec<f32>>,
+    /// Gains of the norms of the heads of queries and keys; none where the family has none.
+    pub(super) head_norms: Vec<Vec<f32>>,
     linears: [Matrix<'m>; 7],
 }
 
@@ -53,9 +60,19 @@ impl<'m> Llama<'m> {
                 let (rows, cols) = module.shape(&geometry);
                 matrix(&module.tensor_name(b), rows, cols)
             });
+            let (mut biases, mut head_norms) = (Vec::new(), Vec::new());
+            for extra in geometry.family.extras() {
+                let values = vector(&format!("blk.{b}.{}", extra.gguf_name()), geometry.len_of(extra))?;
+                match extra {
+                    Extra::Bias(_) => biases.push(values),
+                    Extra::HeadNorm(_) => head_norms.push(values),
+                }
+            }
             blocks.push(Block {
                 attention_norm: gain(format!("blk.{b}.attn_norm.weight"))?,
                 ffn_norm: gain(format!("blk.{b}.ffn_norm.weight"))?,
+                biases,
+                head_norms,
                 linears: [q?, k?, v?, o?, gate?, up?, down?],
             });
         }
@@ -65,9 +82,9 @@ impl<'m> Llama<'m> {
             None => embedding,
         };
         let head = head.row_slice(0..rows_of_tokens(gguf, geometry.vocabulary)?);
-        let rope_factors = match gguf.tensor("rope_freqs.weight") {
+        let rope_factors = match gguf.tensor(ROPE_FACTORS) {
             Some(_) => {
-                let mut factors = vector("rope_freqs.weight", geometry.rope_dims / 2)?;
+                let mut factors = vector(ROPE_FACTORS, geometry.rope_dims / 2)?;
                 factors.iter_mut().for_each(|f| *f *= geometry.rope_scale);
                 factors
             }
@@ -120,13 +137,16 @@ impl<'m> Llama<'m> {
 
     /// Rotary table for texts of up to `positions` tokens.
     pub fn rope(&self, positions: usize) -> Rope {
-        Rope::new(positions, self.geometry.rope_dims, self.geometry.rope_base, &self.rope_factors)
+        let g = &self.geometry;
+        Rope::new(positions, g.rope_dims, g.rope_base, &self.rope_factors).of(g.family.rotation)
     }
 
-    /// Heap bytes this holds: norm gains and rotary factors.
+    /// Heap bytes this holds: norm gains, biases and rotary factors.
     pub fn heap_bytes(geometry: &Geometry) -> usize {
-        ((2 * geometry.blocks + 1) * geometry.width + geometry.rope_dims / 2) * 4
-            + geometry.blocks * size_of::<Block<'_>>()
+        let extras = geometry.family.extras();
+        let (count, numbers) = extras.fold((0, 0), |(n, sum), extra| (n + 1, sum + geometry.len_of(extra)));
+        ((2 * geometry.blocks + 1) * geometry.width + geometry.rope_dims / 2 + geometry.blocks * numbers) * 4
+            + geometry.blocks * (size_of::<Block<'_>>() + count * size_of::<Vec<f32>>())
     }
 }
 
@@ -154,15 +174,18 @@ fn rows_of_tokens(gguf: &Gguf<'_>, rows: usize) -> Result<usize, ModelError> {
     Ok(last.map_or(rows, |(token, _)| (token + 1).min(rows)))
 }
 
-/// Refuses a tensor that is in the file and not computed with, such as a bias: the model would answer without it, and
-/// nobody would be told.
+/// Refuses a tensor that is in the file and not computed with, such as a bias that the family has not: the model would answer
+/// without it, and nobody would be told.
 fn refuse_unused(gguf: &Gguf<'_>, geometry: &Geometry) -> Result<(), ModelError> {
-    const WHOLE: [&str; 4] =
-        ["token_embd.weight", "output.weight", "output_norm.weight", "rope_freqs.weight"];
+    const WHOLE: [&str; 3] = ["token_embd.weight", "output.weight", "output_norm.weight"];
+    let family = &geometry.family;
     let used = |name: &str| match block_of(name) {
         Some((block, "attn_norm.weight" | "ffn_norm.weight")) => block < geometry.blocks,
-        Some((block, _)) => block < geometry.blocks && Module::of_tensor(name).is_some(),
-        None => WHOLE.contains(&name),
+        Some((block, rest)) => {
+            let known = Module::of_tensor(name).is_some() || family.extras().any(|e| e.gguf_name() == rest);
+            block < geometry.blocks && known
+        }
+        None => WHOLE.contains(&name) || family.rope_factors && name == ROPE_FACTORS,
     };
     let mut unused = gguf.tensors().map(|t| t.name).filter(|name| !used(name));
     match unused.next() {

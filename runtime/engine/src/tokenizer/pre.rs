@@ -13,12 +13,16 @@ use regex::Regex;
 use std::ops::ControlFlow;
 
 /// The `pre` names [`Splitter::new`] knows, for messages.
-pub(super) const SUPPORTED: &str = "\"smollm\", \"gpt-2\", \"llama-bpe\"";
+pub(super) const SUPPORTED: &str =
+    "\"smollm\", \"gpt-2\", \"llama-bpe\" (also called \"llama3\", \"llama-v3\"), \"qwen2\"";
 
 /// GPT-2's pattern: contractions, letters, numbers, other marks, white space.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
 /// Llama 3's pattern: numbers in groups of three, line ends kept with the marks before them.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+/// Qwen 2's pattern: Llama 3's with every number on its own.
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
 
 /// The splitting rules of one `pre` name.
 #[derive(Debug)]
@@ -36,16 +40,18 @@ pub(super) struct Splitter {
 
 impl Splitter {
     pub(super) fn new(pre: &str) -> Result<Self, TokenizerError> {
-        let (digits, pattern, llama3) = match pre {
-            "smollm" => (true, GPT2, false),
-            "gpt-2" => (false, GPT2, false),
-            "llama-bpe" => (false, LLAMA3, true),
+        let (digits, pattern) = match pre {
+            "smollm" => (true, GPT2),
+            "gpt-2" => (false, GPT2),
+            "llama-bpe" | "llama3" | "llama-v3" => (false, LLAMA3),
+            "qwen2" => (false, QWEN2),
             other => {
                 return Err(TokenizerError::Pre { pre: super::short(other), supported: SUPPORTED });
             }
         };
+        let (lines, llama3) = (pattern != GPT2, pattern == LLAMA3);
         let pattern = Regex::new(pattern).map_err(|e| TokenizerError::Encode { why: e.to_string() })?;
-        Ok(Self { digits, pattern, lines: llama3, whole_words: llama3, add_bos: llama3 })
+        Ok(Self { digits, pattern, lines, whole_words: llama3, add_bos: llama3 })
     }
 
     /// Calls `word` with every word of `text` in order, until it breaks off; the words joined are the text.
@@ -109,6 +115,7 @@ mod tests {
         assert_eq!(words("smollm", "it's 1234  5x"), ["it", "'s", " ", "1", "2", "3", "4", "  ", "5", "x"]);
         assert_eq!(words("gpt-2", "it's 1234  5x"), ["it", "'s", " 1234", " ", " 5", "x"]);
         assert_eq!(words("llama-bpe", "it'S 1234!\n\n x"), ["it", "'S", " ", "123", "4", "!\n\n", " x"]);
+        assert_eq!(words("qwen2", "it'S 12!\n\n  x"), ["it", "'S", " ", "1", "2", "!\n\n", " ", " x"]);
     }
 
     #[test]
@@ -116,7 +123,7 @@ mod tests {
         for unit in [" ", "\n", "a", "\u{301}", "é", "!", "1", "\u{0}", " \t"] {
             for tail in ["", "x", " x"] {
                 let text = unit.repeat(200_000) + tail;
-                for pre in ["smollm", "gpt-2", "llama-bpe"] {
+                for pre in ["smollm", "gpt-2", "llama-bpe", "qwen2"] {
                     assert!(words(pre, &text).concat() == text, "{pre} {unit:?} {tail:?}");
                 }
             }

@@ -111,7 +111,7 @@ fn the_first_and_the_last_tokens_are_those_of_the_whole_text() {
     };
     const PARTS: [&str; 12] =
         ["ab", "a", " ", "b ", "<|end|>", "<|end|>x", "1", "\n\n", "é", "!?", "   ", "ab ab"];
-    for pre in ["smollm", "gpt-2", "llama-bpe"] {
+    for pre in ["smollm", "gpt-2", "llama-bpe", "qwen2"] {
         let tokenizer = Tokenizer::new(TokenizerSource { pre, ..tiny() }).unwrap();
         for _ in 0..300 {
             let text: String = (0..random(60)).map(|_| PARTS[random(PARTS.len())]).collect();

@@ -280,6 +280,7 @@ mod tests {
     #[test]
     fn the_papers_preset_is_the_papers() {
         let smollm2 = Geometry {
+            family: sprig_engine::model::Family::LLAMA,
             blocks: 30,
             width: 576,
             ffn: 1536,

@@ -102,6 +102,30 @@ fn norm() {
     close("norm", &found, &expected);
 }
 
+/// Of each head of a row.
+#[test]
+fn norm_of_heads() {
+    const D: usize = 12;
+    const EPSILON: f64 = 1e-2;
+    let (x, gain, y_adjoint) = (noise(11, 6 * D), noise(12, D), noise(13, 6 * D));
+    let root = |x: &[f64]| (dot(x, x) / D as f64 + EPSILON).sqrt();
+    let head = |x: &[f64]| x.iter().zip(&gain).map(|(v, g)| g * v / root(x)).collect::<Vec<_>>();
+    let formula: Vec<f64> = x
+        .chunks(D)
+        .zip(y_adjoint.chunks(D))
+        .flat_map(|(x, y)| {
+            let pull: Vec<f64> = y.iter().zip(&gain).map(|(y, g)| y * g).collect();
+            let (rho, along) = (root(x), dot(&pull, x) / D as f64);
+            (0..D).map(move |i| pull[i] / rho - x[i] * along / rho.powi(3)).collect::<Vec<_>>()
+        })
+        .collect();
+    holds("norm of heads", |x| x.chunks(D).flat_map(head).collect(), &x, &y_adjoint, &formula);
+    let (mut found, x) = (single(&y_adjoint), single(&x));
+    let ctx = Ctx::new(2).unwrap();
+    norm_heads_adjoint(&ctx, &single(&gain), EPSILON as f32, read(&x, 3 * D), plain(&mut found, 3 * D));
+    close("norm of heads", &found, &formula);
+}
+
 #[test]
 fn gate() {
     const N: usize = 130;
@@ -124,25 +148,32 @@ fn gate() {
 fn rotary() {
     const HEAD: usize = 8;
     const DIMS: usize = 6; // the last pair stays as it is
-    let rope = Rope::new(POSITIONS, DIMS, 10_000.0, &[]);
-    let y = noise(7, POSITIONS * 2 * HEAD);
-    let angle = |p: usize, pair: usize| p as f64 * 10_000f64.powf(-2.0 * pair as f64 / DIMS as f64);
-    let turn = |x: &[f64], sign: f64| -> Vec<f64> {
-        let mut out = x.to_vec();
-        for (h, head) in out.chunks_mut(HEAD).enumerate() {
-            for pair in 0..DIMS / 2 {
-                let (sin, cos) = (sign * angle(h / 2, pair)).sin_cos();
-                let (a, b) = (head[2 * pair], head[2 * pair + 1]);
-                (head[2 * pair], head[2 * pair + 1]) = (a * cos - b * sin, a * sin + b * cos);
+    for (rotation, step, stride) in [(Rotation::Pairs, 1, 2), (Rotation::Halves, DIMS / 2, 1)] {
+        rotary_of(rotation, (step, stride));
+    }
+
+    /// Pair i is that of dimensions stride·i and stride·i + step.
+    fn rotary_of(rotation: Rotation, (step, stride): (usize, usize)) {
+        let rope = Rope::new(POSITIONS, DIMS, 10_000.0, &[]).of(rotation);
+        let y = noise(7, POSITIONS * 2 * HEAD);
+        let angle = |p: usize, pair: usize| p as f64 * 10_000f64.powf(-2.0 * pair as f64 / DIMS as f64);
+        let turn = |x: &[f64], sign: f64| -> Vec<f64> {
+            let mut out = x.to_vec();
+            for (h, head) in out.chunks_mut(HEAD).enumerate() {
+                for pair in 0..DIMS / 2 {
+                    let (sin, cos) = (sign * angle(h / 2, pair)).sin_cos();
+                    let (i, j) = (stride * pair, stride * pair + step);
+                    (head[i], head[j]) = (head[i] * cos - head[j] * sin, head[i] * sin + head[j] * cos);
+                }
             }
-        }
-        out
-    };
-    let formula = turn(&y, -1.0);
-    holds("rotary", |x| turn(x, 1.0), &noise(8, y.len()), &y, &formula);
-    let mut found = single(&y);
-    rope.apply_adjoint(&Ctx::new(2).unwrap(), HEAD, plain(&mut found, 2 * HEAD), |i| i);
-    close("rotary", &found, &formula);
+            out
+        };
+        let formula = turn(&y, -1.0);
+        holds("rotary", |x| turn(x, 1.0), &noise(8, y.len()), &y, &formula);
+        let mut found = single(&y);
+        rope.apply_adjoint(&Ctx::new(2).unwrap(), HEAD, plain(&mut found, 2 * HEAD), |i| i);
+        close("rotary", &found, &formula);
+    }
 }
 
 /// Weights that stay.

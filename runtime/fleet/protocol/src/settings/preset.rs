@@ -188,6 +188,7 @@ mod tests {
     }
 
     const SMOLLM2: Geometry = Geometry {
+        family: sprig_engine::model::Family::LLAMA,
         blocks: 30,
         width: 576,
         ffn: 1536,
