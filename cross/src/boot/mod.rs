@@ -28,7 +28,7 @@ const UP: &str = "Multi-User System";
 /// Arguments of `cargo xtask boot`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Board that the emulator is: generic-aarch64, or raspberry-pi-3b from U-Boot on, whose network does not come up here yet
+    /// Board that the emulator is: generic-aarch64, or raspberry-pi-3b from U-Boot on, which was not seen in a fleet yet
     #[arg(long, value_name = "NAME", default_value = "generic-aarch64", conflicts_with = "image")]
     board: String,
     /// Image to start, of one of these boards; it stays as it is [default: one with a fleet of its own, whose broker and coordinator
