@@ -67,8 +67,9 @@ fn cut(root: &Root) -> Result<()> {
         ensure!(first.try_wait()?.is_none(), "the first start ended before it installed anything");
         thread::sleep(Duration::from_millis(5));
     }
-    sys::output(Command::new("kill").args(["-9", &format!("-{}", first.id())]))?;
-    first.wait()?;
+    // Without the two dashes procps's `kill` takes a group for nothing, and says nothing.
+    sys::output(Command::new("kill").args(["-9", "--", &format!("-{}", first.id())]))?;
+    ensure!(!first.wait()?.success(), "the first start ended before its power was cut");
     ensure!(root.at(GIVEN).is_dir(), "what the board was given is gone before it is in its place");
     Ok(())
 }
