@@ -5,6 +5,7 @@ mod home;
 mod machine;
 mod story;
 
+use crate::image::given::GivenArgs;
 use crate::image::{self, Image};
 use crate::sprig::Sprig;
 use crate::{model, sys};
@@ -122,9 +123,11 @@ fn images(home: &Home, model: &Path, key: &Path, asked: &Args) -> Result<(Image,
         ..image::Args::default()
     };
     let first = Image::make(&image::Args {
-        fleet: Some(home.bundle()),
-        model: Some(model.to_owned()),
-        data: Some(home.records()),
+        given: GivenArgs {
+            fleet: Some(home.bundle()),
+            model: Some(model.to_owned()),
+            data: Some(home.records()),
+        },
         ssh: Some(key.to_owned()),
         ..args("", ".img")
     })?;

@@ -1,7 +1,7 @@
 //! What an image is given beside its system: the board's identity and networks, which go onto the first partition, and its model
 //! and records, which go where its settings look for them.
 
-use super::{Args, fleet};
+use super::fleet;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::fs;
@@ -9,8 +9,24 @@ use std::path::{Component, Path, PathBuf};
 
 /// Where the agent's settings are on a board, below the state's folder.
 const AGENT: &str = "agent";
+/// Where it is put together.
+const IDENTITY: &str = "identity";
 /// The state's folder on a board.
 const STATE: &str = "/var/lib/sprig";
+
+/// What a board is given of its fleet, as whoever makes its system names it.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct GivenArgs {
+    /// The board's folder of its fleet, or a tar archive of it: taken up at the first start
+    #[arg(long, value_name = "BUNDLE")]
+    pub fleet: Option<PathBuf>,
+    /// Model file (GGUF) that the board gets, where its settings look for it
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Records that the board gets, where its settings look for them
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+}
 
 /// It, in folders.
 pub(super) struct Given {
@@ -39,8 +55,8 @@ struct Records {
 
 impl Given {
     /// Takes what the command names, in the folder `work`.
-    pub(super) fn of(args: &Args, work: &Path) -> Result<Self> {
-        let (identity, state) = (work.join("identity"), work.join("state"));
+    pub(super) fn of(args: &GivenArgs, work: &Path) -> Result<Self> {
+        let (identity, state) = (work.join(IDENTITY), work.join("state"));
         let mut settings = Settings {
             model: Place { path: "model.gguf".into() },
             data: Records { train: "train.jsonl".into() },
@@ -51,14 +67,6 @@ impl Given {
             settings = toml::from_str(&fs::read_to_string(&path)?)
                 .with_context(|| format!("device.toml in {}", bundle.display()))?;
         }
-        for (from, name) in [(&args.wifi, "wifi.txt"), (&args.ssh, "authorized_keys")] {
-            let Some(from) = from else { continue };
-            fs::create_dir_all(&identity)?;
-            fs::copy(from, identity.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-        if let Some(wifi) = &args.wifi {
-            check_wifi(wifi)?;
-        }
         let shared = state.join("shared/sprig");
         fs::create_dir_all(shared.join(AGENT))?;
         for (from, place) in [(&args.model, &settings.model.path), (&args.data, &settings.data.train)] {
@@ -68,6 +76,17 @@ impl Given {
             fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
         }
         Ok(Self { identity: identity.is_dir().then_some(identity), state })
+    }
+
+    /// Adds the networks that the board may join, and who may log in.
+    pub(super) fn let_in(&mut self, wifi: Option<&Path>, ssh: Option<&Path>, work: &Path) -> Result<()> {
+        for (from, name) in [(wifi, "wifi.txt"), (ssh, "authorized_keys")] {
+            let Some(from) = from else { continue };
+            let identity = self.identity.get_or_insert_with(|| work.join(IDENTITY));
+            fs::create_dir_all(&*identity)?;
+            fs::copy(from, identity.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        wifi.map_or(Ok(()), check_wifi)
     }
 
     /// Puts the identity onto the first partition.

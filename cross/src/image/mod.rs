@@ -5,7 +5,7 @@ mod card;
 mod disk;
 pub mod firmware;
 pub mod fleet;
-mod given;
+pub mod given;
 mod identifier;
 pub mod overlay;
 mod sbom;
@@ -21,7 +21,7 @@ use anyhow::{Result, bail, ensure};
 use card::Card;
 use disk::Parts;
 use firmware::Firmware;
-use given::Given;
+use given::{Given, GivenArgs};
 use serde::Serialize;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,16 +35,8 @@ pub struct Args {
     /// Board that it is for, by its name as `sprig device` knows it: generic-aarch64, which is any with UEFI, or a Raspberry Pi's
     #[arg(long, value_name = "NAME")]
     pub board: String,
-    /// The board's folder of its fleet, or a tar archive of it: taken up at the first start and then removed from the first
-    /// partition
-    #[arg(long, value_name = "BUNDLE")]
-    pub fleet: Option<PathBuf>,
-    /// Model file (GGUF) that the board gets, where its settings look for it
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-    /// Records that the board gets, where its settings look for them
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub given: GivenArgs,
     /// Public keys that may log in as root over SSH (authorized_keys); without any, SSH is off
     #[arg(long, value_name = "FILE")]
     pub ssh: Option<PathBuf>,
@@ -139,7 +131,8 @@ impl Image {
         let signer = args.sign.as_deref().map(Signer::of).transpose()?;
         fs::create_dir_all(sys::target_dir())?;
         let work = tempfile::tempdir_in(sys::target_dir())?;
-        let given = Given::of(args, work.path())?;
+        let mut given = Given::of(&args.given, work.path())?;
+        given.let_in(args.wifi.as_deref(), args.ssh.as_deref(), work.path())?;
         ensure!(crate::packages::is_root(), "an image is put together as root; run this command as root");
         let package = Package::make(&board.name, &args.suffix)?;
         let system = System::make(firmware, &package, work.path())?;
@@ -160,7 +153,7 @@ impl Image {
             }
         };
         // It has the board's key, or a network's words.
-        let mode = if args.fleet.is_some() || args.wifi.is_some() { 0o600 } else { 0o644 };
+        let mode = if args.given.fleet.is_some() || args.wifi.is_some() { 0o600 } else { 0o644 };
         fs::set_permissions(&disk.path, fs::Permissions::from_mode(mode))?;
         install_sparse(&disk.path, &out)?;
         Ok(Self {
@@ -239,7 +232,19 @@ mod tests {
         assert!(refused(args("jetson-nano-4gb")).contains("NVIDIA"));
         let none = Some(PathBuf::from("/nowhere"));
         assert!(refused(Args { sign: none.clone(), ..args("generic-aarch64") }).contains("sprig provision"));
-        assert!(refused(Args { fleet: none.clone(), ..args("generic-aarch64") }).contains("/nowhere"));
-        assert!(refused(Args { model: none, ..args("generic-aarch64") }).contains("/nowhere"));
+        assert!(
+            refused(Args {
+                given: GivenArgs { fleet: none.clone(), ..GivenArgs::default() },
+                ..args("generic-aarch64")
+            })
+            .contains("/nowhere")
+        );
+        assert!(
+            refused(Args {
+                given: GivenArgs { model: none, ..GivenArgs::default() },
+                ..args("generic-aarch64")
+            })
+            .contains("/nowhere")
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! `cargo xtask overlay`: what is laid over the root file system that NVIDIA's tools flash onto a Jetson. At its first start the
 //! board installs the package and takes up what it was given.
 
-use super::Args as ImageArgs;
-use super::given::Given;
+use super::given::{Given, GivenArgs};
 use crate::deb::Package;
 use crate::{build, deb, sys};
 use anyhow::{Result, ensure};
@@ -23,15 +22,8 @@ pub struct Args {
     /// Jetson that it is for, by its name as `sprig device` knows it
     #[arg(long, value_name = "NAME")]
     pub board: String,
-    /// The board's folder of its fleet, or a tar archive of it
-    #[arg(long, value_name = "BUNDLE")]
-    pub fleet: Option<PathBuf>,
-    /// Model file (GGUF) that the board gets, where its settings look for it
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-    /// Records that the board gets, where its settings look for them
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub given: GivenArgs,
     /// Archive to write [default: image/sprig-BOARD.tar in the target folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -86,15 +78,14 @@ impl Overlay {
         check_out(&out)?;
         fs::create_dir_all(sys::target_dir())?;
         let work = tempfile::tempdir_in(sys::target_dir())?;
-        let (fleet, model, data) = (args.fleet.clone(), args.model.clone(), args.data.clone());
-        let given = Given::of(&ImageArgs { fleet, model, data, ..ImageArgs::default() }, work.path())?;
+        let given = Given::of(&args.given, work.path())?;
         let package = Package::make(&board.name, "")?;
         let tree = work.path().join("tree");
         lay_out(&tree, &given, &package)?;
         let making = work.path().join("overlay.tar");
         pack(&tree, &making)?;
         // It has the board's key.
-        let mode = if args.fleet.is_some() { 0o600 } else { 0o644 };
+        let mode = if args.given.fleet.is_some() { 0o600 } else { 0o644 };
         fs::set_permissions(&making, fs::Permissions::from_mode(mode))?;
         super::install_sparse(&making, &out)?;
         Ok(Self {

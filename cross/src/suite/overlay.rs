@@ -1,6 +1,7 @@
 //! What is laid over a Jetson's system before it is flashed, in a root file system of its architecture: its first start, which
 //! loses its power while the package is installed, and the next one, which ends what was begun.
 
+use crate::image::given::GivenArgs;
 use crate::image::overlay::{Args, GIVEN, Overlay};
 use crate::root::Root;
 use crate::sys;
@@ -30,7 +31,12 @@ pub(super) fn check(root: &Root) -> Result<()> {
         fs::write(fleet.join(name), text)?;
     }
     let out = Some(work.path().join("overlay.tar"));
-    let args = Args { board: BOARD.to_owned(), fleet: Some(fleet), out, ..Args::default() };
+    let args = Args {
+        board: BOARD.to_owned(),
+        given: GivenArgs { fleet: Some(fleet), ..GivenArgs::default() },
+        out,
+        ..Args::default()
+    };
     let overlay = Overlay::make(&args)?;
     ensure!(overlay.sha256 == Overlay::make(&args)?.sha256, "made twice, the overlays differ");
     let mut unpack = Command::new("tar");
