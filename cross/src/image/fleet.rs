@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Most bytes that go onto the first partition; what is larger goes onto the state partition with --model and --data.
+/// Most bytes of a device's folder, which lies on a card's first partition until the board takes it up; models and records, which
+/// are larger, go onto the state partition.
 const MOST: u64 = 32 << 20;
 /// The settings' file, by which a device's folder is known.
 const SETTINGS: &str = "device.toml";
@@ -29,8 +30,8 @@ pub fn unpack(bundle: &Path, work: &Path, to: &Path) -> Result<()> {
     let bytes = copy(&device, to)?;
     ensure!(
         bytes <= MOST,
-        "{} has {bytes} bytes, and the first partition of a card has room for {MOST}; give the model with --model and the \
-         records with --data instead",
+        "{} has {bytes} bytes, and a device's folder may have {MOST}; leave the model and the records out of it and give them \
+         with --model and --data",
         device.display()
     );
     Ok(())
@@ -77,7 +78,7 @@ fn copy(from: &Path, to: &Path) -> Result<u64> {
                 .with_context(|| format!("cannot copy {}", path.display()))?;
         } else {
             bail!(
-                "{} is neither a file nor a folder, and a card's first partition takes no other",
+                "{} is neither a file nor a folder, and a device's folder holds nothing else",
                 path.display()
             );
         }
