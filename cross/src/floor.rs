@@ -1,6 +1,7 @@
 //! The oldest C library that a board's program is to run with: that of Debian 11, which is also that of JetPack 5. Programs
 //! are linked against it, for what is linked against a newer one asks for the newer one's symbols.
 
+use crate::debian::Release;
 use crate::sys;
 use crate::target::Target;
 use anyhow::{Context, Result, bail};
@@ -14,7 +15,7 @@ pub const FLOOR: (u32, u32) = (2, 31);
 /// The release of Debian that has it.
 const RELEASE: &str = "bullseye";
 const PACKAGES: [&str; 5] = ["libc6", "libc6-dev", "linux-libc-dev", "libcrypt1", "libgcc-s1"];
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// It, unpacked.
 pub struct Floor {
     board: Target,
@@ -33,10 +34,11 @@ impl Floor {
             fs::create_dir_all(&target)?;
             // Made beside it and moved: what a stop leaves is made anew.
             let work = tempfile::tempdir_in(&target)?;
-            fetch(work.path(), board).with_context(|| {
+            let made = work.path().join("root");
+            let debian = Release::ask(RELEASE, board.debian(), work.path());
+            debian.and_then(|debian| debian.unpack(&PACKAGES, &made)).with_context(|| {
                 format!("the C library of Debian's {RELEASE} cannot be had; build with --own-libc without it")
             })?;
-            let made = work.path().join("root");
             relink(&made, &root)?;
             fs::rename(&made, &root)?;
         }
@@ -61,60 +63,6 @@ impl Floor {
     }
 }
 
-/// Unpacks the packages into the folder `root` in `work`.
-fn fetch(work: &Path, board: Target) -> Result<()> {
-    let (state, debs) = (work.join("apt"), work.join("debs"));
-    for folder in ["lists/partial", "archives/partial"] {
-        fs::create_dir_all(state.join(folder))?;
-    }
-    fs::create_dir_all(&debs)?;
-    fs::write(state.join("status"), "")?;
-    let mirror = mirror().context("no mirror of Debian in /etc/apt")?;
-    fs::write(state.join("sources.list"), format!("deb [signed-by={KEYRING}] {mirror} {RELEASE} main\n"))?;
-    let at = |key: &str, file: &str| format!("{key}={}", state.join(file).display());
-    let options = [
-        at("Dir::State", ""),
-        at("Dir::State::lists", "lists"),
-        at("Dir::State::status", "status"),
-        at("Dir::Cache", ""),
-        at("Dir::Cache::archives", "archives"),
-        at("Dir::Etc::sourcelist", "sources.list"),
-        "Dir::Etc::sourceparts=-".to_owned(),
-        format!("APT::Architecture={}", board.debian()),
-        format!("APT::Architectures::={}", board.debian()),
-        "APT::Sandbox::User=".to_owned(),
-    ];
-    let apt = |command: &str, packages: &[&str]| {
-        let mut apt = sys::command("apt-get", true);
-        apt.current_dir(&debs).arg("--quiet=2");
-        for option in &options {
-            apt.args(["--option", option]);
-        }
-        sys::check(apt.arg(command).args(packages))
-    };
-    apt("update", &[])?;
-    apt("download", &PACKAGES)?;
-    for entry in fs::read_dir(&debs)? {
-        sys::check(Command::new("dpkg-deb").arg("--extract").arg(entry?.path()).arg(work.join("root")))?;
-    }
-    Ok(())
-}
-
-/// The mirror of Debian that apt is told of: the first archive whose address ends in `/debian`.
-pub fn mirror() -> Option<String> {
-    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().filter_map(Result::ok);
-    let files = std::iter::once(PathBuf::from("/etc/apt/sources.list")).chain(parts.map(|part| part.path()));
-    let texts = files.filter_map(|file| fs::read_to_string(file).ok());
-    texts.flat_map(|text| addresses(&text)).next()
-}
-
-/// Addresses of Debian's archive in a list of sources, of either form.
-fn addresses(text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"));
-    let words = lines.flat_map(str::split_whitespace).map(|word| word.trim_end_matches('/'));
-    words.filter(|word| word.contains("://") && word.ends_with("/debian")).map(str::to_owned).collect()
-}
-
 /// Has the absolute links below `made` point into `root`, where that will be: on this machine they name its own libraries.
 fn relink(made: &Path, root: &Path) -> Result<()> {
     for entry in fs::read_dir(made)? {
@@ -136,15 +84,6 @@ fn relink(made: &Path, root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mirrors_are_found_in_lists_of_either_form() {
-        let old = "# deb http://commented.example/debian x\ndeb [arch=amd64] http://one.example/debian/ bookworm main\n";
-        assert_eq!(addresses(old), ["http://one.example/debian"]);
-        let new = "Types: deb\nURIs: http://two.example/debian-security http://two.example/debian\nSuites: bookworm\n";
-        assert_eq!(addresses(new), ["http://two.example/debian"]);
-        assert!(addresses("URIs: https://other.example/apt\n").is_empty());
-    }
 
     #[test]
     fn links_point_to_where_a_tree_will_be() {

@@ -11,6 +11,7 @@ mod boot;
 mod build;
 mod data;
 mod deb;
+mod debian;
 mod demo;
 mod floor;
 mod image;

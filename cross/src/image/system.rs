@@ -2,7 +2,7 @@
 
 use super::firmware::{Firmware, RELEASE};
 use crate::deb::{self, Package};
-use crate::floor::mirror;
+use crate::debian::mirror;
 use crate::root::{Debian, Root, emulate};
 use crate::{packages, sys};
 use anyhow::{Context, Result};

@@ -1,8 +1,8 @@
 //! The tests of the crates that run on boards, built for aarch64 and run under the user-mode emulator as
-//! each core that the boards have.
+//! each core that the boards have; and under larger pages.
 
 use super::report::{Outcome, Report};
-use super::{Suite, board};
+use super::{Suite, board, pages};
 use crate::build;
 use crate::floor::Floor;
 use crate::target::Target;
@@ -22,11 +22,13 @@ const CRATES: &[&str] =
 /// Raspberry Pi 3 and Zero 2 W; Raspberry Pi 4 (neither has the dot product); Raspberry Pi 5 (has it).
 const CORES: &[&str] = &["cortex-a53", "cortex-a72", "cortex-a76"];
 
+const PAGES: &str = "aarch64 pages of 16 KiB";
+
 /// Runs the set-up, the build and one stage a core.
 pub(super) fn stages(report: &mut Report, suite: &Suite) {
     let cores: Vec<String> = CORES.iter().map(|core| format!("aarch64 {core}")).collect();
-    let builds = ["aarch64 build", "aarch64 board", "aarch64 bits"];
-    if !builds.into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage)) {
+    let others = ["aarch64 build", "aarch64 board", "aarch64 bits", PAGES];
+    if !others.into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage)) {
         return;
     }
     let mut toolchain = None;
@@ -47,7 +49,10 @@ pub(super) fn stages(report: &mut Report, suite: &Suite) {
     };
     report.stage("aarch64 board", || with(board));
     report.stage("aarch64 bits", || with(bits));
-    if !["aarch64 build"].into_iter().chain(cores.iter().map(String::as_str)).any(|stage| report.wants(stage))
+    if !["aarch64 build", PAGES]
+        .into_iter()
+        .chain(cores.iter().map(String::as_str))
+        .any(|stage| report.wants(stage))
         || !report.needed("aarch64 build", || tests(&toolchain, suite, None))
     {
         return;
@@ -55,6 +60,10 @@ pub(super) fn stages(report: &mut Report, suite: &Suite) {
     for (core, stage) in CORES.iter().zip(&cores) {
         report.stage(stage, || tests(&toolchain, suite, Some(core)));
     }
+    report.stage(PAGES, || {
+        let mut cargo = cargo(&toolchain, suite, &runner("max"));
+        pages::check(suite, select(cargo.arg("test")).arg("--no-run"))
+    });
 }
 
 /// Installs what is missing: the toolchain and the emulator.
@@ -109,10 +118,7 @@ fn tests(toolchain: &Toolchain, suite: &Suite, core: Option<&str>) -> Result<Out
     } else {
         cargo.arg("test");
     }
-    cargo.args(["--locked", "--lib", "--target", BOARD.triple()]);
-    for name in CRATES {
-        cargo.args(["--package", name]);
-    }
+    select(&mut cargo);
     match core {
         None => drop(cargo.arg("--no-run")),
         Some(_) if nextest => {}
@@ -121,6 +127,12 @@ fn tests(toolchain: &Toolchain, suite: &Suite, core: Option<&str>) -> Result<Out
     }
     sys::check(&mut cargo).context(toolchain.name)?;
     Ok(Outcome::Passed(String::new()))
+}
+
+/// The tests that boards run, for a cargo that is to test.
+fn select(cargo: &mut Command) -> &mut Command {
+    cargo.args(["--locked", "--lib", "--target", BOARD.triple()]);
+    cargo.args(CRATES.iter().flat_map(|name| ["--package", name]))
 }
 
 /// The emulator as `core`. Where the foreign C library is installed the cross one must not be used: its

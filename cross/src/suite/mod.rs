@@ -8,6 +8,7 @@ mod judge;
 mod minimum;
 mod overlay;
 mod package;
+mod pages;
 mod report;
 mod tools;
 

@@ -5,7 +5,7 @@ use super::Suite;
 use super::overlay;
 use super::report::Outcome;
 use crate::deb::Package;
-use crate::floor::mirror;
+use crate::debian::mirror;
 use crate::root::{Debian, Root, emulate};
 use crate::{packages, sys};
 use anyhow::{Context, Result, ensure};
