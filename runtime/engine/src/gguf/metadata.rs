@@ -68,6 +68,11 @@ impl<'a> Gguf<'a> {
         require(key, self.array_str(key)?)
     }
 
+    /// As [`array_f32`](Self::array_f32), with an error where the key is absent.
+    pub fn require_array_f32(&self, key: &str) -> Result<Elements<'a, f32>, GgufError> {
+        require(key, self.array_f32(key)?)
+    }
+
     fn typed<T>(
         &self,
         key: &str,

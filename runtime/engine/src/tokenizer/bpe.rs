@@ -1,9 +1,10 @@
 //! Byte pair encoding: the bytes of a word become single-character tokens, and neighbours are merged, the pair of lowest
 //! rank and among equals the leftmost first, until no two neighbours have a merge.
 //!
-//! Everything is a sorted table: about 30 bytes a token or merge (1.6 MiB for SmolLM2), where hash tables of strings
-//! take ten times as much, and a loading tokenizer would be the most that a small run ever holds.
+//! Merges are a sorted table of 16 bytes each, as the tokens are one (1.6 MiB for SmolLM2 together): a loading tokenizer would
+//! else be the most that a small run ever holds.
 
+use super::vocabulary::Vocabulary;
 use super::{TokenizerError, bytes, short};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,14 +12,8 @@ use std::collections::BinaryHeap;
 /// No token; ids are below it.
 const NONE: u32 = u32::MAX;
 
-/// Vocabulary and merges.
+/// Merges, and the tokens of bytes.
 pub(super) struct Bpe {
-    /// The texts of all tokens in byte-level form, one after another.
-    text: String,
-    /// Where each token's text ends.
-    ends: Vec<u32>,
-    /// Ids by text.
-    by_text: Vec<u32>,
     /// By pair.
     merges: Vec<Merge>,
     /// The token of each byte; some vocabularies lack a few.
@@ -49,36 +44,21 @@ struct Symbol {
 }
 
 impl Bpe {
-    /// From texts by id and merges ("left right") by rank.
-    pub(super) fn new(tokens: &[&str], merges: &[&str]) -> Result<Self, TokenizerError> {
-        let total: usize = tokens.iter().map(|t| t.len()).sum();
-        if u32::try_from(total.max(tokens.len()).max(merges.len())).is_err() {
-            return Err(TokenizerError::damaged("more than 4 GiB of tokens"));
+    /// From merges ("left right") by rank.
+    pub(super) fn new(vocabulary: &Vocabulary, merges: &[&str]) -> Result<Self, TokenizerError> {
+        if u32::try_from(merges.len()).is_err() {
+            return Err(TokenizerError::damaged("more than 4 billion merges"));
         }
-        let (mut text, mut ends) = (String::with_capacity(total), Vec::with_capacity(tokens.len()));
-        for token in tokens {
-            text.push_str(token);
-            ends.push(text.len() as u32);
-        }
-        let mut by_text: Vec<u32> = (0..tokens.len() as u32).collect();
-        by_text.sort_unstable_by_key(|&id| (tokens[id as usize], id));
-        for pair in by_text.windows(2) {
-            if tokens[pair[0] as usize] == tokens[pair[1] as usize] {
-                let what = format!("tokens {} and {} are the same text", pair[0], pair[1]);
-                return Err(TokenizerError::damaged(what));
-            }
-        }
-        let mut bpe =
-            Self { text, ends, by_text, merges: Vec::with_capacity(merges.len()), bytes: [NONE; 256] };
+        let mut bpe = Self { merges: Vec::with_capacity(merges.len()), bytes: [NONE; 256] };
         for (byte, c) in bytes::CHARS.iter().enumerate() {
-            bpe.bytes[byte] = bpe.id_of(c.encode_utf8(&mut [0; 4])).unwrap_or(NONE);
+            bpe.bytes[byte] = vocabulary.id_of(c.encode_utf8(&mut [0; 4])).unwrap_or(NONE);
         }
         let mut joined = String::new();
         for (rank, merge) in (0..).zip(merges) {
             let known = merge.split_once(' ').and_then(|(left, right)| {
                 joined.clear();
                 joined.extend([left, right]);
-                let [left, right, joined] = [left, right, &joined].map(|text| bpe.id_of(text));
+                let [left, right, joined] = [left, right, &joined].map(|text| vocabulary.id_of(text));
                 Some(Merge { left: left?, right: right?, rank, joined: joined? })
             });
             let Some(merge) = known else {
@@ -91,24 +71,6 @@ impl Bpe {
         bpe.merges.sort_unstable_by_key(|m| (m.left, m.right, m.rank));
         bpe.merges.dedup_by_key(|m| (m.left, m.right));
         Ok(bpe)
-    }
-
-    /// Number of tokens.
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The text of a token.
-    pub(super) fn token(&self, id: u32) -> Option<&str> {
-        let end = *self.ends.get(id as usize)? as usize;
-        let start = id.checked_sub(1).map_or(0, |before| self.ends[before as usize] as usize);
-        self.text.get(start..end)
-    }
-
-    /// The token of a text.
-    pub(super) fn id_of(&self, text: &str) -> Option<u32> {
-        let found = self.by_text.binary_search_by(|&id| self.token(id).unwrap_or_default().cmp(text));
-        found.ok().map(|at| self.by_text[at])
     }
 
     /// Appends the tokens of `word` to `ids`. Bytes without a token vanish.

@@ -10,8 +10,8 @@ pub enum TokenizerError {
     Gguf(#[from] GgufError),
     /// `tokenizer.ggml.model` names another algorithm.
     #[error(
-        "tokenizer kind \"{kind}\" is not supported; supported: \"gpt2\" (byte-level BPE). \
-         Use a model of the SmolLM, SmolLM2 or Llama 3 families"
+        "tokenizer kind \"{kind}\" is not supported; supported: \"gpt2\" (byte-level BPE), \"llama\" (SentencePiece with \
+         scores). Use a model of the SmolLM2, Llama, Qwen or Gemma families"
     )]
     Kind {
         /// The kind found.

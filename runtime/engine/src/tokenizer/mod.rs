@@ -1,40 +1,45 @@
 //! Text to token ids and back, from the metadata of a GGUF file.
 //!
-//! Byte-level BPE only (GPT-2's scheme, as SmolLM2 and Llama 3 use it). Training drops the tokenizer before its
-//! first step.
+//! Byte-level BPE (GPT-2's scheme, as SmolLM2, Llama 3 and Qwen use it) and SentencePiece's BPE by scores (Llama 2, Gemma).
+//! Training drops the tokenizer before its first step.
 
 mod bpe;
 mod bytes;
 mod chat;
 mod error;
+mod pieces;
 mod pre;
 mod source;
+mod specials;
 mod stream;
+mod vocabulary;
+mod words;
 
 use crate::gguf::Gguf;
-use aho_corasick::{AhoCorasick, MatchKind};
-use bpe::{Bpe, Scratch};
 use chat::ChatTemplate;
 pub use chat::Message;
 pub use error::TokenizerError;
-use pre::Splitter;
 pub use source::TokenizerSource;
+use specials::SpecialTokens;
 use sprig_budget::Bytes;
 use std::ops::ControlFlow;
 pub use stream::TextStream;
+use vocabulary::Vocabulary;
+use words::Words;
 
-/// The one algorithm supported, as `tokenizer.ggml.model` names it.
-const KIND: &str = "gpt2";
+/// The algorithms that are read, as `tokenizer.ggml.model` names them: byte-level BPE, and SentencePiece's.
+const BYTES: &str = "gpt2";
+const PIECES: &str = "llama";
 
 /// Bytes of one word that are merged together; a longer word, which no honest text has, is cut into parts of this
 /// size.
 const MAX_WORD: usize = 64 << 10;
 
 /// Most heap bytes that merging takes for each byte of a word: a symbol of 12, two pairs of 8 in a heap that doubles, and
-/// the ids.
+/// the ids; or as many symbols, two pairs of 12 and the 3 bytes of a space's sign.
 const WORD_BYTES: usize = 72;
 
-/// Heap of the splitting rules, the special tokens and the chat template. SmolLM2's take 180 KiB.
+/// Heap of the splitting rules and the chat template. SmolLM2's take 180 KiB.
 const REST: u64 = 256 << 10;
 
 /// Whether the text of a special token, such as `<|im_end|>`, becomes that token.
@@ -42,7 +47,8 @@ const REST: u64 = 256 << 10;
 pub enum Specials {
     /// Yes: for prompts made by a template.
     Parse,
-    /// No, its characters are encoded like any others: for text from elsewhere.
+    /// No, its characters are encoded like any others: for text from elsewhere. Only tokens that a user defined, which control
+    /// nothing (Gemma has line ends and HTML tags among them), are taken whole here too.
     Plain,
 }
 
@@ -57,11 +63,9 @@ pub struct TokenizerBytes {
 
 /// A tokenizer; encoding needs no memory beyond the ids and one word.
 pub struct Tokenizer {
-    bpe: Bpe,
-    splitter: Splitter,
-    /// Texts of control and user-defined tokens; pattern i is the token `special_ids[i]`.
-    specials: AhoCorasick,
-    special_ids: Vec<u32>,
+    vocabulary: Vocabulary,
+    words: Words,
+    specials: SpecialTokens,
     bos: Option<u32>,
     eos: Option<u32>,
     add_bos: bool,
@@ -78,9 +82,12 @@ impl Tokenizer {
         };
         let (tokens, text) = strings("tokenizer.ggml.tokens");
         let (merges, _) = strings("tokenizer.ggml.merges");
-        // Where the texts lie, the kind of each token; then the tables of `Bpe`.
-        let (source, tables) = (16 * (tokens + merges) + 4 * tokens, text + 8 * tokens + 16 * merges);
-        let kept = tables + REST;
+        let scores =
+            gguf.array_f32("tokenizer.ggml.scores").ok().flatten().map_or(0, |scores| scores.len() as u64);
+        // Where the texts lie, the kind of each token and its score; then the tables of `Vocabulary` and `SpecialTokens`, of
+        // `Bpe`, of `Pieces`.
+        let source = 16 * (tokens + merges) + 4 * tokens + 4 * scores;
+        let kept = text + 16 * tokens + 16 * merges + 4 * scores + REST;
         TokenizerBytes { building: Bytes(kept + source + gguf.data_start()), kept: Bytes(kept) }
     }
 
@@ -99,42 +106,30 @@ impl Tokenizer {
     /// twice, a merge of or into something that is no token, an id out of range. A chat template that cannot
     /// be used is an error of [`chat`](Self::chat), not of this.
     pub fn new(source: TokenizerSource<'_>) -> Result<Self, TokenizerError> {
-        let TokenizerSource { kind, pre, tokens, merges, token_types, bos, eos, add_bos, chat_template } =
-            source;
-        if kind != KIND {
-            return Err(TokenizerError::Kind { kind: short(kind) });
-        }
-        let splitter = Splitter::new(pre)?;
+        let TokenizerSource { ref tokens, ref token_types, bos, eos, unknown, .. } = source;
         let vocab_size = tokens.len();
         if !token_types.is_empty() && token_types.len() != vocab_size {
             let what = format!("{} token types for {vocab_size} tokens", token_types.len());
             return Err(TokenizerError::damaged(what));
         }
-        for (name, id) in [("bos", bos), ("eos", eos)] {
+        for (name, id) in [("bos", bos), ("eos", eos), ("unknown", unknown)] {
             if let Some(id) = id.filter(|&id| id as usize >= vocab_size) {
                 let what = format!("the {name} token is {id}, but there are {vocab_size} tokens");
                 return Err(TokenizerError::damaged(what));
             }
         }
         let text_of = |id: Option<u32>| id.map(|id| tokens[id as usize].to_owned()).unwrap_or_default();
-        let chat = chat_template.map(|t| ChatTemplate::new(t.to_owned(), text_of(bos), text_of(eos)));
-        let special_ids: Vec<u32> = (0u32..)
-            .zip(&token_types)
-            .filter(|&(id, kind)| matches!(kind, 3 | 4) && !tokens[id as usize].is_empty())
-            .map(|(id, _)| id)
-            .collect();
-        let specials = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(special_ids.iter().map(|&id| tokens[id as usize]))
-            .map_err(|e| TokenizerError::damaged(format!("special tokens: {e}")))?;
-        let bpe = Bpe::new(&tokens, &merges)?;
-        let add_bos = add_bos.unwrap_or(splitter.add_bos);
-        Ok(Self { bpe, splitter, specials, special_ids, bos, eos, add_bos, chat })
+        let chat = source.chat_template.map(|t| ChatTemplate::new(t.to_owned(), text_of(bos), text_of(eos)));
+        let vocabulary = Vocabulary::new(tokens)?;
+        let specials = SpecialTokens::new(&vocabulary, token_types)?;
+        let words = Words::new(&source, &vocabulary)?;
+        let add_bos = source.add_bos.unwrap_or(words.add_bos());
+        Ok(Self { vocabulary, words, specials, bos, eos, add_bos, chat })
     }
 
     /// Number of tokens; ids are below it.
     pub fn vocab_size(&self) -> usize {
-        self.bpe.len()
+        self.vocabulary.len()
     }
 
     /// The token that begins a text.
@@ -152,13 +147,14 @@ impl Tokenizer {
         self.bos.filter(|_| self.add_bos)
     }
 
-    /// The id of a token given in its byte-level form, as the model file spells it (`Ġthe`, `<|im_end|>`).
+    /// The id of a token as the model file spells it (`Ġthe`, `▁the`, `<|im_end|>`).
     pub fn id_of(&self, token: &str) -> Option<u32> {
-        self.bpe.id_of(token)
+        self.vocabulary.id_of(token)
     }
 
     /// Encodes `text`, without adding BOS or EOS. Bytes for which the vocabulary has no token (SmolLM2 lacks six
-    /// control characters and two rare lead bytes) vanish, as in the reference implementations.
+    /// control characters and two rare lead bytes) vanish, as in the reference implementations. Where the file says that a
+    /// space comes before texts (Llama 2), it comes before this one.
     pub fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
         self.encode_until(text, specials, |_| ControlFlow::Continue(()))
     }
@@ -216,7 +212,7 @@ impl Tokenizer {
         WORD_BYTES * (2 * longest).min(MAX_WORD)
     }
 
-    /// The text of `ids`; special tokens appear as their text, broken UTF-8 as U+FFFD, ids out of range as nothing.
+    /// The text of `ids`, with the space that [`encode`](Self::encode) put before it; special tokens appear as their text, broken UTF-8 as U+FFFD, ids out of range as nothing.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut out = Vec::new();
         for &id in ids {
@@ -253,53 +249,28 @@ impl Tokenizer {
         specials: Specials,
         mut after: impl FnMut(&mut Vec<u32>) -> ControlFlow<()>,
     ) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut done = 0;
-        if specials == Specials::Parse {
-            for found in self.specials.find_iter(text) {
-                if self.encode_plain(&text[done..found.start()], &mut ids, &mut after).is_break() {
-                    return ids;
-                }
-                ids.push(self.special_ids[found.pattern().as_usize()]);
-                done = found.end();
-                if after(&mut ids).is_break() {
-                    return ids;
-                }
+        let (mut ids, mut done) = (Vec::new(), 0);
+        while let Some((id, found)) = self.specials.find(&self.vocabulary, text, done, specials) {
+            let part = &text[done..found.start];
+            if self.words.encode(&self.vocabulary, part, &mut ids, &mut after).is_break() {
+                return ids;
+            }
+            ids.push(id);
+            done = found.end;
+            if after(&mut ids).is_break() {
+                return ids;
             }
         }
-        let _ = self.encode_plain(&text[done..], &mut ids, &mut after); // broken off or not, this is the end
+        // Broken off or not, this is the end.
+        let _ = self.words.encode(&self.vocabulary, &text[done..], &mut ids, &mut after);
         ids
     }
 
-    fn encode_plain(
-        &self,
-        text: &str,
-        ids: &mut Vec<u32>,
-        after: &mut impl FnMut(&mut Vec<u32>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let (mut scratch, mut chars) = (Scratch::default(), String::new());
-        self.splitter.split(text, |word| {
-            for part in word.as_bytes().chunks(MAX_WORD) {
-                let whole = self.splitter.whole_words.then(|| {
-                    bytes::encode(part, &mut chars);
-                    self.bpe.id_of(&chars)
-                });
-                match whole.flatten() {
-                    Some(id) => ids.push(id),
-                    None => self.bpe.encode(part, &mut scratch, ids),
-                }
-                after(ids)?;
-            }
-            ControlFlow::Continue(())
-        })
-    }
-
     fn append_bytes(&self, id: u32, out: &mut Vec<u8>) {
-        let Some(token) = self.bpe.token(id) else { return };
-        if self.special_ids.binary_search(&id).is_ok() {
-            out.extend_from_slice(token.as_bytes());
-        } else {
-            bytes::decode(token, out);
+        let Some(token) = self.vocabulary.token(id) else { return };
+        match self.specials.contains(&self.vocabulary, id) {
+            true => out.extend_from_slice(token.as_bytes()),
+            false => self.words.decode(id, token, out),
         }
     }
 }
@@ -317,3 +288,6 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod pieces_tests;

@@ -12,9 +12,11 @@ pub struct TokenizerSource<'a> {
     pub pre: &'a str,
     /// Token texts in byte-level form; the index is the id.
     pub tokens: Vec<&'a str>,
-    /// Merges in order of rank, each two token texts with a space between.
+    /// Merges in order of rank, each two token texts with a space between; of `gpt2`.
     pub merges: Vec<&'a str>,
-    /// ggml's token types by id (1 normal, 3 control, 4 user-defined); empty when all are normal.
+    /// Scores by id; of `llama`.
+    pub scores: Vec<f32>,
+    /// ggml's token types by id (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte); empty when all are normal.
     pub token_types: Vec<i32>,
     /// Id put before a text where `add_bos` says so.
     pub bos: Option<u32>,
@@ -22,6 +24,10 @@ pub struct TokenizerSource<'a> {
     pub eos: Option<u32>,
     /// Whether the model expects `bos` before a text; `None` where the file does not say.
     pub add_bos: Option<bool>,
+    /// Whether a text is taken as if a space came before it; `None` where the file does not say. Of `llama`.
+    pub add_space_prefix: Option<bool>,
+    /// Id of what has no token; of `llama`.
+    pub unknown: Option<u32>,
     /// The chat template (Jinja).
     pub chat_template: Option<&'a str>,
 }
@@ -30,22 +36,27 @@ impl<'a> TokenizerSource<'a> {
     /// Finds the tokenizer's metadata in `gguf`.
     ///
     /// # Errors
-    /// A required key is absent or has another type, or the kind is not `gpt2` (checked first, since other
+    /// A required key is absent or has another type, or the kind is none that is read (checked first, since other
     /// kinds carry other arrays).
     pub fn from_gguf(gguf: &Gguf<'a>) -> Result<Self, TokenizerError> {
         let kind = gguf.require_str("tokenizer.ggml.model")?;
-        if kind != super::KIND {
-            return Err(TokenizerError::Kind { kind: super::short(kind) });
-        }
+        let (merges, scores) = match kind {
+            super::BYTES => (gguf.require_array_str("tokenizer.ggml.merges")?.collect(), Vec::new()),
+            super::PIECES => (Vec::new(), gguf.require_array_f32("tokenizer.ggml.scores")?.collect()),
+            other => return Err(TokenizerError::Kind { kind: super::short(other) }),
+        };
         Ok(Self {
             kind,
             pre: gguf.str("tokenizer.ggml.pre")?.unwrap_or_default(),
             tokens: gguf.require_array_str("tokenizer.ggml.tokens")?.collect(),
-            merges: gguf.require_array_str("tokenizer.ggml.merges")?.collect(),
+            merges,
+            scores,
             token_types: gguf.array_i32("tokenizer.ggml.token_type")?.into_iter().flatten().collect(),
             bos: gguf.u32("tokenizer.ggml.bos_token_id")?,
             eos: gguf.u32("tokenizer.ggml.eos_token_id")?,
             add_bos: gguf.bool("tokenizer.ggml.add_bos_token")?,
+            add_space_prefix: gguf.bool("tokenizer.ggml.add_space_prefix")?,
+            unknown: gguf.u32("tokenizer.ggml.unknown_token_id")?,
             chat_template: gguf.str("tokenizer.chat_template")?,
         })
     }

@@ -57,7 +57,7 @@ fn parts_that_contradict_each_other_are_refused() {
         let message = Tokenizer::new(source).unwrap_err().to_string();
         assert!(message.contains(say), "{message:?} should contain {say:?}");
     };
-    refused(|s| s.kind = "llama", "kind \"llama\" is not supported; supported: \"gpt2\"");
+    refused(|s| s.kind = "bert", "kind \"bert\" is not supported; supported: \"gpt2\"");
     refused(|s| s.pre = "", "pre-tokenizer \"\" is not supported");
     refused(|s| s.tokens[3] = s.tokens[4], "tokens 3 and 4 are the same text");
     refused(|s| s.token_types.truncate(259), "259 token types for 260 tokens");
