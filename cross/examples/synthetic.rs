@@ -19,7 +19,7 @@ fn write() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [geometry, file] = arguments.as_slice() else {
         return Err(
-            "usage: synthetic tiny|llama3|qwen2|qwen3|smollm2-360m|qwen2.5-0.5b|tinyllama|llama-2-7b FILE"
+            "usage: synthetic tiny|llama3|qwen2|qwen3|gemma3|smollm2-360m|qwen2.5-0.5b|tinyllama|llama-2-7b FILE"
                 .into(),
         );
     };
@@ -28,6 +28,7 @@ fn write() -> Result<(), Box<dyn Error>> {
         "llama3" => Synthetic::tiny_of(SyntheticFamily::Llama3),
         "qwen2" => Synthetic::tiny_of(SyntheticFamily::Qwen2),
         "qwen3" => Synthetic::tiny_of(SyntheticFamily::Qwen3),
+        "gemma3" => Synthetic::tiny_of(SyntheticFamily::Gemma3),
         // The types of the demo's model.
         "smollm2-360m" => Synthetic {
             blocks: 32,

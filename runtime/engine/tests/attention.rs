@@ -17,8 +17,10 @@ fn waves(n: usize, seed: usize) -> Vec<f32> {
 
 #[test]
 fn each_row_of_a_cache_sees_what_it_sees_in_a_batch() {
-    for (heads, kv_heads, head_dim) in [(4, 4, 16), (6, 2, 8), (4, 1, 64)] {
-        let shape = Attention { heads, kv_heads, head_dim };
+    let windows = [Attention::ALL, 1, 20, 70];
+    let shapes = [(4, 4, 16), (6, 2, 8), (4, 1, 64)];
+    for ((heads, kv_heads, head_dim), window) in shapes.into_iter().flat_map(|s| windows.map(|w| (s, w))) {
+        let shape = Attention { window, ..Attention::new(heads, kv_heads, head_dim) };
         let (qw, kw) = (heads * head_dim, kv_heads * head_dim);
         let (q, k, v) = (waves(POSITIONS * qw, 1), waves(POSITIONS * kw, 2), waves(POSITIONS * kw, 3));
         let (tokens, starts, ctx) = ([0; POSITIONS], [0, POSITIONS], Ctx::new(2).unwrap());

@@ -4,15 +4,20 @@
 
 use sprig_budget::Arena;
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
-use sprig_engine::dual::{Batch, Directions, Gradient, Probe, TensorId};
-use sprig_engine::gguf::{Gguf, Synthetic, SyntheticFamily, TensorType};
+use sprig_engine::dual::{Attention, Batch, Directions, Gradient, Probe, TensorId};
+use sprig_engine::gguf::{Gguf, Meta, Synthetic, SyntheticFamily, TensorType};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{
     Checkpoints, Family, Generator, Geometry, Llama, Module, Pass, PassInput, PassLayout, PassSize,
 };
 
-const FAMILIES: [SyntheticFamily; 4] =
-    [SyntheticFamily::Llama, SyntheticFamily::Llama3, SyntheticFamily::Qwen2, SyntheticFamily::Qwen3];
+const FAMILIES: [SyntheticFamily; 5] = [
+    SyntheticFamily::Llama,
+    SyntheticFamily::Llama3,
+    SyntheticFamily::Qwen2,
+    SyntheticFamily::Qwen3,
+    SyntheticFamily::Gemma3,
+];
 const K: usize = 8;
 /// Two texts, one of more positions than a local window has.
 const STARTS: [usize; 3] = [0, 7, 30];
@@ -234,13 +239,15 @@ fn what_a_family_has_not_is_refused_and_what_it_lacks_is_missed() {
         let gguf = Gguf::parse(&bytes).unwrap();
         Llama::load(&gguf).err().unwrap().to_string()
     };
-    use SyntheticFamily::{Llama as Plain, Qwen2, Qwen3};
+    use SyntheticFamily::{Gemma3, Llama as Plain, Qwen2, Qwen3};
     for (family, name, n) in [
         (Plain, "blk.0.attn_q.bias", 64),
         (Qwen2, "blk.1.attn_q_norm.weight", 16),
         (Qwen2, "blk.1.attn_output.bias", 64),
         (Qwen2, "rope_freqs.weight", 8),
         (Qwen3, "blk.2.attn_k.bias", 64),
+        (Qwen3, "blk.2.post_ffw_norm.weight", 64),
+        (Gemma3, "blk.0.attn_v.bias", 64),
     ] {
         let message = load(family, name, n);
         assert!(message.contains(&format!("`{name}` is in the file")), "{message}");
@@ -270,4 +277,28 @@ fn heads_may_have_a_width_of_their_own() {
     let g = Geometry::read(&Gguf::parse(&bytes).unwrap()).unwrap();
     assert_eq!((g.width, g.heads, g.head_dim, g.q_width(), g.kv_width()), (64, 4, 32, 128, 64));
     assert_eq!((g.architecture(), Module::O.shape(&g)), ("qwen3", (64, 128)));
+}
+
+/// Two blocks of three see 16 positions, the last all of them; and a file may say otherwise.
+#[test]
+fn windows_and_bases_are_those_of_the_metadata() {
+    let bytes = file(SyntheticFamily::Gemma3);
+    let g = Geometry::read(&Gguf::parse(&bytes).unwrap()).unwrap();
+    assert_eq!([0, 1, 2].map(|b| g.attention(b).window), [16, 16, Attention::ALL]);
+    assert_eq!((g.window.unwrap().rope_base, g.rope_base, g.rope_numbers()), (10_000.0, 1_000_000.0, 64));
+    let read = |key: &str, value: Meta| {
+        let mut bytes = Vec::new();
+        let tiny = Synthetic::tiny_of(SyntheticFamily::Gemma3);
+        tiny.writer().unwrap().metadata(format!("gemma3.{key}"), value).write_to(&mut bytes).unwrap();
+        Geometry::read(&Gguf::parse(&bytes).unwrap()).map_err(|e| e.to_string())
+    };
+    assert_eq!(read("rope.freq_base_swa", 500.0f32.into()).unwrap().window.unwrap().rope_base, 500.0);
+    for (key, value, say) in [
+        ("final_logit_softcapping", 30.0f32, "soft caps are not computed with"),
+        ("attn_logit_softcapping", 50.0, "soft caps are not computed with"),
+        ("rope.freq_base_swa", -1.0, "a positive number"),
+    ] {
+        let message = read(key, value.into()).unwrap_err();
+        assert!(message.contains(say) && message.contains(key), "{message}");
+    }
 }

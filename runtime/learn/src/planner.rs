@@ -177,7 +177,7 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
 /// What batches of examples take beside their passes.
 fn of_batches(model: &ModelSize<'_>, w: &Workload, layout: &PassLayout) -> Vec<Region> {
     let (g, positions) = (model.geometry, layout.size().positions);
-    let tables = Session::table_bytes(g.rope_dims, &w.room(*layout), &*w.objective);
+    let tables = Session::table_bytes(g.rope_numbers(), &w.room(*layout), &*w.objective);
     let scalars = w.needs.bytes(w.batch, w.adapter.sizes(g).0);
     let mut regions = vec![heap("rotary table and batch", tables + scalars), heap(DATA, w.data)];
     if w.prefix {
@@ -190,7 +190,7 @@ fn of_batches(model: &ModelSize<'_>, w: &Workload, layout: &PassLayout) -> Vec<R
 /// What a text that is continued takes beside its passes.
 fn of_a_text(model: &ModelSize<'_>, w: &Workload) -> Vec<Region> {
     let g = model.geometry;
-    let table = Rope::table_bytes(w.length, g.rope_dims);
+    let table = Rope::table_bytes(w.length, g.rope_numbers());
     vec![
         heap("keys and values", KvCache::bytes(g, w.length, w.adapter.routes(g))),
         heap("logits and rotary table", Bytes((g.vocabulary * 4 + table) as u64)),

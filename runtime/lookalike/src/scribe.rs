@@ -48,7 +48,7 @@ impl<'m> Scribe<'m> {
     /// Its heap bytes, arena included, with an adapter of that rank.
     pub fn bytes(g: &Geometry, rank: usize, (threads, panel_rows): (usize, usize), capacity: usize) -> Bytes {
         let layout = Generator::layout_of_rank(g, (rank, None), threads, panel_rows, capacity);
-        let tables = 2 * 4 * g.vocabulary + Rope::table_bytes(capacity, g.rope_dims);
+        let tables = 2 * 4 * g.vocabulary + Rope::table_bytes(capacity, g.rope_numbers());
         layout.bytes() + KvCache::bytes(g, capacity, None) + Bytes(tables as u64)
     }
 

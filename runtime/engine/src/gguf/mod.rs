@@ -9,6 +9,7 @@ mod random;
 mod reader;
 mod synthetic;
 mod synthetic_family;
+mod synthetic_pieces;
 mod synthetic_vocabulary;
 mod tensor;
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use super::quantise::{CHUNK, fill};
 use super::random::Random;
 use super::synthetic_family::{Fill, Sizes};
-use super::synthetic_vocabulary::{SPECIAL, Vocabulary};
 use super::{GgufError, SyntheticFamily, TensorType, Writer};
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,7 +25,7 @@ pub struct Synthetic {
     pub kv_heads: usize,
     /// Width of a head where it is not the model's divided by `heads`.
     pub head: Option<usize>,
-    /// Tokens, at least 259 (256 bytes and 3 special ones).
+    /// Tokens, at least 259 (256 bytes and 3 special ones), or Gemma 3's 266.
     pub vocab: usize,
     /// Longest context the metadata names.
     pub context: usize,
@@ -89,8 +88,10 @@ impl Synthetic {
 
     /// A tiny model of `family`, with heads of a width of their own where the family has such.
     pub fn tiny_of(family: SyntheticFamily) -> Self {
-        let head = (family == SyntheticFamily::Qwen3).then_some(32);
-        Self { family, head, ..Self::tiny() }
+        let head = matches!(family, SyntheticFamily::Qwen3 | SyntheticFamily::Gemma3).then_some(32);
+        // Of blocks that see everything; the others have another.
+        let rope_base = if family == SyntheticFamily::Gemma3 { 1_000_000.0 } else { Self::tiny().rope_base };
+        Self { family, head, rope_base, ..Self::tiny() }
     }
 
     /// All matrices in one type.
@@ -116,7 +117,6 @@ impl Synthetic {
         self.check()?;
         let count = |n: usize| n as u32;
         let (family, name) = (self.family, self.family.architecture());
-        let vocabulary = Vocabulary::new(self.vocab, family.pre());
         let writer = Writer::new()
             .metadata("general.architecture", name)
             .metadata("general.type", "model")
@@ -131,7 +131,7 @@ impl Synthetic {
             .metadata(format!("{name}.attention.layer_norm_rms_epsilon"), 1e-5f32)
             .metadata(format!("{name}.vocab_size"), count(self.vocab));
         let writer = family.metadata(writer, self.sizes());
-        Ok(self.tensors(vocabulary.metadata(writer).metadata("general.quantization_version", 2u32)))
+        Ok(self.tensors(family.vocabulary(writer, self.vocab).metadata("general.quantization_version", 2u32)))
     }
 
     /// Width of a head.
@@ -140,8 +140,8 @@ impl Synthetic {
     }
 
     fn sizes(&self) -> Sizes {
-        let Self { heads, kv_heads, rope_base, .. } = *self;
-        Sizes { heads, kv_heads, head: self.head_width(), rope_base }
+        let Self { width, heads, kv_heads, rope_base, .. } = *self;
+        Sizes { width, heads, kv_heads, head: self.head_width(), rope_base }
     }
 
     fn check(&self) -> Result<(), GgufError> {
@@ -153,8 +153,8 @@ impl Synthetic {
             "width must be an even multiple of heads, and heads a multiple of kv_heads".into()
         } else if !self.head_width().is_multiple_of(2) {
             "heads must be of an even width".into()
-        } else if self.vocab < 256 + SPECIAL.len() {
-            format!("vocab must be at least {}", 256 + SPECIAL.len())
+        } else if self.vocab < self.family.least_vocabulary() {
+            format!("vocab must be at least {}", self.family.least_vocabulary())
         } else {
             return Ok(()); // row lengths against block sizes are the writer's check
         };

@@ -1,6 +1,7 @@
 //! What a synthetic model of each family has beside that of Llama: metadata, tensors, the rules of its tokenizer.
 
-use super::Writer;
+use super::synthetic_vocabulary::{self, Vocabulary};
+use super::{Writer, synthetic_pieces};
 
 /// Families of models that a synthetic one may be of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,11 +15,14 @@ pub enum SyntheticFamily {
     Qwen2,
     /// Queries and keys with a norm for each head.
     Qwen3,
+    /// Norms behind each branch as well, two of three blocks with a window of 16 positions, pieces with scores.
+    Gemma3,
 }
 
 /// Sizes of a model that the family's tensors follow.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
+    pub width: usize,
     pub heads: usize,
     pub kv_heads: usize,
     /// Width of a head.
@@ -45,15 +49,26 @@ impl SyntheticFamily {
             Self::Llama | Self::Llama3 => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Gemma3 => "gemma3",
         }
     }
 
-    /// `tokenizer.ggml.pre`.
-    pub(super) fn pre(self) -> &'static str {
-        match self {
+    /// Adds the metadata of a tokenizer of `size` tokens.
+    pub(super) fn vocabulary<'s>(self, writer: Writer<'s>, size: usize) -> Writer<'s> {
+        let pre = match self {
             Self::Llama => "smollm",
             Self::Llama3 => "llama-bpe",
             Self::Qwen2 | Self::Qwen3 => "qwen2",
+            Self::Gemma3 => return synthetic_pieces::metadata(writer, size),
+        };
+        Vocabulary::new(size, pre).metadata(writer)
+    }
+
+    /// Tokens that a vocabulary has at least.
+    pub(super) fn least_vocabulary(self) -> usize {
+        match self {
+            Self::Gemma3 => synthetic_pieces::LEAST,
+            _ => synthetic_vocabulary::SPECIAL.len() + 256,
         }
     }
 
@@ -68,12 +83,17 @@ impl SyntheticFamily {
             Self::Qwen3 => writer
                 .metadata(format!("{name}.attention.key_length"), length)
                 .metadata(format!("{name}.attention.value_length"), length),
+            Self::Gemma3 => writer
+                .metadata(format!("{name}.attention.key_length"), length)
+                .metadata(format!("{name}.attention.value_length"), length)
+                .metadata(format!("{name}.attention.sliding_window"), 16u32)
+                .metadata(format!("{name}.attention.sliding_window_pattern"), 3u32),
         }
     }
 
     /// Vectors of each block beside its two norms: name, filling, length.
     pub(super) fn block_vectors(self, sizes: Sizes) -> Vec<(&'static str, Fill, usize)> {
-        let Sizes { heads, kv_heads, head, .. } = sizes;
+        let Sizes { width, heads, kv_heads, head, .. } = sizes;
         let (q, kv) = (heads * head, kv_heads * head);
         match self {
             Self::Llama | Self::Llama3 => Vec::new(),
@@ -85,6 +105,12 @@ impl SyntheticFamily {
             Self::Qwen3 => {
                 vec![("attn_q_norm.weight", Fill::Gain, head), ("attn_k_norm.weight", Fill::Gain, head)]
             }
+            Self::Gemma3 => vec![
+                ("attn_q_norm.weight", Fill::Gain, head),
+                ("attn_k_norm.weight", Fill::Gain, head),
+                ("post_attention_norm.weight", Fill::Gain, width),
+                ("post_ffw_norm.weight", Fill::Gain, width),
+            ],
         }
     }
 

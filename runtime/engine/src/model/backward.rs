@@ -12,7 +12,7 @@ use super::{Checkpoints, Module, PassError};
 use crate::adapter::Sees;
 use crate::dual::{
     Attended, Contribution, DualRows, DualRowsMut, Gradient, Held, LinearScratch, Qkv, RouteAdjoint, Router,
-    Stack, attend_adjoint, attend_batch, linear_adjoint, linear_gradient, swiglu_adjoint,
+    Stack, attend_adjoint, attend_batch, gate_adjoint, linear_adjoint, linear_gradient,
 };
 use sprig_budget::{BudgetError, Bytes};
 
@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
     ) -> Result<(), BudgetError> {
         let Self { net, layout, buffers, shared, .. } = self;
         let (n, positions) = (buffers.residual.rows().data().len(), buffers.residual.stack().positions);
-        let Kept { inputs, adjoint, work, projected, attended, lse, unturned } = &mut buffers.kept;
+        let Kept { inputs, adjoint, work, projected, attended, lse, unturned, joined } = &mut buffers.kept;
         let input = &inputs[place * n..(place + 1) * n];
         let x = DualRows::new(input, net.model.geometry().width, Stack::plain(positions));
         buffers.routes.decide(net, (b, x), false, None);
@@ -184,6 +184,7 @@ impl<'a> Pass<'a> {
             attended,
             lse,
             unturned,
+            joined,
             scratch: &mut buffers.scratch,
             to: Contribution { gradient: &mut *gradient, shares: pull.as_deref_mut() },
         };
@@ -232,6 +233,8 @@ struct BlockAdjoint<'p, 'a> {
     lse: &'p mut [f32],
     /// Queries and keys before their norms, where there are any.
     unturned: &'p mut [f32],
+    /// What a branch's last layer gave, or the adjoint of that, where a norm follows.
+    joined: &'p mut [f32],
     scratch: &'p mut LinearScratch<'a>,
     to: Contribution<'p>,
 }
@@ -257,8 +260,9 @@ impl BlockAdjoint<'_, '_> {
         let qkv = Qkv { q: q.rows(), k: k.rows(), v: v.rows() };
         let mut out = DualRowsMut::new(self.attended, g.q_width(), stack);
         let lse = &mut self.lse[..stack.positions * g.heads];
-        attend_batch(net.env.ctx, g.attention(), &net.env.batch.rows, qkv, out.reborrow(), Some(lse));
-        net.join(net.layer(b, Module::O, shares), out.rows(), &mut self.residual, self.scratch);
+        attend_batch(net.env.ctx, g.attention(b), &net.env.batch.rows, qkv, out.reborrow(), Some(lse));
+        let layer = (b, Module::O, net.layer(b, Module::O, shares));
+        net.join(layer, out.rows(), &mut self.residual, self.joined, self.scratch);
     }
 
     /// ȳ of the block to that of the middle: h̄ = ȳ·Down, then gate and up, then the norm. `projections` holds gate and up.
@@ -270,10 +274,13 @@ impl BlockAdjoint<'_, '_> {
         let [gate, up, down] =
             [Module::Gate, Module::Up, Module::Down].map(|module| net.trained_layer(b, module, self.shares));
         let [mut a, mut u] = net.project([gate, up], x, projections, self.scratch);
+        let room = (&mut *self.joined, &mut *self.work, &mut *self.normed);
+        let y = net.down_adjoint((b, down), [a.rows(), u.rows()], y, room, self.scratch);
         let mut h = zeros(self.work, g.ffn, stack);
         linear_adjoint(&net.env, down, y, h.reborrow(), self.scratch);
-        swiglu_adjoint(net.env.ctx, a.reborrow(), u.reborrow(), h.reborrow());
+        gate_adjoint(net.env.ctx, g.family.curve, a.reborrow(), u.reborrow(), h.reborrow());
         linear_gradient(&net.env, down, h.rows(), y, self.to.reborrow(), self.scratch);
+        let x = net.norm(gain, self.residual.rows(), self.normed);
         for (layer, y) in [(gate, a.rows()), (up, u.rows())] {
             linear_gradient(&net.env, layer, x, y, self.to.reborrow(), self.scratch);
         }
@@ -298,6 +305,8 @@ impl BlockAdjoint<'_, '_> {
         let y = DualRows::new(self.adjoint, g.width, stack);
         let out = DualRows::new(self.attended, g.q_width(), stack);
         let layer = net.trained_layer(b, Module::O, self.shares);
+        let room = (&mut *self.joined, &mut *self.work);
+        let y = net.join_adjoint((b, Module::O, layer), out, y, room, self.scratch);
         linear_gradient(env, layer, out, y, self.to.reborrow(), self.scratch);
         if reach < Reach::Projections {
             return;
@@ -310,7 +319,7 @@ impl BlockAdjoint<'_, '_> {
         let attended = Attended { qkv, out, lse: self.lse, out_adjoint: out_adjoint.rows() };
         let [mut q, mut k, mut v] = DualRowsMut::split(projections, stack, widths);
         let adjoints = [q.reborrow(), k.reborrow(), v.reborrow()];
-        attend_adjoint(env.ctx, g.attention(), &env.batch.rows, attended, adjoints);
+        attend_adjoint(env.ctx, g.attention(b), &env.batch.rows, attended, adjoints);
         let unturned = (!self.unturned.is_empty()).then(|| {
             let (of_q, of_k) = self.unturned.split_at(stack.positions * g.q_width());
             [DualRows::new(of_q, g.q_width(), stack), DualRows::new(of_k, g.kv_width(), stack)]

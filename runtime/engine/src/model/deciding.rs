@@ -83,6 +83,11 @@ impl<'a> Net<'a> {
     pub(super) fn embed(&self, token: u32, row: &mut [f32]) {
         let (embedding, at) = (self.model.embedding(), token as usize);
         dequantize(self.env.ctx.isa, embedding, at..at + 1, row);
+        let g = self.model.geometry();
+        if g.family.scaled_embedding {
+            let root = (g.width as f32).sqrt();
+            row.iter_mut().for_each(|v| *v *= root);
+        }
         self.model.done_with(&embedding.row_slice(at..at + 1));
     }
 }

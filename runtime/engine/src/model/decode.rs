@@ -5,9 +5,9 @@ use super::checkpoints::Checkpoints;
 use super::forward::{Pass, PassInput};
 use super::layout::{PassLayout, PassSize};
 use super::routes::RouteSize;
-use super::{Geometry, Llama, PassError};
+use super::{Geometry, Llama, PassError, Ropes};
 use crate::adapter::Adapter;
-use crate::dual::{Batch, BatchError, Rope};
+use crate::dual::{Batch, BatchError};
 use crate::kernels::Ctx;
 use sprig_budget::{Arena, BudgetError};
 use thiserror::Error;
@@ -49,7 +49,7 @@ pub struct Generator<'m> {
     model: &'m Llama<'m>,
     adapter: Option<&'m Adapter>,
     ctx: &'m Ctx,
-    rope: Rope,
+    rope: Ropes,
     cache: KvCache,
     layout: PassLayout,
     arena: Arena,

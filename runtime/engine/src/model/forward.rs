@@ -4,11 +4,11 @@
 use super::cache::KvCache;
 use super::checkpoints::Keeping;
 use super::layout::{Buffers, PassLayout};
-use super::{Llama, Module, PassError};
+use super::{Llama, Module, PassError, Ropes};
 use crate::adapter::Adapter;
 use crate::dual::{
-    Batch, Blend, Cached, DualBatch, DualRows, DualRowsMut, Head, Layer, LinearEnv, LinearScratch, Qkv, Rope,
-    Site, attend_batch, attend_cache, linear, rms_norm, rms_norm_adjoint, swiglu,
+    Batch, Blend, Cached, DualBatch, DualRows, DualRowsMut, Head, Layer, LinearEnv, LinearScratch, Qkv, Site,
+    attend_batch, attend_cache, gate, linear, rms_norm, rms_norm_adjoint,
 };
 use crate::kernels::{Ctx, Write};
 use sprig_budget::BudgetError;
@@ -38,7 +38,7 @@ pub struct Pass<'a> {
 pub(super) struct Net<'a> {
     pub model: &'a Llama<'a>,
     pub env: LinearEnv<'a>,
-    pub rope: &'a Rope,
+    pub rope: &'a Ropes,
     pub adapter: Option<&'a Adapter>,
 }
 
@@ -50,9 +50,6 @@ pub struct Tap<'t> {
     pub rows: &'t mut [f32],
 }
 
-/// Adds a branch's output to the residual stream.
-const ADD: Write = Write::Add { scale: 1.0 };
-
 impl<'a> Pass<'a> {
     /// Takes its memory from `stack`, which must hold `layout.bytes()`.
     ///
@@ -61,7 +58,7 @@ impl<'a> Pass<'a> {
     /// out.
     pub fn new(
         model: &'a Llama<'a>,
-        rope: &'a Rope,
+        rope: &'a Ropes,
         ctx: &'a Ctx,
         layout: PassLayout,
         mut stack: sprig_budget::Stack<'a>,
@@ -171,11 +168,12 @@ impl<'a> Pass<'a> {
         match cache {
             Some(cache) if past > 0 => {
                 let (keys, values) = cache.block(b, past + batch.positions());
-                attend_cache(ctx, g.attention(), Cached { past, keys, values }, qkv.q.data(), out.data());
+                attend_cache(ctx, g.attention(b), Cached { past, keys, values }, qkv.q.data(), out.data());
             }
-            _ => attend_batch(ctx, g.attention(), &batch, qkv, out.reborrow(), None),
+            _ => attend_batch(ctx, g.attention(b), &batch, qkv, out.reborrow(), None),
         }
-        net.join(net.layer(b, Module::O, shares), out.rows(), residual, scratch);
+        let layer = (b, Module::O, net.layer(b, Module::O, shares));
+        net.join(layer, out.rows(), residual, projections, scratch);
         Ok(())
     }
 
@@ -187,15 +185,16 @@ impl<'a> Pass<'a> {
         let projections = layout.projections(&mut shared)?;
         let x = net.norm(&net.model.block(b).ffn_norm, residual.rows(), normed);
         let layers = [Module::Gate, Module::Up].map(|module| net.layer(b, module, shares));
-        let [mut gate, up] = net.project(layers, x, projections, scratch);
-        swiglu(net.env.ctx, gate.reborrow(), up.rows());
+        let [mut gated, up] = net.project(layers, x, projections, scratch);
+        gate(net.env.ctx, net.model.geometry().family.curve, gated.reborrow(), up.rows());
         if let Some(Tap { positions, rows }) = tap {
-            let (gated, width) = (gate.rows(), gate.width());
+            let (gated, width) = (gated.rows(), gated.width());
             for (&position, row) in positions.iter().zip(rows.chunks_exact_mut(width)) {
                 row.copy_from_slice(&gated.from(position).data()[..width]);
             }
         }
-        net.join(net.layer(b, Module::Down, shares), gate.rows(), residual, scratch);
+        let layer = (b, Module::Down, net.layer(b, Module::Down, shares));
+        net.join(layer, gated.rows(), residual, normed, scratch);
         Ok(())
     }
 }
@@ -293,19 +292,5 @@ impl<'a> Net<'a> {
             linear(&self.env, layer, x, out.reborrow(), Write::Set, scratch);
         }
         outs
-    }
-
-    /// Adds what `layer` makes of `x` to the residual stream, which comes to life if that is live.
-    pub(super) fn join(
-        &self,
-        layer: Layer<'_>,
-        x: DualRows<'_>,
-        residual: &mut DualRowsMut<'_>,
-        scratch: &mut LinearScratch<'_>,
-    ) {
-        if self.env.batch.behind(x.stack(), layer.moves()) == self.env.batch.live() {
-            residual.enliven(self.env.batch.live());
-        }
-        linear(&self.env, layer, x, residual.reborrow(), ADD, scratch);
     }
 }

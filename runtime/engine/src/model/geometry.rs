@@ -1,7 +1,6 @@
 //! The shape of a model, read from GGUF metadata and checked.
 
-use super::{Extra, Family, ModelError};
-use crate::dual::Attention;
+use super::{Extra, Family, ModelError, Window};
 use crate::gguf::Gguf;
 
 /// Shape of the network.
@@ -27,6 +26,10 @@ pub struct Geometry {
     pub rope_base: f32,
     /// Linear position scaling: positions are divided by it; 1 for none.
     pub rope_scale: f32,
+    /// Blocks that see a window of the text, where there are any.
+    pub window: Option<Window>,
+    /// What products of queries and keys are multiplied by.
+    pub score_scale: f32,
     /// ε of RMSNorm.
     pub norm_epsilon: f32,
     /// Rows of the embedding.
@@ -64,10 +67,14 @@ impl Geometry {
         let head_dim = optional("attention.key_length", width / heads)?;
         let rope_dims = optional("rope.dimension_count", head_dim)?;
         same_length(&family, head_dim, optional("attention.value_length", head_dim)?)?;
+        refuse_caps(gguf, &key)?;
         let embedding = gguf.require_tensor("token_embd.weight")?;
+        let blocks = need("block_count")?;
+        // Gemma 3's largest model, of 62 blocks, divides by the root of other dimensions than it has.
+        let of_scores = if family == Family::GEMMA3 && blocks == 62 { width / heads } else { head_dim };
         let geometry = Self {
             family,
-            blocks: need("block_count")?,
+            blocks,
             width,
             ffn: need("feed_forward_length")?,
             heads,
@@ -76,6 +83,8 @@ impl Geometry {
             rope_dims,
             rope_base: gguf.f32(&key("rope.freq_base"))?.unwrap_or(10_000.0),
             rope_scale: rope_scale(gguf, &key)?,
+            window: Window::read(gguf, &family)?,
+            score_scale: 1.0 / (of_scores as f32).sqrt(),
             norm_epsilon: gguf.require_f32(&key("attention.layer_norm_rms_epsilon"))?,
             vocabulary: embedding.rows(),
             context: need("context_length")?,
@@ -86,11 +95,6 @@ impl Geometry {
     /// The architecture's name, as the files of models and adapters have it.
     pub fn architecture(&self) -> &'static str {
         self.family.architecture
-    }
-
-    /// Head geometry for the attention operations.
-    pub fn attention(&self) -> Attention {
-        Attention { heads: self.heads, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 
     /// Width of q and of the attention's output.
@@ -109,6 +113,7 @@ impl Geometry {
             Extra::Bias(0) => self.q_width(),
             Extra::Bias(_) => self.kv_width(),
             Extra::HeadNorm(_) => self.head_dim,
+            Extra::PostNorm(_) => self.width,
         }
     }
 
@@ -146,6 +151,7 @@ impl Geometry {
         }
         for (key, value) in [
             ("rope.freq_base", self.rope_base),
+            ("rope.freq_base_swa", self.window.map_or(1.0, |window| window.rope_base)),
             ("rope.scaling.factor", self.rope_scale),
             ("attention.layer_norm_rms_epsilon", self.norm_epsilon),
         ] {
@@ -171,6 +177,18 @@ fn same_length(family: &Family, key: usize, value: usize) -> Result<(), ModelErr
             expected: format!("{key}, the length of a key"),
         }),
     }
+}
+
+/// Gemma 2 bends scores and logits towards a limit, and so may a file of another family say: without that it would answer
+/// otherwise.
+fn refuse_caps(gguf: &Gguf<'_>, key: &dyn Fn(&str) -> String) -> Result<(), ModelError> {
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"].map(key) {
+        if let Some(cap) = gguf.f32(&key)?.filter(|cap| *cap != 0.0) {
+            let expected = "none: soft caps are not computed with; use a model without them".to_owned();
+            return Err(ModelError::Metadata { key, found: cap.to_string(), expected });
+        }
+    }
+    Ok(())
 }
 
 /// A file that names a factor without a type means linear scaling; the factor's key was `rope.scale_linear` before. 0

@@ -77,6 +77,7 @@ struct BackLayout {
     adjoint: usize,
     work: usize,
     attended: [usize; 4],
+    joined: usize,
 }
 
 /// The head's regions, as [`HeadScratch`] names them.
@@ -103,7 +104,7 @@ impl PassLayout {
             size,
             residual: rows * geometry.width,
             normed: rows * geometry.width.max(geometry.q_width()),
-            projections: rows * attention.max(2 * geometry.ffn),
+            projections: rows * attention.max(2 * geometry.ffn).max(geometry.family.joined(geometry.width)),
             low: rows * size.rank,
             masked: rows * size.masked,
             low_adjoints: if back { 2 * rows * size.rank } else { 0 },
@@ -159,10 +160,10 @@ impl PassLayout {
             regions.push(("routers and their shares", routes.map(b).into_iter().sum()));
         }
         if self.size.kept.blocks > 0 {
-            let BackLayout { inputs, adjoint, work, attended } = self.back;
+            let BackLayout { inputs, adjoint, work, attended, joined } = self.back;
             regions.extend([
                 ("block inputs", b(inputs)),
-                ("adjoints", b(adjoint) + b(work)),
+                ("adjoints", b(adjoint) + b(work) + b(joined)),
                 ("attention of a block, kept", attended.map(b).into_iter().sum()),
             ]);
         }
@@ -203,6 +204,7 @@ impl PassLayout {
                 attended: stack.take(self.back.attended[1])?,
                 lse: stack.take(self.back.attended[2])?,
                 unturned: stack.take(self.back.attended[3])?,
+                joined: stack.take(self.back.joined)?,
             },
             routes: Routes {
                 shares: DualRowsMut::new(stack.take(self.routes.shares)?, 1, Shape::plain(0)),
@@ -278,6 +280,8 @@ pub(super) struct Kept<'a> {
     pub lse: &'a mut [f32],
     /// Its queries and keys before their norms.
     pub unturned: &'a mut [f32],
+    /// R × d, behind whose norms a branch joins: the adjoint of its last layer.
+    pub joined: &'a mut [f32],
 }
 
 impl RouteLayout {
@@ -306,6 +310,7 @@ impl BackLayout {
                 rows * g.heads,
                 rows * g.family.unturned(g.q_width() + g.kv_width()),
             ],
+            joined: rows * g.family.joined(g.width),
         }
     }
 }

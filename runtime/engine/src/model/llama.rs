@@ -1,8 +1,8 @@
 //! A model over a mapped GGUF file: views of its weights, nothing copied but the small norm gains and biases.
 
 use super::module::{Module, block_of};
-use super::{Extra, Geometry, ModelError, Stream};
-use crate::dual::{Keeper, Rope};
+use super::{Extra, Geometry, ModelError, Ropes, Stream};
+use crate::dual::Keeper;
 use crate::gguf::{Gguf, Short, TensorType};
 use crate::kernels::{Isa, Matrix, dequantize};
 
@@ -17,6 +17,8 @@ pub struct Block<'m> {
     pub(super) biases: Vec<Vec<f32>>,
     /// Gains of the norms of the heads of queries and keys; none where the family has none.
     pub(super) head_norms: Vec<Vec<f32>>,
+    /// Gains of the norms behind the attention and the feed-forward part; none where the family has none.
+    pub(super) post_norms: Vec<Vec<f32>>,
     linears: [Matrix<'m>; 7],
 }
 
@@ -60,12 +62,13 @@ impl<'m> Llama<'m> {
                 let (rows, cols) = module.shape(&geometry);
                 matrix(&module.tensor_name(b), rows, cols)
             });
-            let (mut biases, mut head_norms) = (Vec::new(), Vec::new());
+            let [mut biases, mut head_norms, mut post_norms] = [const { Vec::new() }; 3];
             for extra in geometry.family.extras() {
                 let values = vector(&format!("blk.{b}.{}", extra.gguf_name()), geometry.len_of(extra))?;
                 match extra {
                     Extra::Bias(_) => biases.push(values),
                     Extra::HeadNorm(_) => head_norms.push(values),
+                    Extra::PostNorm(_) => post_norms.push(values),
                 }
             }
             blocks.push(Block {
@@ -73,6 +76,7 @@ impl<'m> Llama<'m> {
                 ffn_norm: gain(format!("blk.{b}.ffn_norm.weight"))?,
                 biases,
                 head_norms,
+                post_norms,
                 linears: [q?, k?, v?, o?, gate?, up?, down?],
             });
         }
@@ -135,10 +139,9 @@ impl<'m> Llama<'m> {
         &self.blocks[b]
     }
 
-    /// Rotary table for texts of up to `positions` tokens.
-    pub fn rope(&self, positions: usize) -> Rope {
-        let g = &self.geometry;
-        Rope::new(positions, g.rope_dims, g.rope_base, &self.rope_factors).of(g.family.rotation)
+    /// Rotary tables for texts of up to `positions` tokens.
+    pub fn rope(&self, positions: usize) -> Ropes {
+        Ropes::new(&self.geometry, positions, &self.rope_factors)
     }
 
     /// Heap bytes this holds: norm gains, biases and rotary factors.

@@ -11,6 +11,7 @@ mod forward;
 mod geometry;
 #[cfg(test)]
 mod isa_tests;
+mod joining;
 mod layout;
 mod llama;
 mod module;
@@ -19,12 +20,13 @@ mod queries;
 mod read;
 mod routes;
 mod stream;
+mod window;
 
 pub use cache::KvCache;
 pub use checkpoints::Checkpoints;
 pub use decode::{GenerateError, Generator, PREFILL};
 pub use error::{ModelError, PassError};
-pub use family::{Extra, Family};
+pub use family::{Extra, Family, Pattern};
 pub use forward::{Pass, PassInput, Tap};
 pub use geometry::Geometry;
 pub use layout::{PassLayout, PassSize};
@@ -34,3 +36,4 @@ pub use parts::WeightBytes;
 pub use read::Read;
 pub use routes::RouteSize;
 pub use stream::Stream;
+pub use window::{Ropes, Window};

@@ -26,7 +26,7 @@ impl Net<'_> {
             if let Some(gain) = gains.next() {
                 norm_heads(self.env.ctx, gain, g.norm_epsilon, rows.reborrow());
             }
-            self.rope.apply(self.env.ctx, g.head_dim, rows.reborrow(), &place);
+            self.rope.of(g, b).apply(self.env.ctx, g.head_dim, rows.reborrow(), &place);
         }
     }
 
@@ -42,7 +42,7 @@ impl Net<'_> {
         let norms = &self.model.block(b).head_norms;
         let mut norms = norms.iter().zip(unturned.into_iter().flatten());
         for rows in adjoints {
-            self.rope.apply_adjoint(self.env.ctx, g.head_dim, rows.reborrow(), |i| self.place(i));
+            self.rope.of(g, b).apply_adjoint(self.env.ctx, g.head_dim, rows.reborrow(), |i| self.place(i));
             if let Some((gain, x)) = norms.next() {
                 norm_heads_adjoint(self.env.ctx, gain, g.norm_epsilon, x, rows.reborrow());
             }
@@ -54,5 +54,10 @@ impl Family {
     /// Numbers of each position that [`turn_adjoint`](Net::turn_adjoint) needs of queries and keys, of so many together.
     pub(super) fn unturned(&self, width: usize) -> usize {
         if self.head_norms { width } else { 0 }
+    }
+
+    /// Numbers of each position that joining the stream needs, which is so wide, on either way.
+    pub(super) fn joined(&self, width: usize) -> usize {
+        if self.post_norms { width } else { 0 }
     }
 }

@@ -64,19 +64,24 @@ pub struct Collector {
     answers: Vec<usize>,
 }
 
-/// Refuses a model too wide for exact sums.
+/// Refuses a model too wide for exact sums, and one whose last block is not read in closed form: behind a norm of its own the
+/// down projection's output is no linear part of the stream.
 ///
 /// # Errors
 /// [`LearnError::Settings`], with the limit.
 pub fn check(g: &Geometry) -> Result<(), LearnError> {
-    match g.ffn <= MOST_INPUTS {
-        true => Ok(()),
-        false => Err(LearnError::Settings(format!(
-            "this model's down projection has {} inputs, and a read-out's sums are exact up to {MOST_INPUTS}; use another \
-             estimator",
+    let remedy = format!("use {}", Setting::Estimator.to(Method::Reverse));
+    let why = if g.family.post_norms {
+        format!("a model of the family {} has a norm behind its down projections", g.architecture())
+    } else if g.ffn > MOST_INPUTS {
+        format!(
+            "this model's down projection has {} inputs, and a read-out's sums are exact up to {MOST_INPUTS}",
             g.ffn
-        ))),
-    }
+        )
+    } else {
+        return Ok(());
+    };
+    Err(LearnError::Settings(format!("{why}, so it cannot be learnt by a read-out; {remedy}")))
 }
 
 /// Numbers of directions to try, the most first, for a model of shape `g`: all its inputs, then half as many each time.

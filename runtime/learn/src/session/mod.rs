@@ -15,14 +15,14 @@ use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Gradient, Mask, Probe, Rope};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Tap};
+use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Ropes, Tap};
 use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
 pub struct Session<'m> {
     model: &'m Llama<'m>,
     ctx: &'m Ctx,
-    rope: Rope,
+    rope: Ropes,
     layout: PassLayout,
     arena: Arena,
     prefix: Option<PrefixCache>,
@@ -78,14 +78,15 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// Heap bytes of a session's tables and buffers, the arena excepted, on a model whose heads rotate `rope_dims`.
-    pub fn table_bytes(rope_dims: usize, room: &Room, objective: &dyn Objective) -> Bytes {
+    /// Heap bytes of a session's tables and buffers, the arena excepted, on a model with so many
+    /// rotary numbers of a position.
+    pub fn table_bytes(rope_numbers: usize, room: &Room, objective: &dyn Objective) -> Bytes {
         let Room { layout, extent, examples } = *room;
         let lists = Lists::bytes(layout.size().positions, examples, objective.wants(extent));
         let parts = Parts::bytes(objective.weights().len(), examples * layout.size().tangents.max(1));
         let [shares, features, weights] = Routes::numbers(&layout);
         let routes = 4 * (shares + features + weights);
-        Bytes((Rope::table_bytes(extent.tokens, rope_dims) + lists + parts + routes) as u64)
+        Bytes((Rope::table_bytes(extent.tokens, rope_numbers) + lists + parts + routes) as u64)
     }
 
     /// Holds routers that train to the global adapter, in passes backwards, with weight γ: the loss of an example gets γ times

@@ -290,6 +290,8 @@ mod tests {
             rope_dims: 64,
             rope_base: 100_000.0,
             rope_scale: 1.0,
+            window: None,
+            score_scale: 0.125,
             norm_epsilon: 1e-5,
             vocabulary: 49_152,
             context: 8192,

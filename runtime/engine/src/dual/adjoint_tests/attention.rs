@@ -56,11 +56,16 @@ fn attention_adjoint(shape: Attention, qkv: &[f64], y: &[f64], sees: &Sees) -> V
 fn attention() {
     let tokens = [0u32; POSITIONS];
     let batch = Batch::new(&tokens, &STARTS, 1).unwrap();
-    let own = |r: usize| {
+    let own = |r: usize| -> Vec<usize> {
         let starts = STARTS.partition_point(|&start| start <= r);
         (STARTS[starts - 1]..=r).collect()
     };
-    holds_over(&batch, &own);
+    holds_over(&batch, Attention::ALL, &own);
+    // Of less than a tile of keys, and of more.
+    for window in [1, 9, 66] {
+        let last = move |r: usize| own(r).into_iter().rev().take(window).collect();
+        holds_over(&batch, window, &last);
+    }
 }
 
 /// Branches see the prompt of their example, whose keys get what all branches send back.
@@ -76,14 +81,22 @@ fn attention_of_branches() {
             let trunk = if start > 0 { 0..prompt } else { 0..0 };
             trunk.chain(start..=r).collect()
         };
-        holds_over(&batch.prompted(&prompts).branching(), &sees);
+        let branching = batch.prompted(&prompts).branching();
+        holds_over(&branching, Attention::ALL, &sees);
+        for window in [7, 30] {
+            let last = move |r: usize| {
+                let seen: Vec<usize> = sees(r);
+                seen[seen.len().saturating_sub(window)..].to_vec()
+            };
+            holds_over(&branching, window, &last);
+        }
     }
 }
 
-/// Attention and its adjoint over `batch`, of which each position sees what `sees` says.
-fn holds_over(batch: &Batch<'_>, sees: &Sees) {
+/// Attention and its adjoint over `batch`, of which each position sees what `sees` says: the last `window` of the text.
+fn holds_over(batch: &Batch<'_>, window: usize, sees: &Sees) {
     for (heads, kv_heads, head_dim) in [(3, 1, 6), (2, 2, 8), (4, 2, 36)] {
-        let shape = Attention { heads, kv_heads, head_dim };
+        let shape = Attention { window, ..Attention::new(heads, kv_heads, head_dim) };
         let (qw, kw) = (heads * head_dim, kv_heads * head_dim);
         let (qkv, y) = (noise(9, POSITIONS * (qw + 2 * kw)), noise(10, POSITIONS * qw));
         let formula = attention_adjoint(shape, &qkv, &y, sees);

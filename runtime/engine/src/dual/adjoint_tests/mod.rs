@@ -127,18 +127,29 @@ fn norm_of_heads() {
 }
 
 #[test]
-fn gate() {
+fn gates() {
+    let sigma = |a: f64| 1.0 / (1.0 + (-a).exp());
+    gate_of(Curve::Silu, &|a| a * sigma(a), &|a| sigma(a) * (1.0 + a * (1.0 - sigma(a))));
+    let root = (2.0 / std::f64::consts::PI).sqrt();
+    let y = move |a: f64| root * (a + 0.044715 * a.powi(3));
+    let slope = move |a: f64| {
+        let tanh = y(a).tanh();
+        0.5 * (1.0 + tanh) + 0.5 * a * (1.0 - tanh * tanh) * root * (1.0 + 3.0 * 0.044715 * a * a)
+    };
+    gate_of(Curve::Gelu, &|a| 0.5 * a * (1.0 + y(a).tanh()), &slope);
+}
+
+fn gate_of(curve: Curve, value: &dyn Fn(f64) -> f64, slope: &dyn Fn(f64) -> f64) {
     const N: usize = 130;
     let (a, u, pull) = (noise(4, N), noise(5, N), noise(6, N));
-    let sigma = |a: f64| 1.0 / (1.0 + (-a).exp());
-    let f = |au: &[f64]| -> Vec<f64> { (0..N).map(|i| au[i] * sigma(au[i]) * au[N + i]).collect() };
-    let of_a = |i: usize| sigma(a[i]) * (1.0 + a[i] * (1.0 - sigma(a[i]))) * u[i] * pull[i];
-    let formula: Vec<f64> = (0..N).map(of_a).chain((0..N).map(|i| a[i] * sigma(a[i]) * pull[i])).collect();
+    let f = |au: &[f64]| -> Vec<f64> { (0..N).map(|i| value(au[i]) * au[N + i]).collect() };
+    let of_a = |i: usize| slope(a[i]) * u[i] * pull[i];
+    let formula: Vec<f64> = (0..N).map(of_a).chain((0..N).map(|i| value(a[i]) * pull[i])).collect();
     let au = [&a[..], &u[..]].concat();
     holds("gate", f, &au, &pull, &formula);
     let (mut fa, mut fu, mut h) = (single(&a), single(&u), single(&pull));
     let ctx = Ctx::new(2).unwrap();
-    swiglu_adjoint(&ctx, plain(&mut fa, N / 2), plain(&mut fu, N / 2), plain(&mut h, N / 2));
+    gate_adjoint(&ctx, curve, plain(&mut fa, N / 2), plain(&mut fu, N / 2), plain(&mut h, N / 2));
     close("gate", &[fa, fu].concat(), &formula);
     close("gate's output", &h, &f(&au));
 }

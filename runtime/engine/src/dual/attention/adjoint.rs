@@ -50,7 +50,8 @@ pub fn attend_adjoint(
             |at| batch.sequence_at(at).end,
             |from, n| {
                 let out = &mut out[(from - c * piece) * qw..][..n * qw];
-                let seen = Seen { trunk: batch.trunk_at(from), first: batch.sequence_at(from).start, from };
+                let (first, window) = (batch.sequence_at(from).start, shape.window);
+                let seen = Seen { trunk: batch.trunk_at(from), first, from, window };
                 dispatch(ctx.isa, QueryRun { shape, attended, seen, out });
             },
         );
@@ -64,9 +65,10 @@ pub fn attend_adjoint(
             |at| batch.alike_until(at),
             |from, n| {
                 let at = (from - c * piece) * kw..(from + n - c * piece) * kw;
-                let seen_by = [from..batch.sequence_at(from).end, batch.branches_at(from)];
+                let end = batch.sequence_at(from).end.min((from + n - 1).saturating_add(shape.window));
+                let seen_by = [from..end, batch.branches_at(from)];
                 let (k, v) = (&mut k[at.clone()], &mut v[at]);
-                dispatch(ctx.isa, KeyRun { shape, attended, from, seen_by, k, v });
+                dispatch(ctx.isa, KeyRun { shape, attended, batch, from, seen_by, k, v });
             },
         );
     });
@@ -102,6 +104,7 @@ struct QueryRun<'a> {
 struct KeyRun<'a> {
     shape: Attention,
     attended: Attended<'a>,
+    batch: &'a Batch<'a>,
     from: usize,
     seen_by: [Range<usize>; 2],
     k: &'a mut [f32],
@@ -125,7 +128,7 @@ impl<'a> Attended<'a> {
         (row, head): (usize, usize),
         [tile, turned]: [KvTile<'_>; 2],
     ) -> [[f32; TILE]; 2] {
-        let (dh, score_scale) = (shape.head_dim, shape.score_scale());
+        let (dh, score_scale) = (shape.head_dim, shape.score_scale);
         let at = row * shape.q_width() + head * dh;
         let [q, out, adjoint] = [self.qkv.q, self.out, self.out_adjoint].map(|rows| &rows.data()[at..][..dh]);
         let (lse, d) = (self.lse[row * shape.heads + head], dot(arch, adjoint, out));
@@ -152,11 +155,11 @@ impl Kernel for QueryRun<'_> {
         for kv_head in 0..shape.kv_heads {
             for key in seen.tiles(rows) {
                 for r in 0..rows {
-                    let count = seen.count(key, r);
-                    if count == 0 {
+                    let keys = seen.keys(key, r);
+                    if keys.is_empty() {
                         continue;
                     }
-                    let tiles = attended.tiles(key, count, kv_head * dh);
+                    let tiles = attended.tiles(keys.start, keys.len(), kv_head * dh);
                     for head in kv_head * share..(kv_head + 1) * share {
                         let [_, s] = attended.pull(arch, shape, (seen.from + r, head), tiles);
                         tiles[1].mix(&s, 0, &mut out[r * qw + head * dh..][..dh]);
@@ -172,7 +175,7 @@ impl Kernel for KeyRun<'_> {
 
     #[inline(always)]
     fn run<A: Arch>(self, arch: A) {
-        let Self { shape, attended, from, seen_by, k, v } = self;
+        let Self { shape, attended, batch, from, seen_by, k, v } = self;
         let (dh, qw, kw, share) = (shape.head_dim, shape.q_width(), shape.kv_width(), shape.share());
         let keys = k.len() / kw;
         k.fill(0.0);
@@ -185,9 +188,16 @@ impl Kernel for KeyRun<'_> {
                 let mut p = [[0.0f32; TILE]; TOGETHER];
                 let mut s = p;
                 for r in 0..rows {
-                    // A query sees no key behind it: those have a share of 0.
-                    let tiles = attended.tiles(from, keys.min(row + r + 1 - from), at);
-                    [p[r], s[r]] = attended.pull(arch, shape, (row + r, head), tiles);
+                    // A query sees no key behind it, nor before its window: those have a share of 0.
+                    let hidden = hidden(batch, shape.window, (row + r, from));
+                    let seen = hidden..keys.min(row + r + 1 - from);
+                    if !seen.is_empty() {
+                        let tiles = attended.tiles(from + hidden, seen.len(), at);
+                        let found = attended.pull(arch, shape, (row + r, head), tiles);
+                        for (to, from) in [&mut p[r], &mut s[r]].into_iter().zip(&found) {
+                            to[seen.clone()].copy_from_slice(&from[..seen.len()]);
+                        }
+                    }
                 }
                 let (q, adjoint) = (attended.qkv.q.data(), attended.out_adjoint.data());
                 let place = |r: usize| (row + r) * qw + head * dh;
@@ -199,6 +209,14 @@ impl Kernel for KeyRun<'_> {
                 }
             }
         }
+    }
+}
+
+/// How many keys from `from` on are too far before position `row` for it to see them, or more.
+fn hidden(batch: &Batch<'_>, window: usize, (row, from): (usize, usize)) -> usize {
+    match window {
+        Attention::ALL => 0,
+        _ => (batch.place(row) + 1).saturating_sub(window).saturating_sub(batch.place(from)),
     }
 }
 

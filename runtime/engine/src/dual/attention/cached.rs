@@ -47,7 +47,7 @@ pub fn attend_cache(ctx: &Ctx, shape: Attention, cached: Cached<'_>, q: &[f32], 
 }
 
 /// Queries of one key-value head in rows `width` apart (0: a single row); the first row sees `seen` positions, each
-/// further row one more.
+/// further row one more; of these the last ones of a window.
 struct CachedRows<'a> {
     shape: Attention,
     kv_head: usize,
@@ -68,7 +68,7 @@ impl Kernel for CachedRows<'_> {
         const ROWS: usize = TILE / 2;
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let rows = q.len().div_ceil(width.max(share * dh));
-        let lanes = Lanes { head_dim: dh, width: 0, tangents: 0, score_scale: shape.score_scale() };
+        let lanes = Lanes { head_dim: dh, width: 0, tangents: 0, score_scale: shape.score_scale };
         let mut k = [0.0f32; ROWS * MAX_HEAD];
         let mut v = [0.0f32; ROWS * MAX_HEAD];
         let mut states = [const { Softmax::new() }; STATES];
@@ -76,8 +76,8 @@ impl Kernel for CachedRows<'_> {
         for (r, h) in (0..rows).flat_map(|r| (0..share).map(move |h| (r, h))) {
             out[place(r, h)..][..dh].fill(0.0);
         }
-        let last = seen + rows - 1;
-        for from in (0..last).step_by(ROWS) {
+        let (last, hidden) = (seen + rows - 1, seen.saturating_sub(shape.window));
+        for from in (hidden / ROWS * ROWS..last).step_by(ROWS) {
             let count = ROWS.min(last - from);
             for j in 0..count {
                 let at = (from + j) * kw + kv_head * dh;
@@ -85,11 +85,12 @@ impl Kernel for CachedRows<'_> {
                 Widen { from: &values[at..at + dh], to: &mut v[j * dh..(j + 1) * dh] }.run(arch);
             }
             for r in 0..rows {
-                let count = count.min((seen + r).saturating_sub(from));
-                if count == 0 {
+                let visible = (seen + r).saturating_sub(shape.window).max(from)..(from + count).min(seen + r);
+                if visible.is_empty() {
                     continue;
                 }
-                let tile = KvTile { keys: &k, values: &v, count, stride: dh, step: 0 };
+                let (at, count) = ((visible.start - from) * dh, visible.len());
+                let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride: dh, step: 0 };
                 for h in 0..share {
                     let at = place(r, h);
                     let state = &mut states[r * share + h];

@@ -6,6 +6,7 @@
 
 mod adjoint;
 mod cached;
+mod seen;
 
 pub use adjoint::{Attended, attend_adjoint};
 pub use cached::{Cached, attend_cache};
@@ -15,11 +16,11 @@ use super::parallel::{for_each, piece_len};
 use super::rows::{DualRows, DualRowsMut};
 use crate::kernels::elementwise::{axpy, axpy4, dot, dot4, exp, scale};
 use crate::kernels::{Arch, Ctx, Kernel, dispatch};
-use std::ops::Range;
+use seen::Seen;
 
 /// Keys a tile: the scores of a tile live on the stack.
 const TILE: usize = 64;
-/// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128).
+/// Largest head dimension of the cached path (Llama family: 64, 80, 100, 128; Gemma 3: 256).
 pub const MAX_HEAD: usize = 256;
 
 /// Queries of one key-value head that are under way at a time.
@@ -34,9 +35,21 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Dimensions of a head.
     pub head_dim: usize,
+    /// What products of queries and keys are multiplied by.
+    pub score_scale: f32,
+    /// Most positions that one sees, itself among them; [`Attention::ALL`] for all before it.
+    pub window: usize,
 }
 
 impl Attention {
+    /// The window of who sees everything before it.
+    pub const ALL: usize = usize::MAX;
+
+    /// Scores are divided by the root of a head's dimensions, and everything before a position is seen.
+    pub fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
+        Self { heads, kv_heads, head_dim, score_scale: 1.0 / (head_dim as f32).sqrt(), window: Self::ALL }
+    }
+
     fn q_width(&self) -> usize {
         self.heads * self.head_dim
     }
@@ -48,10 +61,6 @@ impl Attention {
     /// Query heads that share a key-value head; at most [`STATES`].
     fn share(&self) -> usize {
         self.heads / self.kv_heads
-    }
-
-    fn score_scale(&self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
     }
 }
 
@@ -149,31 +158,11 @@ pub fn attend_batch(
             let (q, out) = (&q[rows.clone()], &mut out[rows]);
             let lse = lse.get_mut((from - c * piece) * shape.heads..).unwrap_or_default();
             let (first, trunk) = (sequence.start, batch.trunk_at(from));
-            dispatch(ctx.isa, AttendRun { shape, qkv, seen: Seen { trunk, first, from }, q, out, lse });
+            let seen = Seen { trunk, first, from, window: shape.window };
+            dispatch(ctx.isa, AttendRun { shape, qkv, seen, q, out, lse });
             from = to;
         }
     });
-}
-
-/// What positions from `from` on see, of a sequence that starts at `first` and goes on from the positions `trunk`.
-#[derive(Clone)]
-struct Seen {
-    trunk: Range<usize>,
-    first: usize,
-    from: usize,
-}
-
-impl Seen {
-    /// Tiles of keys for so many positions, by the first key of each: those of the trunk, then those of the sequence.
-    fn tiles(&self, rows: usize) -> impl Iterator<Item = usize> + use<> {
-        self.trunk.clone().step_by(TILE).chain((self.first..self.from + rows).step_by(TILE))
-    }
-
-    /// Keys of the tile that begins with `key` which the `row`-th position sees.
-    fn count(&self, key: usize, row: usize) -> usize {
-        let end = if self.trunk.contains(&key) { self.trunk.end } else { self.from + row + 1 };
-        TILE.min(end.saturating_sub(key))
-    }
 }
 
 /// As many positions as `q`, a part of `qkv`'s, and `out` hold. A tile of keys and values is read once for all of them and
@@ -197,7 +186,7 @@ impl Kernel for AttendRun<'_> {
         let (dh, kw, share) = (shape.head_dim, shape.kv_width(), shape.share());
         let (k, v) = (qkv.k.data(), qkv.v.data());
         let (stride, group, tangents) = (qkv.k.group(), qkv.q.group(), qkv.q.stack().tangents);
-        let (width, score_scale) = (shape.q_width(), shape.score_scale());
+        let (width, score_scale) = (shape.q_width(), shape.score_scale);
         let lanes = Lanes { head_dim: dh, width, tangents, score_scale };
         let rows = q.len() / group;
         out.fill(0.0);
@@ -205,12 +194,12 @@ impl Kernel for AttendRun<'_> {
             let mut states = [const { Softmax::new() }; STATES];
             let place = |r: usize, h: usize| r * group + (kv_head * share + h) * dh;
             for key in seen.tiles(rows) {
-                let at = key * stride + kv_head * dh;
                 for r in 0..rows {
-                    let count = seen.count(key, r);
-                    if count == 0 {
+                    let keys = seen.keys(key, r);
+                    if keys.is_empty() {
                         continue;
                     }
+                    let (at, count) = (keys.start * stride + kv_head * dh, keys.len());
                     let tile = KvTile { keys: &k[at..], values: &v[at..], count, stride, step: kw };
                     for h in 0..share {
                         let (state, at) = (&mut states[r * share + h], place(r, h));

@@ -2,7 +2,7 @@
 //! have factors of the angles in a tensor.
 
 use super::Family;
-use crate::dual::Rotation;
+use crate::dual::{Curve, Rotation};
 
 pub(super) const NAME: &str = "llama";
 
@@ -12,4 +12,8 @@ pub(super) const FAMILY: Family = Family {
     rope_factors: true,
     biases: false,
     head_norms: false,
+    post_norms: false,
+    curve: Curve::Silu,
+    scaled_embedding: false,
+    windows: None,
 };
