@@ -29,7 +29,7 @@ def main():
         attach(state, model, args.adapter)
     answers = {}
     for label in {record["label"] for record in records}:
-        token, *more = tokenise(model, " " + label)
+        token, *more = tokenise(model, " " + label, around=False)
         if more:
             raise SystemExit(f"the answer {label!r} is several tokens")
         answers[token] = label

@@ -1,9 +1,10 @@
 """Stock llama.cpp through its C interface: `ffi` and `lib`.
 
-    pip install xllamacpp==2026.10.11549 llama-cpp-py-sync==0.11548
+    pip install xllamacpp==2026.10.11549 llama-cpp-py-sync==0.11548 tokenizers==0.23.3 sentencepiece==0.2.3 jinja2==3.1.6
 
 The first wheel carries llama.cpp b11549 with its C symbols exported, for glibc 2.17 and later; the second carries the
-C declarations of b11548 (its own library asks for glibc 2.38, which Debian 12 has not).
+C declarations of b11548 (its own library asks for glibc 2.38, which Debian 12 has not). The others are for tokens.py and
+chats.py.
 """
 
 import importlib.util
@@ -50,11 +51,11 @@ def context(model, tokens, threads=2, exact=False):
     return made
 
 
-def tokenise(model, text):
-    """The tokens of a text, with those that the model wants around it."""
+def tokenise(model, text, around=True):
+    """The tokens of a text, with those that the model wants around it or without."""
     raw = text.encode()
     tokens = ffi.new("llama_token[]", len(raw) + 8)
-    count = lib.llama_tokenize(lib.llama_model_get_vocab(model), raw, len(raw), tokens, len(tokens), True, True)
+    count = lib.llama_tokenize(lib.llama_model_get_vocab(model), raw, len(raw), tokens, len(tokens), around, True)
     if count < 0:
         raise SystemExit(f"tokenise failed: {count}")
     return list(tokens[0:count])

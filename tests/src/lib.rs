@@ -5,6 +5,7 @@ mod candle_llama;
 mod frozen;
 mod geometry;
 mod stock;
+mod strings;
 
 pub use adapter::{Adapter, Factors, Key};
 pub use candle_core::{DType, Result};
@@ -13,6 +14,7 @@ pub use geometry::{Geometry, MODULES};
 pub use sprig_testkit::model::{real_model, workspace};
 pub use sprig_testkit::random::Random;
 pub use stock::Stock;
+pub use strings::strings;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};

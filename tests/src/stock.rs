@@ -39,6 +39,14 @@ impl Stock {
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     }
 
+    /// Runs a script of `compat` on files.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn run(&self, name: &str, files: &[&Path]) {
+        run(self.script(name).args(files));
+    }
+
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new("python3");
         command.env("PYTHONPATH", &self.packages).arg(workspace().join("tests/compat").join(name));

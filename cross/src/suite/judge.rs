@@ -1,4 +1,5 @@
-//! Stock llama.cpp as a judge: models of every family give its logits, with adapters and without; and the adapter of a
+//! Stock llama.cpp as a judge: models of every family give its logits, with adapters and without; tokenizers its ids and those
+//! of two more implementations; chat templates the text of jinja2; and the adapter of a
 //! read-out, and one that steps went on to from it, load there and answer with labels, as `sprig eval` says they do.
 
 use super::Suite;
@@ -27,7 +28,8 @@ pub(super) fn check(suite: &Suite) -> Result<Outcome> {
     };
     if suite.tools.has_nextest() {
         let mut tests = suite.command("cargo");
-        tests.args(["nextest", "run", "--locked", "--package", "sprig-tests", "--test", "stock"]);
+        tests.args(["nextest", "run", "--locked", "--package", "sprig-tests"]);
+        tests.args(["--test", "stock", "--test", "tokenizers", "--test", "chats"]);
         tests.args(["--ignore-default-filter", "--run-ignored", "all"]).env("SPRIG_STOCK", &judge.packages);
         sys::check(&mut tests)?;
     }
@@ -102,11 +104,18 @@ impl Judge {
     fn find() -> Result<Self> {
         let pip = Pip::find()?;
         let judge = Self { python: pip.python().to_owned(), packages: sys::target_dir().join("tools/judge") };
-        if !sys::succeeds(&mut judge.script("stock.py")) {
+        if !judge.is_whole() {
             pip.install(&wheels()?, &judge.packages)?;
             sys::output(&mut judge.script("stock.py"))?;
         }
         Ok(judge)
+    }
+
+    /// Whether all wheels are there: an earlier run may have known fewer.
+    fn is_whole(&self) -> bool {
+        let mut others = sys::command(&self.python, false);
+        others.env("PYTHONPATH", &self.packages).args(["-c", "import jinja2, sentencepiece, tokenizers"]);
+        sys::succeeds(&mut self.script("stock.py")) && sys::succeeds(&mut others)
     }
 
     fn answers(&self, model: &Path, data: &Path, template: &str, adapter: &str) -> Result<Evaluation> {
@@ -158,6 +167,6 @@ mod tests {
     #[test]
     fn the_wheels_are_those_that_the_scripts_name() {
         let wheels = wheels().unwrap();
-        assert!(wheels.len() == 2 && wheels.iter().all(|wheel| wheel.contains("==")), "{wheels:?}");
+        assert!(wheels.len() == 5 && wheels.iter().all(|wheel| wheel.contains("==")), "{wheels:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! A model's own chat template: from messages to the text that it was trained to see.
 
-use super::TokenizerError;
+use super::{TokenizerError, methods};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, context};
 
@@ -35,6 +35,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |why: String| -> Result<String, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, why))
         });
+        environment.set_unknown_method_callback(methods::call);
         let compiled = syntax.and_then(|syntax| {
             environment.set_syntax(syntax);
             environment.add_template_owned(NAME, template)

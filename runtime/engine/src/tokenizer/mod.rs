@@ -7,6 +7,7 @@ mod bpe;
 mod bytes;
 mod chat;
 mod error;
+mod methods;
 mod pieces;
 mod pre;
 mod source;

@@ -86,7 +86,9 @@ fn a_template_renders_or_says_why_not() {
         (None, "no chat template"),
         (Some("{% for %}"), "cannot be used"),
         (Some("{{ raise_exception('roles must alternate') }}"), "roles must alternate"),
-        (Some("{{ messages[0].content.strip() }}"), "use raw prompts"),
+        (Some("{{ messages[0].content.zfill(9) }}"), "has no method zfill of these arguments"),
+        (Some("{{ messages[0].content.split('') }}"), "use raw prompts"),
+        (Some("{{ messages[0].strip() }}"), "use raw prompts"),
     ] {
         let message = chat(template, &hi).unwrap_err().to_string();
         assert!(message.contains(say), "{message}");
