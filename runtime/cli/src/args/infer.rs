@@ -1,9 +1,8 @@
 //! The command line of `sprig infer`.
 
 use super::choice::choice;
-use super::{ModelArgs, PersonalArgs};
+use super::{DecodingArgs, ModelArgs, PersonalArgs};
 use clap::Args;
-use sprig_learn::recipe::Positive;
 use sprig_learn::sampling::ConfidenceAt;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ pub struct InferArgs {
     pub adapter: Option<PathBuf>,
     #[command(flatten)]
     pub personal: PersonalArgs,
-    /// Text to continue, or to answer
+    /// Text to continue, or to answer; - reads it from standard input
     #[arg(long, value_name = "TEXT", required_unless_present = "label")]
     pub prompt: Option<String>,
     /// Text to label, by an adapter trained with --task label and asked as it was then
@@ -35,18 +34,14 @@ pub struct InferArgs {
     /// model is surest of
     #[arg(long, value_name = "K", requires = "choices", conflicts_with = "personal", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub best_of: Option<u32>,
-    /// What logits are divided by where reasonings are drawn
-    #[arg(long, value_name = "T", default_value_t = Positive::of(0.8), requires = "best_of")]
-    pub temperature: Positive,
     /// Words that end a reasoning; a choice follows
     #[arg(long, value_name = "TEXT", default_value = "\nAnswer:", requires = "best_of")]
     pub cue: String,
     /// Where the surest is taken: sample = among K reasonings, token = among K draws of each token of one
     #[arg(long, value_parser = choice::<ConfidenceAt>(), default_value_t = ConfidenceAt::Sample, requires = "best_of")]
     pub conf_at: ConfidenceAt,
-    /// Seed of what is drawn
-    #[arg(long, value_name = "S", default_value_t = 0, requires = "best_of")]
-    pub seed: u64,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
     /// Keep activations in f32 while decoding: slower, logits as in training
     #[arg(long)]
     pub exact: bool,

@@ -6,6 +6,7 @@ mod calibrate;
 mod choice;
 #[cfg(feature = "coordinator")]
 mod coordinator;
+mod decoding;
 mod device;
 #[cfg(all(test, feature = "coordinator"))]
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
@@ -34,6 +35,7 @@ pub use authority::*;
 pub use calibrate::CalibrateArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
+pub use decoding::DecodingArgs;
 pub use device::*;
 pub use enrol::EnrolArgs;
 pub use eval::EvalArgs;

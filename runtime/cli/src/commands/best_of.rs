@@ -4,7 +4,7 @@
 use super::drawing::{Drawing, again};
 use super::pick::Answers;
 use crate::args::InferArgs;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::{Output, line};
 use serde_json::json;
 use sprig_budget::process;
@@ -12,7 +12,11 @@ use sprig_engine::model::Generator;
 use sprig_engine::tokenizer::{Specials, Tokenizer};
 use sprig_learn::calibration::{Vote, answer};
 use sprig_learn::directions::run_key;
+use sprig_learn::recipe::{NotNegative, Positive};
 use sprig_learn::sampling::{ConfidenceAt, Sampler};
+
+/// What logits are divided by unless told otherwise.
+const TEMPERATURE: Positive = Positive::of(0.8);
 
 /// How several reasonings are drawn and judged.
 pub struct BestOf<'a> {
@@ -32,11 +36,18 @@ struct Candidate {
 impl<'a> BestOf<'a> {
     /// As the flags say.
     pub fn new(args: &'a InferArgs, best_of: u32, tokenizer: &Tokenizer) -> Result<Self, Failure> {
+        let temperature = args.decoding.temperature.map_or(TEMPERATURE.get(), NotNegative::get);
+        if temperature <= 0.0 {
+            let message =
+                "--temperature 0 draws the same reasoning each time; with --best-of use a number above 0";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let seed = args.decoding.seed.unwrap_or(0);
         Ok(Self {
             args,
             best_of,
             drawing: Drawing {
-                sampler: Sampler { key: run_key(args.seed), temperature: args.temperature.get() },
+                sampler: Sampler { key: run_key(seed), temperature },
                 max_tokens: args.max_tokens,
                 cue: tokenizer.encode(&args.cue, Specials::Plain),
             },

@@ -1,4 +1,4 @@
-//! `sprig infer`: continue a prompt, greedily.
+//! `sprig infer`: continue a prompt, by the likeliest tokens or drawn ones.
 
 use super::best_of::BestOf;
 use super::pick::Answers;
@@ -10,15 +10,21 @@ use crate::worn::{Routes, Worn};
 use sprig_budget::{alloc, process};
 use sprig_engine::adapter::Asking;
 use sprig_engine::model::Generator;
-use sprig_engine::tokenizer::{TextStream, Tokenizer};
+use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{Asker, prompt};
+use sprig_learn::sampling::{Chooser, Decoding, Stops, Writing};
 use sprig_learn::workload::Workload;
 use sprig_run::Base;
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Bytes of a prompt that are read from standard input at most: a context of 131,072 tokens, and room to spare.
+const MOST_PROMPT: u64 = 1 << 20;
+
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
+    let decoding = decoding(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
@@ -33,6 +39,8 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let g = &base.geometry;
     let capacity = capacity(tokens.len(), more, g.context)?;
     let work = Workload::generation(worn.adapted(&base), capacity, args.model.means());
+    let chooser = ("choice of tokens", Chooser::bytes(g.vocabulary));
+    let work = Workload { held_elsewhere: vec![chooser], ..work };
     let planned = base.plan(work, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
     let adapter = worn.load(&engine)?;
@@ -51,8 +59,10 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         answers.print(args, generator.logits(), (tokens.len(), rate(tokens.len(), prefill)), &routes)?;
         return Ok(Exit::Done);
     }
-    let (top, first) = (top_logits(generator.logits()), best(generator.logits()));
-    let written = write(args, &tokenizer, &mut generator, first)?;
+    let top = top_logits(generator.logits());
+    let mut chooser = Chooser::new(base.geometry.vocabulary);
+    let writing = Writing::begin(&tokenizer, &mut chooser, decoding, &tokens, args.max_tokens);
+    let written = write(args, writing, &mut generator)?;
     // The first token came with the prompt: one decode step fewer than tokens written.
     let steps = (written.tokens as usize).saturating_sub(1);
     if args.model.json {
@@ -68,7 +78,7 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
             "peak_rss_bytes": process::status().peak_rss,
         }))?;
     } else {
-        line(written.rest)?;
+        line("")?;
         routes.told().map_or(Ok(()), line)?;
         let (prefill, decode) = (rate(tokens.len(), prefill), rate(steps, written.took));
         problem(format_args!(
@@ -77,6 +87,44 @@ pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// How the answer is written, if it is written freely.
+fn decoding(args: &InferArgs) -> Result<(Decoding, Stops), Failure> {
+    let picks = args.label.is_some() || !args.choices.is_empty() || args.best_of.is_some();
+    if let Some(flag) = args.decoding.given(args.best_of.is_none()).filter(|_| picks) {
+        let message = match (args.best_of, &args.label) {
+            (Some(_), _) => {
+                format!("{flag} is for one answer that is written freely; leave it or --best-of out")
+            }
+            (None, Some(_)) => {
+                format!("{flag} draws words, and --label takes the likeliest label; leave it out")
+            }
+            (None, None) => format!(
+                "{flag} draws words, and --choices takes the likeliest choice; leave it out, or add --best-of"
+            ),
+        };
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    args.decoding.asked().map_err(|e| Failure::new(Exit::Usage, e))
+}
+
+/// The prompt, from the command line or from standard input, which may end in one line break that is not part of it.
+fn asked(args: &InferArgs) -> Result<Cow<'_, str>, Failure> {
+    let prompt = args.prompt.as_deref().unwrap_or_default();
+    if prompt != "-" {
+        return Ok(prompt.into());
+    }
+    let bad = |message: String| Failure::new(Exit::BadFile, format!("standard input {message}"));
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(MOST_PROMPT + 1).read_to_string(&mut text);
+    read.map_err(|e| bad(format!("cannot be read as a prompt: {e}; give UTF-8 text")))?;
+    if text.len() as u64 > MOST_PROMPT {
+        return Err(bad(format!("has more than the {MOST_PROMPT} bytes that a prompt may have; shorten it")));
+    }
+    let whole = text.strip_suffix('\n').map_or(text.len(), |text| text.trim_end_matches('\r').len());
+    text.truncate(whole);
+    Ok(text.into())
 }
 
 /// What is asked, in tokens, and the answers to pick from if any were named: by the flags, or by the adapter.
@@ -93,8 +141,8 @@ fn question(
         let answers = Answers::labels(asker.labels(), asked.cut);
         return Ok((asked.tokens, Some(answers)));
     }
-    let text = args.prompt.as_deref().unwrap_or_default();
-    let tokens = prompt(tokenizer, args.raw, text)?;
+    let text = asked(args)?;
+    let tokens = prompt(tokenizer, args.raw, &text)?;
     if tokens.is_empty() {
         return Err(Failure::new(Exit::Usage, "--prompt is empty; give at least one character to continue"));
     }
@@ -102,10 +150,10 @@ fn question(
     if args.choices.is_empty() || args.best_of.is_some() {
         return Ok((tokens, None));
     }
-    let mut answers = Answers::new(&args.choices, args.raw, text, tokenizer)?;
+    let mut answers = Answers::new(&args.choices, args.raw, &text, tokenizer)?;
     answers.warning = path
         .zip(asking)
-        .and_then(|(path, asking)| asking::warning(path, asking, text, args.raw, &args.choices));
+        .and_then(|(path, asking)| asking::warning(path, asking, &text, args.raw, &args.choices));
     if let Some(warning) = &answers.warning {
         problem(format_args!("sprig: warning: {warning}"));
     }
@@ -127,36 +175,31 @@ fn capacity(have: usize, more: u32, limit: usize) -> Result<usize, Failure> {
 #[derive(Default)]
 struct Written {
     text: String,
-    /// The end of the text, which is not printed yet.
-    rest: String,
     tokens: u32,
     took: Duration,
 }
 
-/// Writes the answer whose first token is `next`, as it comes unless JSON is wanted.
+/// Writes the answer, as it comes unless JSON is wanted.
 fn write(
     args: &InferArgs,
-    tokenizer: &Tokenizer,
+    mut writing: Writing<'_>,
     generator: &mut Generator<'_>,
-    mut next: u32,
 ) -> Result<Written, Failure> {
-    let (mut written, mut stream, start) = (Written::default(), TextStream::new(), Instant::now());
-    while written.tokens < args.max_tokens && Some(next) != tokenizer.eos() {
-        let piece = stream.push(&tokenizer.token_bytes(next));
+    let (mut written, start) = (Written::default(), Instant::now());
+    loop {
+        let step = writing.step(generator.logits());
         let mut stdout = std::io::stdout();
-        if !args.model.json && write!(stdout, "{piece}").and_then(|()| stdout.flush()).is_err() {
+        if !args.model.json && write!(stdout, "{}", step.text).and_then(|()| stdout.flush()).is_err() {
             break; // nobody reads on; what went wrong the last line finds out
         }
-        written.text.push_str(&piece);
-        written.tokens += 1;
+        written.text.push_str(&step.text);
         alloc::check()?;
-        if written.tokens < args.max_tokens {
-            next = best(generator.feed(&[next])?);
+        if step.end.is_some() {
+            break;
         }
+        generator.feed(&[step.token])?;
     }
-    written.took = start.elapsed();
-    written.rest = stream.finish();
-    written.text.push_str(&written.rest);
+    (written.tokens, written.took) = (writing.tokens(), start.elapsed());
     Ok(written)
 }
 
@@ -169,12 +212,4 @@ fn top_logits(logits: &[f32]) -> Vec<(usize, f32)> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     order.into_iter().take(10).map(|i| (i, logits[i])).collect()
-}
-
-fn best(logits: &[f32]) -> u32 {
-    logits
-        .iter()
-        .enumerate()
-        .fold((0, f32::NEG_INFINITY), |best, (i, &l)| if l > best.1 { (i, l) } else { best })
-        .0 as u32
 }
