@@ -16,7 +16,8 @@ pub mod outbox;
 pub mod provision;
 pub mod renewal;
 mod rules;
-mod tls;
+pub mod tls;
+pub mod token;
 pub mod topics;
 
 pub use rules::packet_bytes;

@@ -1,8 +1,9 @@
-//! From PEM files to a TLS client. TLS 1.3 only.
+//! From PEM files to a TLS client, and to a server. TLS 1.3 only, unless a build has others too.
 
 use crate::link::{LinkConfig, LinkError};
+pub use rumqttc::tokio_rustls::TlsAcceptor;
 use rumqttc::tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -77,6 +78,25 @@ fn client(config: &LinkConfig) -> Result<Arc<ClientConfig>, LinkError> {
         }
     };
     Ok(Arc::new(client))
+}
+
+/// What accepts encrypted connections with a certificate, those between it and its authority after it, and its key (PEM).
+///
+/// # Errors
+/// A file that cannot be read, or two that do not go together.
+pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, LinkError> {
+    let chain = certificates(certificate, "certificate")?;
+    let private = private_key(key)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| LinkError::Settings(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| {
+            let why = format!("it does not go with the certificate {}: {error}", certificate.display());
+            file("private key", key, why)
+        })?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// The authorities in a PEM file.

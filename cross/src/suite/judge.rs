@@ -84,7 +84,7 @@ fn agree(ours: &Evaluation, theirs: &Evaluation) -> Result<String> {
 }
 
 /// The file that holds the first `records` of one.
-fn first(path: &Path, records: usize) -> Result<PathBuf> {
+pub(super) fn first(path: &Path, records: usize) -> Result<PathBuf> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let some: String = text.lines().take(records).flat_map(|line| [line, "\n"]).collect();
     let out = path.with_extension("first.jsonl");
@@ -105,7 +105,7 @@ impl Judge {
         let pip = Pip::find()?;
         let judge = Self { python: pip.python().to_owned(), packages: sys::target_dir().join("tools/judge") };
         if !judge.is_whole() {
-            pip.install(&wheels()?, &judge.packages)?;
+            pip.install(&wheels("stock.py")?, &judge.packages)?;
             sys::output(&mut judge.script("stock.py"))?;
         }
         Ok(judge)
@@ -131,11 +131,12 @@ impl Judge {
     }
 }
 
-/// The requirements that stock.py names.
-fn wheels() -> Result<Vec<String>> {
-    let text = fs::read_to_string(compat("stock.py")).context("cannot read stock.py")?;
+/// The requirements that a script names.
+pub(super) fn wheels(script: &str) -> Result<Vec<String>> {
+    let text = fs::read_to_string(compat(script)).with_context(|| format!("cannot read {script}"))?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("pip install "));
-    Ok(line.context("stock.py names no wheels")?.split_whitespace().map(str::to_owned).collect())
+    let line = line.with_context(|| format!("{script} names no wheels"))?;
+    Ok(line.split_whitespace().map(str::to_owned).collect())
 }
 
 fn compat(name: &str) -> PathBuf {
@@ -166,7 +167,9 @@ mod tests {
 
     #[test]
     fn the_wheels_are_those_that_the_scripts_name() {
-        let wheels = wheels().unwrap();
-        assert!(wheels.len() == 5 && wheels.iter().all(|wheel| wheel.contains("==")), "{wheels:?}");
+        for (script, count) in [("stock.py", 5), ("openai_client.py", 1)] {
+            let wheels = wheels(script).unwrap();
+            assert!(wheels.len() == count && wheels.iter().all(|wheel| wheel.contains("==")), "{wheels:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod aarch64;
 mod armv7;
 mod board;
+mod clients;
 mod image;
 mod judge;
 mod minimum;
@@ -67,6 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if !args.quick {
         report.stage("board build", || board::host(&suite));
         report.stage("stock llama.cpp", || judge::check(&suite));
+        report.stage("OpenAI client", || clients::check(&suite));
         report.stage("minimum Rust", || minimum::check(&suite));
         report.stage("documentation tests", || suite.cargo(&["test", "--doc", "--workspace", "--locked"]));
         report.stage("supply chain", || suite.supply_chain());

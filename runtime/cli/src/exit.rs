@@ -335,7 +335,7 @@ failures! {
     DashboardError => |e| match e {
         DashboardError::BeyondLoopback { .. }
         | DashboardError::NoToken { .. }
-        | DashboardError::Token { .. }
+        | DashboardError::Token(_)
         | DashboardError::Identity { .. } => Exit::Usage,
         _ => Exit::Io,
     },

@@ -12,6 +12,7 @@ mod log;
 mod open;
 mod output;
 mod service;
+mod wardrobe;
 mod worn;
 
 use args::{Cli, Command};

@@ -15,6 +15,8 @@ mod auto;
 mod bad_input;
 #[path = "commands/best_of.rs"]
 mod best_of;
+#[path = "commands/beyond.rs"]
+mod beyond;
 #[path = "commands/budget.rs"]
 mod budget;
 #[path = "commands/calibrate.rs"]
@@ -52,6 +54,8 @@ mod mcq;
 mod memory;
 #[path = "commands/messages.rs"]
 mod messages;
+#[path = "commands/openai.rs"]
+mod openai;
 #[path = "commands/personalise.rs"]
 mod personalise;
 #[path = "commands/plan.rs"]

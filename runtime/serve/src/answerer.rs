@@ -1,13 +1,13 @@
-//! The one who answers: a model with what it wears, a question at a time.
+//! The one who answers: a model that wears what is asked for, a question at a time.
 
 use crate::desk::{Answer, Label, Piece, Seat, Waiting};
 use crate::question::{Limits, Refusal, Task};
 use sprig_budget::{BudgetError, alloc};
-use sprig_engine::adapter::Adapter;
-use sprig_engine::model::Generator;
-use sprig_engine::tokenizer::{TextStream, Tokenizer};
+use sprig_engine::model::{Generator, PREFILL};
+use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::calibration::probabilities;
-use sprig_learn::data::{Asker, prompt};
+use sprig_learn::data::Asker;
+use sprig_learn::sampling::Chooser;
 use std::time::{Duration, Instant};
 
 /// Longest wait for a question before the answerer looks around.
@@ -19,12 +19,20 @@ pub struct Answerer<'m> {
     pub generator: Generator<'m>,
     /// Its words.
     pub tokenizer: &'m Tokenizer,
-    /// What is worn over the model.
-    pub adapter: Option<&'m Adapter>,
-    /// Who asks for labels, where the adapter has some.
-    pub labelling: Option<Asker<'m>>,
+    /// Chooses the tokens of answers.
+    pub chooser: Chooser,
+    /// What each of the desk's models wears, in their order.
+    pub wardrobe: Vec<Outfit<'m>>,
     /// How large questions may be.
     pub limits: Limits,
+}
+
+/// What the model wears to answer under one name.
+pub struct Outfit<'m> {
+    /// Which of the generator's adapters.
+    pub adapter: Option<usize>,
+    /// Who asks for labels, where the adapter has some.
+    pub labelling: Option<Asker<'m>>,
 }
 
 /// What became of a question, for whoever keeps count.
@@ -38,6 +46,8 @@ pub struct Told {
     pub seconds: f64,
     /// Why there was no answer, or not all of one.
     pub problem: Option<String>,
+    /// Whether that is because whoever asked went away.
+    pub left: bool,
 }
 
 impl Answerer<'_> {
@@ -54,21 +64,24 @@ impl Answerer<'_> {
         while !stop() {
             let Ok(waiting) = seat.next(GLANCE) else { return Ok(()) };
             alloc::check()?;
-            let Some(Waiting { question, to }) = waiting else { continue };
-            if to.is_closed() {
-                continue; // nobody waits for it any more
-            }
+            let Some(Waiting { question, model, to }) = waiting else { continue };
             let start = Instant::now();
+            if to.is_closed() {
+                let problem = Some("whoever asked went away before it was their turn".to_owned());
+                told(Told { prompt_tokens: 0, completion_tokens: 0, seconds: 0.0, problem, left: true });
+                continue;
+            }
             // A full queue cannot be: it has as many places as there are pieces.
             let mut say = |piece: Piece| to.try_send(piece).is_ok();
+            self.generator.wear(self.wardrobe.get(model).and_then(|outfit| outfit.adapter));
+            let gone = || to.is_closed() || stop();
             let found = match question.task {
-                Task::Completion { prompt, raw, max_tokens } => {
-                    self.complete(&prompt, raw, max_tokens, stop, &mut say)
-                }
-                Task::Class { text } => self.classify(&text),
+                Task::Completion(asked) => self.complete(*asked, &gone, &mut say),
+                Task::Class { text } => self.classify(model, &text),
             };
             let seconds = start.elapsed().as_secs_f64();
-            let mut end = Told { prompt_tokens: 0, completion_tokens: 0, seconds, problem: None };
+            let mut end =
+                Told { prompt_tokens: 0, completion_tokens: 0, seconds, problem: None, left: false };
             match found {
                 Ok(answer) => {
                     end = Told {
@@ -78,6 +91,7 @@ impl Answerer<'_> {
                     };
                     if !say(Piece::Done(answer)) {
                         end.problem = Some("whoever asked went away".to_owned());
+                        end.left = true;
                     }
                 }
                 Err(refusal) => {
@@ -90,57 +104,9 @@ impl Answerer<'_> {
         Ok(())
     }
 
-    fn complete(
-        &mut self,
-        text: &str,
-        raw: bool,
-        max_tokens: usize,
-        stop: &dyn Fn() -> bool,
-        say: &mut dyn FnMut(Piece) -> bool,
-    ) -> Result<Answer, Refusal> {
-        let tokens = prompt(self.tokenizer, raw, text).map_err(|e| Refusal::Bad(e.to_string()))?;
-        let limit = self.limits.context;
-        if tokens.len() + max_tokens > limit {
-            let have = tokens.len();
-            let text = format!(
-                "`prompt` has {have} tokens, and with `max_tokens` {max_tokens} that is more than the {limit} served here"
-            );
-            return Err(Refusal::TooLarge(text));
-        }
-        let mut next = self.read(&tokens)?;
-        let (gates, local_blocks) = self.routes();
-        let mut answer = Answer { prompt_tokens: tokens.len(), gates, local_blocks, ..Answer::default() };
-        answer.finish_reason = "length";
-        let mut stream = TextStream::new();
-        while answer.completion_tokens < max_tokens {
-            if stop() {
-                answer.finish_reason = "interrupted";
-                break;
-            }
-            if Some(next) == self.tokenizer.eos() {
-                answer.finish_reason = "stop";
-                break;
-            }
-            let piece = stream.push(&self.tokenizer.token_bytes(next));
-            answer.completion_tokens += 1;
-            answer.text.push_str(&piece);
-            if !piece.is_empty() && !say(Piece::Text(piece)) {
-                break;
-            }
-            if answer.completion_tokens < max_tokens {
-                next = best(self.generator.feed(&[next]).map_err(|e| Refusal::Failed(e.to_string()))?);
-            }
-        }
-        let rest = stream.finish();
-        answer.text.push_str(&rest);
-        if !rest.is_empty() {
-            say(Piece::Text(rest));
-        }
-        Ok(answer)
-    }
-
-    fn classify(&mut self, text: &str) -> Result<Answer, Refusal> {
-        let Some(labelling) = &mut self.labelling else {
+    fn classify(&mut self, model: usize, text: &str) -> Result<Answer, Refusal> {
+        let labelling = self.wardrobe.get_mut(model).and_then(|outfit| outfit.labelling.as_mut());
+        let Some(labelling) = labelling else {
             let text =
                 "what is served here has no labels; ask with `prompt`, or serve an adapter that learnt some";
             return Err(Refusal::Bad(text.to_owned()));
@@ -153,7 +119,7 @@ impl Answerer<'_> {
             .cloned()
             .zip(labelling.labels().tokens().iter().copied())
             .collect();
-        self.read(&asked.tokens)?;
+        self.read(&asked.tokens, &|| false)?;
         let logits = self.generator.logits();
         let value = |(_, token): &(String, u32)| logits.get(*token as usize).copied().map(f64::from);
         let Some(values) = each.iter().map(value).collect::<Option<Vec<f64>>>() else {
@@ -178,27 +144,28 @@ impl Answerer<'_> {
         })
     }
 
-    /// Reads a question from its beginning; the likeliest token that follows.
-    fn read(&mut self, tokens: &[u32]) -> Result<u32, Refusal> {
+    /// Reads a question from its beginning, as long as nobody is `gone`: whether it came to its end.
+    pub(crate) fn read(&mut self, tokens: &[u32], gone: &dyn Fn() -> bool) -> Result<bool, Refusal> {
         if tokens.is_empty() {
             return Err(Refusal::Bad("`prompt` has no tokens; give a character or more".to_owned()));
         }
         self.generator.restart();
-        Ok(best(self.generator.feed(tokens).map_err(|e| Refusal::Failed(e.to_string()))?))
+        for part in tokens.chunks(PREFILL) {
+            if gone() {
+                return Ok(false);
+            }
+            self.generator.feed(part).map_err(|e| Refusal::Failed(e.to_string()))?;
+        }
+        Ok(true)
     }
 
     /// How routers decided about the tokens read last.
-    fn routes(&self) -> (Option<Vec<f64>>, Option<Vec<usize>>) {
-        let Some(adapter) = self.adapter.filter(|adapter| adapter.routing().is_some()) else {
+    pub(crate) fn routes(&self) -> (Option<Vec<f64>>, Option<Vec<usize>>) {
+        let Some(adapter) = self.generator.worn().filter(|adapter| adapter.routing().is_some()) else {
             return (None, None);
         };
         let shares = self.generator.shares();
         let local = adapter.routed().zip(shares).filter(|(_, share)| **share < 0.5).map(|(block, _)| block);
         (Some(shares.iter().map(|&share| f64::from(share)).collect()), Some(local.collect()))
     }
-}
-
-fn best(logits: &[f32]) -> u32 {
-    let larger = |best: (usize, f32), (i, &l): (usize, &f32)| if l > best.1 { (i, l) } else { best };
-    logits.iter().enumerate().fold((0, f32::NEG_INFINITY), larger).0 as u32
 }

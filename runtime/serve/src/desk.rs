@@ -1,7 +1,9 @@
 //! Where questions wait: a few places, and for each question a queue of its answer's pieces.
 
-use crate::question::{MOST_TOKENS, Question, Refusal, Task};
+use crate::question::{Question, Refusal, Task};
 use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::sync::mpsc as pieces;
@@ -10,11 +12,47 @@ use tokio::sync::mpsc as pieces;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
     /// Text that follows what came before.
-    Text(String),
+    Text(Part),
     /// All of it.
     Done(Answer),
     /// There is none.
     Refused(Refusal),
+}
+
+/// Some text of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// It.
+    pub text: String,
+    /// Its tokens, where their probabilities are wanted.
+    pub scores: Vec<Score>,
+}
+
+/// A token that was written, and how likely it was by the model alone, before a temperature or anything else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// What it stands for.
+    pub token: Scored,
+    /// The likeliest in its place, in their order.
+    pub rivals: Vec<Scored>,
+}
+
+/// A token's bytes, and the natural logarithm of its probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Possibly part of a character.
+    pub bytes: Box<[u8]>,
+    /// 0 or less.
+    pub logprob: f32,
+}
+
+/// Who may be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// What it is called.
+    pub name: String,
+    /// Whether it has labels to choose from.
+    pub labels: bool,
 }
 
 /// An answer.
@@ -54,6 +92,8 @@ pub struct Label {
 /// A question on its way, and where its answer goes.
 pub(crate) struct Waiting {
     pub question: Question,
+    /// Who is asked: a place among the models.
+    pub model: usize,
     pub to: pieces::Sender<Piece>,
 }
 
@@ -61,6 +101,8 @@ pub(crate) struct Waiting {
 #[derive(Clone, Debug)]
 pub struct Desk {
     places: usize,
+    models: Arc<[Model]>,
+    refused: Arc<AtomicU64>,
     waiting: SyncSender<Waiting>,
 }
 
@@ -70,27 +112,54 @@ pub struct Seat {
     waiting: Receiver<Waiting>,
 }
 
-/// A desk with `places` for questions that wait.
-pub fn desk(places: usize) -> (Desk, Seat) {
+/// A desk with `places` for questions that wait, to be answered by one of `models`: the first unless a question names another.
+pub fn desk(places: usize, models: Vec<Model>) -> (Desk, Seat) {
     let (to, waiting) = sync_channel(places.max(1));
-    (Desk { places: places.max(1), waiting: to }, Seat { waiting })
+    let desk = Desk { places: places.max(1), models: models.into(), refused: Arc::default(), waiting: to };
+    (desk, Seat { waiting })
 }
 
 impl Desk {
+    /// Who may be asked.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// Questions that found no place, as they are counted on.
+    pub fn refused(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.refused)
+    }
+
+    /// The place of the model of that name.
+    ///
+    /// # Errors
+    /// [`Refusal::NoModel`] where there is none.
+    pub fn model(&self, name: Option<&str>) -> Result<usize, Refusal> {
+        let Some(name) = name else { return Ok(0) };
+        self.models.iter().position(|model| model.name == name).ok_or_else(|| {
+            let models: Vec<String> = self.models.iter().map(|model| format!("`{}`", model.name)).collect();
+            Refusal::NoModel { name: name.chars().take(64).collect(), models: models.join(", ") }
+        })
+    }
+
     /// Lays a question down; its answer comes in pieces. Whoever drops the receiver wants no more.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] where all places are taken.
+    /// [`Refusal::Busy`] where all places are taken, [`Refusal::NoModel`] where nobody has the name.
     pub fn ask(&self, question: Question) -> Result<pieces::Receiver<Piece>, Refusal> {
+        let model = self.model(question.model.as_deref())?;
         let most = match &question.task {
-            Task::Completion { max_tokens, .. } => (*max_tokens).min(MOST_TOKENS),
+            Task::Completion(asked) => asked.most(),
             Task::Class { .. } => 0,
         };
         // As many places as there can be pieces: nobody waits for a slow reader.
         let (to, from) = pieces::channel(most + 2);
-        match self.waiting.try_send(Waiting { question, to }) {
+        match self.waiting.try_send(Waiting { question, model, to }) {
             Ok(()) => Ok(from),
-            Err(TrySendError::Full(_)) => Err(Refusal::Busy(self.places)),
+            Err(TrySendError::Full(_)) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Refusal::Busy(self.places))
+            }
             Err(TrySendError::Disconnected(_)) => Err(Refusal::Failed("the server is ending".to_owned())),
         }
     }
@@ -114,25 +183,44 @@ pub(crate) struct Gone;
 mod tests {
     use super::*;
 
+    use crate::question::{Completion, Prompt};
+
     fn question(max_tokens: usize) -> Question {
-        Question { task: Task::Completion { prompt: "a".into(), raw: true, max_tokens }, stream: true }
+        let asked = Completion::greedy(Prompt::Raw("a".into()), Some(max_tokens));
+        Question { model: None, task: Task::Completion(Box::new(asked)), stream: true }
+    }
+
+    fn two() -> Vec<Model> {
+        ["base", "desks"].map(|name| Model { name: name.to_owned(), labels: false }).to_vec()
     }
 
     #[test]
     fn a_desk_has_so_many_places_and_nobody_waits_for_a_reader() {
-        let (desk, seat) = desk(2);
+        let (desk, seat) = desk(2, two());
         let mut first = desk.ask(question(3)).unwrap();
         let second = desk.ask(question(3)).unwrap();
         assert_eq!(desk.ask(question(3)).unwrap_err(), Refusal::Busy(2));
+        assert_eq!(desk.refused().load(Ordering::Relaxed), 1);
         let waiting = seat.next(Duration::ZERO).ok().unwrap().unwrap();
         assert!(desk.ask(question(1)).is_ok());
+        let text = |piece: &str| Piece::Text(Part { text: piece.into(), scores: Vec::new() });
         for piece in ["x", "y", "z"] {
-            waiting.to.try_send(Piece::Text(piece.into())).unwrap();
+            waiting.to.try_send(text(piece)).unwrap();
         }
         waiting.to.try_send(Piece::Done(Answer::default())).unwrap();
-        assert_eq!(first.blocking_recv(), Some(Piece::Text("x".into())));
+        assert_eq!(first.blocking_recv(), Some(text("x")));
         drop(second);
         let gone = seat.next(Duration::ZERO).ok().unwrap().unwrap();
         assert!(gone.to.is_closed(), "its asker went away");
+    }
+
+    #[test]
+    fn a_question_reaches_the_model_that_it_names() {
+        let (desk, seat) = desk(2, two());
+        let _one = desk.ask(Question { model: Some("desks".into()), ..question(1) }).unwrap();
+        let _other = desk.ask(question(1)).unwrap();
+        assert_eq!([0, 1].map(|_| seat.next(Duration::ZERO).ok().unwrap().unwrap().model), [1, 0]);
+        let unknown = desk.ask(Question { model: Some("desk".into()), ..question(1) }).unwrap_err();
+        assert_eq!(unknown.to_string(), "no model `desk` here; `base`, `desks` answer");
     }
 }

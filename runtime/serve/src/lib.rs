@@ -4,14 +4,18 @@
 //! the longest answer may be.
 
 mod answerer;
+mod completion;
 mod desk;
+mod host;
 pub mod http;
 pub mod mqtt;
 mod question;
 mod rate;
 pub mod status;
 
-pub use answerer::{Answerer, Told};
-pub use desk::{Answer, Desk, Piece, Seat, desk};
-pub use question::{Limits, MOST_BYTES, MOST_TOKENS, Question, Refusal, Task};
+pub use answerer::{Answerer, Outfit, Told};
+pub use desk::{Answer, Desk, Model, Part, Piece, Score, Scored, Seat, desk};
+pub use question::{
+    Completion, Limits, MOST_BYTES, MOST_SCORES, MOST_TOKENS, Prompt, Question, Refusal, Task, Turn,
+};
 pub use rate::Rate;

@@ -146,7 +146,7 @@ impl Answering {
     fn send(&mut self, topic: &str, link: &mut dyn Link) -> Result<bool, LinkError> {
         let last = loop {
             match self.pieces.try_recv() {
-                Ok(Piece::Text(text)) => self.text.push_str(&text),
+                Ok(Piece::Text(part)) => self.text.push_str(&part.text),
                 Ok(Piece::Done(answer)) => break Some(serde_json::to_value(answer).unwrap_or_default()),
                 Ok(Piece::Refused(refusal)) => break Some(json!({ "error": refusal.to_string() })),
                 Err(TryRecvError::Empty) => break None,

@@ -1,18 +1,23 @@
 //! What may be asked, and how a question is refused.
 
 use serde::Deserialize;
+use sprig_learn::sampling::{Decoding, Stops};
 use thiserror::Error;
 
 /// Bytes of a question at most, as it arrives.
 pub const MOST_BYTES: usize = 64 << 10;
 /// Tokens of an answer at most.
 pub const MOST_TOKENS: usize = 2048;
+/// Probabilities that go with an answer at most: of its tokens, and of what might have stood in their places.
+pub const MOST_SCORES: usize = 1024;
 /// Tokens of an answer where the question does not say it.
 const USUAL_TOKENS: usize = 64;
 
 /// A question.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Question {
+    /// Who is asked, by name; the first of those served unless it says so.
+    pub model: Option<String>,
     /// What is asked for.
     pub task: Task,
     /// Whether pieces are wanted as they come.
@@ -20,22 +25,50 @@ pub struct Question {
 }
 
 /// What is asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Task {
-    /// Text that follows `prompt`.
-    Completion {
-        /// What is to be continued, or answered.
-        prompt: String,
-        /// Whether it is continued as it is, instead of being answered as a message of a chat.
-        raw: bool,
-        /// Most tokens of the answer.
-        max_tokens: usize,
-    },
+    /// Text that follows a prompt.
+    Completion(Box<Completion>),
     /// The label of `text`, as the adapter was asked for it while it learnt.
     Class {
         /// The text.
         text: String,
     },
+}
+
+/// A text that is to be written.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// What comes before it.
+    pub prompt: Prompt,
+    /// Most tokens of it; as many as there is room for unless it says so.
+    pub max_tokens: Option<usize>,
+    /// How its tokens are chosen.
+    pub decoding: Decoding,
+    /// What ends it.
+    pub stops: Stops,
+    /// Whether the logarithms of its tokens' probabilities are wanted, and of so many of the likeliest in each place.
+    pub scores: Option<usize>,
+}
+
+/// What a text follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// A text, as it is.
+    Raw(String),
+    /// A message of a chat, which is answered.
+    Message(String),
+    /// A chat, whose last turn is answered.
+    Chat(Vec<Turn>),
+}
+
+/// A turn of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// `system`, `user` or `assistant`.
+    pub role: &'static str,
+    /// What was said.
+    pub content: String,
 }
 
 /// How large questions and answers may be.
@@ -53,6 +86,14 @@ pub enum Refusal {
     /// It cannot be understood.
     #[error("{0}")]
     Bad(String),
+    /// Nobody of that name is here.
+    #[error("no model `{name}` here; {models} answer")]
+    NoModel {
+        /// As asked.
+        name: String,
+        /// Those who are.
+        models: String,
+    },
     /// It is too large.
     #[error("{0}")]
     TooLarge(String),
@@ -76,6 +117,7 @@ pub enum Refusal {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    model: Option<String>,
     prompt: Option<String>,
     text: Option<String>,
     raw: Option<bool>,
@@ -84,8 +126,19 @@ struct Asked {
     stream: bool,
 }
 
+impl Refusal {
+    /// Seconds after which it may be asked again.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        match self {
+            Self::TooOften { seconds, .. } => Some(*seconds),
+            Self::Busy(_) => Some(1),
+            _ => None,
+        }
+    }
+}
+
 impl Question {
-    /// Reads one: `{"prompt", "raw", "max_tokens", "stream"}` or `{"text"}`.
+    /// Reads one: `{"prompt", "raw", "max_tokens", "stream"}` or `{"text"}`, either with a `"model"`.
     ///
     /// # Errors
     /// What is wrong with it, by key and limit.
@@ -96,7 +149,7 @@ impl Question {
         }
         let asked: Asked =
             serde_json::from_slice(json).map_err(|e| Refusal::Bad(format!("no question: {e}")))?;
-        let Asked { prompt, text, raw, max_tokens, stream } = asked;
+        let Asked { model, prompt, text, raw, max_tokens, stream } = asked;
         let bad = |text: &str| Err(Refusal::Bad(text.to_owned()));
         let task = match (prompt, text) {
             (Some(prompt), None) if prompt.is_empty() => {
@@ -108,7 +161,8 @@ impl Question {
                     let text = format!("`max_tokens` is {max_tokens}; 1 to {MOST_TOKENS} are written");
                     return Err(Refusal::TooLarge(text));
                 }
-                Task::Completion { prompt, raw: raw.unwrap_or(false), max_tokens }
+                let prompt = if raw == Some(true) { Prompt::Raw(prompt) } else { Prompt::Message(prompt) };
+                Task::Completion(Box::new(Completion::greedy(prompt, Some(max_tokens))))
             }
             (None, Some(_)) if raw.is_some() || max_tokens.is_some() || stream => {
                 return bad("`raw`, `max_tokens` and `stream` belong to `prompt`; a `text` gets a label");
@@ -116,7 +170,21 @@ impl Question {
             (None, Some(text)) => Task::Class { text },
             _ => return bad("give either `prompt`, to be continued, or `text`, to be labelled"),
         };
-        Ok(Self { task, stream })
+        Ok(Self { model, task, stream })
+    }
+}
+
+impl Completion {
+    /// What the likeliest tokens write.
+    pub fn greedy(prompt: Prompt, max_tokens: Option<usize>) -> Self {
+        let (decoding, stops) = (Decoding::default(), Stops::default());
+        Self { prompt, max_tokens, decoding, stops, scores: None }
+    }
+
+    /// Tokens that it has at most, whatever there is room for.
+    pub(crate) fn most(&self) -> usize {
+        let scores = self.scores.map_or(MOST_TOKENS, |rivals| MOST_SCORES / (1 + rivals));
+        self.max_tokens.unwrap_or(MOST_TOKENS).min(MOST_TOKENS).min(scores)
     }
 }
 
@@ -127,13 +195,17 @@ mod tests {
     #[test]
     fn questions_are_read_or_refused_by_what_is_wrong() {
         let read = |json: &str| Question::from_json(json.as_bytes());
-        let task = Task::Completion { prompt: "a".into(), raw: false, max_tokens: 64 };
-        assert_eq!(read(r#"{"prompt":"a"}"#), Ok(Question { task, stream: false }));
-        let task = Task::Completion { prompt: "a".into(), raw: true, max_tokens: 3 };
-        let json = r#"{"prompt":"a","raw":true,"max_tokens":3,"stream":true}"#;
-        assert_eq!(read(json), Ok(Question { task, stream: true }));
-        let class = Question { task: Task::Class { text: "b".into() }, stream: false };
-        assert_eq!(read(r#"{"text":"b"}"#), Ok(class));
+        let completion = |json: &str| match read(json).unwrap() {
+            Question { task: Task::Completion(asked), stream, model } => {
+                (asked.prompt, asked.max_tokens, stream, model)
+            }
+            other => panic!("{other:?}"),
+        };
+        let message = Prompt::Message("a".into());
+        assert_eq!(completion(r#"{"prompt":"a"}"#), (message, Some(64), false, None));
+        let json = r#"{"prompt":"a","raw":true,"max_tokens":3,"stream":true,"model":"m"}"#;
+        assert_eq!(completion(json), (Prompt::Raw("a".into()), Some(3), true, Some("m".into())));
+        assert!(matches!(read(r#"{"text":"b"}"#).unwrap().task, Task::Class { text } if text == "b"));
         for (json, says) in [
             ("", "no question"),
             ("[]", "no question"),

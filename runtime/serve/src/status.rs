@@ -1,7 +1,7 @@
 //! The door for whoever looks after a service: `GET /metrics` says what it counts, as OpenMetrics, and `GET /healthz` whether
 //! it is well: 200, or 503 with the reason.
 
-use crate::http::names_this_machine;
+use crate::host::names_this_machine;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const STACK: usize = 256 << 10;
 
 /// The media type of OpenMetrics.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is asked. Answers come at once, or nearly: whoever asks next waits for them.

@@ -19,6 +19,7 @@ mod log;
 mod lookalike;
 #[cfg(feature = "coordinator")]
 mod mcq;
+mod named;
 mod personal;
 mod preference;
 mod profile;
@@ -44,6 +45,7 @@ pub use log::LogArgs;
 pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 #[cfg(feature = "coordinator")]
 pub use mcq::*;
+pub use named::NamedFile;
 pub use personal::*;
 pub use preference::PreferenceArgs;
 pub use profile::ProfileArgs;

@@ -57,7 +57,7 @@ pub struct PersonaliseArgs {
 }
 
 /// With which personal state something is answered.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct PersonalArgs {
     /// A device's own state, as `sprig personalise` wrote it, instead of an adapter
     #[arg(long, value_name = "FILE", conflicts_with = "adapter")]

@@ -1,6 +1,6 @@
 //! The command line of `sprig serve`.
 
-use super::{LogArgs, ModelArgs, PersonalArgs};
+use super::{LogArgs, ModelArgs, NamedFile, PersonalArgs};
 use clap::{ArgGroup, Args};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,14 +10,25 @@ use std::path::PathBuf;
 pub struct ServeArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Adapter (GGUF LoRA)
-    #[arg(long, value_name = "FILE")]
-    pub adapter: Option<PathBuf>,
+    /// Adapter (GGUF LoRA), which a question asks for by its name, or by the file's without its ending; may be given several
+    /// times, and the first answers who names none. The model as it is answers by its file's name
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub adapter: Vec<NamedFile>,
     #[command(flatten)]
     pub personal: PersonalArgs,
-    /// Answer HTTP at this address of this machine, such as 127.0.0.1:8080; port 0 takes any that is free
+    /// Answer HTTP at this address, such as 127.0.0.1:8080; port 0 takes any that is free. One that other machines reach needs
+    /// --token-file, --tls-cert and --tls-key
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Answer at that address only who sends the token in this file, mode 600, as `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
+    /// Encrypt at that address with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "listen", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Answer HTTP at a socket in the file system, which its owner and group may open
     #[arg(long, value_name = "FILE")]
     pub socket: Option<PathBuf>,

@@ -9,7 +9,7 @@ use crate::log::{self, Level, Target};
 use crate::output::Output;
 use crate::service::{FleetFigures, Pulse, Watched, open_door};
 use serde_json::{Value, json};
-use sprig_coordinator::dashboard::{Dashboard, Identity, Listen, Token, still};
+use sprig_coordinator::dashboard::{Dashboard, DashboardError, Identity, Listen, Token, still};
 use sprig_coordinator::{
     Alerts, Applied, Coordinator, CoordinatorError, EvaluationThread, FleetView, Handle, HeldOut, Hook,
     Notice, Options, control,
@@ -219,7 +219,8 @@ fn serve_page(
     let CoordinatorSettings { dashboard, dashboard_cert, dashboard_key, .. } = &settings.coordinator;
     let Some(address) = dashboard else { return Ok(None) };
     let beyond_loopback = settings.coordinator.dashboard_beyond_loopback;
-    let token = settings.coordinator.dashboard_token_file.as_deref().map(Token::read).transpose()?;
+    let token = settings.coordinator.dashboard_token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(DashboardError::from)?;
     let identity = dashboard_cert.clone().zip(dashboard_key.clone());
     let identity = identity.map(|(certificate, key)| Identity { certificate, key });
     let (encrypted, scheme) = (identity.is_some(), if identity.is_some() { "https" } else { "http" });

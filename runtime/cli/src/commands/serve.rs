@@ -2,26 +2,28 @@
 
 use super::levels;
 use crate::args::ServeArgs;
-use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
 use crate::output::Output;
-use crate::service::Supervisor;
-use crate::worn::Worn;
+use crate::service::{AnswerFigures, Supervisor};
+use crate::wardrobe::{self, Wardrobe};
 use serde_json::json;
 use sprig_budget::{Bytes, process};
 use sprig_engine::model::Generator;
+use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::Asker;
+use sprig_learn::sampling::Chooser;
 use sprig_learn::workload::Workload;
 use sprig_protocol::settings::DeviceSettings;
 use sprig_run::Base;
-use sprig_serve::http::{self, Http, Listen};
+use sprig_serve::http::{self, Address, Behind, Http, Listen};
 use sprig_serve::mqtt::{Happened, Mqtt};
-use sprig_serve::{Answerer, Desk, Limits, MOST_BYTES, MOST_TOKENS, Rate, Told, desk};
+use sprig_serve::{Answerer, Desk, Limits, MOST_BYTES, MOST_TOKENS, Model, Outfit, Rate, Told, desk};
 use sprig_transport::link::{Link, LinkError};
 use sprig_transport::mqtt::connect;
-use std::net::TcpListener;
+use sprig_transport::token::{Keeper, Token};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -32,8 +34,11 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// What doors, their threads, connections and questions under way take, with room to spare: 32 connections of two buffers of
-/// 16 KiB and a question of 64 KiB each, and what a link has.
-const DOORS: Bytes = Bytes::mib(6);
+/// 16 KiB, a question of 64 KiB and an answer with 1,024 probabilities of 110 KiB each come to 6.5 MiB; a question of 64 KiB that
+/// is read as JSON and an answer that is written as it to 3 MiB, one at a time; and what a link has.
+const DOORS: Bytes = Bytes::mib(11);
+/// What 32 encrypted connections take beside that: a record of 16 KiB each way, twice, and a handshake.
+const ENCRYPTED: Bytes = Bytes::mib(3);
 /// The same of a question that waits: itself, twice while it is read, and the pieces of its answer.
 const WAITING: u64 = 2 * MOST_BYTES as u64 + 32 * MOST_TOKENS as u64;
 /// What happened at the broker and was not told yet; more is not told.
@@ -44,42 +49,52 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listen = listen(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
+    let wardrobe = Wardrobe::open(&args.adapter, &args.personal, &base)?;
     let tokenizer = base.tokenizer()?;
     let context = (args.context as usize).min(base.geometry.context);
-    let (path, asked) = worn.asking();
-    let options = match asked {
-        Some(asked) if !asked.labels.is_empty() => Some(asking::labelling(path, Some(asked), context)?),
-        _ => None,
-    };
-    let labelling =
-        options.as_ref().map(|options| Asker::new(base.map.path(), options, &tokenizer)).transpose()?;
-    let work = Workload::generation(worn.adapted(&base), context, args.model.means());
+    let work = Workload::generation(wardrobe.adapted(&base), context, args.model.means());
     let doors = DOORS + Bytes(WAITING * u64::from(args.queue));
-    let held_elsewhere = work.held_elsewhere.iter().cloned().chain([("doors", doors)]).collect();
+    let chooser = Chooser::bytes(base.geometry.vocabulary);
+    let mut held_elsewhere = work.held_elsewhere.clone();
+    held_elsewhere.extend([("doors", doors), ("choice of tokens", chooser)]);
+    held_elsewhere.extend(args.tls_cert.is_some().then_some(("encrypted connections", ENCRYPTED)));
     let planned = base.plan(Workload { held_elsewhere, ..work }, args.model.budget()?, None)?;
     let engine = base.engine(&planned)?;
-    let adapter = worn.load(&engine)?;
+    let (adapters, outfits) = wardrobe.load(&engine, context)?;
     // What was trained and judged in f32 is answered so.
-    let exact = args.exact || labelling.is_some();
-    let generator = Generator::new(&engine.model, adapter.as_ref(), &engine.ctx, context, !exact)?;
+    let exact = args.exact || outfits.iter().any(|outfit| outfit.labelling.is_some());
+    let worn = adapters.iter().collect();
+    let generator = Generator::with_adapters(&engine.model, worn, &engine.ctx, context, !exact)?;
+    let wardrobe =
+        outfits.iter().map(|outfit| dressed(outfit, &base, &tokenizer)).collect::<Result<_, _>>()?;
     let output = Output::new(args.model.json);
     output.log(Level::Info, Target::Serve, json!({ "event": "plan", "plan": planned.plan }), || {
         Some(format!("{}", planned.plan))
     });
-    let limits = Limits { context, labels: labelling.is_some() };
-    let (desk, seat) = desk(args.queue.into());
+    let models: Vec<Model> = outfits
+        .iter()
+        .map(|outfit| Model { name: outfit.name.clone(), labels: outfit.labelling.is_some() })
+        .collect();
+    let limits = Limits { context, labels: models.iter().any(|model| model.labels) };
+    let (desk, seat) = desk(args.queue.into(), models);
+    let bytes = (planned.plan.total().0, planned.plan.budget.0);
+    let figures = Arc::new(AnswerFigures::new(bytes, desk.refused()));
+    let rate = Rate::new(args.rate, Instant::now());
+    let behind = Behind { desk, limits, rate, status: figures.clone() };
     let interrupt = Interrupt::listen();
-    let doors = Doors::open(args, listen, (desk, limits), &output)?;
-    let mut answerer =
-        Answerer { generator, tokenizer: &tokenizer, adapter: adapter.as_ref(), labelling, limits };
+    let doors = Doors::open(args, listen, behind, &output)?;
+    let chooser = Chooser::new(base.geometry.vocabulary);
+    let mut answerer = Answerer { generator, tokenizer: &tokenizer, chooser, wardrobe, limits };
     let supervisor = Supervisor::of_environment();
     supervisor.ready();
     let stop = || {
         supervisor.alive();
         interrupt.raised() || doors.broken(&output)
     };
-    answerer.serve(&seat, &stop, &mut |told| tell(&output, &told))?;
+    answerer.serve(&seat, &stop, &mut |told| {
+        figures.add(&told);
+        tell(&output, &told);
+    })?;
     supervisor.stopping();
     doors.close()?;
     let peak = process::status().peak_rss;
@@ -91,8 +106,19 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     Ok(Exit::Interrupted)
 }
 
+/// What answers under a name.
+fn dressed<'t>(
+    outfit: &wardrobe::Outfit,
+    base: &Base<'_>,
+    tokenizer: &'t Tokenizer,
+) -> Result<Outfit<'t>, Failure> {
+    let options = outfit.labelling.as_ref();
+    let labelling = options.map(|options| Asker::new(base.map.path(), options, tokenizer)).transpose()?;
+    Ok(Outfit { adapter: outfit.adapter, labelling })
+}
+
 fn tell(output: &Output, told: &Told) {
-    let Told { prompt_tokens, completion_tokens, seconds, problem } = told;
+    let Told { prompt_tokens, completion_tokens, seconds, problem, .. } = told;
     let event = json!({
         "event": "answered", "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "seconds": seconds,
         "problem": problem,
@@ -105,20 +131,37 @@ fn tell(output: &Output, told: &Told) {
 
 /// Takes the address and the socket before anything is loaded.
 fn listen(args: &ServeArgs) -> Result<Listen, Failure> {
-    let loopback = args.listen.map(|address| {
-        if !address.ip().is_loopback() {
-            let message = format!(
-                "--listen {address} is open to other machines, and HTTP here asks nobody who they are; use an address such \
-                 as 127.0.0.1:{}, or --mqtt for others",
-                address.port()
-            );
+    let address = args.listen.map(|at| address(args, at)).transpose()?;
+    let socket = args.socket.as_deref().map(bind).transpose()?;
+    Ok(Listen { address, socket })
+}
+
+/// Takes an address, with what is asked of those who come there.
+fn address(args: &ServeArgs, at: SocketAddr) -> Result<Address, Failure> {
+    let keeper = args.token_file.as_deref().map(Token::read).transpose();
+    let keeper = keeper.map_err(|e| Failure::new(Exit::Usage, format!("--token-file {e}")))?.map(Keeper::new);
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        #[cfg(feature = "coordinator")]
+        (Some(certificate), Some(key)) => Some(sprig_transport::tls::acceptor(certificate, key)?),
+        #[cfg(not(feature = "coordinator"))]
+        (Some(_), Some(_)) => {
+            let message = "--tls-cert: a board's build does not encrypt what it serves, for want of room; use --mqtt, or a \
+                           proxy before an address of this machine";
             return Err(Failure::new(Exit::Usage, message));
         }
-        TcpListener::bind(address)
-            .map_err(|e| Failure::new(Exit::Io, format!("cannot listen at {address}: {e}; use another port")))
-    });
-    let socket = args.socket.as_deref().map(bind);
-    Ok(Listen { loopback: loopback.transpose()?, socket: socket.transpose()? })
+        _ => None,
+    };
+    if !at.ip().is_loopback() && (keeper.is_none() || tls.is_none()) {
+        let message = format!(
+            "--listen {at} is open to other machines: add --token-file, so that not everybody may ask, and --tls-cert and \
+             --tls-key, so that nobody reads the token on its way; or use an address such as 127.0.0.1:{}, or --mqtt",
+            at.port()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let listener = TcpListener::bind(at)
+        .map_err(|e| Failure::new(Exit::Io, format!("cannot listen at {at}: {e}; use another port")))?;
+    Ok(Address { listener, keeper, tls })
 }
 
 /// Binds a socket; one that nobody listens at any more is taken over, anything else at the place is left as it is.
@@ -155,32 +198,29 @@ struct Broker {
 }
 
 impl<'a> Doors<'a> {
-    fn open(
-        args: &'a ServeArgs,
-        listen: Listen,
-        (desk, limits): (Desk, Limits),
-        output: &Output,
-    ) -> Result<Self, Failure> {
-        let mqtt =
-            args.mqtt.as_deref().map(|path| Broker::open(path, desk.clone(), args.rate)).transpose()?;
+    fn open(args: &'a ServeArgs, listen: Listen, behind: Behind, output: &Output) -> Result<Self, Failure> {
+        let (desk, limits) = (behind.desk.clone(), behind.limits);
+        let names: Vec<String> = desk.models().iter().map(|model| model.name.clone()).collect();
+        let mqtt = args.mqtt.as_deref().map(|path| Broker::open(path, desk, args.rate)).transpose()?;
         let (mqtt, topic) = mqtt.unzip();
-        let address = listen.loopback.as_ref().and_then(|l| l.local_addr().ok());
-        let rate = Rate::new(args.rate, Instant::now());
-        let http = (listen.loopback.is_some() || listen.socket.is_some())
-            .then(|| http::open(listen, desk, limits, rate))
+        let address = listen.address.as_ref().and_then(|address| address.listener.local_addr().ok());
+        let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+        let http = (listen.address.is_some() || listen.socket.is_some())
+            .then(|| http::open(listen, behind))
             .transpose()
             .map_err(|e| Failure::new(Exit::Io, format!("cannot serve HTTP: {e}")))?;
         let event = json!({
             "event": "serving", "listen": address, "socket": args.socket, "mqtt": topic, "context": limits.context,
-            "labels": limits.labels,
+            "labels": limits.labels, "models": names,
         });
         output.log(Level::Info, Target::Serve, event, || {
             let at = [
-                address.map(|address| format!("http://{address}/v1/answer")),
+                address.map(|address| format!("{scheme}://{address}/v1")),
                 args.socket.as_ref().map(|path| path.display().to_string()),
                 topic.clone(),
             ];
-            Some(format!("answering at {}", at.into_iter().flatten().collect::<Vec<_>>().join(", ")))
+            let at: Vec<_> = at.into_iter().flatten().collect();
+            Some(format!("{} answer at {}", names.join(", "), at.join(", ")))
         });
         Ok(Self { args, http, mqtt })
     }

@@ -95,7 +95,7 @@ impl Status for DeviceFigures {
         text.counters("sprig_updates", "Updates by what the coordinator said.", "verdict", &verdicts);
         text.gauge_if("sprig_planned_bytes", "What its plan holds.", counts.plan);
         text.certificates(self.certificates.all().iter().map(|certificate| certificate.not_after));
-        text.process(&self.pulse, counts.budget);
+        text.service(&self.pulse, counts.budget);
         text.finish()
     }
 }

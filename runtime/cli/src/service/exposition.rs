@@ -3,6 +3,7 @@
 use super::Pulse;
 use sprig_budget::process;
 use std::fmt::{Display, Write};
+use std::time::Duration;
 
 /// Families of metrics, one after another. Names, labels and help are this program's own words, in which nothing has to be
 /// escaped.
@@ -53,12 +54,9 @@ impl Exposition {
         self.sample(&format!("{name}_sum"), "", sum);
     }
 
-    /// What every service has: its link, its memory, its age.
-    pub fn process(&mut self, pulse: &Pulse, budget: Option<u64>) {
-        let (status, traffic) = (process::status(), pulse.traffic());
-        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
-        self.family("sprig_build", "info", "What runs.");
-        self.sample("sprig_build_info", &version, 1);
+    /// What every service of a fleet has: its link, and what every process has.
+    pub fn service(&mut self, pulse: &Pulse, budget: Option<u64>) {
+        let traffic = pulse.traffic();
         self.gauge("sprig_connected", "Whether the broker has let it in.", u8::from(pulse.is_connected()));
         self.counter("sprig_sent_bytes", "Bytes of PUBLISH packets sent to the broker.", traffic.up);
         self.counter(
@@ -66,12 +64,21 @@ impl Exposition {
             "Bytes of PUBLISH packets received from the broker.",
             traffic.down,
         );
+        self.process(pulse.uptime(), budget);
+    }
+
+    /// What every process has: its memory, its age.
+    pub fn process(&mut self, uptime: Duration, budget: Option<u64>) {
+        let status = process::status();
+        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        self.family("sprig_build", "info", "What runs.");
+        self.sample("sprig_build_info", &version, 1);
         let resident = status.rss.map(|bytes| bytes.get());
         self.gauge_if("process_resident_memory_bytes", "Memory that is resident.", resident);
         let peak = status.peak_rss.map(|bytes| bytes.get());
         self.gauge_if("sprig_peak_resident_bytes", "The most that has been resident.", peak);
         self.gauge_if("sprig_budget_bytes", "The memory budget.", budget);
-        self.gauge("sprig_uptime_seconds", "Time since the start.", pulse.uptime().as_secs_f64());
+        self.gauge("sprig_uptime_seconds", "Time since the start.", uptime.as_secs_f64());
     }
 
     /// When the first of these certificates ends, if there is one.

@@ -125,7 +125,7 @@ impl Status for FleetFigures {
         if let Some(view) = &view {
             fleet(&mut text, view);
         }
-        text.process(&self.pulse, counts.budget);
+        text.service(&self.pulse, counts.budget);
         text.finish()
     }
 }

@@ -1,6 +1,7 @@
 //! What a command that runs for long is to whoever looks after it: systemd is told how it goes, and a door answers whether it
 //! is well and what it counts.
 
+mod answer_figures;
 mod device_figures;
 mod exposition;
 #[cfg(feature = "coordinator")]
@@ -9,6 +10,7 @@ mod pulse;
 mod supervisor;
 mod watched;
 
+pub use answer_figures::AnswerFigures;
 pub use device_figures::DeviceFigures;
 pub use exposition::Exposition;
 #[cfg(feature = "coordinator")]

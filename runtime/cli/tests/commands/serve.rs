@@ -2,50 +2,58 @@
 
 use crate::scene::{Scene, has_keys};
 use serde_json::{Value, json};
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdout};
+use std::process::Child;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 const ANSWER: &str = "/v1/answer";
 
 /// A server that answers.
-struct Server {
+pub struct Server {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    port: u16,
+    /// Reads what it says on, which would fill the pipe; the last of it.
+    said: Option<JoinHandle<Option<String>>>,
+    pub port: u16,
     plan: Value,
 }
 
 impl Server {
-    fn start(scene: &Scene, more: &str) -> Self {
+    pub fn start(scene: &Scene, more: &str) -> Self {
         let line = format!("serve --model tiny.gguf --listen 127.0.0.1:0 --threads 1 --json {more}");
         let (child, mut lines) = scene.start(&line);
         let mut event = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
         let (plan, serving) = (event(), event());
         has_keys(&serving, &["event", "listen", "socket", "mqtt", "context", "labels"]);
         let port = serving["listen"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        Self { child, lines, port, plan }
+        let said = std::thread::spawn(move || lines.map_while(Result::ok).last());
+        Self { child, said: Some(said), port, plan }
     }
 
-    fn tcp(&self) -> TcpStream {
+    pub fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 
-    fn ask(&self, question: &Value) -> (u16, Value) {
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn ask(&self, question: &Value) -> (u16, Value) {
         let (status, body) = ask(self.tcp(), ANSWER, &question.to_string());
         (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}")))
     }
 
     /// Ends it as a service manager does; the last event.
-    fn stop(mut self) -> Value {
+    pub fn stop(mut self) -> Value {
         let sent = std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());
-        let last = self.lines.by_ref().map_while(Result::ok).last().unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(7));
+        let last = self.said.take().unwrap().join().unwrap().unwrap();
         serde_json::from_str(&last).unwrap()
     }
 }
@@ -58,7 +66,7 @@ impl Drop for Server {
 }
 
 /// A POST of JSON; status and body.
-fn ask(stream: impl Read + Write, path: &str, body: &str) -> (u16, String) {
+pub fn ask(stream: impl Read + Write, path: &str, body: &str) -> (u16, String) {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
@@ -67,7 +75,7 @@ fn ask(stream: impl Read + Write, path: &str, body: &str) -> (u16, String) {
     request(stream, &(head + body))
 }
 
-fn request(mut stream: impl Read + Write, text: &str) -> (u16, String) {
+pub fn request(mut stream: impl Read + Write, text: &str) -> (u16, String) {
     stream.write_all(text.as_bytes()).unwrap();
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply); // a connection that is refused may be reset

@@ -47,7 +47,9 @@ impl From<PassError> for GenerateError {
 /// Continues texts token by token.
 pub struct Generator<'m> {
     model: &'m Llama<'m>,
-    adapter: Option<&'m Adapter>,
+    /// What may be worn, and which of it is.
+    adapters: Vec<&'m Adapter>,
+    worn: Option<usize>,
     ctx: &'m Ctx,
     rope: Ropes,
     cache: KvCache,
@@ -70,10 +72,27 @@ impl<'m> Generator<'m> {
         capacity: usize,
         integer: bool,
     ) -> Result<Self, BudgetError> {
-        let layout = Self::layout(model.geometry(), adapter, ctx.pool.threads(), ctx.panel_rows(), capacity);
+        let adapters: Vec<_> = adapter.into_iter().collect();
+        let worn = adapters.first().map(|_| 0);
+        Self::with_adapters(model, adapters, ctx, capacity, integer).map(|made| Self { worn, ..made })
+    }
+
+    /// A generator that may [`wear`](Self::wear) any of `adapters`, and wears none yet. Where one has routers, it is the only one.
+    pub fn with_adapters(
+        model: &'m Llama<'m>,
+        adapters: Vec<&'m Adapter>,
+        ctx: &'m Ctx,
+        capacity: usize,
+        integer: bool,
+    ) -> Result<Self, BudgetError> {
+        let rank = adapters.iter().map(|adapter| adapter.rank()).max().unwrap_or(0);
+        let routes = adapters.iter().find_map(|adapter| RouteSize::of(adapter, model.geometry(), 1));
+        let (threads, panel_rows) = (ctx.pool.threads(), ctx.panel_rows());
+        let layout = Self::layout_of_rank(model.geometry(), (rank, routes), threads, panel_rows, capacity);
         Ok(Self {
             model,
-            adapter,
+            adapters,
+            worn: None,
             ctx,
             rope: model.rope(capacity),
             cache: KvCache::new(model.geometry(), capacity).with_routes(layout.size().routes),
@@ -85,20 +104,7 @@ impl<'m> Generator<'m> {
         })
     }
 
-    /// The layout of its largest pass, for plans.
-    pub fn layout(
-        geometry: &Geometry,
-        adapter: Option<&Adapter>,
-        threads: usize,
-        panel_rows: usize,
-        capacity: usize,
-    ) -> PassLayout {
-        let routes = adapter.and_then(|adapter| RouteSize::of(adapter, geometry, 1));
-        let rank = adapter.map_or(0, Adapter::rank);
-        Self::layout_of_rank(geometry, (rank, routes), threads, panel_rows, capacity)
-    }
-
-    /// The same with an adapter that is not there yet, of that rank and those routers.
+    /// The layout of its largest pass, for plans, with adapters of up to that rank and those routers.
     pub fn layout_of_rank(
         geometry: &Geometry,
         (rank, routes): (usize, Option<RouteSize>),
@@ -134,7 +140,7 @@ impl<'m> Generator<'m> {
             left -= chunk.len();
             let starts = [0, chunk.len()];
             let batch = Batch::new(chunk, &starts, self.model.geometry().vocabulary)?.plain();
-            let input = PassInput { batch, adapter: self.adapter, integer: self.integer };
+            let input = PassInput { batch, adapter: self.worn(), integer: self.integer };
             let pass = Pass::new(self.model, &self.rope, self.ctx, self.layout, self.arena.stack(), input)?;
             let mut pass = pass.with_cache(&mut self.cache);
             pass.embed();
@@ -147,6 +153,17 @@ impl<'m> Generator<'m> {
             self.cache.advance(chunk.len());
         }
         Ok(&self.logits)
+    }
+
+    /// Wears the adapter at that place, or none, and forgets the text: it was read by another.
+    pub fn wear(&mut self, adapter: Option<usize>) {
+        self.worn = adapter.filter(|&place| place < self.adapters.len());
+        self.restart();
+    }
+
+    /// What is worn.
+    pub fn worn(&self) -> Option<&'m Adapter> {
+        self.worn.and_then(|worn| self.adapters.get(worn).copied())
     }
 
     /// Forgets the text, for another one.

@@ -1,49 +1,73 @@
-//! The door for programs on the same machine: HTTP/1.1 over loopback and over a socket in the file system.
+//! The door for programs: HTTP/1.1 over an address, of this machine's own or, encrypted and for who knows a token, of others,
+//! and over a socket in the file system.
 //!
 //! `POST /v1/answer` takes a [`Question`] and gives an [`Answer`](crate::Answer), or with `"stream": true` server-sent events:
-//! `{"text"}` as it is written and the answer with `"done": true` at the end. `GET /health` says what is served. Refusals are
-//! `{"error"}` with 400, 413, 429, 503 or 500.
+//! `{"text"}` as it is written and the answer with `"done": true` at the end. `GET /health` says what is served, `GET /metrics`
+//! what is counted. Refusals are `{"error"}` with 400, 404, 413, 429, 503 or 500. What else begins with `/v1/` is OpenAI's
+//! interface (`openai`).
 
+mod caller;
+mod openai;
 mod reply;
+mod shared;
 
-use crate::desk::{Desk, Piece};
-use crate::question::{Limits, MOST_BYTES, Question, Refusal};
-use crate::rate::Rate;
-use http_body_util::{BodyExt, Limited};
+pub use shared::Behind;
+#[cfg(feature = "tls")]
+pub use sprig_transport::tls::TlsAcceptor;
+
+use crate::desk::Piece;
+use crate::question::{Question, Refusal};
+use caller::Caller;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use reply::Reply;
+use shared::{Shared, body};
+use sprig_transport::token::Keeper;
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 
 /// Connections at a time; more wait until one ends.
 pub const MOST_CONNECTIONS: usize = 32;
 /// Bytes that a connection's buffers hold at most, each way.
 const BUFFER: usize = 16 << 10;
-/// Time for a request's head, and for its body.
+/// Time for a request's head, and for a handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest that a connection may be there.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Stack of the door's thread.
 const STACK: usize = 512 << 10;
 
+/// What encrypts where this build has it; there is none.
+#[cfg(not(feature = "tls"))]
+#[derive(Clone)]
+pub enum TlsAcceptor {}
+
 /// Where it listens.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Listen {
-    /// On loopback: other addresses are for doors that know who asks.
-    pub loopback: Option<std::net::TcpListener>,
+    /// At an address.
+    pub address: Option<Address>,
     /// In the file system: whoever may open the file may ask.
     pub socket: Option<UnixListener>,
+}
+
+/// An address, and what is asked of those who come there.
+pub struct Address {
+    /// It. Beyond loopback it wants both of what follows, which whoever opens the door sees to.
+    pub listener: std::net::TcpListener,
+    /// Whoever brings its token may ask; without it, whoever calls this machine by its own name.
+    pub keeper: Option<Keeper>,
+    /// Encrypts.
+    pub tls: Option<TlsAcceptor>,
 }
 
 /// An open door; dropped, it closes.
@@ -53,30 +77,22 @@ pub struct Http {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What connections share.
-struct Shared {
-    desk: Desk,
-    limits: Limits,
-    rate: Mutex<Rate>,
-    places: Arc<Semaphore>,
-}
-
 /// Opens the door.
 ///
 /// # Errors
 /// The system has no thread for it.
-pub fn open(listen: Listen, desk: Desk, limits: Limits, rate: Rate) -> io::Result<Http> {
+pub fn open(listen: Listen, behind: Behind) -> io::Result<Http> {
     let (close, closed) = oneshot::channel();
-    let shared = Arc::new(Shared {
-        desk,
-        limits,
-        rate: Mutex::new(rate),
-        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-    });
+    let (address, keeper) = match listen.address {
+        Some(Address { listener, keeper, tls }) => (Some((listener, tls)), keeper),
+        None => (None, None),
+    };
+    let shared = Arc::new(Shared::new(behind, keeper, MOST_CONNECTIONS));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    listen.loopback.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
-    listen.socket.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
-    let work = move || runtime.block_on(serve(listen, shared, closed));
+    let socket = listen.socket;
+    address.as_ref().map_or(Ok(()), |(listener, _)| listener.set_nonblocking(true))?;
+    socket.as_ref().map_or(Ok(()), |listener| listener.set_nonblocking(true))?;
+    let work = move || runtime.block_on(serve(address, socket, shared, closed));
     let thread = std::thread::Builder::new().name("http".to_owned()).stack_size(STACK).spawn(work)?;
     Ok(Http { close: Some(close), thread: Some(thread) })
 }
@@ -90,16 +106,37 @@ impl Drop for Http {
     }
 }
 
-async fn serve(listen: Listen, shared: Arc<Shared>, closed: oneshot::Receiver<()>) {
+async fn serve(
+    address: Option<(std::net::TcpListener, Option<TlsAcceptor>)>,
+    socket: Option<UnixListener>,
+    shared: Arc<Shared>,
+    closed: oneshot::Receiver<()>,
+) {
     // Both only fail without an event loop around, and there is one.
-    let loopback = listen.loopback.and_then(|l| tokio::net::TcpListener::from_std(l).ok());
-    let socket = listen.socket.and_then(|l| tokio::net::UnixListener::from_std(l).ok());
+    let address = address.and_then(|(l, tls)| Some((tokio::net::TcpListener::from_std(l).ok()?, tls)));
+    let socket = socket.and_then(|l| tokio::net::UnixListener::from_std(l).ok());
     let tcp = async {
-        let Some(listener) = loopback else { return std::future::pending().await };
+        let Some((listener, tls)) = address else { return std::future::pending().await };
         loop {
             let place = shared.places.clone().acquire_owned().await.ok();
             match listener.accept().await {
-                Ok((stream, _)) => attend(stream, place, shared.clone(), true),
+                Ok((stream, from)) => {
+                    let (caller, shared) = (Caller::Address(from.ip()), shared.clone());
+                    match tls.clone() {
+                        None => attend(stream, place, shared, caller),
+                        #[cfg(not(feature = "tls"))]
+                        Some(none) => match none {},
+                        #[cfg(feature = "tls")]
+                        Some(tls) => {
+                            tokio::spawn(async move {
+                                // What goes wrong on a connection is its peer's to see.
+                                if let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await {
+                                    attend(stream, place, shared, caller);
+                                }
+                            });
+                        }
+                    }
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await, // no file descriptor left, say
             }
         }
@@ -109,7 +146,7 @@ async fn serve(listen: Listen, shared: Arc<Shared>, closed: oneshot::Receiver<()
         loop {
             let place = shared.places.clone().acquire_owned().await.ok();
             match listener.accept().await {
-                Ok((stream, _)) => attend(stream, place, shared.clone(), false),
+                Ok((stream, _)) => attend(stream, place, shared.clone(), Caller::Socket),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -126,13 +163,13 @@ fn attend(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     place: Option<OwnedSemaphorePermit>,
     shared: Arc<Shared>,
-    by_host: bool,
+    caller: Caller,
 ) {
     tokio::spawn(async move {
         let _place = place;
         let service = service_fn(move |request| {
             let shared = shared.clone();
-            async move { Ok::<_, Infallible>(answer(request, &shared, by_host).await) }
+            async move { Ok::<_, Infallible>(answer(request, &shared, caller).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -144,51 +181,33 @@ fn attend(
     });
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared, by_host: bool) -> Response<Reply> {
-    if by_host && !names_this_machine(&request) {
-        // A page of the web that has its own name point here is nobody who may ask.
-        return reply::error(StatusCode::FORBIDDEN, "ask for localhost by its name or address");
+async fn answer(request: Request<Incoming>, shared: &Shared, caller: Caller) -> Response<Reply> {
+    if let Some(refused) = caller.refused(&request, shared.keeper.as_ref()) {
+        return refused;
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => reply::json(
             StatusCode::OK,
             &serde_json::json!({
                 "status": "ok", "context": shared.limits.context, "labels": shared.limits.labels,
+                "models": shared.desk.models().iter().map(|model| &*model.name).collect::<Vec<_>>(),
             }),
         ),
+        (&Method::GET, "/metrics") => reply::metrics(shared.status.metrics()),
         (&Method::POST, "/v1/answer") => match ask(request, shared).await {
             Ok(reply) => reply,
             Err(refusal) => reply::refusal(&refusal),
         },
-        (_, "/health" | "/v1/answer") => {
-            reply::error(StatusCode::METHOD_NOT_ALLOWED, "GET /health, POST /v1/answer")
+        (_, "/health" | "/metrics" | "/v1/answer") => {
+            reply::error(StatusCode::METHOD_NOT_ALLOWED, "GET /health, GET /metrics, POST /v1/answer")
         }
-        (_, path) => {
-            let text = format!("no {path:.64} here: GET /health, POST /v1/answer");
-            reply::error(StatusCode::NOT_FOUND, &text)
-        }
+        _ => openai::answer(request, shared).await,
     }
 }
 
 async fn ask(request: Request<Incoming>, shared: &Shared) -> Result<Response<Reply>, Refusal> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/json") {
-        // Pages of the web may send other types without asking first.
-        return Err(Refusal::Bad("send application/json as Content-Type".to_owned()));
-    }
-    let body = timeout(PATIENCE, Limited::new(request.into_body(), MOST_BYTES).collect()).await;
-    let body = match body {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => {
-            return Err(Refusal::TooLarge(format!("a question of more than {MOST_BYTES} bytes")));
-        }
-        Ok(Err(e)) => return Err(Refusal::Bad(format!("the question broke off: {e}"))),
-        Err(_) => {
-            return Err(Refusal::Bad(format!("the question took longer than {} s", PATIENCE.as_secs())));
-        }
-    };
-    let question = Question::from_json(&body)?;
-    shared.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())?;
+    let question = Question::from_json(&body(request).await?)?;
+    shared.take()?;
     let stream = question.stream;
     let mut pieces = shared.desk.ask(question)?;
     if stream {
@@ -204,12 +223,9 @@ async fn ask(request: Request<Incoming>, shared: &Shared) -> Result<Response<Rep
     }
 }
 
-/// Whether a request was meant for this machine by the name it uses.
-pub(crate) fn names_this_machine(request: &Request<Incoming>) -> bool {
-    let host = request.headers().get(HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+/// Reads `body` as each kind of request, and says which it is: for tests with any bytes at all.
+pub fn read_as_each(body: &[u8]) -> Vec<bool> {
+    let mut found = openai::try_read(body).to_vec();
+    found.push(Question::from_json(body).is_ok());
+    found
 }

@@ -2,6 +2,7 @@
 
 use crate::desk::Piece;
 use crate::question::Refusal;
+use crate::status::OPENMETRICS;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -17,8 +18,19 @@ use tokio::sync::mpsc::Receiver;
 pub(super) enum Reply {
     Whole(Option<Bytes>),
     /// Until the last piece.
-    Pieces(Option<Receiver<Piece>>),
+    Pieces(Option<Pieces>),
 }
+
+/// An answer in pieces.
+pub(super) struct Pieces {
+    /// One that came before the others.
+    first: Option<Piece>,
+    from: Receiver<Piece>,
+    write: Write,
+}
+
+/// How a piece is written.
+pub(super) type Write = Box<dyn FnMut(Piece) -> Bytes + Send>;
 
 impl Body for Reply {
     type Data = Bytes;
@@ -32,11 +44,16 @@ impl Body for Reply {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Pieces(from) => {
                 let Some(pieces) = from else { return Poll::Ready(None) };
-                let piece = ready!(pieces.poll_recv(cx));
-                if !matches!(piece, Some(Piece::Text(_))) {
+                let piece = match pieces.first.take() {
+                    Some(piece) => Some(piece),
+                    None => ready!(pieces.from.poll_recv(cx)),
+                };
+                let ends = !matches!(piece, Some(Piece::Text(_)));
+                let written = piece.map(|piece| Ok(Frame::data((pieces.write)(piece))));
+                if ends {
                     *from = None;
                 }
-                Poll::Ready(piece.map(|piece| Ok(Frame::data(event(piece)))))
+                Poll::Ready(written)
             }
         }
     }
@@ -56,7 +73,7 @@ impl Body for Reply {
 /// A piece as a server-sent event.
 fn event(piece: Piece) -> Bytes {
     let value = match piece {
-        Piece::Text(text) => json!({ "text": text }),
+        Piece::Text(part) => json!({ "text": part.text }),
         Piece::Done(answer) => {
             let mut value = serde_json::to_value(answer).unwrap_or_default();
             value["done"] = true.into();
@@ -69,6 +86,15 @@ fn event(piece: Piece) -> Bytes {
 
 /// Pieces, as events.
 pub(super) fn events(pieces: Receiver<Piece>) -> Response<Reply> {
+    pieces_of(Pieces { first: None, from: pieces, write: Box::new(event) })
+}
+
+/// The same behind the `first`, as `write` has them.
+pub(super) fn stream(first: Piece, from: Receiver<Piece>, write: Write) -> Response<Reply> {
+    pieces_of(Pieces { first: Some(first), from, write })
+}
+
+fn pieces_of(pieces: Pieces) -> Response<Reply> {
     let mut response = Response::new(Reply::Pieces(Some(pieces)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -85,6 +111,13 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Reply
     response
 }
 
+/// What is counted, as those who scrape it read it.
+pub(super) fn metrics(text: String) -> Response<Reply> {
+    let mut response = Response::new(Reply::Whole(Some(Bytes::from(text))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+    response
+}
+
 pub(super) fn error(status: StatusCode, text: &str) -> Response<Reply> {
     json(status, &json!({ "error": text }))
 }
@@ -92,18 +125,14 @@ pub(super) fn error(status: StatusCode, text: &str) -> Response<Reply> {
 pub(super) fn refusal(refusal: &Refusal) -> Response<Reply> {
     let status = match refusal {
         Refusal::Bad(_) => StatusCode::BAD_REQUEST,
+        Refusal::NoModel { .. } => StatusCode::NOT_FOUND,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let mut response = json(status, &json!({ "error": refusal.to_string() }));
-    let wait = match refusal {
-        Refusal::TooOften { seconds, .. } => Some(*seconds),
-        Refusal::Busy(_) => Some(1),
-        _ => None,
-    };
-    if let Some(seconds) = wait {
+    if let Some(seconds) = refusal.wait() {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response

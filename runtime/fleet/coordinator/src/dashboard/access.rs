@@ -1,100 +1,19 @@
 //! Who may look: whoever knows the token, which a script sends with every request and a browser once, for a session.
 
-use super::DashboardError;
-use sha2::{Digest, Sha256};
 use sprig_ground::hex;
-use std::collections::HashMap;
+use sprig_transport::token::{Keeper, Token, Verdict};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use subtle::ConstantTimeEq;
-
-/// Characters of a token: letters, digits, `-` and `_`, which stand for themselves in a form and in a header.
-const LENGTH: std::ops::RangeInclusive<usize> = 16..=256;
-/// Wrong tokens of one address in [`SPAN`], after which it is not listened to for the rest of it.
-const FAILURES: u32 = 10;
-/// See [`FAILURES`].
-const SPAN: Duration = Duration::from_secs(60);
-/// Addresses whose failures are remembered, at most; of more the oldest are forgotten.
-const ADDRESSES: usize = 1024;
-
-/// The token of a dashboard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token(Sum);
-
-/// SHA-256 of a secret: of equal length, and worth nothing to who sees it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Sum([u8; 32]);
-
-impl std::fmt::Debug for Sum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("..")
-    }
-}
-
-impl Sum {
-    fn of(secret: &str) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-
-    /// Takes as long whatever differs.
-    fn is(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Token {
-    /// The first line of a file that only its owner reads.
-    ///
-    /// # Errors
-    /// It cannot be read, others may read it, or it is no token.
-    pub fn read(path: &Path) -> Result<Self, DashboardError> {
-        let failed = |problem: String| DashboardError::Token { path: path.to_owned(), problem };
-        let io = |e: io::Error| failed(e.to_string());
-        let file = File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.mode();
-        if mode & 0o077 != 0 {
-            return Err(failed(format!("others may read it (mode {:o}); `chmod 600` it", mode & 0o777)));
-        }
-        let mut text = String::new();
-        file.take(4096).read_to_string(&mut text).map_err(io)?;
-        let token = text.lines().next().unwrap_or("").trim();
-        Self::of(token).ok_or_else(|| {
-            let (least, most) = (LENGTH.start(), LENGTH.end());
-            failed(format!(
-                "its first line is no token: {least} to {most} letters, digits, `-` and `_`; `openssl rand -hex 32` makes one"
-            ))
-        })
-    }
-
-    /// A token, if it is one.
-    pub fn of(text: &str) -> Option<Self> {
-        let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        (fits && LENGTH.contains(&text.len())).then(|| Self(Sum::of(text)))
-    }
-}
+use std::time::Instant;
 
 /// What is asked of a request.
 pub(super) struct Access {
-    token: Token,
+    keeper: Keeper,
     /// What a browser is given for the token. Each start has another.
     session: String,
-    failures: Mutex<HashMap<IpAddr, (Instant, u32)>>,
-}
-
-/// What became of a token that somebody gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is the one.
-    Right,
-    /// It is another.
-    Wrong,
-    /// There were too many wrong ones: none is looked at for so many seconds.
-    TooMany(u64),
+    /// The same, to compare with.
+    known: Option<Token>,
 }
 
 impl Access {
@@ -102,27 +21,13 @@ impl Access {
     pub(super) fn new(token: Token) -> io::Result<Self> {
         let mut random = [0; 32];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
-        Ok(Self { token, session: hex::encode(&random), failures: Mutex::default() })
+        let session = hex::encode(&random);
+        Ok(Self { keeper: Keeper::new(token), known: Token::of(&session), session })
     }
 
     /// Whether the token is the one, as `from` says it.
     pub(super) fn judge(&self, token: &str, from: IpAddr, now: Instant) -> Verdict {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|_, (since, _)| now.duration_since(*since) < SPAN);
-        if let Some((since, FAILURES..)) = failures.get(&from) {
-            return Verdict::TooMany((SPAN - now.duration_since(*since)).as_secs() + 1);
-        }
-        if self.token.0.is(&Sum::of(token)) {
-            return Verdict::Right;
-        }
-        if failures.len() >= ADDRESSES
-            && !failures.contains_key(&from)
-            && let Some(oldest) = failures.iter().min_by_key(|(_, (since, _))| *since).map(|(from, _)| *from)
-        {
-            failures.remove(&oldest);
-        }
-        failures.entry(from).or_insert((now, 0)).1 += 1;
-        Verdict::Wrong
+        self.keeper.judge(token, from, now)
     }
 
     /// What a browser keeps for the token.
@@ -132,55 +37,15 @@ impl Access {
 
     /// Whether it is what a browser was given. Nobody guesses 256 bits, so that wrong ones, of an earlier start, are not counted.
     pub(super) fn is_session(&self, given: &str) -> bool {
-        Sum::of(&self.session).is(&Sum::of(given))
+        self.known.as_ref().is_some_and(|known| known.is(given))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
 
     const TOKEN: &str = "0123456789abcdef-_XYZ";
-
-    #[test]
-    fn a_token_is_read_from_a_file_that_only_its_owner_reads() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        let read = |text: &str, mode: u32| {
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            Token::read(&path).map_err(|e| e.to_string())
-        };
-        assert_eq!(read(&format!("{TOKEN}\nmore\n"), 0o600).unwrap(), Token::of(TOKEN).unwrap());
-        assert!(read(TOKEN, 0o640).unwrap_err().contains("others may read it (mode 640)"));
-        for text in ["", "short", "with spaces in it, so many", "ä".repeat(20).as_str(), &"x".repeat(257)] {
-            let error = read(text, 0o600).unwrap_err();
-            assert!(error.contains("16 to 256") && error.contains("openssl rand"), "{error}");
-        }
-        assert!(Token::read(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
-        assert!(!format!("{:?}", Token::of(TOKEN)).contains("01"), "a secret is not shown");
-    }
-
-    #[test]
-    fn wrong_tokens_are_few_from_one_address_and_cost_others_nothing() {
-        let access = Access::new(Token::of(TOKEN).unwrap()).unwrap();
-        let (thief, owner) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let start = Instant::now();
-        for _ in 0..FAILURES {
-            assert_eq!(access.judge("guess", thief, start), Verdict::Wrong);
-        }
-        // From then on not even the right one is heard, so that no answer tells it.
-        let later = start + SPAN / 2;
-        assert_eq!(access.judge(TOKEN, thief, later), Verdict::TooMany(31));
-        assert_eq!(access.judge(TOKEN, owner, later), Verdict::Right);
-        assert_eq!(access.judge(TOKEN, thief, start + SPAN), Verdict::Right);
-        for n in 0..2 * ADDRESSES as u32 {
-            access.judge("guess", IpAddr::from(n.to_be_bytes()), later + Duration::from_millis(n.into()));
-        }
-        assert_eq!(access.failures.lock().unwrap().len(), ADDRESSES);
-    }
 
     #[test]
     fn each_start_has_a_session_of_its_own() {

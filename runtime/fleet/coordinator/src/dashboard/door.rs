@@ -1,7 +1,7 @@
 //! What a request has to bring: a host name that is this machine's, where others are not let in, and the token, where there is
 //! one, by itself or as the session that it was given for.
 
-use super::access::{Access, Verdict};
+use super::access::Access;
 use super::guard::Peer;
 use super::page;
 use axum::body::{Body, to_bytes};
@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use sprig_transport::token::Verdict;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 

@@ -9,7 +9,7 @@ mod page;
 mod server;
 mod wire;
 
-pub use access::Token;
+pub use sprig_transport::token::{Token, TokenError};
 pub use wire::Identity;
 
 use super::{FleetView, Handle};
@@ -100,13 +100,8 @@ pub enum DashboardError {
         address: String,
     },
     /// The file of the token.
-    #[error("{} (dashboard_token_file): {problem}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error("dashboard_token_file: {0}")]
+    Token(#[from] TokenError),
     /// Certificate or key.
     #[error("{} (dashboard_cert, dashboard_key): {problem}", path.display())]
     Identity {
