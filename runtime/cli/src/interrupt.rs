@@ -28,6 +28,19 @@ impl Interrupt {
         Self(raised)
     }
 
+    /// Listens for Ctrl-C alone, which ends an answer, and not the process, however often it comes.
+    pub fn of_answers() -> Self {
+        let raised = Arc::new(AtomicBool::new(false));
+        let set = flag::register(SIGINT, raised.clone());
+        debug_assert!(set.is_ok());
+        Self(raised)
+    }
+
+    /// Forgets that it was asked for, once an answer is over.
+    pub fn lower(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
     /// Set once somebody asked the run to stop.
     #[cfg(feature = "coordinator")]
     pub fn flag(&self) -> &AtomicBool {

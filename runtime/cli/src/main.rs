@@ -81,6 +81,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Eval(args) => commands::eval::run(args),
         Command::Calibrate(args) => commands::calibrate::run(args),
         Command::Infer(args) => commands::infer::run(args),
+        Command::Chat(args) => commands::chat::run(args),
         Command::Lookalike(args) => commands::lookalike::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
         Command::Serve(args) => commands::serve::run(args),

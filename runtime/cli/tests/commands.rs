@@ -25,6 +25,8 @@ mod calibrate;
 mod cases;
 #[path = "commands/cgroup.rs"]
 mod cgroup;
+#[path = "commands/chat.rs"]
+mod chat;
 #[path = "commands/child.rs"]
 mod child;
 #[path = "commands/device.rs"]

@@ -3,6 +3,7 @@
 #[cfg(feature = "coordinator")]
 mod authority;
 mod calibrate;
+mod chat;
 mod choice;
 #[cfg(feature = "coordinator")]
 mod coordinator;
@@ -34,6 +35,7 @@ mod wording;
 #[cfg(feature = "coordinator")]
 pub use authority::*;
 pub use calibrate::CalibrateArgs;
+pub use chat::ChatArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
 pub use decoding::DecodingArgs;
@@ -123,6 +125,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// Continue a prompt
     Infer(InferArgs),
+    /// Talk with a model in the terminal
+    Chat(ChatArgs),
     /// Learn wrong answers that follow from errors, from the model's own inconsistencies, on questions of known truth
     Lookalike(Box<LookalikeArgs>),
     /// Derive a device's own state beside an adapter that all share, from its own data

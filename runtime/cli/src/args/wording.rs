@@ -12,7 +12,8 @@ pub fn wording(command: &Command) -> Wording {
         | Command::Lookalike(_)
         | Command::Eval(_)
         | Command::Calibrate(_)
-        | Command::Infer(_) => flags,
+        | Command::Infer(_)
+        | Command::Chat(_) => flags,
         _ => sprig_protocol::settings::keys,
     }
 }

@@ -13,6 +13,7 @@ mod best_of;
 #[cfg(feature = "coordinator")]
 pub mod broker;
 pub mod calibrate;
+pub mod chat;
 #[cfg(feature = "coordinator")]
 pub mod coordinate;
 mod described;
