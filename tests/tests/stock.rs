@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use sprig_budget::Arena;
-use sprig_engine::adapter::{Adapter, AdapterMeta, AdapterSpec, Kind};
+use sprig_engine::adapter::{Adapter, AdapterFile, AdapterMeta, AdapterSpec, Kind, Merge};
 use sprig_engine::dual::Batch;
-use sprig_engine::gguf::{Gguf, Synthetic, SyntheticFamily, TensorType};
+use sprig_engine::gguf::{Gguf, Mapped, Synthetic, SyntheticFamily, TensorType};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
 use sprig_tests::Stock;
@@ -117,5 +117,42 @@ fn logits_and_adapters_of_every_family_are_those_of_llama_cpp() {
         println!("{family:?} {ty}: {plain:.1e} apart, adapter's effect of {strength:.2} {effect:.1e}");
         assert!(plain < limit, "{family:?} {ty}: logits are {plain} apart");
         assert!(strength > 0.1 && effect < 2.0 * limit / strength, "{family:?} {ty}: {effect} of {strength}");
+    }
+}
+
+/// A merged model of each family is read by llama.cpp, and says what model and adapter say there.
+#[test]
+#[ignore = "needs stock llama.cpp, which a stage of `cargo xtask test` fetches"]
+fn merged_models_of_every_family_answer_in_llama_cpp_as_with_the_adapter() {
+    let (stock, folder, ctx) = (Stock::find(), tempfile::tempdir().unwrap(), Ctx::new(2).unwrap());
+    let [path, adapted, merged, out] =
+        ["model.gguf", "adapter.gguf", "merged.gguf", "logits"].map(|name| folder.path().join(name));
+    let types = [
+        (TensorType::F32, None),
+        (TensorType::Q8_0, None),
+        (TensorType::Q4_0, None),
+        (TensorType::Q4_0, Some(TensorType::F16)),
+    ];
+    for (family, (ty, to)) in FAMILIES.into_iter().flat_map(|f| types.map(|ty| (f, ty))) {
+        Synthetic::tiny_of(family).of_type(ty).write_atomic(&path).unwrap();
+        let mapped = Mapped::open(&path).unwrap();
+        let gguf = Gguf::parse(mapped.bytes()).unwrap();
+        let model = Llama::load(&gguf).unwrap();
+        adapter(&model, &ctx, &adapted);
+        let file = AdapterFile::open(&adapted).unwrap();
+        let merge = Merge::new((&mapped, &gguf, model.geometry()), &file, to).unwrap();
+        let found = merge.write(&merged).unwrap();
+        let [plain, with] =
+            [None, Some(&*adapted)].map(|adapter| stock.logits(&path, &text(), adapter, &out));
+        let alone = stock.logits(&merged, &text(), None, &out);
+        let (effect, error) = (apart(&with, &plain), apart(&alone, &with));
+        println!("{family:?} {ty} as {to:?}: {found:?}, effect {effect:.2}, {error:.1e} apart");
+        // Four bits round the adapted weights by some percent of their size.
+        let limit = match (ty, to) {
+            (TensorType::F32, _) => 1e-4,
+            (TensorType::Q8_0, _) | (_, Some(_)) => 0.15,
+            _ => 0.6,
+        };
+        assert!(error < limit && error < 0.6 * effect, "{family:?} {ty} as {to:?}: {error} of {effect}");
     }
 }

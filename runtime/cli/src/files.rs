@@ -3,6 +3,7 @@
 
 use crate::exit::{Exit, Failure};
 use serde::de::IgnoredAny;
+use sprig_engine::adapter::MERGED_KEY;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_protocol::settings::DeviceSettings;
 #[cfg(feature = "coordinator")]
@@ -35,6 +36,9 @@ pub enum Content {
     Profile,
     /// A page (HTML).
     Page,
+    /// A model with an adapter in its weights, as `sprig export` writes it (GGUF).
+    #[cfg_attr(not(feature = "coordinator"), allow(dead_code))] // a board exports nothing
+    Merged,
     /// Any other GGUF file: a model, as a rule.
     Model,
     /// JSON records, one a line.
@@ -189,6 +193,7 @@ impl Content {
             Self::Record => "the record of a run",
             Self::Profile => "a profile",
             Self::Page => "a page",
+            Self::Merged => "a model with an adapter in it",
             Self::Model => "a GGUF model",
             Self::Data => "JSON records",
             Self::Personal => "a personal state",
@@ -211,6 +216,7 @@ fn recognise(path: &Path) -> Option<Content> {
         return Some(match gguf.as_ref().and_then(|gguf| gguf.str("general.type").ok().flatten()) {
             Some("adapter") => Content::Adapter,
             Some("personal") => Content::Personal,
+            _ if gguf.as_ref().is_some_and(|gguf| gguf.get(MERGED_KEY).is_some()) => Content::Merged,
             _ => Content::Model,
         });
     }

@@ -85,6 +85,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Lookalike(args) => commands::lookalike::run(args),
         Command::Personalise(args) => commands::personalise::run(args),
         Command::Serve(args) => commands::serve::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Export(args) => commands::handing::run(args),
         Command::Profile(args) => commands::profile::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),

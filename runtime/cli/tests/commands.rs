@@ -33,6 +33,9 @@ mod child;
 mod device;
 #[path = "commands/disk.rs"]
 mod disk;
+#[cfg(feature = "coordinator")]
+#[path = "commands/export.rs"]
+mod export;
 #[path = "commands/faults.rs"]
 mod faults;
 #[path = "commands/files.rs"]

@@ -15,6 +15,8 @@ mod document;
 mod enrol;
 mod eval;
 mod given;
+#[cfg(feature = "coordinator")]
+mod handing;
 mod infer;
 mod log;
 mod lookalike;
@@ -42,6 +44,8 @@ pub use decoding::DecodingArgs;
 pub use device::*;
 pub use enrol::EnrolArgs;
 pub use eval::EvalArgs;
+#[cfg(feature = "coordinator")]
+pub use handing::HandingArgs;
 pub use infer::InferArgs;
 pub use log::LogArgs;
 pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
@@ -133,6 +137,9 @@ pub enum Command {
     Personalise(Box<PersonaliseArgs>),
     /// Answer questions: over HTTP on this machine, over a socket, and through a fleet's broker
     Serve(Box<ServeArgs>),
+    /// Take an adapter to other programs: in the weights of its model, or as Python's peft reads it
+    #[cfg(feature = "coordinator")]
+    Export(HandingArgs),
     /// Measure what a board holds and how fast it is, at one setting of a training or over a grid of them
     Profile(ProfileArgs),
     /// Turn the record of a run or a profile into one HTML page, or compare two of them

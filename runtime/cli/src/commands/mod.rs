@@ -20,6 +20,7 @@ mod described;
 pub mod device;
 pub mod doctor;
 mod drawing;
+mod elsewhere;
 pub mod enrol;
 pub mod eval;
 #[cfg(feature = "coordinator")]
@@ -30,6 +31,8 @@ mod fits;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
 mod foreseen;
+#[cfg(feature = "coordinator")]
+pub mod handing;
 pub mod infer;
 mod judging;
 mod levels;

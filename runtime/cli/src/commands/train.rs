@@ -1,5 +1,6 @@
 //! `sprig train`: data in, adapter out, inside the budget.
 
+use super::elsewhere;
 use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
 use super::opening::{Opening, check_files};
@@ -187,7 +188,10 @@ fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     }
     let _ = std::fs::remove_file(checkpoint);
     let _ = std::fs::remove_file(beside(&run.args.out, "references"));
-    output.event(recorder.done_event(&record, run.args), || Some(recorder.done_line(&record, &run.args.out)));
+    let args = run.args;
+    output.event(recorder.done_event(&record, args), || {
+        Some(recorder.done_line(&record, &args.out) + "\n" + &elsewhere::lines(&args.model.model, &args.out))
+    });
     Ok(Exit::Done)
 }
 

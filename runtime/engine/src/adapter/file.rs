@@ -11,6 +11,7 @@ use super::{Adapter, Place};
 use crate::gguf::{Gguf, GgufError, Mapped, READ, Short, TensorInfo, TensorType};
 use crate::model::{Geometry, Module};
 use sprig_budget::Bytes;
+use sprig_ground::PathError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -90,12 +91,15 @@ pub enum AdapterError {
          use an adapter that was written by this program"
     )]
     NoBase { model: String },
+
+    #[error(transparent)]
+    Io(#[from] PathError),
 }
 
 impl AdapterError {
     /// True where the machine failed, false where the file's content is bad.
     pub fn is_io(&self) -> bool {
-        matches!(self, Self::File { source, .. } if source.is_io())
+        matches!(self, Self::Io(_)) || matches!(self, Self::File { source, .. } if source.is_io())
     }
 }
 

@@ -23,7 +23,7 @@ pub use error::GgufError;
 pub(crate) use error::Short;
 pub use mapped::Mapped;
 pub(crate) use mapped::READ;
-pub use quantise::quantise;
+pub use quantise::{MADE_TYPES, quantise};
 pub use reader::{ALIGNMENTS, DEFAULT_ALIGNMENT, Gguf, MAX_KEY, MAX_KEYS, MAX_TENSORS};
 pub use synthetic::Synthetic;
 pub use synthetic_family::SyntheticFamily;

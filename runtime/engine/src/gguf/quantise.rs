@@ -1,5 +1,4 @@
-//! Blocks for synthetic models: plain round-to-nearest quantisation of the simple types, and random but
-//! sane blocks of the K types. For test models, not for making good ones.
+//! Plain round-to-nearest quantisation of the simple types, and for synthetic models random but sane blocks of the K types.
 
 use super::TensorType;
 use super::random::Random;
@@ -8,11 +7,22 @@ use half::{bf16, f16};
 /// Elements that [`fill`] makes at a time: one K block.
 pub(super) const CHUNK: usize = 256;
 
+/// The types that [`quantise`] makes.
+pub const MADE_TYPES: [TensorType; 8] = [
+    TensorType::F32,
+    TensorType::F16,
+    TensorType::BF16,
+    TensorType::Q8_0,
+    TensorType::Q5_1,
+    TensorType::Q5_0,
+    TensorType::Q4_1,
+    TensorType::Q4_0,
+];
+
 /// Appends `values` as blocks of `ty` to `out`. The number of values must be whole blocks.
 ///
 /// # Panics
-/// On K types and unknown types, which have no simple quantiser here, and on a part of a block: both are
-/// errors of the calling test.
+/// On types that are none of [`MADE_TYPES`], and on a part of a block.
 pub fn quantise(ty: TensorType, values: &[f32], out: &mut Vec<u8>) {
     let (per_block, _) = ty.block().expect("a type with blocks");
     assert!(values.len().is_multiple_of(per_block), "{} values are no whole {ty} blocks", values.len());

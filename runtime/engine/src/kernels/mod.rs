@@ -20,6 +20,7 @@ mod matrix;
 mod matvec;
 mod out;
 mod pool;
+mod regrid;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub use matmul::{matmul, matmul_nn, matmul_nn_serial, matmul_scratch_len, matmul
 pub use matrix::{Matrix, Rows, RowsMut, Write};
 pub use matvec::{matvec, matvec_scratch_len};
 pub use pool::Pool;
+pub use regrid::{Directions, regrid};
 
 use crate::gguf::TensorType;
 use std::sync::atomic::AtomicUsize;

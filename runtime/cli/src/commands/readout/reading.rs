@@ -1,5 +1,6 @@
 //! A read-out under way: the pass, the fit, the evaluations around them, and what is written.
 
+use super::super::elsewhere;
 use super::super::eval::{Shown, describe, evaluate_shown};
 use super::super::record::{Recorder, Run, Trained};
 use super::super::training::{event, stepped_aside};
@@ -233,10 +234,11 @@ impl Reading<'_> {
         self.output.event(done, || {
             let (peak, plan) = (record.measured.peak_rss, run.plan);
             Some(format!(
-                "wrote {out} and {out}.sums: {} examples in {seconds:.1} s, peak {peak} of {} (planned {})",
+                "wrote {out} and {out}.sums: {} examples in {seconds:.1} s, peak {peak} of {} (planned {})\n{}",
                 passes + known,
                 plan.budget,
-                plan.total()
+                plan.total(),
+                elsewhere::lines(&self.args.model.model, &self.args.out)
             ))
         });
         Ok(())

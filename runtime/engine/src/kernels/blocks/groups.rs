@@ -1,7 +1,7 @@
 //! The older types: a block is one group of 32 weights.
 
 use super::super::arch::Arch;
-use super::{Half, Quant, Scales, half, one_scale};
+use super::{Half, Quant, Scales, bits, half, nibbles, one_scale};
 use bytemuck::{Pod, Zeroable};
 
 #[allow(non_camel_case_types)]
@@ -63,6 +63,7 @@ impl Quant for Q4_0 {
     type Block = BlockQ4_0;
     const GROUPS: usize = 1;
     const SIGNED: bool = true;
+    const RANGE: (i8, i8) = (-8, 7);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -73,6 +74,10 @@ impl Quant for Q4_0 {
     fn quants<A: Arch>(arch: A, block: &Self::Block, _: usize) -> A::Bytes {
         arch.sub(arch.nibbles(&block.nibbles), 8)
     }
+
+    fn put(block: &mut Self::Block, _: usize, quants: &[i8; 32]) {
+        block.nibbles = nibbles(quants, -8);
+    }
 }
 
 impl Quant for Q4_1 {
@@ -80,6 +85,7 @@ impl Quant for Q4_1 {
     const GROUPS: usize = 1;
     const MINS: bool = true;
     const SIGNED: bool = false;
+    const RANGE: (i8, i8) = (0, 15);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -90,12 +96,17 @@ impl Quant for Q4_1 {
     fn quants<A: Arch>(arch: A, block: &Self::Block, _: usize) -> A::Bytes {
         arch.nibbles(&block.nibbles)
     }
+
+    fn put(block: &mut Self::Block, _: usize, quants: &[i8; 32]) {
+        block.nibbles = nibbles(quants, 0);
+    }
 }
 
 impl Quant for Q5_0 {
     type Block = BlockQ5_0;
     const GROUPS: usize = 1;
     const SIGNED: bool = true;
+    const RANGE: (i8, i8) = (-16, 15);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -107,6 +118,11 @@ impl Quant for Q5_0 {
         let high = arch.bits(u32::from_le_bytes(block.high));
         arch.sub(arch.add_shifted(arch.nibbles(&block.nibbles), high, 4), 16)
     }
+
+    fn put(block: &mut Self::Block, _: usize, quants: &[i8; 32]) {
+        block.high = bits(quants, -16, 4).to_le_bytes();
+        block.nibbles = nibbles(quants, -16);
+    }
 }
 
 impl Quant for Q5_1 {
@@ -114,6 +130,7 @@ impl Quant for Q5_1 {
     const GROUPS: usize = 1;
     const MINS: bool = true;
     const SIGNED: bool = false;
+    const RANGE: (i8, i8) = (0, 31);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -125,12 +142,18 @@ impl Quant for Q5_1 {
         let high = arch.bits(u32::from_le_bytes(block.high));
         arch.add_shifted(arch.nibbles(&block.nibbles), high, 4)
     }
+
+    fn put(block: &mut Self::Block, _: usize, quants: &[i8; 32]) {
+        block.high = bits(quants, 0, 4).to_le_bytes();
+        block.nibbles = nibbles(quants, 0);
+    }
 }
 
 impl Quant for Q8_0 {
     type Block = BlockQ8_0;
     const GROUPS: usize = 1;
     const SIGNED: bool = true;
+    const RANGE: (i8, i8) = (-127, 127);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -140,5 +163,9 @@ impl Quant for Q8_0 {
     #[inline(always)]
     fn quants<A: Arch>(arch: A, block: &Self::Block, _: usize) -> A::Bytes {
         arch.load(&block.bytes)
+    }
+
+    fn put(block: &mut Self::Block, _: usize, quants: &[i8; 32]) {
+        block.bytes = quants.map(|q| q as u8);
     }
 }

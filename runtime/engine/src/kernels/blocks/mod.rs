@@ -27,11 +27,15 @@ pub(super) trait Quant {
     const MINS: bool = false;
     /// Whether the integers may be negative.
     const SIGNED: bool;
+    /// The smallest and the largest of the integers.
+    const RANGE: (i8, i8);
 
     /// Scales and minima of the block, by group or by half group ([`scale_index`]).
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales;
     /// The 32 integers of group `g`.
     fn quants<A: Arch>(arch: A, block: &Self::Block, g: usize) -> A::Bytes;
+    /// Has group `g` hold other integers, all in [`RANGE`](Self::RANGE); scales and minima stay.
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]);
 }
 
 /// Scales and minima of a block; types with fewer leave the rest 0.
@@ -94,6 +98,25 @@ type Half = [u8; 2];
 #[inline(always)]
 fn half<A: Arch>(arch: A, bits: Half) -> f32 {
     arch.half(u16::from_le_bytes(bits))
+}
+
+/// 32 nibbles in 16 bytes: of values 0 to 15 above `lowest`, the first 16 low.
+fn nibbles(quants: &[i8; 32], lowest: i8) -> [u8; 16] {
+    let above = |e: usize| quants[e].wrapping_sub(lowest) as u8 & 15;
+    std::array::from_fn(|e| above(e) | above(e + 16) << 4)
+}
+
+/// Bit e is bit `n` of value e above `lowest`.
+fn bits(quants: &[i8; 32], lowest: i8, n: u32) -> u32 {
+    (0..32).fold(0, |word, e| word | u32::from(quants[e].wrapping_sub(lowest) as u8 >> n & 1) << e)
+}
+
+/// Has bits `mask << shift` of each byte be bits `mask << from` of the value above `lowest`.
+fn put_bits(bytes: &mut [u8; 32], (shift, mask): (u32, u8), quants: &[i8; 32], lowest: i8, from: u32) {
+    for (byte, q) in bytes.iter_mut().zip(quants) {
+        let value = q.wrapping_sub(lowest) as u8 >> from & mask;
+        *byte = *byte & !(mask << shift) | value << shift;
+    }
 }
 
 #[inline(always)]

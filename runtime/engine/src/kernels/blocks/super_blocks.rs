@@ -1,7 +1,7 @@
 //! The K types: a block is 256 weights in eight groups, whose scales are quantised themselves.
 
 use super::super::arch::Arch;
-use super::{Half, Quant, Scales, half};
+use super::{Half, Quant, Scales, half, put_bits};
 use bytemuck::{Pod, Zeroable};
 
 #[allow(non_camel_case_types)]
@@ -75,6 +75,7 @@ impl Quant for Q2_K {
     const HALVES: bool = true;
     const MINS: bool = true;
     const SIGNED: bool = false;
+    const RANGE: (i8, i8) = (0, 3);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -89,6 +90,10 @@ impl Quant for Q2_K {
     fn quants<A: Arch>(arch: A, block: &Self::Block, g: usize) -> A::Bytes {
         arch.shift_and(arch.load(&block.pairs[g / 4]), 2 * (g as u32 % 4), 3)
     }
+
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]) {
+        put_bits(&mut block.pairs[g / 4], (2 * (g as u32 % 4), 3), quants, 0, 0);
+    }
 }
 
 impl Quant for Q3_K {
@@ -96,6 +101,7 @@ impl Quant for Q3_K {
     const GROUPS: usize = 8;
     const HALVES: bool = true;
     const SIGNED: bool = true;
+    const RANGE: (i8, i8) = (-4, 3);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -114,6 +120,11 @@ impl Quant for Q3_K {
         let high = arch.shift_and(arch.load(&block.high), g as u32, 1);
         arch.sub(arch.add_shifted(low, high, 2), 4)
     }
+
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]) {
+        put_bits(&mut block.pairs[g / 4], (2 * (g as u32 % 4), 3), quants, -4, 0);
+        put_bits(&mut block.high, (g as u32, 1), quants, -4, 2);
+    }
 }
 
 impl Quant for Q4_K {
@@ -121,6 +132,7 @@ impl Quant for Q4_K {
     const GROUPS: usize = 8;
     const MINS: bool = true;
     const SIGNED: bool = false;
+    const RANGE: (i8, i8) = (0, 15);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -131,6 +143,10 @@ impl Quant for Q4_K {
     fn quants<A: Arch>(arch: A, block: &Self::Block, g: usize) -> A::Bytes {
         arch.shift_and(arch.load(&block.nibbles[g / 2]), 4 * (g as u32 % 2), 15)
     }
+
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]) {
+        put_bits(&mut block.nibbles[g / 2], (4 * (g as u32 % 2), 15), quants, 0, 0);
+    }
 }
 
 impl Quant for Q5_K {
@@ -138,6 +154,7 @@ impl Quant for Q5_K {
     const GROUPS: usize = 8;
     const MINS: bool = true;
     const SIGNED: bool = false;
+    const RANGE: (i8, i8) = (0, 31);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -150,6 +167,11 @@ impl Quant for Q5_K {
         let high = arch.shift_and(arch.load(&block.high), g as u32, 1);
         arch.add_shifted(low, high, 4)
     }
+
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]) {
+        put_bits(&mut block.nibbles[g / 2], (4 * (g as u32 % 2), 15), quants, 0, 0);
+        put_bits(&mut block.high, (g as u32, 1), quants, 0, 4);
+    }
 }
 
 impl Quant for Q6_K {
@@ -157,6 +179,7 @@ impl Quant for Q6_K {
     const GROUPS: usize = 8;
     const HALVES: bool = true;
     const SIGNED: bool = true;
+    const RANGE: (i8, i8) = (-32, 31);
 
     #[inline(always)]
     fn scales<A: Arch>(arch: A, block: &Self::Block) -> Scales {
@@ -170,6 +193,12 @@ impl Quant for Q6_K {
         let low = arch.shift_and(arch.load(&block.nibbles[2 * n + j % 2]), 4 * (j as u32 / 2), 15);
         let high = arch.shift_and(arch.load(&block.high[n]), 2 * j as u32, 3);
         arch.sub(arch.add_shifted(low, high, 4), 32)
+    }
+
+    fn put(block: &mut Self::Block, g: usize, quants: &[i8; 32]) {
+        let (n, j) = (g / 4, g as u32 % 4);
+        put_bits(&mut block.nibbles[2 * n + j as usize % 2], (4 * (j / 2), 15), quants, -32, 0);
+        put_bits(&mut block.high[n], (2 * j, 3), quants, -32, 4);
     }
 }
 
