@@ -2,6 +2,7 @@
 // A program has no outside: `pub` is between its modules.
 #![allow(unreachable_pub)]
 
+mod alone;
 mod args;
 mod asking;
 mod commands;

@@ -79,6 +79,8 @@ mod real_model;
 mod resume;
 #[path = "commands/sampling.rs"]
 mod sampling;
+#[path = "commands/runs.rs"]
+mod runs;
 #[path = "commands/scene.rs"]
 mod scene;
 #[path = "commands/serve.rs"]

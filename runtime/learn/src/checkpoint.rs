@@ -33,6 +33,8 @@ pub const MODEL: &str = "model";
 pub const DATA: &str = "data";
 /// Name of the digest of the adapter that the run goes on from, if it does.
 pub const FROM: &str = "from";
+/// Name of the number of steps. A run may be resumed for more of them.
+pub const STEPS: &str = "steps";
 /// Name of the estimator.
 pub const ESTIMATOR: &str = "estimator";
 /// Name of the digest of the data that the run is judged by, where there are any.
@@ -186,10 +188,16 @@ fn differences(theirs: &Fingerprint, ours: &Fingerprint) -> Option<String> {
     let found: Vec<String> = keys
         .into_iter()
         .map(|key| (key, theirs.get(key).map(String::as_str), ours.get(key).map(String::as_str)))
-        .filter(|(_, theirs, ours)| theirs != ours)
+        .filter(|(key, theirs, ours)| theirs != ours && !(*key == STEPS && is_more(*theirs, *ours)))
         .map(|(key, theirs, ours)| difference(key, theirs, ours))
         .collect();
     (!found.is_empty()).then(|| found.join(", "))
+}
+
+/// Whether `ours` is a larger number than `theirs`.
+fn is_more(theirs: Option<&str>, ours: Option<&str>) -> bool {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    number(theirs).zip(number(ours)).is_some_and(|(theirs, ours)| ours > theirs)
 }
 
 /// Two values of `key` that differ, in words: of a file a digest would tell nobody anything.
@@ -252,6 +260,15 @@ mod tests {
         round_trip(None);
         round_trip(Some(Judged { standing: Some(standing), values: vec![0.75] }));
         round_trip(Some(Judged::default()));
+    }
+
+    #[test]
+    fn a_run_goes_on_for_more_steps_and_not_for_fewer() {
+        let of = |steps: &str| Fingerprint::from([(STEPS.to_owned(), steps.to_owned())]);
+        assert_eq!(differences(&of("30"), &of("40")), None);
+        assert_eq!(differences(&of("30"), &of("30")), None);
+        assert!(differences(&of("30"), &of("20")).unwrap().contains("steps = 30"));
+        assert!(differences(&Fingerprint::new(), &of("20")).is_some());
     }
 
     #[test]

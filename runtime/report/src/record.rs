@@ -54,6 +54,9 @@ pub struct RunRecord {
     /// Moves up and down the ladder for memory pressure.
     #[serde(default)]
     pub moves: Vec<Moved>,
+    /// How it was judged on its way, by examples that it did not learn from.
+    #[serde(default)]
+    pub judged: Vec<Judged>,
     /// Quality before the first step.
     pub eval_before: Option<Evaluation>,
     /// Quality after the last.
@@ -142,6 +145,18 @@ pub struct Measured {
     /// Measured peak of a region of the plan, by its name; those that cannot be told apart are left out.
     #[serde(default)]
     pub regions: BTreeMap<String, Bytes>,
+}
+
+/// A judgement on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// After so many steps.
+    pub step: u64,
+    /// Mean loss, in nats.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub loss: f64,
+    /// Share answered rightly; of a language model, of its tokens.
+    pub accuracy: f64,
 }
 
 /// A move up or down the ladder while the run was under way.

@@ -13,6 +13,7 @@ const USES: [(Use, &[&str]); 5] = [
             "steps",
             "epochs",
             "held_back",
+            "eval_every",
             "patience",
             "lr",
             "warmup",

@@ -5,6 +5,7 @@ mod authority;
 mod calibrate;
 mod chat;
 mod choice;
+mod config;
 #[cfg(feature = "coordinator")]
 mod coordinator;
 mod decoding;
@@ -96,7 +97,8 @@ impl Cli {
         // Objectives over pairs have pairs for records unless told otherwise.
         command = command.mut_subcommand("train", |train| {
             let pair = Some(Task::Pair.name());
-            train.mut_arg("task", |task| {
+            // What comes later counts: a wrapper or a file may say what is usual.
+            train.args_override_self(true).mut_arg("task", |task| {
                 task.required(false).required_unless_present("objective").default_value_if(
                     "objective",
                     ArgPredicate::IsPresent,
@@ -104,7 +106,8 @@ impl Cli {
                 )
             })
         });
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let words = config::with_config(&mut command, std::env::args_os().collect())?;
+        let matches = command.try_get_matches_from_mut(words)?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let given = matches.subcommand().map(|(_, matches)| Given::of(matches)).unwrap_or_default();
         match &mut cli.command {
@@ -261,6 +264,12 @@ pub struct PlanArgs {
     /// Optimiser steps, if `train` is to be told how many: then it keeps no best adapter so far
     #[arg(long, value_name = "N")]
     pub steps: Option<Steps>,
+    /// Training data (JSONL), for what they take and how long a run on them is [default: as many as take 1 MiB]
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Plan for this board, wherever one is: its budget and its cores (`sprig device --board NAME` describes it)
+    #[arg(long, value_name = "NAME")]
+    pub board: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -271,6 +280,9 @@ pub struct TrainArgs {
     pub shape: ShapeArgs,
     #[command(flatten)]
     pub records: RecordArgs,
+    /// Settings of the run (TOML): keys are the names of these flags, paths relative to its folder; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Training data (JSONL)
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
@@ -287,6 +299,11 @@ pub struct TrainArgs {
     /// best by them is written [default: 10%, at most 100; none of fewer than 50 examples, and none with --steps]
     #[arg(long, value_name = "N|P%|none")]
     pub held_back: Option<HeldBack>,
+    /// Steps from one judgement of the run on its way to the next: by --eval-data, unless --held-back is given; the adapter
+    /// that is best by them is written, so that what --eval-data say of it is a little too good [default: some twenty
+    /// judgements by what is held back, at a tenth of the run's time]
+    #[arg(long, value_name = "N")]
+    pub eval_every: Option<Steps>,
     /// Judgements in a row that find nothing better until the run ends
     #[arg(long, value_name = "N", default_value_t = defaults::PATIENCE)]
     pub patience: Patience,
@@ -332,7 +349,7 @@ pub struct TrainArgs {
     /// Sums of an earlier read-out, OUT.sums, to learn from its examples and those of --data together (readout)
     #[arg(long, value_name = "FILE")]
     pub add_to: Option<PathBuf>,
-    /// Record of the run, for `sprig report`
+    /// Record of the run, for `sprig report` [default: OUT.run.json]
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,
     /// Go on from the checkpoint beside --out, if there is one

@@ -24,6 +24,8 @@ pub struct Foreseer<'a> {
     pub base: &'a Base<'a>,
     pub shape: &'a ShapeArgs,
     pub model: &'a ModelArgs,
+    /// Most bytes of the process.
+    pub budget: Bytes,
     pub task: Task,
     /// What is learnt from, where it is known.
     pub data: Option<&'a Data>,
@@ -61,7 +63,7 @@ struct Room {
 impl Foreseer<'_> {
     /// All ways that can answer `question`, the one that learns most first, and the one that was named.
     pub fn ways(&self, question: &Question) -> Result<Vec<Foreseen>, Failure> {
-        let budget = self.model.budget()?;
+        let budget = self.budget;
         let listed: Vec<Way> = question.ways().collect();
         let named = Some(question.asked).filter(|way| *way != Way::Auto && !listed.contains(way));
         let mut ways = Vec::new();
@@ -163,8 +165,8 @@ impl Foreseen {
         Candidate { way: self.way, room: self.smallest.map_or(Ok(total), Err), unfit: self.unfit.clone() }
     }
 
-    /// It for scripts, its step taking `seconds`.
-    pub fn json(&self, seconds: f64) -> Value {
+    /// It for scripts, its step taking `seconds`, where that is known.
+    pub fn json(&self, seconds: Option<f64>) -> Value {
         json!({
             "name": self.way.to_string(), "fits": self.smallest.is_none(), "total_bytes": self.plan.total(),
             "smallest_budget_bytes": self.smallest, "passes_per_step": self.passes, "step_seconds": seconds,
@@ -173,10 +175,11 @@ impl Foreseen {
     }
 
     /// It as a line.
-    pub fn line(&self, seconds: f64) -> String {
+    pub fn line(&self, seconds: Option<f64>) -> String {
         let mark = if self.verdict.chosen { '>' } else { ' ' };
         let (way, total, why) = (self.way.to_string(), self.plan.total().to_string(), &self.verdict.why);
-        format!("{mark} {way:8} {total:>10}  about {seconds:>5.2} s a batch  {why}")
+        let time = seconds.map_or_else(String::new, |seconds| format!("about {seconds:>5.2} s a batch  "));
+        format!("{mark} {way:8} {total:>10}  {time}{why}")
     }
 }
 

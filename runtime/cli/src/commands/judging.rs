@@ -1,11 +1,12 @@
 //! How a training is judged on its way, and what is said of it.
 
+use super::record::Recorder;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::json;
 use sprig_learn::data::Examples;
-use sprig_learn::evaluate::Evaluation;
+use sprig_learn::evaluate::{Evaluation, evaluate};
 use sprig_learn::judging::{Judged, Judging, Standing, Word};
 use sprig_learn::setting::Setting;
 use sprig_learn::trainer::Trainer;
@@ -14,10 +15,12 @@ use sprig_run::apart;
 
 /// What judges a training.
 pub enum Judge<'d> {
-    /// Examples that were kept back.
-    HeldBack {
+    /// Examples that are not learnt from.
+    Examples {
         /// The examples.
         examples: Examples<'d>,
+        /// Whether they are held-out data, and not of the training data.
+        held_out: bool,
         /// When they judge.
         judging: Judging,
         /// What they found so far.
@@ -46,19 +49,29 @@ impl Judge<'_> {
         steps: u64,
         output: &Output,
         interrupt: &Interrupt,
+        recorder: &mut Recorder,
     ) -> Result<Going, Failure> {
         let step = trainer.state().step;
         let over = if step >= steps { Going::Over } else { Going::On };
-        let Self::HeldBack { examples, judging, judged } = self else { return Ok(over) };
+        let Self::Examples { examples, held_out, judging, judged } = self else { return Ok(over) };
         if !judging.due(judged, step) {
             return Ok(if judging.is_over(judged) { Going::Over } else { over });
         }
-        let Some(found) = apart(|| trainer.judge(*examples, |_| !interrupt.raised()))? else {
-            return Ok(Going::Interrupted);
-        };
+        let go_on = |_| !interrupt.raised();
+        let found = apart(|| match *held_out {
+            false => trainer.judge(*examples, go_on),
+            // The prefix cache is of the training data alone.
+            true => {
+                let at_a_time = trainer.cut().examples;
+                let (session, adapter) = trainer.session();
+                evaluate(session, Some(adapter), *examples, at_a_time, go_on)
+            }
+        });
+        let Some(found) = found? else { return Ok(Going::Interrupted) };
         if !found.loss.is_finite() {
-            return Err(diverged(step, "of what was held back"));
+            return Err(diverged(step, "of what judges it"));
         }
+        recorder.judged(step, &found);
         let word = judged.take(step, found.loss, trainer.adapter().values());
         let Some(standing) = judged.standing else { return Ok(over) };
         let is_over = judging.is_over(judged);
@@ -66,7 +79,8 @@ impl Judge<'_> {
             "event": "judged", "step": step, "steps": steps, "result": found, "state": word.name(),
             "best_step": standing.best_step, "best_loss": standing.best,
         });
-        output.event(event, || Some(told(&standing, &found, word, steps)));
+        let name = if *held_out { "held out" } else { "held back" };
+        output.event(event, || Some(told(&standing, &found, (word, name), steps)));
         if is_over && step < steps {
             let event = json!({ "event": "stopped_early", "step": step, "steps": steps });
             output.event(event, || {
@@ -97,7 +111,7 @@ impl Judge<'_> {
 
     /// Goes back to the best adapter, once all steps are taken.
     pub fn keep_the_best(&self, trainer: &mut Trainer<'_, '_>, output: &Output) {
-        let Self::HeldBack { judged, .. } = self else { return };
+        let Self::Examples { judged, .. } = self else { return };
         let Some(standing) = judged.standing.filter(|standing| standing.best_step != standing.step) else {
             return;
         };
@@ -109,7 +123,7 @@ impl Judge<'_> {
                     "no step was better than what the run began with, which is kept; try another {}",
                     Setting::Lr
                 ),
-                step => format!("keeping the adapter of step {step}, the best by what was held back"),
+                step => format!("keeping the adapter of step {step}, the best by what judged it"),
             })
         });
     }
@@ -125,7 +139,7 @@ pub fn diverged(step: u64, what: &str) -> Failure {
 }
 
 /// A judgement, for people.
-fn told(standing: &Standing, found: &Evaluation, word: Word, steps: u64) -> String {
+fn told(standing: &Standing, found: &Evaluation, (word, name): (Word, &str), steps: u64) -> String {
     let Standing { step, first, best, best_step, .. } = *standing;
     let how = match word {
         Word::Untouched => "untouched".to_owned(),
@@ -135,7 +149,7 @@ fn told(standing: &Standing, found: &Evaluation, word: Word, steps: u64) -> Stri
         Word::Diverging => format!("above {first:.4} of the beginning; {}", remedy(word)),
     };
     let (n, share) = (found.n, 100.0 * found.accuracy);
-    format!("step {step} of {steps}: loss {:.4}, accuracy {share:.1} % of {n} held back, {how}", found.loss)
+    format!("step {step} of {steps}: loss {:.4}, accuracy {share:.1} % of {n} {name}, {how}", found.loss)
 }
 
 fn remedy(word: Word) -> String {

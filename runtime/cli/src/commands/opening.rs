@@ -31,7 +31,7 @@ impl<'a> Opening<'a> {
         let options = asking::by_flags(&args.records, args.shape.len)?;
         let budget = args.model.budget()?;
         check_writable(&args.out, 0)?;
-        args.run.as_ref().map_or(Ok(()), |path| check_writable(path, 0))?;
+        check_writable(&args.record(), 0)?;
         let from = args.from.as_deref().map(|path| adapter(path, base)).transpose()?;
         let kept = from.as_ref().map(|file| file.places(&base.geometry)).transpose()?.unwrap_or_default();
         let train = files::data("--data", &args.data, asking::reads_labels(&options))?;
@@ -52,11 +52,12 @@ pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
     Files::new()
         .reads("--model", args.model.model.as_path())
         .reads("--data", args.data.as_path())
+        .reads("--config", args.config.as_deref())
         .reads("--eval-data", args.eval_data.as_deref())
         .reads("--add-to", other)
         .reads("--from", args.from.as_deref())
         .writes("--out", args.out.as_path(), Content::Adapter)
-        .writes("--run", args.run.as_deref(), Content::Record)
+        .writes("--run", args.record().as_path(), Content::Record)
         .keeps("the checkpoint of --out", &beside(&args.out, "ckpt"))
         .keeps("the activations kept for --out", &beside(&args.out, "prefix"))
         .keeps("what preferences of --out are measured against", &beside(&args.out, "references"))

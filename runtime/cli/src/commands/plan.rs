@@ -2,21 +2,27 @@
 
 use super::foreseen::{Foreseen, Foreseer, check_useful, chosen};
 use super::readout;
-use crate::args::{PlanArgs, ShapeArgs};
+use crate::args::{ModelArgs, PlanArgs, RecordArgs, ShapeArgs};
+use crate::asking;
 use crate::exit::{Exit, Failure};
+use crate::files;
 use crate::output::line;
+use indicatif::HumanDuration;
 use serde_json::{Value, json};
-use sprig_budget::BudgetError;
+use sprig_budget::{BudgetError, Bytes};
+use sprig_device::Detected;
 use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::Task;
 use sprig_learn::dropout::Dropout;
 use sprig_learn::objective::{Objective, of_task};
 use sprig_learn::optimiser::Rule;
-use sprig_learn::recipe::Way;
+use sprig_learn::recipe::{HeldBack, Length, Way};
 use sprig_learn::workload::{Means, Workload};
-use sprig_run::Base;
+use sprig_run::{Base, Data};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let question = &args.shape.question(args.task);
@@ -28,24 +34,33 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     if args.shape.estimator == Way::ReadOut && matches!(args.task, Task::Lm | Task::Pair) {
         return Err(readout::not_of_tokens());
     }
-    let (shape, model, task) = (&args.shape, &args.model, args.task);
+    let board =
+        args.board.as_deref().map(|name| sprig_device::described(Path::new("/"), name)).transpose()?;
+    let (model, budget) = meant(&args.model, board.as_ref())?;
+    let data = args.data.as_deref().map(|path| read(args, &base, path, budget)).transpose()?;
+    let (shape, task, judged) = (&args.shape, args.task, args.steps.is_none());
     let foreseer =
-        Foreseer { base: &base, shape, model, task, data: None, judged: args.steps.is_none(), kept: &[] };
+        Foreseer { base: &base, shape, model: &model, budget, task, data: data.as_ref(), judged, kept: &[] };
     let ways = foreseer.ways(question)?;
-    let seconds = foreseer.seconds(&ways)?;
-    let Foreseen { plan, smallest, passes, kept, .. } = chosen(&ways, question)?;
+    // How fast a board is that is not here, nobody can say.
+    let seconds: Vec<Option<f64>> = match board {
+        None => foreseer.seconds(&ways)?.into_iter().map(Some).collect(),
+        Some(_) => vec![None; ways.len()],
+    };
+    let found = chosen(&ways, question)?;
+    let Foreseen { plan, smallest, passes, .. } = found;
+    let own = ways.iter().position(|way| way.way == found.way).and_then(|place| seconds[place]);
+    let long = data.as_ref().filter(|_| smallest.is_none()).map(|data| Long::of(args, data, found, own));
     if args.model.json {
         let mut event = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Bug, e))?;
         event["passes_per_step"] = json!(smallest.is_none().then_some(passes));
         event["estimators"] = ways.iter().zip(&seconds).map(|(way, &s)| way.json(s)).collect::<Value>();
+        event["board"] = json!(args.board);
+        event["batches"] = json!(long.as_ref().map(|long| long.batches));
+        event["seconds"] = json!(long.as_ref().and_then(|long| long.seconds));
         line(event)?;
     } else {
-        line(plan)?;
-        if let Some(kept) = kept {
-            line(readout::directions(*kept, base.geometry.ffn))?;
-        } else if smallest.is_none() {
-            line(format!("a step is worth {passes:.1} plain forward passes of an example"))?;
-        }
+        show(&base, board.as_ref(), found, long.as_ref())?;
         line("\nestimators")?;
         for (way, &seconds) in ways.iter().zip(&seconds) {
             line(way.line(seconds))?;
@@ -54,10 +69,87 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     match *smallest {
         None => Ok(Exit::Done),
         Some(smallest) => {
-            let (budget, plan) = (args.model.budget()?, Box::new(plan.clone()));
-            Err(BudgetError::TooSmall { budget, smallest, plan }.into())
+            Err(BudgetError::TooSmall { budget, smallest, plan: Box::new(plan.clone()) }.into())
         }
     }
+}
+
+/// The model's flags and the budget, of this machine or of a board that is not here.
+fn meant(model: &ModelArgs, board: Option<&Detected>) -> Result<(ModelArgs, Bytes), Failure> {
+    let Some(board) = board else { return Ok((model.clone(), model.budget()?)) };
+    let cores = board.cores.iter().map(|cores| cores.count).sum::<u32>().clamp(1, 64) as u16;
+    let budget = model.budget.map_or(Bytes(board.budget()), |asked| asked.resolve(Bytes(board.memory)));
+    Ok((ModelArgs { threads: model.threads.or(Some(cores)), ..model.clone() }, budget))
+}
+
+/// The data, as `train` would read them if it were told no more than this.
+fn read(args: &PlanArgs, base: &Base<'_>, path: &Path, budget: Bytes) -> Result<Data, Failure> {
+    let records = RecordArgs {
+        task: args.task,
+        raw: false,
+        template: None,
+        label_style: None,
+        labels: Vec::new(),
+        label_tokens: Vec::new(),
+    };
+    let options = asking::by_flags(&records, args.shape.len)?;
+    let path = files::data("--data", path, asking::reads_labels(&options))?;
+    Ok(base.data(&path, None, options, budget)?)
+}
+
+/// How long a run on known data is.
+struct Long {
+    /// Steps, or batches of a read-out.
+    batches: u64,
+    examples: usize,
+    /// Where the machine is here.
+    seconds: Option<f64>,
+}
+
+impl Long {
+    /// At `each` seconds a batch.
+    fn of(args: &PlanArgs, data: &Data, way: &Foreseen, each: Option<f64>) -> Self {
+        let (batch, n) = (args.shape.batch, data.train.len());
+        let length = args.steps.map_or(Length::Usual, Length::Steps);
+        let held_back = HeldBack::usual(length, n).of(n);
+        let batches = match way.way {
+            Way::ReadOut => n.div_ceil(batch.as_usize()) as u64,
+            _ => length.steps(n - held_back, batch),
+        };
+        Self { batches, examples: n, seconds: each.map(|each| each * batches as f64) }
+    }
+
+    fn line(&self) -> String {
+        let (batches, examples) = (self.batches, self.examples);
+        let time = self.seconds.map_or_else(
+            || "how long they take there, `sprig profile` measures on the board".to_owned(),
+            |seconds| {
+                let time = HumanDuration(Duration::from_secs_f64(seconds.max(1.0)));
+                format!("about {time}, by a product that was timed here just now; longer texts than most count in full")
+            },
+        );
+        format!("{examples} examples are {batches} batches: {time}")
+    }
+}
+
+/// For people.
+fn show(
+    base: &Base<'_>,
+    board: Option<&Detected>,
+    found: &Foreseen,
+    long: Option<&Long>,
+) -> Result<(), Failure> {
+    if let Some(board) = board {
+        let (title, memory) = (&board.board.title, Bytes(board.memory));
+        line(format_args!("for a {title} ({memory} of memory), by its profile\n"))?;
+    }
+    line(&found.plan)?;
+    if let Some(kept) = found.kept {
+        line(readout::directions(kept, base.geometry.ffn))?;
+    } else if found.smallest.is_none() {
+        line(format!("a step is worth {:.1} plain forward passes of an example", found.passes))?;
+    }
+    long.map_or(Ok(()), |long| line(long.line()))
 }
 
 impl ShapeArgs {

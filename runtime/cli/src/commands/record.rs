@@ -27,6 +27,9 @@ const SAMPLES: usize = 512;
 /// Moves for memory pressure kept; a run on a machine that is always short of memory has no end of them.
 const MOVES: usize = 64;
 
+/// Judgements kept, as many as a chart shows; then every other one. 24 bytes each, and as text some 80.
+const JUDGEMENTS: usize = 128;
+
 /// Numbers of a run under way.
 pub struct Recorder {
     budget: Bytes,
@@ -42,6 +45,7 @@ pub struct Recorder {
     mapped: Bytes,
     moves: Vec<record::Moved>,
     trend: Option<Trend>,
+    judged: Vec<record::Judged>,
     /// Evaluation before the first step.
     pub eval_before: Option<Evaluation>,
     /// Evaluation after the last.
@@ -92,6 +96,8 @@ struct Notes<'a> {
     eval_before: Option<Evaluation>,
     #[serde(default)]
     trend: Option<Trend>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    judged: Vec<record::Judged>,
     /// What the running epoch was reckoned to, of a training that does so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reckoned: Option<Cow<'a, Reckoned>>,
@@ -144,6 +150,7 @@ impl Recorder {
             mapped: Bytes::ZERO,
             moves: Vec::new(),
             trend: None,
+            judged: Vec::new(),
             eval_before: None,
             eval_after: None,
         }
@@ -159,6 +166,7 @@ impl Recorder {
             passes,
             eval_before,
             trend,
+            judged: self.judged.clone(),
             reckoned: reckoned.map(Cow::Borrowed),
         };
         serde_json::to_string(&notes).unwrap_or_default()
@@ -170,6 +178,7 @@ impl Recorder {
         let notes = serde_json::from_str::<Notes<'_>>(notes).ok()?;
         (self.started, self.steps, self.tokens) = (notes.started, notes.steps.reserved(), notes.tokens);
         (self.passes, self.eval_before, self.trend) = (notes.passes, notes.eval_before, notes.trend);
+        self.judged = notes.judged;
         notes.reckoned.map(Cow::into_owned)
     }
 
@@ -205,6 +214,18 @@ impl Recorder {
         self.tokens += tokens as u64;
         self.timeline.record(done);
         self.mapped = self.mapped.max(process::status().file.unwrap_or_default());
+    }
+
+    /// A judgement after `step` steps.
+    pub fn judged(&mut self, step: u64, found: &Evaluation) {
+        if self.judged.len() == JUDGEMENTS {
+            let mut place = 0;
+            self.judged.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+        }
+        self.judged.push(record::Judged { step, loss: found.loss, accuracy: found.accuracy });
     }
 
     /// A move up or down the ladder before the step after `step`.
@@ -269,6 +290,7 @@ impl Recorder {
             timeline: self.timeline.iter().copied().collect(),
             steps: self.steps.steps(),
             moves: self.moves.clone(),
+            judged: self.judged.clone(),
             eval_before: self.eval_before.map(evaluation),
             eval_after: self.eval_after.map(evaluation),
             speed: record::Speed {

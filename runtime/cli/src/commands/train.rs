@@ -8,6 +8,7 @@ use super::preferring;
 use super::readout;
 use super::record::{Recorder, Run};
 use super::training::Training;
+use crate::alone::Alone;
 use crate::args::{ShapeArgs, TrainArgs};
 use crate::asking;
 use crate::exit::{Exit, Failure};
@@ -30,6 +31,9 @@ use sprig_run::{Base, Data, Running};
 use std::path::Path;
 use std::time::Instant;
 
+const NOTHING_TO_JUDGE_BY: &str =
+    "--eval-every has nothing to judge the run by; give --eval-data, or --held-back N of the training data";
+
 pub fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let ended = train(args);
     if let Some(smallest) = ended.as_ref().err().and_then(Failure::smallest_budget) {
@@ -48,6 +52,7 @@ fn train(args: &TrainArgs) -> Result<Exit, Failure> {
         return Err(readout::not_of_tokens());
     }
     check_files(args)?;
+    let _alone = Alone::claim(&args.out)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let opening = Opening::read(args, &base)?;
@@ -71,10 +76,10 @@ fn decided(args: &TrainArgs, opening: &Opening<'_>) -> Result<TrainArgs, Failure
     let (estimator, why) = match begun(args)? {
         Some(estimator) => (estimator, "made the checkpoint".to_owned()),
         None => {
-            let Opening { base, ref data, ref kept, .. } = *opening;
+            let Opening { base, ref data, ref kept, budget, .. } = *opening;
             let (shape, model, task) = (&args.shape, &args.model, args.records.task);
-            let judged = !args.held_back(data.train.len()).is_empty();
-            let foreseer = Foreseer { base, shape, model, task, data: Some(data), judged, kept };
+            let judged = args.is_judged(data.train.len());
+            let foreseer = Foreseer { base, shape, model, budget, task, data: Some(data), judged, kept };
             let ways = foreseer.ways(&question)?;
             chosen(&ways, &question).map(|chosen| (chosen.way, chosen.verdict.why.clone()))?
         }
@@ -106,7 +111,10 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let single = args.single(data.train.len() - held_back.len());
     let settings = single.settings()?;
     let mut work = args.shape.workload(args.records.task, spec.clone(), settings.rule, args.model.means());
-    let best = (!held_back.is_empty()).then(|| best_so_far(&spec, &base.geometry));
+    if args.eval_every.is_some() && !args.is_judged(data.train.len()) {
+        return Err(Failure::new(Exit::Usage, NOTHING_TO_JUDGE_BY));
+    }
+    let best = args.is_judged(data.train.len()).then(|| best_so_far(&spec, &base.geometry));
     let pieces =
         |file: &AdapterFile| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry));
     let preference = args.shape.preference.preferring().objective(args.records.task, args.shape.label_loss());
@@ -143,7 +151,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     };
     let mut training = Training {
         steps: settings.schedule.steps,
-        judge: judge(args, &settings, Examples::some(&data.train, &held_back)),
+        judge: judge(args, &settings, &data, &held_back),
         checkpoint_every: args.checkpoint_every,
         checkpoint: beside(&args.out, "ckpt"),
         fingerprint: fingerprint(&run, &settings, planned.work.length, begun_from),
@@ -183,9 +191,7 @@ fn through(mut training: Training<'_, '_>, run: &Run<'_>, meta: &AdapterMeta) ->
 fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     let Training { trainer, recorder, output, checkpoint, .. } = training;
     let record = recorder.finish(run, &trainer);
-    if let Some(path) = &run.args.run {
-        record.write(path)?;
-    }
+    record.write(&run.args.record())?;
     let _ = std::fs::remove_file(checkpoint);
     let _ = std::fs::remove_file(beside(&run.args.out, "references"));
     let args = run.args;
@@ -195,18 +201,21 @@ fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What judges a training on its way: the examples that were kept back, or its own losses where there are none.
-fn judge<'d>(args: &TrainArgs, settings: &Settings, held_back: Examples<'d>) -> Judge<'d> {
-    let (steps, n) = (settings.schedule.steps, held_back.len());
-    if n == 0 {
+/// What judges a training on its way: held-out data or the examples that were kept back, or its own losses where there are
+/// none.
+fn judge<'d>(args: &TrainArgs, settings: &Settings, data: &'d Data, held_back: &'d [usize]) -> Judge<'d> {
+    let (steps, held_out) = (settings.schedule.steps, args.is_judged_by_held_out());
+    let examples = match data.held_out.as_ref().filter(|_| held_out) {
+        Some(data) => Examples::all_but(data, &[]),
+        None => Examples::some(&data.train, held_back),
+    };
+    if examples.is_empty() {
         return Judge::Losses(Trend::new(steps));
     }
     let (tangents, patience) = (settings.estimator.needs().tangents, args.patience.get());
-    Judge::HeldBack {
-        examples: held_back,
-        judging: Judging::new(steps, settings.batch, tangents, n, patience),
-        judged: Judged::default(),
-    }
+    let usual = Judging::new(steps, settings.batch, tangents, examples.len(), patience);
+    let every = args.eval_every.map_or(usual.every, |every| every.get().into());
+    Judge::Examples { examples, held_out, judging: Judging { every, ..usual }, judged: Judged::default() }
 }
 
 /// Says what is lost of texts that are too long.
@@ -228,6 +237,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     let held_out = data.held_out.as_ref().map(|set| (checkpoint::HELD_OUT, hex::encode(&set.digest())));
     let judging = [("held-back", held_back.to_string()), ("patience", args.patience.to_string())];
     let judging = judging.into_iter().filter(|_| held_back > 0);
+    let every = args.eval_every.map(|every| ("eval-every", every.to_string()));
     let preference = args.shape.preference.settings(args.records.task);
     let label_loss = matches!(args.records.task, Task::Label | Task::Choice)
         .then(|| ("label-loss", args.shape.label_loss().to_string()));
@@ -249,7 +259,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
         ("weight-decay", args.weight_decay.to_string()),
         ("lr", settings.schedule.peak.to_string()),
         ("warmup", args.warmup.to_string()),
-        ("steps", settings.schedule.steps.to_string()),
+        (checkpoint::STEPS, settings.schedule.steps.to_string()),
         ("decay", args.decay.to_string()),
         ("batch", settings.batch.to_string()),
         ("len", length.to_string()),
@@ -258,6 +268,7 @@ fn fingerprint(run: &Run<'_>, settings: &Settings, length: usize, from: Option<S
     .into_iter()
     .chain(settings.estimator.settings())
     .chain(judging)
+    .chain(every)
     .chain(label_loss)
     .chain(dropout)
     .chain(preference)

@@ -69,9 +69,9 @@ impl Training<'_, '_> {
         let reckoned = self.recorder.restore(&found.notes);
         self.reckoned(reckoned);
         match (&mut self.judge, found.judged) {
-            (Judge::HeldBack { judged, .. }, Some(found)) => *judged = found,
+            (Judge::Examples { judged, .. }, Some(found)) => *judged = found,
             (Judge::Losses(trend), _) => *trend = self.recorder.trend().unwrap_or(*trend),
-            (Judge::HeldBack { .. }, None) => {}
+            (Judge::Examples { .. }, None) => {}
         }
         self.trainer.restore(found.values, found.state)?;
         let step = self.trainer.state().step;
@@ -143,7 +143,10 @@ impl Training<'_, '_> {
         loop {
             let going = match self.trainer.state().step < self.steps && !self.reckon()? {
                 true => Going::Interrupted,
-                false => self.judge.look(&mut self.trainer, self.steps, &self.output, &self.interrupt)?,
+                false => {
+                    let Self { judge, trainer, output, interrupt, recorder, .. } = self;
+                    judge.look(trainer, self.steps, output, interrupt, recorder)?
+                }
             };
             match going {
                 Going::On => {}
@@ -209,7 +212,7 @@ impl Training<'_, '_> {
     fn write_checkpoint(&mut self) -> Result<(), Failure> {
         let Self { checkpoint, fingerprint, trainer, recorder, judge, reckoning, .. } = self;
         let (judged, trend) = match judge {
-            Judge::HeldBack { judged, .. } => (Some(&*judged), None),
+            Judge::Examples { judged, .. } => (Some(&*judged), None),
             Judge::Losses(trend) => (None, Some(*trend)),
         };
         let notes = recorder.notes(trend, reckoning.as_ref().and_then(Preference::reckoned));

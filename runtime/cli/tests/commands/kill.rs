@@ -145,7 +145,8 @@ impl<'a> Torture<'a> {
         let list = self.scene.list();
         for name in list.iter().filter(|n| !self.inputs.contains(n)) {
             match name.as_str() {
-                "a.gguf" | "a.json" | "b.gguf" | "b.gguf.ckpt" | "b.gguf.prefix" | "b.json" => {}
+                "a.gguf" | "a.json" | "b.gguf" | "b.gguf.ckpt" | "b.gguf.lock" | "b.gguf.prefix"
+                | "b.json" => {}
                 _ => {
                     let of =
                         [".b.gguf.ckpt.", ".b.gguf.", ".b.json."].into_iter().find(|p| name.starts_with(p));

@@ -125,6 +125,9 @@ fn loss(run: &RunRecord) -> Markup {
     let raw = losses(run);
     let smoothed = smooth(&raw);
     let ends = smoothed.first().zip(smoothed.last());
+    let judged: Vec<(f64, f64)> = run.judged.iter().map(|j| (j.step as f64, j.loss)).collect();
+    let apart =
+        (!judged.is_empty()).then_some(Series { name: "not trained on", class: "judged", points: judged });
     let about = ends.map_or_else(
         || "Training loss".into(),
         |(first, last)| {
@@ -141,7 +144,10 @@ fn loss(run: &RunRecord) -> Markup {
         series: vec![
             Series { name: "each batch", class: "raw", points: raw },
             Series { name: "smoothed", class: "smooth", points: smoothed },
-        ],
+        ]
+        .into_iter()
+        .chain(apart)
+        .collect(),
         level: None,
     }
     .draw()
@@ -287,6 +293,7 @@ mod tests {
             "11 min 52 s",
             "fewer tangents per pass",
             "stacked activations",
+            "not trained on",
             "5,759 of 7,680 visits to an example served (75.0%), 1 damaged and computed anew",
         ] {
             assert!(html.contains(text), "{text}");

@@ -98,6 +98,7 @@ fn decided(args: &LookalikeArgs, base: &Base<'_>, kept: &[Place]) -> Result<Look
                 base,
                 shape: &args.shape,
                 model: &args.model,
+                budget: args.model.budget()?,
                 task: Records::Pair,
                 data: None,
                 judged: false,

@@ -220,9 +220,7 @@ impl Reading<'_> {
     fn done(&self, run: &Run<'_>, seconds: f64, known: u64, chosen: Chosen) -> Result<(), Failure> {
         let weights = run.spec.sizes(&run.base.geometry).0;
         let record = self.recorder.record(run, &Trained { weights, guard: None, prefix: None });
-        if let Some(path) = &self.args.run {
-            record.write(path)?;
-        }
+        record.write(&self.args.record())?;
         let (passes, out) = (run.data.train.len() as u64, self.args.out.display());
         let mut done = self.recorder.done_event(&record, self.args);
         let more = json!({
