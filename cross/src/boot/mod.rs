@@ -29,7 +29,7 @@ const UP: &str = "Multi-User System";
 /// Arguments of `cargo xtask boot`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Board that the emulator is: generic-aarch64, or raspberry-pi-3b from U-Boot on, which was not seen in a fleet yet
+    /// Board that the emulator is: generic-aarch64, or raspberry-pi-3b from U-Boot on
     #[arg(long, value_name = "NAME", default_value = "generic-aarch64", conflicts_with = "image")]
     board: String,
     /// Image to start, of one of these boards; it stays as it is [default: one with a fleet of its own, whose broker and coordinator
@@ -73,10 +73,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// The whole story of a board of this name.
-pub fn check(board: &str) -> Result<Told> {
+/// The whole story of a board of this name, or up to its update.
+pub fn check(board: &str, update: bool) -> Result<Told> {
     let board = board.to_owned();
-    tell(&Args { board, image: None, cut_power: CUT, update: true, log: None, json: false })
+    tell(&Args { board, image: None, cut_power: CUT, update, log: None, json: false })
 }
 
 /// Makes an image, starts it, and goes through its story.

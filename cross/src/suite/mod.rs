@@ -77,7 +77,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         report.stage("package", || package::check(&suite));
         if suite.long {
             report.stage("armv7 board", || armv7::check(&suite));
-            report.stage("image", || image::check("generic-aarch64"));
+            report.stage("image", || image::check("generic-aarch64", true));
+            report.stage("image raspberry-pi-3b", || image::check("raspberry-pi-3b", false));
         }
     }
     Ok(report.finish(args.json))

@@ -77,10 +77,10 @@ mod readout;
 mod real_model;
 #[path = "commands/resume.rs"]
 mod resume;
-#[path = "commands/sampling.rs"]
-mod sampling;
 #[path = "commands/runs.rs"]
 mod runs;
+#[path = "commands/sampling.rs"]
+mod sampling;
 #[path = "commands/scene.rs"]
 mod scene;
 #[path = "commands/serve.rs"]
