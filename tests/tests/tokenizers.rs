@@ -30,9 +30,14 @@ fn pieces(source: &TokenizerSource<'_>, space_first: bool) -> TokenizerSource<'s
     }
     tokens.extend((0..=255u8).map(|b| format!("<0x{b:02X}>")));
     token_types.resize(tokens.len(), 6);
-    for (token, kind) in source.tokens.iter().zip(&source.token_types) {
-        let bytes: Vec<u8> = token.chars().map(byte).collect();
-        let Some(text) = String::from_utf8(bytes).ok().filter(|_| *kind == 1) else { continue };
+    let texts = source.tokens.iter().zip(&source.token_types).filter(|(_, kind)| **kind == 1);
+    let texts = texts.filter_map(|(token, _)| String::from_utf8(token.chars().map(byte).collect()).ok());
+    let texts: Vec<String> = texts.collect();
+    let alone: std::collections::HashSet<&str> =
+        texts.iter().map(String::as_str).filter(|text| text.chars().count() == 1).collect();
+    // Merges that a conversion makes of scores reach no piece of characters that are none by themselves.
+    let reached = |text: &str| text.chars().all(|c| alone.contains(c.encode_utf8(&mut [0; 4]) as &str));
+    for text in texts.iter().filter(|text| reached(text)) {
         if text.chars().all(|c| c == ' ' || !c.is_whitespace() && !c.is_control()) {
             tokens.push(text.replace(' ', "▁"));
         }
