@@ -5,7 +5,7 @@
 MODEL is a GGUF file of metadata alone. PARTS is JSON with the same metadata: kind, pre, tokens, types, merges, scores,
 space_prefix, unknown. TEXTS is a JSON array; OUT gets an object with a list of ids a text for each implementation:
 `llama.cpp` and `llama.cpp parse` (special tokens in the text are such), `tokenizers` and `tokenizers parse`, and
-`sentencepiece` where the kind is `llama`. Needs the wheels that stock.py names.
+`sentencepiece` where the kind is `llama` and no space comes first. Needs the wheels that stock.py names.
 """
 
 import json
@@ -117,7 +117,8 @@ def main(model, parts, texts, out):
     for name, encode in theirs.items():
         found[name] = [encode(text, False) for text in texts]
         found[f"{name} parse"] = [encode(text, True) for text in texts]
-    if parts["kind"] == "llama":
+    # After a token that a user defined sentencepiece puts no space, which the others do.
+    if parts["kind"] == "llama" and not parts["space_prefix"]:
         processor = sentence_piece(parts)
         found["sentencepiece"] = [processor.encode(text) for text in texts]
     json.dump(found, open(out, "w"))

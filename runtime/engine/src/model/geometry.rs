@@ -1,6 +1,7 @@
 //! The shape of a model, read from GGUF metadata and checked.
 
 use super::{Extra, Family, ModelError, Window};
+use crate::dual::Attention;
 use crate::gguf::Gguf;
 
 /// Shape of the network.
@@ -95,6 +96,21 @@ impl Geometry {
     /// The architecture's name, as the files of models and adapters have it.
     pub fn architecture(&self) -> &'static str {
         self.family.architecture
+    }
+
+    /// Head geometry of block `b`, for the attention operations.
+    pub fn attention(&self, b: usize) -> Attention {
+        let window = self.window.filter(|window| window.is_of(b));
+        Attention {
+            score_scale: self.score_scale,
+            window: window.map_or(Attention::ALL, |window| window.positions),
+            ..Attention::new(self.heads, self.kv_heads, self.head_dim)
+        }
+    }
+
+    /// Numbers of a position in the rotary tables.
+    pub fn rope_numbers(&self) -> usize {
+        self.rope_dims * if self.window.is_some() { 2 } else { 1 }
     }
 
     /// Width of q and of the attention's output.

@@ -1,8 +1,7 @@
 //! Blocks that see a window of the text, and those that see all of it.
 
 use super::family::Pattern;
-use super::{Family, Geometry, ModelError};
-use crate::dual::{Attention, Rope};
+use super::{Family, ModelError};
 use crate::gguf::Gguf;
 
 /// Of every so many blocks all but the last see a window.
@@ -14,13 +13,6 @@ pub struct Window {
     pub every: usize,
     /// Base of the rotary angles of the others.
     pub rope_base: f32,
-}
-
-/// Rotary tables of a model: where some blocks see a window, of those and of the others.
-#[derive(Clone, Debug)]
-pub struct Ropes {
-    global: Rope,
-    local: Option<Rope>,
 }
 
 impl Window {
@@ -43,42 +35,7 @@ impl Window {
     }
 
     /// Whether block `b` sees a window.
-    fn is_of(&self, b: usize) -> bool {
+    pub(super) fn is_of(&self, b: usize) -> bool {
         b % self.every < self.every - 1
-    }
-}
-
-impl Geometry {
-    /// Head geometry of block `b`, for the attention operations.
-    pub fn attention(&self, b: usize) -> Attention {
-        let window = self.window.filter(|window| window.is_of(b));
-        Attention {
-            score_scale: self.score_scale,
-            window: window.map_or(Attention::ALL, |window| window.positions),
-            ..Attention::new(self.heads, self.kv_heads, self.head_dim)
-        }
-    }
-
-    /// Numbers of a position in the rotary tables.
-    pub fn rope_numbers(&self) -> usize {
-        self.rope_dims * if self.window.is_some() { 2 } else { 1 }
-    }
-}
-
-impl Ropes {
-    /// Tables for `positions` positions of a model of shape `g`, whose angles are divided by `factors` where everything is
-    /// seen.
-    pub(super) fn new(g: &Geometry, positions: usize, factors: &[f32]) -> Self {
-        let table = |base, factors| Rope::new(positions, g.rope_dims, base, factors).of(g.family.rotation);
-        let local = g.window.map(|window| table(window.rope_base, &[]));
-        Self { global: table(g.rope_base, factors), local }
-    }
-
-    /// The table of block `b` of a model of shape `g`.
-    pub(super) fn of(&self, g: &Geometry, b: usize) -> &Rope {
-        match &self.local {
-            Some(local) if g.window.is_some_and(|window| window.is_of(b)) => local,
-            _ => &self.global,
-        }
     }
 }
