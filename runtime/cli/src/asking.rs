@@ -3,12 +3,13 @@
 
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
+use crate::files::shown;
 use sprig_engine::adapter::Asking;
-use sprig_learn::data::{DataSet, LoadOptions, OPTIONS, TEXT, Task};
+use sprig_learn::data::{DataSet, Labels, LoadOptions, OPTIONS, TEXT, Task};
 use sprig_learn::recipe::Len;
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How records become tokens of up to `len`, as the flags say.
 ///
@@ -25,7 +26,8 @@ pub fn by_flags(args: &RecordArgs, len: Len) -> Result<LoadOptions, Failure> {
             return wrong(format!("--labels {} has to name two or more labels", args.labels.join(",")));
         }
     }
-    Ok(args.records(len).load_options())
+    let options = args.records(len).load_options();
+    Ok(LoadOptions { columns: Some(args.columns()), ..options })
 }
 
 /// The same as the adapter in a file was trained, if that says how; a flag that was given has to agree.
@@ -72,7 +74,7 @@ pub fn by_adapter(
         let was = was.map_or_else(|| "without that label".to_owned(), |(n, w)| format!("with {n}={w}"));
         return differs(&format_args!("--label-tokens {name}={word}"), was);
     }
-    Ok(trained)
+    Ok(LoadOptions { columns: flags.columns, ..trained })
 }
 
 /// Whether data are read for their labels before anything else.
@@ -80,18 +82,28 @@ pub fn reads_labels(options: &LoadOptions) -> bool {
     options.task == Task::Label && options.label_names.is_empty()
 }
 
-/// What people should know of the data in the file `path` before they are used: where the labels come from if they are
+/// What people should know of the data in the files `paths` before they are used: where the labels come from if they are
 /// its own, and that texts are cut to `len` tokens.
-pub fn told_of(path: &Path, data: &DataSet, own_labels: bool, len: u32) -> Vec<String> {
-    let (path, mut told) = (path.display(), Vec::new());
+pub fn told_of(paths: &[PathBuf], data: &DataSet, own_labels: bool, len: u32) -> Vec<String> {
+    let (path, mut told) = (shown(paths), Vec::new());
     if let Some(labels) = data.labels().filter(|_| own_labels) {
-        let names = labels.names().join(", ");
+        let names = labels.told();
         told.push(format!(
             "the labels are those of {path}: {names}; name all with --labels where it may lack some"
         ));
     }
     told.extend(cut(data, len).map(|cut| format!("{path}: {cut}")));
     told
+}
+
+/// That labels are answered by other words than their names, if any are.
+pub fn renamed(labels: &Labels) -> Option<String> {
+    const SHOWN: usize = 6;
+    let n = labels.renamed().count();
+    let mut told: Vec<_> =
+        labels.renamed().take(SHOWN).map(|(name, word)| format!("{name}={word}")).collect();
+    told.extend((n > SHOWN).then(|| "...".to_owned()));
+    (n > 0).then(|| format!("{n} labels are answered by words of their own: {}", told.join(", ")))
 }
 
 /// That texts are cut to `len` tokens, if any are, and which length would keep most.
@@ -109,8 +121,18 @@ pub fn cut(data: &DataSet, len: u32) -> Option<String> {
 /// # Errors
 /// It says nothing of labels.
 pub fn labelling(path: Option<&Path>, asking: Option<&Asking>, len: usize) -> Result<LoadOptions, Failure> {
+    trained_labels("--label", path, asking, len)
+}
+
+/// The same for `what` needs such an adapter.
+pub fn trained_labels(
+    what: &str,
+    path: Option<&Path>,
+    asking: Option<&Asking>,
+    len: usize,
+) -> Result<LoadOptions, Failure> {
     let wrong = |message: String| Err(Failure::new(Exit::Usage, message));
-    let needs = "--label needs an adapter that was trained with --task label";
+    let needs = format!("{what} needs an adapter that was trained with --task label");
     let Some(path) = path else { return wrong(format!("{needs}; name it with --adapter")) };
     let path = path.display();
     match asking {

@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use serde::de::IgnoredAny;
 use sprig_engine::adapter::MERGED_KEY;
 use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_learn::data::is_table;
 use sprig_protocol::settings::DeviceSettings;
 #[cfg(feature = "coordinator")]
 use sprig_protocol::settings::FleetSettings;
@@ -41,13 +42,15 @@ pub enum Content {
     Merged,
     /// Any other GGUF file: a model, as a rule.
     Model,
-    /// JSON records, one a line.
+    /// Records.
     Data,
     /// A device's own state beside an adapter (GGUF).
     Personal,
     /// Probabilities of items or of candidates for them, as `sprig calibrate` writes them, or answers about them, as `sprig
     /// lookalike` does.
     Dump,
+    /// Labels of texts, as `sprig classify` finds them.
+    Answers,
     /// Questions with their errors, as `sprig mcq` makes them.
     Items,
     /// Pairs of answers that `sprig lookalike` mined.
@@ -63,6 +66,12 @@ impl Files {
     /// A file that is read, if the flag was given.
     pub fn reads<'a>(mut self, flag: &'static str, path: impl Into<Option<&'a Path>>) -> Self {
         self.reads.extend(path.into().map(|path| (flag, path.to_owned())));
+        self
+    }
+
+    /// Files that are read.
+    pub fn reads_all(mut self, flag: &'static str, paths: &[PathBuf]) -> Self {
+        self.reads.extend(paths.iter().map(|path| (flag, path.clone())));
         self
     }
 
@@ -195,9 +204,10 @@ impl Content {
             Self::Page => "a page",
             Self::Merged => "a model with an adapter in it",
             Self::Model => "a GGUF model",
-            Self::Data => "JSON records",
+            Self::Data => "data records",
             Self::Personal => "a personal state",
             Self::Dump => "what a model said of items",
+            Self::Answers => "answers about texts",
             Self::Items => "questions with their errors",
             Self::Pairs => "mined pairs",
         }
@@ -224,6 +234,10 @@ fn recognise(path: &Path) -> Option<Content> {
     if line.to_ascii_lowercase().starts_with(b"<!doctype html") {
         return Some(Content::Page);
     }
+    // What is packed is data, and so are a table and an array.
+    if head.starts_with(b"\x1F\x8B") || line.starts_with(b"[") || is_table(path) && !line.is_empty() {
+        return Some(Content::Data);
+    }
     if !line.starts_with(b"{") {
         return None;
     }
@@ -232,6 +246,9 @@ fn recognise(path: &Path) -> Option<Content> {
     let all = |keys: &[&str]| whole.as_ref().is_ok_and(|line| keys.iter().all(|key| line.contains_key(*key)));
     if dumped.iter().any(|keys| all(keys)) {
         return Some(Content::Dump);
+    }
+    if all(&["row", "label", "share", "text"]) {
+        return Some(Content::Answers);
     }
     if all(&["family", "errors"]) {
         return Some(Content::Items);
@@ -262,11 +279,20 @@ pub fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
         .map_err(|e| Failure::io("write in", &folder, e).about(path))
 }
 
-/// The place of data: `-` is standard input.
+/// The places of data: `-` is standard input.
 ///
 /// # Errors
-/// It can be read only once, and has to be read `twice`.
-pub fn data(flag: &str, path: &Path, twice: bool) -> Result<PathBuf, Failure> {
+/// One can be read only once, and has to be read `twice`.
+pub fn data(flag: &str, paths: &[PathBuf], twice: bool) -> Result<Vec<PathBuf>, Failure> {
+    paths.iter().map(|path| datum(flag, path, twice)).collect()
+}
+
+/// What people call some files.
+pub fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn datum(flag: &str, path: &Path, twice: bool) -> Result<PathBuf, Failure> {
     let path = if path.as_os_str() == "-" { Path::new("/dev/stdin") } else { path };
     if twice && fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let shown = path.display();

@@ -81,6 +81,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Train(args) => commands::train::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Calibrate(args) => commands::calibrate::run(args),
+        Command::Classify(args) => commands::classify::run(args),
         Command::Infer(args) => commands::infer::run(args),
         Command::Chat(args) => commands::chat::run(args),
         Command::Lookalike(args) => commands::lookalike::run(args),
@@ -100,6 +101,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Fleet(args) => commands::fleet::run(args),
         #[cfg(feature = "coordinator")]
         Command::Simulate(args) => commands::simulate::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Data(args) => commands::data::run(args),
         #[cfg(feature = "coordinator")]
         Command::Mcq(args) => commands::mcq::run(args),
         #[cfg(feature = "coordinator")]

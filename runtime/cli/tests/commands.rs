@@ -42,6 +42,8 @@ mod faults;
 mod files;
 #[path = "commands/flat.rs"]
 mod flat;
+#[path = "commands/forms.rs"]
+mod forms;
 #[path = "commands/hangup.rs"]
 mod hangup;
 #[path = "commands/kill.rs"]

@@ -15,7 +15,7 @@ fn load(tokenizer: &Tokenizer, content: &str, options: &LoadOptions) -> (Option<
     std::fs::write(file.path(), content).unwrap();
     let before = alloc::current();
     alloc::reset_peak();
-    let loaded = DataSet::load(file.path(), options, tokenizer);
+    let loaded = DataSet::load(&[file.path()], options, tokenizer);
     let peak = (alloc::peak().0 - before.0) as usize;
     (loaded.err(), peak)
 }

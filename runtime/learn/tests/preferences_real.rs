@@ -28,7 +28,7 @@ fn set(tokenizer: &Tokenizer) -> DataSet {
     let path = dir.path().join("pairs.jsonl");
     std::fs::write(&path, RECORDS).unwrap();
     let options = LoadOptions { raw: true, ..LoadOptions::new(Task::Pair, 64) };
-    DataSet::load(&path, &options, tokenizer).unwrap()
+    DataSet::load(&[path], &options, tokenizer).unwrap()
 }
 
 fn normal(id: sprig_engine::dual::TensorId, out: &mut [f32]) {

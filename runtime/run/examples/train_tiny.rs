@@ -31,7 +31,7 @@ fn train() -> Result<(f64, f64), Box<dyn Error>> {
     let template = Some("{text} =".to_owned());
     let options = LoadOptions { raw: true, template, ..LoadOptions::new(Task::Label, 32) };
     let budget = Bytes::mib(64);
-    let data = base.data(&data, None, options, budget)?;
+    let data = base.data(&[data], &[], options, budget)?;
 
     // What the run takes, laid out and guarded; a budget that is too small is refused here.
     let blocks = base.geometry.blocks;

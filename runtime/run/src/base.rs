@@ -58,16 +58,16 @@ impl<'m> Base<'m> {
         self.tokenizer.kept
     }
 
-    /// Reads the data, held-out data with the training set's labels, and returns what that took to the system. No more is
+    /// Reads the files of the data, those held out, if there are any, with the training set's labels, or the others where `options` name a part, and returns what that took to the system. No more is
     /// held than `budget` has room for beside program and tokenizer.
     ///
     /// # Errors
     /// A file that cannot be read or used, or for which there is no room; examples may be longer than the model's texts.
     /// Nothing is left out silently.
-    pub fn data(
+    pub fn data<P: AsRef<Path>>(
         &self,
-        train: &Path,
-        held_out: Option<&Path>,
+        train: &[P],
+        held_out: &[P],
         options: LoadOptions,
         budget: Bytes,
     ) -> Result<Data, RunError> {
@@ -80,10 +80,17 @@ impl<'m> Base<'m> {
             let tokenizer = self.tokenizer()?;
             let (rows, max_bytes) = (self.geometry.vocabulary, options.max_bytes.min(room));
             let options = LoadOptions { rows, max_bytes, ..options };
-            let train = DataSet::load(train, &options, &tokenizer)?;
+            let files = train;
+            let train = DataSet::load(files, &options, &tokenizer)?;
             let max_bytes = max_bytes.saturating_sub(train.bytes());
-            let options = LoadOptions { labels: train.labels().cloned(), max_bytes, ..options };
-            let held_out = held_out.map(|path| DataSet::load(path, &options, &tokenizer)).transpose()?;
+            // Of data that are split those held out are the others.
+            let (held_out, part) = match options.part {
+                Some(part) => (files, Some(part.others())),
+                None => (held_out, None),
+            };
+            let options = LoadOptions { labels: train.labels().cloned(), max_bytes, part, ..options };
+            let held_out =
+                (!held_out.is_empty()).then(|| DataSet::load(held_out, &options, &tokenizer)).transpose()?;
             Data { train, held_out }
         };
         alloc::release_free_memory();

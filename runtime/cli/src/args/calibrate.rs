@@ -18,12 +18,12 @@ pub struct CalibrateArgs {
     pub adapter: Option<PathBuf>,
     #[command(flatten)]
     pub personal: PersonalArgs,
-    /// Data to judge by (JSONL)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// Data that the temperature is fitted to (JSONL) [default: --data itself; what scaling does is then judged on halves]
-    #[arg(long, value_name = "FILE")]
-    pub validation: Option<PathBuf>,
+    /// Data to judge by: files or folders of records
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Data that the temperature is fitted to [default: --data itself; what scaling does is then judged on halves]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub validation: Vec<PathBuf>,
     /// Write the probabilities of each item (JSONL): {"id", "probabilities": {option: p}, "answer"}
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,

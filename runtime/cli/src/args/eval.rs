@@ -19,9 +19,9 @@ pub struct EvalArgs {
     pub adapter: Option<PathBuf>,
     #[command(flatten)]
     pub personal: PersonalArgs,
-    /// Data (JSONL)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
+    /// Data: files or folders of records, as JSONL, a JSON array, CSV or TSV with a header, packed with gzip or not
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
     /// What the loss of labels and choices counts: full = the answer among all tokens, labels = among the labels alone
     #[arg(long, value_parser = choice::<LabelLoss>(), default_value_t = LabelLoss::Full)]
     pub label_loss: LabelLoss,

@@ -5,9 +5,12 @@ mod authority;
 mod calibrate;
 mod chat;
 mod choice;
+mod classify;
 mod config;
 #[cfg(feature = "coordinator")]
 mod coordinator;
+#[cfg(feature = "coordinator")]
+mod data;
 mod decoding;
 mod device;
 #[cfg(all(test, feature = "coordinator"))]
@@ -39,8 +42,11 @@ mod wording;
 pub use authority::*;
 pub use calibrate::CalibrateArgs;
 pub use chat::ChatArgs;
+pub use classify::ClassifyArgs;
 #[cfg(feature = "coordinator")]
 pub use coordinator::*;
+#[cfg(feature = "coordinator")]
+pub use data::*;
 pub use decoding::DecodingArgs;
 pub use device::*;
 pub use enrol::EnrolArgs;
@@ -124,12 +130,14 @@ impl Cli {
 pub enum Command {
     /// Show what a training run would hold in memory, before anything is loaded
     Plan(PlanArgs),
-    /// Train an adapter on a JSONL file
+    /// Train an adapter on your records
     Train(Box<TrainArgs>),
-    /// Measure loss and accuracy on a JSONL file
+    /// Measure loss and accuracy on records
     Eval(EvalArgs),
     /// Measure how sure a model is of its labels or choices, and whether rightly
     Calibrate(CalibrateArgs),
+    /// Say which label texts have, by an adapter that is asked what it was trained to answer
+    Classify(ClassifyArgs),
     /// Continue a prompt
     Infer(InferArgs),
     /// Talk with a model in the terminal
@@ -164,6 +172,9 @@ pub enum Command {
     /// Simulate a fleet: devices that learn on one shared model, or thousands of light ones to load a coordinator
     #[cfg(feature = "coordinator")]
     Simulate(Box<SimulateArgs>),
+    /// Look at data before anything is learnt from them
+    #[cfg(feature = "coordinator")]
+    Data(DataArgs),
     /// Make questions whose wrong answers are known
     #[cfg(feature = "coordinator")]
     Mcq(McqArgs),
@@ -283,12 +294,16 @@ pub struct TrainArgs {
     /// Settings of the run (TOML): keys are the names of these flags, paths relative to its folder; flags win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Training data (JSONL)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
+    /// Training data: files or folders of records, as JSONL, a JSON array, CSV or TSV with a header, packed with gzip or not
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
     /// Held-out data, evaluated before and after
-    #[arg(long, value_name = "FILE")]
-    pub eval_data: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub eval_data: Vec<PathBuf>,
+    /// Share of --data that is held out instead: drawn by --seed and by what records say, whatever their order; the same records
+    /// stay on one side
+    #[arg(long, value_name = "P%", value_parser = parse_share, conflicts_with = "eval_data")]
+    pub split: Option<f64>,
     /// Optimiser steps [default: as many as visit every example once, at least 300 and at most 3000]
     #[arg(long, value_name = "N", conflicts_with = "epochs")]
     pub steps: Option<Steps>,
@@ -372,6 +387,18 @@ pub struct TrainArgs {
     /// Why the estimator is the one it is; known once it was decided
     #[arg(skip)]
     pub why: String,
+}
+
+/// A share that leaves something on both sides: 10%, or 0.1.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let share = match text.strip_suffix('%') {
+        Some(percent) => number(percent).map(|percent| percent / 100.0),
+        None => number(text),
+    };
+    share
+        .filter(|share| *share > 0.0 && *share < 1.0)
+        .ok_or_else(|| format!("`{text}` is no share between 0 and all, as 10% is"))
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ pub struct PersonaliseArgs {
     /// Adapter that all devices share (GGUF LoRA)
     #[arg(long, value_name = "FILE")]
     pub adapter: PathBuf,
-    /// The device's own data (JSONL)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
+    /// The device's own data: files or folders of records
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
     /// Held-out data, to say how well the device is served before and after
-    #[arg(long, value_name = "FILE")]
-    pub eval_data: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub eval_data: Vec<PathBuf>,
     /// How its own state is derived: readout = in closed form beside an adapter that is a read-out of labels, from one pass;
     /// flow = by steps, beside any [default: readout where that can be]
     #[arg(long, value_parser = choice::<Form>())]

@@ -4,7 +4,7 @@ use super::{RecordArgs, ShapeArgs, TrainArgs};
 use crate::files::beside;
 use sprig_engine::adapter::Kind;
 use sprig_learn::choosing::Question;
-use sprig_learn::data::{Task, held_back};
+use sprig_learn::data::{Part, Task, held_back};
 use sprig_learn::objective::LabelLoss;
 use sprig_learn::optimiser::{Optimiser, Rule, Schedule};
 use sprig_learn::recipe::defaults::{
@@ -30,7 +30,7 @@ impl TrainArgs {
         let preference =
             self.shape.preference.preferring().objective(self.records.task, self.shape.label_loss());
         self.eval_every.is_some()
-            && self.eval_data.is_some()
+            && !self.eval_data.is_empty()
             && self.held_back.is_none()
             && preference.is_none()
     }
@@ -43,6 +43,11 @@ impl TrainArgs {
     /// Where its record goes.
     pub fn record(&self) -> PathBuf {
         self.run.clone().unwrap_or_else(|| beside(&self.out, "run.json"))
+    }
+
+    /// The part of the data that is learnt from, where some are held out.
+    pub fn part(&self) -> Option<Part> {
+        self.split.map(|share| Part { share, seed: self.seed, drawn: false })
     }
 
     /// Places of the examples that are kept back of so many.

@@ -1,16 +1,22 @@
-//! How a line of a data file is read.
+//! How a row of data is read.
 
 use super::choice::choice;
 use clap::Args;
-use sprig_learn::data::{LabelStyle, Task};
+use sprig_learn::data::{Columns, LabelStyle, Task};
 
 /// How records become tokens.
 #[derive(Clone, Debug, Args)]
 pub struct RecordArgs {
-    /// What is learnt: lm = next token of {prompt, completion} or {text}; choice = {question, choices, answer};
-    /// label = {text, label}; pair = {prompt, chosen, rejected}
+    /// What is learnt: lm = next token of answers in {messages}, {conversations}, {instruction, input, output} or {prompt,
+    /// completion}, or of {text}; choice = {question, choices, answer}; label = {text, label}; pair = {prompt, chosen, rejected}
     #[arg(long, value_parser = choice::<Task>())]
     pub task: Task,
+    /// The field or column that is the text, where it is not called text
+    #[arg(long, value_name = "NAME")]
+    pub text_column: Option<String>,
+    /// The field or column that is the label, where it is not called label
+    #[arg(long, value_name = "NAME")]
+    pub label_column: Option<String>,
     /// Do not wrap prompts in the model's chat template
     #[arg(long)]
     pub raw: bool,
@@ -26,6 +32,13 @@ pub struct RecordArgs {
     /// Words that stand for labels: name=word,name=word
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_pair)]
     pub label_tokens: Vec<(String, String)>,
+}
+
+impl RecordArgs {
+    /// What the data call text and label.
+    pub fn columns(&self) -> Columns {
+        Columns { text: self.text_column.clone(), label: self.label_column.clone() }
+    }
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

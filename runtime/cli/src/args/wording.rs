@@ -12,8 +12,11 @@ pub fn wording(command: &Command) -> Wording {
         | Command::Lookalike(_)
         | Command::Eval(_)
         | Command::Calibrate(_)
+        | Command::Classify(_)
         | Command::Infer(_)
         | Command::Chat(_) => flags,
+        #[cfg(feature = "coordinator")]
+        Command::Data(_) => flags,
         _ => sprig_protocol::settings::keys,
     }
 }

@@ -10,7 +10,7 @@ use sprig_learn::evaluate::Evaluation;
 use sprig_learn::optimiser::Schedule;
 use sprig_learn::prefix::{Counts, PrefixCache};
 use sprig_report::record;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn prefix(cache: &PrefixCache) -> record::Prefix {
     let Counts { hits, misses, corrupt } = cache.counts();
@@ -64,9 +64,9 @@ pub fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-pub fn data_set(path: &Path, set: &DataSet) -> record::DataSet {
+pub fn data_set(paths: &[PathBuf], set: &DataSet) -> record::DataSet {
     record::DataSet {
-        name: name(path),
+        name: paths.iter().map(|path| name(path)).collect::<Vec<_>>().join(", "),
         n: set.len() as u64,
         sha256: hex::encode(&set.digest()),
         cut: set.cut() as u64,

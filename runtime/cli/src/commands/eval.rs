@@ -1,4 +1,4 @@
-//! `sprig eval`: loss and accuracy of a model, with or without an adapter, on a JSONL file.
+//! `sprig eval`: loss and accuracy of a model, with or without an adapter, on records.
 
 use crate::args::EvalArgs;
 use crate::asking;
@@ -22,11 +22,13 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
     let (file, asking) = worn.asking();
     let options = asking::by_adapter(&args.records, args.len, file.zip(asking))?;
-    let (path, own_labels) = (args.data.as_path(), asking::reads_labels(&options));
+    let own_labels = asking::reads_labels(&options);
     let budget = args.model.budget()?;
-    let data = base.data(&files::data("--data", path, own_labels)?, None, options, budget)?;
+    let data = base.data(&files::data("--data", &args.data, own_labels)?, &[], options, budget)?;
     if !args.model.json {
-        asking::told_of(path, &data.train, own_labels, args.len.get()).into_iter().try_for_each(line)?;
+        asking::told_of(&args.data, &data.train, own_labels, args.len.get())
+            .into_iter()
+            .try_for_each(line)?;
     }
     let (adapted, batch) = (worn.adapted(&base), args.batch.as_usize());
     let objective = objective::to_judge(args.records.task, args.label_loss);

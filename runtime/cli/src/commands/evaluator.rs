@@ -43,7 +43,7 @@ impl Evaluator {
         let map = Mapped::open(&self.model)?;
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
-        let data = base.data(&self.data, None, self.train.recipe().records.load_options(), self.budget)?;
+        let data = base.data(&[&self.data], &[], self.train.recipe().records.load_options(), self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
         let objective = self.train.recipe().judged();
         let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());

@@ -10,7 +10,7 @@ use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
 use sprig_learn::LearnError;
 use sprig_learn::choosing::{Candidate, Question, Verdict};
-use sprig_learn::data::{MAX_LABELS, Task};
+use sprig_learn::data::Task;
 use sprig_learn::planner::Fitted;
 use sprig_learn::recipe::Way;
 use sprig_learn::workload::{Tuning, Workload};
@@ -18,6 +18,8 @@ use sprig_run::{Base, Data, forward_flop, rate};
 
 /// Most choices of a question.
 const LETTERS: usize = 26;
+/// Labels, before any data are read.
+const LABELS: usize = 64;
 
 /// What ways are planned for.
 pub struct Foreseer<'a> {
@@ -105,7 +107,7 @@ impl Foreseer<'_> {
     fn read_out(&self, shape: &ShapeArgs, budget: Bytes) -> Result<Foreseen, Failure> {
         let g = &self.base.geometry;
         sprig_learn::readout::check(g)?;
-        let most = if self.task == Task::Choice { LETTERS } else { MAX_LABELS };
+        let most = if self.task == Task::Choice { LETTERS } else { LABELS };
         let (classes, unfit) = match self.data.map(|data| readout::classes(&data.train)) {
             None => (most, None),
             Some(Ok(classes)) => (classes.tokens.len(), None),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod agent;
+mod answers;
 #[cfg(feature = "coordinator")]
 mod authority;
 #[cfg(feature = "coordinator")]
@@ -14,8 +15,11 @@ mod best_of;
 pub mod broker;
 pub mod calibrate;
 pub mod chat;
+pub mod classify;
 #[cfg(feature = "coordinator")]
 pub mod coordinate;
+#[cfg(feature = "coordinator")]
+pub mod data;
 mod described;
 pub mod device;
 pub mod doctor;

@@ -3,11 +3,15 @@
 use crate::args::TrainArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Content, Files, beside, check_writable};
+use crate::files::{self, Content, Files, beside, check_writable, shown};
 use crate::open::adapter;
+use crate::output::Output;
+use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterFile, Asking, Place};
+use sprig_learn::data::LoadOptions;
 use sprig_run::{Base, Data};
+use std::collections::BTreeMap;
 
 /// A training before anything is planned.
 pub struct Opening<'a> {
@@ -29,18 +33,54 @@ impl<'a> Opening<'a> {
     /// Reads the data of a training of the model `base`.
     pub fn read(args: &TrainArgs, base: &'a Base<'a>) -> Result<Self, Failure> {
         let options = asking::by_flags(&args.records, args.shape.len)?;
+        let options = LoadOptions { part: args.part(), ..options };
         let budget = args.model.budget()?;
         check_writable(&args.out, 0)?;
         check_writable(&args.record(), 0)?;
         let from = args.from.as_deref().map(|path| adapter(path, base)).transpose()?;
         let kept = from.as_ref().map(|file| file.places(&base.geometry)).transpose()?.unwrap_or_default();
-        let train = files::data("--data", &args.data, asking::reads_labels(&options))?;
-        let held_out = args.eval_data.as_deref();
-        let held_out = held_out.map(|path| files::data("--eval-data", path, false)).transpose()?;
-        let data = base.data(&train, held_out.as_deref(), options.clone(), budget)?;
+        let train =
+            files::data("--data", &args.data, asking::reads_labels(&options) || args.split.is_some())?;
+        let held_out = files::data("--eval-data", &args.eval_data, false)?;
+        let data = base.data(&train, &held_out, options.clone(), budget)?;
         let asking = options.asking(data.train.labels());
         asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
         Ok(Self { base, data, asking, from, kept, budget })
+    }
+
+    /// Says what is made of the data: how they are split, what labels are answered by, and what is lost of texts that are too
+    /// long.
+    pub fn tell(&self, args: &TrainArgs) {
+        let (output, data) = (Output::new(args.model.json), &self.data);
+        let held_out = data.held_out.as_ref().map(|set| (held_out_name(args), set));
+        if let (Some(_), Some((name, set))) = (args.split, &held_out) {
+            let event = json!({ "event": "split", "train": data.train.len(), "held_out": set.len() });
+            output.event(event, || {
+                Some(format!("{} examples to learn from, {} held out ({name})", data.train.len(), set.len()))
+            });
+        }
+        if let Some((labels, told)) =
+            data.train.labels().and_then(|l| asking::renamed(l).map(|told| (l, told)))
+        {
+            let words: BTreeMap<_, _> = labels.renamed().collect();
+            output.event(json!({ "event": "words", "words": words }), || Some(told));
+        }
+        for (name, set) in std::iter::once((shown(&args.data), &data.train)).chain(held_out) {
+            let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
+            let event = json!({
+                "event": "cut", "data": name, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
+                "len_for_95_percent": set.len_for(0.95),
+            });
+            output.event(event, || Some(format!("{name}: {cut}")));
+        }
+    }
+}
+
+/// What the held-out data are called.
+pub fn held_out_name(args: &TrainArgs) -> String {
+    match args.split {
+        Some(share) => format!("{}% of {}", 100.0 * share, shown(&args.data)),
+        None => shown(&args.eval_data),
     }
 }
 
@@ -51,9 +91,9 @@ pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
     let other = args.add_to.as_deref().filter(|path| *path != sums);
     Files::new()
         .reads("--model", args.model.model.as_path())
-        .reads("--data", args.data.as_path())
+        .reads_all("--data", &args.data)
         .reads("--config", args.config.as_deref())
-        .reads("--eval-data", args.eval_data.as_deref())
+        .reads_all("--eval-data", &args.eval_data)
         .reads("--add-to", other)
         .reads("--from", args.from.as_deref())
         .writes("--out", args.out.as_path(), Content::Adapter)

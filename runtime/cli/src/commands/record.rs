@@ -1,6 +1,7 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
 use super::described::{data_set, evaluation, machine, name, prefix, settings};
+use super::opening::held_out_name;
 use super::steplog::{StepLog, quantile};
 use crate::args::TrainArgs;
 use serde::{Deserialize, Serialize};
@@ -278,11 +279,10 @@ impl Recorder {
             task: args.records.task.to_string(),
             model: run.model(),
             train_data: data_set(&args.data, &data.train),
-            eval_data: args
-                .eval_data
-                .as_deref()
-                .zip(data.held_out.as_ref())
-                .map(|(path, set)| data_set(path, set)),
+            eval_data: data.held_out.as_ref().map(|set| match args.split {
+                Some(_) => record::DataSet { name: held_out_name(args), ..data_set(&args.data, set) },
+                None => data_set(&args.eval_data, set),
+            }),
             adapter: run.adapter(trained.weights),
             settings: settings(args, run.schedule, run.held_back),
             plan: plan.clone(),

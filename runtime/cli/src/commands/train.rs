@@ -56,6 +56,7 @@ fn train(args: &TrainArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let opening = Opening::read(args, &base)?;
+    opening.tell(args);
     let args = &decided(args, &opening)?;
     match args.shape.estimator {
         Way::ReadOut => readout::run(args, opening, interrupt),
@@ -124,7 +125,6 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
     output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
-    tell_of_cut(&output, args, &data);
     let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let mut adapter = engine.adapter(&spec, single.recipe.run_key())?;
@@ -216,19 +216,6 @@ fn judge<'d>(args: &TrainArgs, settings: &Settings, data: &'d Data, held_back: &
     let usual = Judging::new(steps, settings.batch, tangents, examples.len(), patience);
     let every = args.eval_every.map_or(usual.every, |every| every.get().into());
     Judge::Examples { examples, held_out, judging: Judging { every, ..usual }, judged: Judged::default() }
-}
-
-/// Says what is lost of texts that are too long.
-fn tell_of_cut(output: &Output, args: &TrainArgs, data: &Data) {
-    let held_out = args.eval_data.as_deref().zip(data.held_out.as_ref());
-    for (path, set) in std::iter::once((args.data.as_path(), &data.train)).chain(held_out) {
-        let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
-        let event = json!({
-            "event": "cut", "data": path, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
-            "len_for_95_percent": set.len_for(0.95),
-        });
-        output.event(event, || Some(format!("{}: {cut}", path.display())));
-    }
 }
 
 /// Everything the result depends on, under the names of the flags.

@@ -46,7 +46,7 @@ fn answers_that_the_model_has_no_logits_of_are_named() {
     std::fs::write(scene.path("short.gguf"), bytes).unwrap();
     scene.write("m.jsonl", "{\"text\": \"b\", \"label\": \"m\"}\n{\"text\": \"c\", \"label\": \"t\"}\n");
     let line = "--model short.gguf --threads 1";
-    let records = "--task label --raw --data m.jsonl";
+    let records = "--task label --raw --label-tokens m=m --data m.jsonl";
     let words = ["token 290", "290 rows"];
     scene.fails(3, &format!("eval {line} {records}"), &words);
     scene.fails(3, &format!("train {line} {records} --steps 1 --out a.gguf"), &words);

@@ -56,8 +56,8 @@ fn what_is_something_else_is_not_written_over() {
     scene.done("report run.json -o page.html");
     for (file, what) in [
         ("other.gguf", "a GGUF model"),
-        ("label.jsonl", "JSON records"),
-        ("marked.jsonl", "JSON records"),
+        ("label.jsonl", "data records"),
+        ("marked.jsonl", "data records"),
         ("run.json", "the record of a run"),
         ("page.html", "a page"),
     ] {
@@ -90,7 +90,7 @@ fn a_simulation_writes_over_none_of_its_own_files() {
         ("--curve tiny.gguf", ["--curve", "the model", "tiny.gguf"]),
         ("--curve label.jsonl", ["--curve", "--data", "label.jsonl"]),
         ("--curve x --out ./x", ["--curve", "--out", "x"]),
-        ("--curve lm.jsonl", ["--curve", "lm.jsonl", "JSON records"]),
+        ("--curve lm.jsonl", ["--curve", "lm.jsonl", "data records"]),
     ] {
         refused(&scene, &format!("{line} {flags}"), &words);
     }
@@ -117,7 +117,7 @@ fn a_fleet_writes_over_none_of_its_own_files() {
         ("a.gguf", "../../lm.jsonl", ["page", "eval_data", "lm.jsonl"]),
         ("a.gguf", "./a.gguf", ["page", "adapter", "a.gguf"]),
         ("a.gguf", "fleet.toml", ["page", "--config", "fleet.toml"]),
-        ("../../label.jsonl", "page.html", ["adapter", "label.jsonl", "JSON records"]),
+        ("../../label.jsonl", "page.html", ["adapter", "label.jsonl", "data records"]),
     ] {
         write(adapter, page);
         refused(&scene, coordinate, &words);
@@ -125,7 +125,7 @@ fn a_fleet_writes_over_none_of_its_own_files() {
     let export = "fleet export --config fleet/coordinator/fleet.toml --out";
     refused(&scene, &format!("{export} tiny.gguf"), &["--out", "the model", "tiny.gguf"]);
     refused(&scene, &format!("{export} fleet/coordinator/fleet.toml"), &["--out", "--config", "fleet.toml"]);
-    refused(&scene, &format!("{export} label.jsonl"), &["--out", "label.jsonl", "JSON records"]);
+    refused(&scene, &format!("{export} label.jsonl"), &["--out", "label.jsonl", "data records"]);
 }
 
 #[cfg(feature = "coordinator")]

@@ -53,7 +53,7 @@ fn every_schedule_runs_and_reports() {
     }
     let line = format!("{RUN} --schedule joint --preference-lr 0.001 --out on.gguf");
     scene.fails(2, &line, &["--preference-lr", "--schedule joint", "--lr"]);
-    scene.fails(2, &format!("{RUN} --out on.gguf --dump choice.jsonl"), &["--dump", "JSON records"]);
+    scene.fails(2, &format!("{RUN} --out on.gguf --dump choice.jsonl"), &["--dump", "data records"]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn pairs_are_mined_alone_and_are_data_to_learn_from() {
                  --threads 1 --estimator reverse --out on.gguf --json";
     assert_eq!(scene.done(learn).last()["event"], "done");
     // Of an adapter, over the pairs of before; as it is, untrained, the model says nothing that parses.
-    scene.fails(2, &format!("{mine} --out choice.jsonl"), &["--out", "JSON records"]);
+    scene.fails(2, &format!("{mine} --out choice.jsonl"), &["--out", "data records"]);
     let again = scene.done(&format!("{mine} --from on.gguf --out pairs.jsonl"));
     assert_eq!(again.last()["mined"], 0);
     assert_eq!(scene.bytes("pairs.jsonl"), b"");

@@ -31,7 +31,7 @@ fn questions_are_made_from_a_seed() {
 fn what_cannot_be_made_is_refused_and_nothing_is_lost() {
     let scene = Scene::new();
     let before = scene.bytes("label.jsonl");
-    scene.fails(2, "mcq generate --family FADD --out label.jsonl", &["label.jsonl", "JSON records"]);
+    scene.fails(2, "mcq generate --family FADD --out label.jsonl", &["label.jsonl", "data records"]);
     assert_eq!(scene.bytes("label.jsonl"), before);
     scene.fails(2, "mcq generate --family FOO --out a.jsonl", &["--family", "FADD"]);
     scene.fails(2, "mcq generate --family FADD,FADD --out a.jsonl", &["FADD", "twice"]);

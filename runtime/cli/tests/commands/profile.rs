@@ -148,7 +148,7 @@ fn what_is_wrong_is_told_before_anything_is_written_over() {
         ("--len 32,64 --out q.json", ["--len 32,64", "--sweep"]),
         ("--task label --out q.json", ["--task label", "--data"]),
         ("--out tiny.gguf", ["--out", "--model"]),
-        ("--out lm.jsonl", ["lm.jsonl", "JSON records"]),
+        ("--out lm.jsonl", ["lm.jsonl", "data records"]),
         ("--out q.html", ["--page q.html", "--out"]),
         ("--out q.json --page p.json", ["--page", "a profile"]),
         ("--estimator readout --out q.json", ["readout", "steps"]),

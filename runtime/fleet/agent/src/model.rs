@@ -340,7 +340,7 @@ pub(crate) fn open_data(
     held: Bytes,
 ) -> Result<Data, FleetError> {
     let room = Bytes(budget(settings)?.0.saturating_sub(held.0));
-    Ok(base.data(&settings.data.train, None, train.recipe().records.load_options(), room)?)
+    Ok(base.data(&[&settings.data.train], &[], train.recipe().records.load_options(), room)?)
 }
 
 pub(crate) fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {

@@ -76,7 +76,7 @@ impl Study {
         }
         let budget = sprig_run::budget(model.budget, None)?;
         let data =
-            base.data(&self.data, Some(&self.held_out), train.recipe().records.load_options(), budget)?;
+            base.data(&[&self.data], &[&self.held_out], train.recipe().records.load_options(), budget)?;
         let mut dealt = deal(&data.train, self.devices as usize, self.skew, train.seed)?;
         dealt.retain(|ids| !ids.is_empty());
         let shard = |mut ids: Vec<usize>| {

@@ -94,7 +94,7 @@ impl Scene {
         let map = leak(Mapped::open(path("tiny.gguf")).unwrap());
         let base = leak(Base::open(map).unwrap());
         let options = study.settings.train.recipe().records.load_options();
-        let data = leak(base.data(&study.data, Some(&study.held_out), options, Bytes::mib(64)).unwrap());
+        let data = leak(base.data(&[&study.data], &[&study.held_out], options, Bytes::mib(64)).unwrap());
         let shards = deal(&data.train, DEVICES, study.skew, study.settings.train.seed).unwrap();
         let shards = leak(shards).as_slice();
         assert!(shards.iter().all(|ids| ids.len() > 4), "{shards:?}");

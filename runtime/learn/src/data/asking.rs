@@ -1,15 +1,29 @@
 //! The words of a training: into an adapter's file, out of it again, and around a text of somebody who asks.
 
-use super::encode::{Encoder, LABEL_TEMPLATE, RAW_LABEL_TEMPLATE};
+use super::encode::Encoder;
+use super::encoders::{label_encoder, option_error};
 use super::error::{DataError, Problem};
 use super::labels::Labels;
 use super::options::LoadOptions;
 use super::prompt::Encoded;
 use super::record::Task;
-use super::set::{label_encoder, option_error};
+use super::set::DataSet;
+
 use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
+
+/// Labels that the usual words list: the names of more take more tokens than most texts, and are learnt all the same.
+const LISTED_LABELS: usize = 20;
+
+/// The default words around a text to be labelled, as a chat message and raw.
+pub const LABEL_TEMPLATE: &str = "{text}\n\nWhich label fits? Options: {options}.";
+/// See [`LABEL_TEMPLATE`].
+pub const RAW_LABEL_TEMPLATE: &str = "{text}\n\nOptions: {options}\nLabel:";
+/// See [`LABEL_TEMPLATE`]; for more labels than are listed.
+const LABEL_TEMPLATE_OF_MANY: &str = "{text}\n\nWhich label fits?";
+/// See [`LABEL_TEMPLATE_OF_MANY`].
+const RAW_LABEL_TEMPLATE_OF_MANY: &str = "{text}\n\nLabel:";
 
 impl LoadOptions {
     /// What an adapter's file says of a training with these options on data with `labels`. The template is written out:
@@ -18,7 +32,7 @@ impl LoadOptions {
         Asking {
             task: self.task.name().to_owned(),
             raw: self.raw,
-            template: labels.map(|_| self.template().to_owned()),
+            template: labels.map(|labels| self.template(labels.names().len()).to_owned()),
             style: labels.map(|labels| labels.style().name().to_owned()),
             labels: labels.map(Labels::pairs).unwrap_or_default(),
         }
@@ -47,9 +61,14 @@ impl LoadOptions {
         })
     }
 
-    /// The words around a text to be labelled: those given, or the default.
-    pub(super) fn template(&self) -> &str {
-        let default = if self.raw { RAW_LABEL_TEMPLATE } else { LABEL_TEMPLATE };
+    /// The words around a text to be labelled with one of so many labels: those given, or the default.
+    pub(super) fn template(&self, labels: usize) -> &str {
+        let default = match (self.raw, labels <= LISTED_LABELS) {
+            (false, true) => LABEL_TEMPLATE,
+            (true, true) => RAW_LABEL_TEMPLATE,
+            (false, false) => LABEL_TEMPLATE_OF_MANY,
+            (true, false) => RAW_LABEL_TEMPLATE_OF_MANY,
+        };
         self.template.as_deref().unwrap_or(default)
     }
 }
@@ -74,7 +93,7 @@ impl<'t> Asker<'t> {
     /// # Errors
     /// The labels, the words or the template cannot be used with this tokenizer.
     pub fn new(labels_of: &Path, options: &LoadOptions, tokenizer: &'t Tokenizer) -> Result<Self, DataError> {
-        let encoder = label_encoder(labels_of, options, tokenizer)?;
+        let encoder = label_encoder(&[labels_of], options, tokenizer)?;
         match encoder.labels().cloned() {
             Some(labels) => Ok(Self { encoder, labels }),
             None => Err(DataError::Empty { path: labels_of.to_owned() }),
@@ -84,6 +103,14 @@ impl<'t> Asker<'t> {
     /// The labels, in the order of the candidates.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// A set of one example for each of `texts`, whose answers mean nothing, and whether each text lost its end.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn set(&mut self, texts: &[String]) -> Result<(DataSet, Vec<bool>), DataError> {
+        DataSet::asked(texts, &mut self.encoder)
     }
 
     /// The prompt about `text`.

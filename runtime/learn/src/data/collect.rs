@@ -1,41 +1,35 @@
 //! The labels of a file, by a pass over it.
 
 use super::error::{DataError, Problem, short};
-use super::files::files;
+use super::files::first;
 use super::labels::MAX_LABELS;
-use super::lines::Lines;
+use super::options::LoadOptions;
 use super::record::{Record, Task};
-use super::room::Room;
+use super::walk::walk;
 use crate::setting::Setting;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Names of the labels that the file has, at least two.
-pub(super) fn collect_labels(room: &Room<'_>) -> Result<BTreeSet<String>, DataError> {
+/// Names of the labels that the files at `paths` have, at least two.
+pub(super) fn collect_labels<P: AsRef<Path>>(
+    paths: &[P],
+    options: &LoadOptions,
+) -> Result<BTreeSet<String>, DataError> {
     let mut names = BTreeSet::new();
-    for file in files(room.path)? {
-        collect(&Room { path: &file, ..*room }, &mut names)?;
-    }
-    told_apart(names, room.path)
-}
-
-/// Adds the names that one file has.
-fn collect(room: &Room<'_>, names: &mut BTreeSet<String>) -> Result<(), DataError> {
-    let path = room.path;
-    let mut lines = Lines::open(path)?;
-    while let Some((line, text)) = lines.next(room.line(0)).map_err(|e| room.refuse(e))? {
-        let record = Record::parse(text, Task::Label).map_err(|problem| problem.at(path, line))?;
-        if let Record::Labelled { label, .. } = record {
+    walk(paths, options, |path, line, record| {
+        if let Record::Labelled { label, .. } = record? {
             names.insert(label);
         }
-        if names.len() > MAX_LABELS {
-            let found = format!("found more than {MAX_LABELS} different labels up to here");
-            let lm = Setting::Task.to(Task::Lm);
-            let remedy = format!("use a field that names a class, or {lm} for free answers");
-            return Err(Problem::field("label", found, remedy).at(path, line));
+        if names.len() <= MAX_LABELS {
+            return Ok(true);
         }
-    }
-    Ok(())
+        let found = format!("found more than {MAX_LABELS} different labels up to here");
+        let lm = Setting::Task.to(Task::Lm);
+        let remedy = format!("use a field that names a class, or {lm} for free answers");
+        Err(Problem::field("label", found, remedy).at(path, line))
+    })?;
+    told_apart(names, first(paths))
 }
 
 fn told_apart(names: BTreeSet<String>, path: &Path) -> Result<BTreeSet<String>, DataError> {
@@ -46,21 +40,31 @@ fn told_apart(names: BTreeSet<String>, path: &Path) -> Result<BTreeSet<String>, 
             let problem = Problem::field("label", found, "use records of at least two labels");
             Err(DataError::Labels { path: path.to_owned(), problem })
         }
-        _ => match alike(&names) {
-            Some(problem) => Err(DataError::Labels { path: path.to_owned(), problem }),
+        _ => match variants(&names).into_iter().next() {
+            Some((one, other)) => {
+                let found = format!(
+                    "labels {} and {} differ only in case or white space",
+                    short(&one),
+                    short(&other)
+                );
+                let remedy = format!("write them alike, or name all in {} if they are two", Setting::Labels);
+                Err(DataError::Labels { path: path.to_owned(), problem: Problem::new(found, remedy) })
+            }
             None => Ok(names),
         },
     }
 }
 
-/// Two names that differ only in case or white space: hardly two classes.
-fn alike(names: &BTreeSet<String>) -> Option<Problem> {
+/// Names that differ from an earlier one only in case or white space, each behind that one: hardly two classes.
+pub(super) fn variants<'n>(names: impl IntoIterator<Item = &'n String>) -> Vec<(String, String)> {
     let plain = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let mut seen = BTreeMap::new();
-    names.iter().find_map(|name| {
-        let other = seen.insert(plain(name), name)?;
-        let found = format!("labels {} and {} differ only in case or white space", short(other), short(name));
-        let remedy = format!("write them alike, or name all in {} if they are two", Setting::Labels);
-        Some(Problem::new(found, remedy))
-    })
+    let mut found = Vec::new();
+    for name in names {
+        match seen.entry(plain(name)) {
+            Entry::Occupied(other) => found.push((String::clone(other.get()), name.clone())),
+            Entry::Vacant(place) => drop(place.insert(name.clone())),
+        }
+    }
+    found
 }

@@ -1,5 +1,8 @@
 //! From records to tokens: the prompts of each task, and what gives way when a record is too long.
 
+use super::chat::Chat;
+use super::conversation::{Role, Turn};
+use super::encoded::{EncodeError, Encoded, Kind};
 use super::error::{Problem, short};
 use super::labels::{Labels, letters};
 use super::options::LoadOptions;
@@ -8,45 +11,8 @@ use super::record::{CHOICES, Record};
 use crate::setting::Setting;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 
-/// The default words around a text to be labelled, as a chat message and raw.
-pub const LABEL_TEMPLATE: &str = "{text}\n\nWhich label fits? Options: {options}.";
-/// See [`LABEL_TEMPLATE`].
-pub const RAW_LABEL_TEMPLATE: &str = "{text}\n\nOptions: {options}\nLabel:";
-
 const CHOICE_TRAIL: &str = "\n\nAnswer with the letter of the right choice.";
 const RAW_CHOICE_TRAIL: &str = "\nAnswer:";
-
-/// What is learnt from an example, in terms of its own tokens; see [`super::Target`].
-pub(super) enum Kind {
-    Lm { first: usize },
-    Pick { candidates: usize, answer: usize },
-    Pair { first: usize, second: usize },
-}
-
-pub(super) struct Encoded {
-    pub(super) tokens: Vec<u32>,
-    pub(super) kind: Kind,
-    /// Tokens that were cut off.
-    pub(super) cut: usize,
-}
-
-/// A record that cannot be encoded, or a tokenizer that fails.
-pub(super) enum EncodeError {
-    Record(Problem),
-    Tokenizer(TokenizerError),
-}
-
-impl From<Problem> for EncodeError {
-    fn from(problem: Problem) -> Self {
-        Self::Record(problem)
-    }
-}
-
-impl From<TokenizerError> for EncodeError {
-    fn from(error: TokenizerError) -> Self {
-        Self::Tokenizer(error)
-    }
-}
 
 /// Encodes records of one task.
 pub(super) struct Encoder<'t> {
@@ -128,6 +94,7 @@ impl<'t> Encoder<'t> {
         match record {
             Record::Text(text) => self.text(text),
             Record::Completion { prompt, completion } => self.completion(prompt, completion),
+            Record::Chat(turns) => self.chat(turns),
             Record::Labelled { text, label } => self.labelled(text, label),
             Record::Question { question, choices, answer } => self.question(question, choices, *answer),
             Record::Pair { prompt, chosen, rejected } => self.pair(prompt, [chosen, rejected]),
@@ -138,7 +105,7 @@ impl<'t> Encoder<'t> {
     fn labelled(&mut self, text: &str, label: &str) -> Result<Encoded, EncodeError> {
         let labels = self.labels.as_ref();
         let Some(answer) = labels.and_then(|l| l.index(label)) else {
-            let known = labels.map(Labels::listed).unwrap_or_default();
+            let known = labels.map(Labels::told).unwrap_or_default();
             let found = format!("found {}, which is none of the labels in use", short(label));
             return Err(Problem::field("label", found, format!("use one of: {known}")).into());
         };
@@ -187,6 +154,27 @@ impl<'t> Encoder<'t> {
             );
         }
         Ok(Encoded { tokens, kind: Kind::Lm { first }, cut: asked.cut + cut })
+    }
+
+    /// What the assistant says is the target, with the tokens that end its turns. A chat that is too long loses its end; one
+    /// whose first answer would not be whole then is that answer behind what it answers, as a completion.
+    fn chat(&mut self, turns: &[Turn]) -> Result<Encoded, EncodeError> {
+        if self.raw {
+            let remedy = format!("leave {} out, or write {{\"prompt\", \"completion\"}}", Setting::Raw);
+            return Err(Problem::new("a chat without the words of a chat template", remedy).into());
+        }
+        let chat = Chat::new(self.tokenizer, turns, self.len)?;
+        match chat.kind() {
+            Some(kind) => Ok(Encoded { tokens: chat.tokens, kind, cut: chat.cut }),
+            None => {
+                let answer = turns.iter().position(|turn| turn.role == Role::Assistant).unwrap_or(0);
+                let asked = turns[..answer].iter().rfind(|turn| turn.role == Role::User);
+                let asked = asked.map_or("", |turn| &turn.content);
+                let alone = self.completion(asked, &turns[answer].content)?;
+                let cut = (chat.whole).saturating_sub(alone.tokens.len()).max(1);
+                Ok(Encoded { cut, ..alone })
+            }
+        }
     }
 
     /// Both completions behind the same prompt, each with the token that ends the turn: the prompt loses its beginning by what

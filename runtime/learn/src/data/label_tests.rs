@@ -49,9 +49,11 @@ fn labels_that_one_token_cannot_tell_apart_are_refused() {
         labels.iter().map(|l| format!("{{\"text\": \"t\", \"label\": \"{l}\"}}\n")).collect()
     };
     let options = LoadOptions::new(Task::Label, 200);
+    // Where words are given they are those, and no other is looked for.
+    let words = ["neutral", "negative"].map(|name| (name.to_owned(), name.to_owned()));
     fails(
         &lines(&["neutral", "pos", "negative"]),
-        &options,
+        &LoadOptions { label_words: words.to_vec(), ..options.clone() },
         &[
             "\"negative\" and \"neutral\" begin with the same token \"n\"",
             "`label_tokens`",
@@ -61,9 +63,9 @@ fn labels_that_one_token_cannot_tell_apart_are_refused() {
     // Raw, the space before the word is the first token of all.
     fails(&lines(&["x", "y"]), &raw(Task::Label, 200), &["same token \" \""]);
     fails(&lines(&["x", "x"]), &options, &["every record has the label \"x\""]);
-    let many: Vec<String> = (0..65).map(|i| format!("{i}")).collect();
+    let many: Vec<String> = (0..1025).map(|i| format!("{i}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    fails(&lines(&many), &options, &["d.jsonl:65:", "more than 64 different labels"]);
+    fails(&lines(&many), &options, &["d.jsonl:1025:", "more than 1024 different labels"]);
     let letters = LoadOptions { label_style: LabelStyle::Letter, ..options.clone() };
     fails(&lines(&many[..27]), &letters, &["27 labels are too many for letters"]);
     let unknown = LoadOptions { label_words: vec![("z".into(), "w".into())], ..options.clone() };
@@ -73,11 +75,52 @@ fn labels_that_one_token_cannot_tell_apart_are_refused() {
 }
 
 #[test]
+fn labels_that_begin_alike_get_words_of_their_own() {
+    let lines: String = ["neutral", "pos", "negative", "pos_2"]
+        .map(|label| format!("{{\"text\": \"t\", \"label\": \"{label}\"}}\n"))
+        .concat();
+    let options = LoadOptions::new(Task::Label, 200);
+    let set = load(&lines, &options).unwrap();
+    let labels = set.labels().unwrap();
+    assert_eq!(labels.names(), ["negative", "neutral", "pos", "pos_2"]);
+    assert_eq!(labels.renamed().collect::<Vec<_>>(), [("neutral", "A"), ("pos", "B"), ("pos_2", "2")]);
+    assert!(shown(&set, 0).0.contains("Options: negative, A, B, 2."));
+    assert_eq!(shown(&set, 0).1, "nAB2");
+    // Who asks later has the words from the adapter.
+    let asking = options.asking(set.labels());
+    let again = load(&lines, &LoadOptions::asked(&asking, 200).unwrap()).unwrap();
+    assert_eq!(again.digest(), set.digest());
+}
+
+#[test]
+fn more_labels_than_a_prompt_lists_are_not_listed() {
+    let lines = |n: usize| -> String {
+        (0..n)
+            .map(|i| format!("{{\"text\": \"t\", \"label\": \"{}x\"}}\n", char::from(b'A' + i as u8)))
+            .collect()
+    };
+    for raw in [false, true] {
+        let options = LoadOptions { raw, template: None, ..LoadOptions::new(Task::Label, 400) };
+        let options = LoadOptions { template: raw.then(|| "{text}\n{options}\n".to_owned()), ..options };
+        let (few, many) = (load(&lines(20), &options).unwrap(), load(&lines(21), &options).unwrap());
+        assert!(shown(&few, 0).0.contains("Ax, Bx"));
+        assert_eq!(shown(&many, 0).0.contains("Ax, Bx"), raw, "a template that was given is heeded");
+        let asking = options.asking(many.labels());
+        let template = if raw { "{text}\n{options}\n" } else { "{text}\n\nWhich label fits?" };
+        assert_eq!(asking.template.as_deref(), Some(template));
+    }
+}
+
+#[test]
 fn a_label_without_a_row_is_refused_by_name() {
     let lines = "{\"text\": \"t\", \"label\": \"ab\"}\n{\"text\": \"t\", \"label\": \"zz\"}";
     let token = tokenizer(None).encode("z", Specials::Plain)[0] as usize;
-    let options = |rows| LoadOptions { rows, ..LoadOptions::new(Task::Label, 200) };
+    let free = |rows| LoadOptions { rows, ..LoadOptions::new(Task::Label, 200) };
+    let options = |rows| LoadOptions { label_words: vec![("zz".into(), "zz".into())], ..free(rows) };
     assert!(load(lines, &options(token + 1)).is_ok());
+    // Unless it was given, another word is found.
+    let found = load(lines, &free(token)).unwrap();
+    assert_eq!(found.labels().unwrap().renamed().collect::<Vec<_>>(), [("zz", "A")]);
     let rows = format!("head has {token} rows");
     fails(lines, &options(token), &["label \"zz\"", &format!("token {token}"), &rows]);
     let question = r#"{"question": "Which?", "choices": ["one", "two"], "answer": 0}"#;

@@ -8,7 +8,10 @@ use sprig_ground::names;
 use std::collections::BTreeSet;
 
 /// Most labels a file may have: more hints at a field that is no class.
-pub const MAX_LABELS: usize = 64;
+pub const MAX_LABELS: usize = 1024;
+
+/// Names that a message tells.
+const SHOWN: usize = 16;
 
 /// What the model is asked to answer with for a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +141,21 @@ impl Labels {
             tokens.push(token);
         }
         Ok(Ok(Self { names, words, tokens, style }))
+    }
+
+    /// Their names for a message, of many the first.
+    pub fn told(&self) -> String {
+        let names = self.names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.names.len().saturating_sub(SHOWN) {
+            0 => names,
+            more => format!("{names} and {more} others"),
+        }
+    }
+
+    /// The labels that are answered by another word than their name.
+    pub fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.names.iter().zip(&self.words).filter(|(name, word)| name != word);
+        pairs.map(|(name, word)| (name.as_str(), word.as_str()))
     }
 
     pub(super) fn listed(&self) -> String {

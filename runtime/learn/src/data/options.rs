@@ -1,6 +1,8 @@
 //! How a data file is read.
 
+use super::fields::Columns;
 use super::labels::{LabelStyle, Labels};
+use super::part::Part;
 use super::record::Task;
 
 /// Default limit of what reading a data set takes: about 100,000 examples of 160 tokens.
@@ -11,6 +13,10 @@ pub const MAX_DATA_BYTES: usize = 64 << 20;
 pub struct LoadOptions {
     /// What is learnt from each record.
     pub task: Task,
+    /// The part of the records that is read; `None` reads all of them. Labels are those of all.
+    pub part: Option<Part>,
+    /// What the data call text and label; `None` where nobody can say: they then have to have these names.
+    pub columns: Option<Columns>,
     /// Most tokens of an example; longer ones are cut, and counted in [`super::DataSet::cut`].
     pub len: usize,
     /// Leave the model's chat template out: prompt and completion are joined as they are.
@@ -36,6 +42,8 @@ impl LoadOptions {
     pub fn new(task: Task, len: usize) -> Self {
         Self {
             task,
+            part: None,
+            columns: None,
             len,
             raw: false,
             template: None,

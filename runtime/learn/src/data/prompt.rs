@@ -5,7 +5,7 @@ use sprig_engine::tokenizer::{Message, Specials, Tokenizer, TokenizerError};
 
 /// Stands for the record's own text while the chat template is rendered once to learn what surrounds it: a
 /// character that Unicode will never assign.
-const MARK: &str = "\u{10FFFE}";
+pub(super) const MARK: &str = "\u{10FFFE}";
 
 /// Where a template takes the record's text.
 pub const TEXT: &str = "{text}";

@@ -2,8 +2,16 @@
 
 use super::*;
 
+fn weighed(line: &str, task: Task) -> Result<(Record, f32), Problem> {
+    Record::read(&Row::Object(line), task, None)
+}
+
+fn parse(line: &str, task: Task) -> Result<Record, Problem> {
+    weighed(line, task).map(|(record, _)| record)
+}
+
 fn fails(line: &str, task: Task, say: &[&str]) {
-    let message = Record::parse(line, task).unwrap_err().to_string();
+    let message = parse(line, task).unwrap_err().to_string();
     for part in say {
         assert!(message.contains(part), "{line}: {message:?} should contain {part:?}");
     }
@@ -12,14 +20,14 @@ fn fails(line: &str, task: Task, say: &[&str]) {
 #[test]
 fn each_schema_is_read_and_extra_fields_are_ignored() {
     let text = Record::Text("a\n".into());
-    assert_eq!(Record::parse(r#"{"id": [1, {}], "text": "a\n", "label": 3}"#, Task::Lm).unwrap(), text);
+    assert_eq!(parse(r#"{"id": [1, {}], "text": "a\n", "label": 3}"#, Task::Lm).unwrap(), text);
     let pair = Record::Completion { prompt: "p".into(), completion: "c".into() };
     let line = r#"{"completion": "c", "text": 7, "prompt": "p", "answer": null}"#;
-    assert_eq!(Record::parse(line, Task::Lm).unwrap(), pair);
+    assert_eq!(parse(line, Task::Lm).unwrap(), pair);
     for (label, name) in [("\"ham\"", "ham"), ("-3", "-3"), ("0", "0")] {
         let line = format!(r#"{{"text": "t", "label": {label}}}"#);
         let want = Record::Labelled { text: "t".into(), label: name.into() };
-        assert_eq!(Record::parse(&line, Task::Label).unwrap(), want);
+        assert_eq!(parse(&line, Task::Label).unwrap(), want);
     }
 }
 
@@ -35,7 +43,7 @@ fn an_answer_is_an_index_a_letter_or_a_choice() {
         (r#"["B", "A"]"#, "0", 0),
     ] {
         let line = format!(r#"{{"question": "q", "choices": {choices}, "answer": {answer}}}"#);
-        let record = Record::parse(&line, Task::Choice).unwrap();
+        let record = parse(&line, Task::Choice).unwrap();
         assert!(matches!(record, Record::Question { answer, .. } if answer == want), "{line} {record:?}");
     }
     for (choices, answer, say) in [
@@ -75,7 +83,7 @@ fn a_record_of_another_task_says_which() {
     fails(
         r#"{"prompt": "t", "text": "x"}"#,
         Task::Lm,
-        &["task lm needs {\"prompt\", \"completion\"} or {\"text\"}"],
+        &["task lm needs {\"messages\"}", "{\"prompt\", \"completion\"} or {\"text\"}"],
     );
     fails(r#"{"Text": "t"}"#, Task::Lm, &["the fields \"Text\""]);
     fails("{}", Task::Lm, &["no fields; task lm needs"]);
@@ -106,7 +114,7 @@ fn hostile_lines_give_errors() {
         &wide,
     ] {
         for task in [Task::Lm, Task::Choice, Task::Label] {
-            let message = Record::parse(line, task).unwrap_err().to_string();
+            let message = parse(line, task).unwrap_err().to_string();
             assert!(message.len() < 600, "{message}");
         }
     }
@@ -130,7 +138,7 @@ fn tasks_have_names() {
 fn a_record_may_weigh_more_or_less() {
     let weight = |value: &str| {
         let line = format!(r#"{{"text": "a", "label": "b", "weight": {value}}}"#);
-        Record::weighed(&line, Task::Label).map(|(_, weight)| weight).map_err(|e| e.to_string())
+        weighed(&line, Task::Label).map(|(_, weight)| weight).map_err(|e| e.to_string())
     };
     for (text, want) in [("2", 2.0), ("0.5", 0.5), ("1e-6", 1e-6), ("1000000", 1e6), ("null", 1.0)] {
         assert_eq!(weight(text), Ok(want), "{text}");
@@ -142,5 +150,77 @@ fn a_record_may_weigh_more_or_less() {
             "{message}"
         );
     }
-    assert_eq!(Record::weighed(r#"{"text": "a"}"#, Task::Lm).unwrap().1, 1.0);
+    assert_eq!(weighed(r#"{"text": "a"}"#, Task::Lm).unwrap().1, 1.0);
+}
+
+fn turn(role: Role, content: &str) -> Turn {
+    Turn { role, content: content.to_owned() }
+}
+
+#[test]
+fn chats_of_every_spelling_are_read_up_to_the_last_answer() {
+    use Role::{Assistant, System, User};
+    let want = vec![turn(System, "s"), turn(User, "u"), turn(Assistant, "a")];
+    for line in [
+        r#"{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}"#,
+        r#"{"messages": [{"role": "developer", "content": "s"}, {"content": [{"type": "text", "text": "u"}], "role": "user", "name": 1}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "and?"}]}"#,
+        r#"{"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]}"#,
+        r#"{"system": "s", "conversations": [{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]}"#,
+        r#"{"instruction": "u", "input": "", "output": "a", "system": "s", "text": "all of it"}"#,
+    ] {
+        assert_eq!(parse(line, Task::Lm).unwrap(), Record::Chat(want.clone()), "{line}");
+    }
+    let alpaca = |prompt: &str| Record::Completion { prompt: prompt.into(), completion: "c".into() };
+    for (line, prompt) in [
+        (r#"{"instruction": "p", "output": "c"}"#, "p"),
+        (r#"{"instruction": "p", "input": "", "output": "c"}"#, "p"),
+        (r#"{"instruction": "p", "input": "i", "output": "c"}"#, "p\n\ni"),
+    ] {
+        assert_eq!(parse(line, Task::Lm).unwrap(), alpaca(prompt));
+    }
+    for (messages, say) in [
+        ("3", "field \"messages\": not a list of messages: invalid type: integer"),
+        ("[]", "no message of the role assistant"),
+        (r#"[{"role": "user", "content": "u"}]"#, "no message of the role assistant"),
+        (r#"[{"role": "tool", "content": "u"}]"#, "found the role \"tool\"; the roles are system"),
+        (r#"[{"role": "assistant", "content": null, "tool_calls": []}]"#, "has no content; write the text"),
+        (r#"[{"role": "assistant", "content": 3}]"#, "found a number for what the assistant says"),
+        (
+            r#"[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]"#,
+            "pictures and other parts",
+        ),
+        (r#"[{"role": "assistant", "content": " "}]"#, "the assistant says nothing"),
+        (r#"[{"role": "assistant", "from": "gpt", "content": "a"}]"#, "duplicate field"),
+        (r#"[{"content": "a"}]"#, "missing field `role`"),
+    ] {
+        fails(&format!("{{\"messages\": {messages}}}"), Task::Lm, &[say]);
+    }
+    let long = vec![r#"{"role": "assistant", "content": "a"}"#; 1025].join(",");
+    fails(&format!("{{\"messages\": [{long}]}}"), Task::Lm, &["found 1025 messages; split it: 1024"]);
+    let hint = r#"{"messages": [{"role": "assistant", "content": "a"}]}"#;
+    fails(hint, Task::Label, &["the fields \"messages\"; task label needs", "would do for `task = \"lm\"`"]);
+    fails(
+        r#"{"dialog": []}"#,
+        Task::Lm,
+        &["{\"messages\"}, {\"conversations\"}, {\"instruction\", \"output\"}"],
+    );
+}
+
+#[test]
+fn text_and_label_may_be_called_otherwise() {
+    let columns = |text: &str, label: &str| {
+        let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        Columns { text: name(text), label: name(label) }
+    };
+    let read = |line: &str, columns: &Columns| {
+        Record::read(&Row::Object(line), Task::Label, Some(columns)).map(|(record, _)| record)
+    };
+    let want = Record::Labelled { text: "t".into(), label: "x".into() };
+    let line = r#"{"sentence": "t", "intent": "x", "text": 3}"#;
+    assert_eq!(read(line, &columns("sentence", "intent")).unwrap(), want);
+    // A name that was given is the only one.
+    let message = read(r#"{"text": "t", "label": "x"}"#, &columns("sentence", "")).unwrap_err().to_string();
+    assert!(message.contains("`text_column` sentence is none of them"), "{message}");
+    let message = read(line, &columns("sentence", "")).unwrap_err().to_string();
+    assert!(message.contains("name another by `label_column`"), "{message}");
 }

@@ -1,7 +1,7 @@
 //! What reading a data file may take: the examples, and the record under way.
 
 use super::error::DataError;
-use super::lines::{KEPT, LineError};
+use super::input::{KEPT, RowError};
 use super::record::Record;
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
@@ -11,6 +11,9 @@ pub const RECORD_BYTES: usize = 128 << 10;
 
 /// Bytes of a chat template's own words.
 const CHAT_BYTES: usize = 1 << 10;
+
+/// Bytes of a turn of a conversation beside its text: its place in the record and in what a chat template is given.
+const TURN_BYTES: usize = 1 << 10;
 
 /// What reading a file may take.
 pub(super) struct Room<'p> {
@@ -31,10 +34,10 @@ impl Room<'_> {
         Err(DataError::TooLarge { path: self.path.to_owned(), line, limit: self.limit })
     }
 
-    pub(super) fn refuse(&self, error: LineError) -> DataError {
+    pub(super) fn refuse(&self, error: RowError) -> DataError {
         match error {
-            LineError::Data(error) => error,
-            LineError::Room { line } => {
+            RowError::Data(error) => error,
+            RowError::Room { line } => {
                 DataError::TooLarge { path: self.path.to_owned(), line, limit: self.limit }
             }
         }
@@ -46,7 +49,8 @@ impl Room<'_> {
 pub(super) fn under_way(line: usize, record: &Record, words: usize) -> usize {
     let texts: usize = record.texts().map(str::len).sum();
     let merging = record.texts().map(Tokenizer::encoding_bytes).max().unwrap_or(0);
-    (line + line / 8).max(KEPT) + texts + 5 * (texts + words + CHAT_BYTES) + merging
+    let turns = record.turns() * TURN_BYTES;
+    (line + line / 8).max(KEPT) + texts + 5 * (texts + words + CHAT_BYTES) + turns + merging
 }
 
 #[cfg(test)]

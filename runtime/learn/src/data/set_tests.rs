@@ -1,13 +1,14 @@
 //! From a file of records to encoded examples.
 
+#[path = "chat_tests.rs"]
+mod chats;
 #[path = "label_tests.rs"]
 mod labels;
 
-use super::super::{Asker, CHOICES, Examples, LabelStyle, OPTIONS, RECORD_BYTES, answer, prompt};
+use super::super::{Asker, CHOICES, Examples, LabelStyle, OPTIONS, RECORD_BYTES, Target, answer, prompt};
 use super::*;
 use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::{Specials, TokenizerSource};
-use std::path::PathBuf;
 
 const CHATML: &str = "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n'}}\
                       {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -45,7 +46,7 @@ fn load_with(t: &Tokenizer, content: &str, options: &LoadOptions) -> Result<Data
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("d.jsonl");
     std::fs::write(&path, content).unwrap();
-    DataSet::load(&path, options, t)
+    DataSet::load(&[path], options, t)
 }
 
 fn load(content: &str, options: &LoadOptions) -> Result<DataSet, DataError> {
@@ -65,7 +66,7 @@ fn shown(set: &DataSet, i: usize) -> (String, String, usize) {
     let example = set.example(i);
     let whole = t.decode(example.tokens);
     match example.target {
-        Target::Lm { first } => (whole, t.decode(&example.tokens[first..]), 0),
+        Target::Lm { first, .. } => (whole, t.decode(&example.tokens[first..]), 0),
         Target::Label { row, candidates, answer } => {
             assert_eq!(row, example.tokens.len() - 1);
             (whole, t.decode(candidates), answer)
@@ -87,12 +88,12 @@ fn a_folder_is_read_file_by_file() {
     write("b.jsonl", &line("third", "no"));
     write("a.jsonl", &(line("first", "yes") + &line("second", "no")));
     let options = LoadOptions::new(Task::Label, 200);
-    let folder = DataSet::load(dir.path(), &options, &t).unwrap();
+    let folder = DataSet::load(&[dir.path()], &options, &t).unwrap();
     let one =
         load(&[line("first", "yes"), line("second", "no"), line("third", "no")].concat(), &options).unwrap();
     assert_eq!((folder.len(), folder.digest()), (3, one.digest()));
     write("c.jsonl", &(line("fourth", "yes") + "{\n"));
-    let wrong = DataSet::load(dir.path(), &options, &t).unwrap_err().to_string();
+    let wrong = DataSet::load(&[dir.path()], &options, &t).unwrap_err().to_string();
     assert!(wrong.contains("c.jsonl:2"), "{wrong}");
 }
 
@@ -133,9 +134,13 @@ fn only_the_completion_and_the_end_of_its_turn_are_learnt() {
     let set = load(line, &raw(Task::Lm, 200)).unwrap();
     assert_eq!(shown(&set, 0), ("Hi?Yo".into(), "Yo".into(), 0));
     let set = load(r#"{"prompt": "", "completion": "Yo"}"#, &raw(Task::Lm, 200)).unwrap();
-    assert_eq!(set.example(0).target, Target::Lm { first: 1 }, "nothing predicts the first token of all");
+    assert_eq!(
+        set.example(0).target,
+        Target::Lm { first: 1, pauses: &[] },
+        "nothing predicts the first token of all"
+    );
     let set = load(r#"{"text": "abc"}"#, &LoadOptions::new(Task::Lm, 200)).unwrap();
-    assert_eq!((set.example(0).target, set.cut()), (Target::Lm { first: 1 }, 0));
+    assert_eq!((set.example(0).target, set.cut()), (Target::Lm { first: 1, pauses: &[] }, 0));
 }
 
 #[test]
@@ -214,13 +219,13 @@ fn errors_name_the_file_the_line_and_the_remedy() {
         );
     }
     assert!(OPTIONS.contains("options"));
-    let error = DataSet::load(&PathBuf::from("/nowhere/d.jsonl"), &lm, &tokenizer(None)).unwrap_err();
+    let error = DataSet::load(&["/nowhere/d.jsonl"], &lm, &tokenizer(None)).unwrap_err();
     assert!(
         matches!(error, DataError::Io { .. })
             && error.to_string().starts_with("cannot open /nowhere/d.jsonl: ")
     );
     let empty = tempfile::tempdir().unwrap();
-    let error = DataSet::load(empty.path(), &lm, &tokenizer(None)).unwrap_err();
+    let error = DataSet::load(&[empty.path()], &lm, &tokenizer(None)).unwrap_err();
     assert!(matches!(error, DataError::Folder { found: 0, .. }), "{error}");
 }
 
@@ -340,7 +345,7 @@ fn a_prompt_of_its_own_is_that_of_a_training() {
         let line = format!(r#"{{"prompt": "{text}", "completion": "me"}}"#);
         let set = load_with(&t, &line, &options).unwrap();
         let example = set.example(0);
-        let Target::Lm { first } = example.target else { panic!("{example:?}") };
+        let Target::Lm { first, .. } = example.target else { panic!("{example:?}") };
         let asked = prompt(&t, raw, text).unwrap();
         assert_eq!(asked, example.tokens[..first], "{text}, raw: {raw}");
         assert_eq!(asked.iter().filter(|&&id| id == 2).count(), 1, "{text}, raw: {raw}");

@@ -163,7 +163,7 @@ impl Lists {
 fn prompt(example: &Example<'_>) -> usize {
     match example.target {
         Target::Label { row, .. } => row + 1,
-        Target::Lm { first } if first > 1 => first,
+        Target::Lm { first, .. } if first > 1 => first,
         Target::Pair { first, .. } => first,
         Target::Lm { .. } => example.tokens.len(),
     }

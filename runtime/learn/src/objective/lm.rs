@@ -15,13 +15,16 @@ impl Objective for CausalLm {
     }
 
     fn ask(&self, _: usize, example: &Example<'_>, ask: &mut Ask<'_>) -> Result<(), LearnError> {
-        let Target::Lm { first } = example.target else {
+        let Target::Lm { first, pauses } = example.target else {
             return Err(LearnError::Settings(
                 "a language model cannot be learnt from records with candidate answers; use records of task lm".into(),
             ));
         };
-        for position in first.max(1)..example.tokens.len() {
-            ask.row(position - 1, example.tokens[position]);
+        let mut from = first.max(1);
+        let ends = pauses.iter().map(|pause| (pause.from as usize, pause.to as usize));
+        for (to, next) in ends.chain([(example.tokens.len(), 0)]) {
+            (from..to).for_each(|position| ask.row(position - 1, example.tokens[position]));
+            from = next;
         }
         Ok(())
     }
@@ -56,7 +59,7 @@ mod tests {
             d_target: &mut [],
             d_rival: &mut [],
         };
-        let example = Example { tokens: &[1, 2, 3, 4], target: Target::Lm { first: 1 } };
+        let example = Example { tokens: &[1, 2, 3, 4], target: Target::Lm { first: 1, pauses: &[] } };
         let verdict = CausalLm.judge(0, &example, &Found::new(&stats, &[], 0));
         assert_eq!(verdict, Verdict { rows: 3, hits: 1 });
     }

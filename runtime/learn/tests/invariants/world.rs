@@ -50,7 +50,7 @@ pub static WORLD: LazyLock<World> = LazyLock::new(|| {
         std::fs::write(&path, lines.join("\n")).unwrap();
         let template = Some("{text} =".to_owned());
         DataSet::load(
-            &path,
+            &[path],
             &LoadOptions { raw: true, template, ..LoadOptions::new(task, LENGTH) },
             &tokenizer,
         )

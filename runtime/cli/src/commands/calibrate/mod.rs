@@ -49,7 +49,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let own_labels = asking::reads_labels(&options);
     let budget = args.model.budget()?;
     let path = files::data("--data", &args.data, own_labels)?;
-    let data = base.data(&path, args.validation.as_deref(), options, budget)?;
+    let data = base.data(&path, &args.validation, options, budget)?;
     let mut output = Output::new(args.model.json);
     let held = held(&data);
     let (items, validation) = judged(args, (&base, budget), worn, &data, held, &mut output)?;
@@ -251,8 +251,8 @@ fn check_files(args: &CalibrateArgs) -> Result<(), Failure> {
         .reads("--model", args.model.model.as_path())
         .reads("--adapter", args.adapter.as_deref())
         .reads("--personal", args.personal.personal.as_deref())
-        .reads("--data", args.data.as_path())
-        .reads("--validation", args.validation.as_deref())
+        .reads_all("--data", &args.data)
+        .reads_all("--validation", &args.validation)
         .reads("--against", args.against.as_deref())
         .writes("--dump", args.dump.as_deref(), Content::Dump)
         .writes("--candidates", args.candidates.as_deref(), Content::Dump)

@@ -43,7 +43,7 @@ pub fn run(args: &PersonaliseArgs) -> Result<Exit, Failure> {
     let own_labels = asking::reads_labels(&options);
     let budget = args.model.budget()?;
     let path = files::data("--data", &args.data, own_labels)?;
-    let data = base.data(&path, args.eval_data.as_deref(), options, budget)?;
+    let data = base.data(&path, &args.eval_data, options, budget)?;
     let mut output = Output::new(args.model.json);
     if !args.model.json {
         let told = asking::told_of(&args.data, &data.train, own_labels, args.len.get());
@@ -270,8 +270,8 @@ fn check_files(args: &PersonaliseArgs) -> Result<(), Failure> {
     Files::new()
         .reads("--model", args.model.model.as_path())
         .reads("--adapter", args.adapter.as_path())
-        .reads("--data", args.data.as_path())
-        .reads("--eval-data", args.eval_data.as_deref())
+        .reads_all("--data", &args.data)
+        .reads_all("--eval-data", &args.eval_data)
         .writes("--out", args.out.as_path(), Content::Personal)
         .check()
 }

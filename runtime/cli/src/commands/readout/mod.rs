@@ -6,7 +6,7 @@ use super::opening::Opening;
 use super::record::Recorder;
 use crate::args::{ModelArgs, ShapeArgs, TrainArgs};
 use crate::exit::{Exit, Failure};
-use crate::files::{beside, check_writable};
+use crate::files::{beside, check_writable, shown};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use reading::{Keep, Reading};
@@ -114,7 +114,7 @@ fn earlier(args: &TrainArgs, origin: &Origin, sets: &[String]) -> Result<Option<
         let message = format!(
             "--add-to {}: the examples of {} are in these sums already, and would count twice",
             path.display(),
-            args.data.display()
+            shown(&args.data)
         );
         return Err(Failure::new(Exit::Usage, message));
     }

@@ -30,8 +30,8 @@ pub struct DeviceSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalData {
-    /// Records to learn from: a JSONL file, or a folder whose files that end in .jsonl are read in the order of their names. They
-    /// never leave the board. While rounds of steps are under way, files that change are read again between two of them.
+    /// Records to learn from: a file (JSONL, a JSON array, CSV or TSV with a header), or a folder whose files that end in .jsonl,
+    /// .csv or .tsv are read in the order of their names. They never leave the board. While rounds of steps are under way, files that change are read again between two of them.
     pub train: PathBuf,
     /// ε of differential privacy: this device's sums for a read-out get noise before they leave, and it takes part in
     /// nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
