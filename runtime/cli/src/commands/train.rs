@@ -10,7 +10,6 @@ use super::record::{Recorder, Run};
 use super::training::Training;
 use crate::alone::Alone;
 use crate::args::{ShapeArgs, TrainArgs};
-use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::files::{beside, check_writable};
 use crate::interrupt::Interrupt;
@@ -27,7 +26,7 @@ use sprig_learn::readout::file::SumsFile;
 use sprig_learn::recipe::Way;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::trend::Trend;
-use sprig_run::{Base, Data, Running};
+use sprig_run::{Base, Running};
 use std::path::Path;
 use std::time::Instant;
 
