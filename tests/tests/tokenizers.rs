@@ -18,8 +18,8 @@ const TEXTS: usize = 4000;
 fn pieces(source: &TokenizerSource<'_>, space_first: bool) -> TokenizerSource<'static> {
     let byte = |c: char| -> u8 {
         let code = u32::from(c);
-        let others = (0..=255u8).filter(|b| !matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF));
-        if code < 256 { code as u8 } else { others.skip(code as usize - 256).next().unwrap() }
+        let mut others = (0..=255u8).filter(|b| !matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF));
+        if code < 256 { code as u8 } else { others.nth(code as usize - 256).unwrap() }
     };
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
     let mut token_types = vec![2, 3, 3];

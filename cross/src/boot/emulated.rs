@@ -100,7 +100,10 @@ impl Emulated {
                 emulator.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
             }
             Self::RaspberryPi { folder, .. } => {
-                emulator.args(RASPBERRY_PI).args(["-drive", &format!("if=sd,file={card}")]);
+                // Cards know no flush, by which the emulator would bring its own tables to disk: what is written is there.
+                emulator
+                    .args(RASPBERRY_PI)
+                    .args(["-drive", &format!("if=sd,cache=writethrough,file={card}")]);
                 emulator.arg("-kernel").arg(folder.join(LOADER)).arg("-dtb").arg(folder.join(TREE));
             }
         }

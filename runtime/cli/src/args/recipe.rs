@@ -1,7 +1,6 @@
 //! The recipe that flags give: the same as a settings file's, with the defaults of one device.
 
 use super::{RecordArgs, ShapeArgs, TrainArgs};
-use crate::files::beside;
 use sprig_engine::adapter::Kind;
 use sprig_learn::choosing::Question;
 use sprig_learn::data::{Part, Task, held_back};
@@ -13,7 +12,6 @@ use sprig_learn::recipe::defaults::{
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, HeldBack, Len, Length, NotNegative, Recipe, Records, Single, Tangents, Targets, Way,
 };
-use std::path::PathBuf;
 
 impl TrainArgs {
     /// How long it is.
@@ -25,12 +23,12 @@ impl TrainArgs {
         }
     }
 
-    /// Whether --eval-data judge it on its way. Preferences are measured there by other means than in training.
+    /// Whether what is held out judges it on its way. Preferences are measured there by other means than in training.
     pub fn is_judged_by_held_out(&self) -> bool {
         let preference =
             self.shape.preference.preferring().objective(self.records.task, self.shape.label_loss());
         self.eval_every.is_some()
-            && !self.eval_data.is_empty()
+            && (!self.eval_data.is_empty() || self.split.is_some())
             && self.held_back.is_none()
             && preference.is_none()
     }
@@ -38,11 +36,6 @@ impl TrainArgs {
     /// Whether anything judges a training of so many examples on its way, so that the best adapter so far is kept.
     pub fn is_judged(&self, examples: usize) -> bool {
         self.is_judged_by_held_out() || !self.held_back(examples).is_empty()
-    }
-
-    /// Where its record goes.
-    pub fn record(&self) -> PathBuf {
-        self.run.clone().unwrap_or_else(|| beside(&self.out, "run.json"))
     }
 
     /// The part of the data that is learnt from, where some are held out.

@@ -12,6 +12,7 @@ use sprig_engine::adapter::{AdapterFile, Asking, Place};
 use sprig_learn::data::LoadOptions;
 use sprig_run::{Base, Data};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A training before anything is planned.
 pub struct Opening<'a> {
@@ -36,7 +37,7 @@ impl<'a> Opening<'a> {
         let options = LoadOptions { part: args.part(), ..options };
         let budget = args.model.budget()?;
         check_writable(&args.out, 0)?;
-        check_writable(&args.record(), 0)?;
+        check_writable(&record_of(args), 0)?;
         let from = args.from.as_deref().map(|path| adapter(path, base)).transpose()?;
         let kept = from.as_ref().map(|file| file.places(&base.geometry)).transpose()?.unwrap_or_default();
         let train =
@@ -84,6 +85,11 @@ pub fn held_out_name(args: &TrainArgs) -> String {
     }
 }
 
+/// Where the record of a training goes.
+pub fn record_of(args: &TrainArgs) -> PathBuf {
+    args.run.clone().unwrap_or_else(|| beside(&args.out, "run.json"))
+}
+
 /// No result over what is read, nor over another.
 pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
     let sums = beside(&args.out, "sums");
@@ -97,7 +103,7 @@ pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
         .reads("--add-to", other)
         .reads("--from", args.from.as_deref())
         .writes("--out", args.out.as_path(), Content::Adapter)
-        .writes("--run", args.record().as_path(), Content::Record)
+        .writes("--run", record_of(args).as_path(), Content::Record)
         .keeps("the checkpoint of --out", &beside(&args.out, "ckpt"))
         .keeps("the activations kept for --out", &beside(&args.out, "prefix"))
         .keeps("what preferences of --out are measured against", &beside(&args.out, "references"))

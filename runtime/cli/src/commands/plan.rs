@@ -37,7 +37,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let board =
         args.board.as_deref().map(|name| sprig_device::described(Path::new("/"), name)).transpose()?;
     let (model, budget) = meant(&args.model, board.as_ref())?;
-    let data = args.data.as_deref().map(|path| read(args, &base, path, budget)).transpose()?;
+    let data = (!args.data.is_empty()).then(|| read(args, &base, budget)).transpose()?;
     let (shape, task, judged) = (&args.shape, args.task, args.steps.is_none());
     let foreseer =
         Foreseer { base: &base, shape, model: &model, budget, task, data: data.as_ref(), judged, kept: &[] };
@@ -83,9 +83,11 @@ fn meant(model: &ModelArgs, board: Option<&Detected>) -> Result<(ModelArgs, Byte
 }
 
 /// The data, as `train` would read them if it were told no more than this.
-fn read(args: &PlanArgs, base: &Base<'_>, path: &Path, budget: Bytes) -> Result<Data, Failure> {
+fn read(args: &PlanArgs, base: &Base<'_>, budget: Bytes) -> Result<Data, Failure> {
     let records = RecordArgs {
         task: args.task,
+        text_column: None,
+        label_column: None,
         raw: false,
         template: None,
         label_style: None,
@@ -93,8 +95,8 @@ fn read(args: &PlanArgs, base: &Base<'_>, path: &Path, budget: Bytes) -> Result<
         label_tokens: Vec::new(),
     };
     let options = asking::by_flags(&records, args.shape.len)?;
-    let path = files::data("--data", path, asking::reads_labels(&options))?;
-    Ok(base.data(&path, None, options, budget)?)
+    let paths = files::data("--data", &args.data, asking::reads_labels(&options))?;
+    Ok(base.data(&paths, &[], options, budget)?)
 }
 
 /// How long a run on known data is.

@@ -3,7 +3,7 @@
 use super::elsewhere;
 use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
-use super::opening::{Opening, check_files};
+use super::opening::{Opening, check_files, record_of};
 use super::preferring;
 use super::readout;
 use super::record::{Recorder, Run};
@@ -26,7 +26,7 @@ use sprig_learn::readout::file::SumsFile;
 use sprig_learn::recipe::Way;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::trend::Trend;
-use sprig_run::{Base, Running};
+use sprig_run::{Base, Data, Running};
 use std::path::Path;
 use std::time::Instant;
 
@@ -190,7 +190,7 @@ fn through(mut training: Training<'_, '_>, run: &Run<'_>, meta: &AdapterMeta) ->
 fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     let Training { trainer, recorder, output, checkpoint, .. } = training;
     let record = recorder.finish(run, &trainer);
-    record.write(&run.args.record())?;
+    record.write(&record_of(run.args))?;
     let _ = std::fs::remove_file(checkpoint);
     let _ = std::fs::remove_file(beside(&run.args.out, "references"));
     let args = run.args;

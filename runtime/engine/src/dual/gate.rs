@@ -21,7 +21,7 @@ impl Curve {
     #[inline(always)]
     fn at(self, a: f32) -> (f32, f32) {
         // 2√(2/π), and the cubic part of it.
-        const LINEAR: f32 = 1.595_769_1;
+        const LINEAR: f32 = 1.595_769;
         const CUBIC: f32 = 0.044_715 * LINEAR;
         match self {
             Self::Silu => {

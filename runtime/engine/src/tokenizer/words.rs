@@ -10,18 +10,22 @@ use std::ops::ControlFlow;
 /// An algorithm, and what it goes by.
 pub(super) enum Words {
     /// Byte-level BPE within the words that a splitter makes.
-    Bytes(Splitter, Bpe),
-    /// SentencePiece's.
-    Pieces(Pieces),
+    Bytes(Splitter, Box<Bpe>),
+    /// SentencePiece's, which keeps a token of every byte.
+    Pieces(Box<Pieces>),
 }
 
 impl Words {
     pub(super) fn new(source: &TokenizerSource<'_>, vocabulary: &Vocabulary) -> Result<Self, TokenizerError> {
         match source.kind {
-            BYTES => Ok(Self::Bytes(Splitter::new(source.pre)?, Bpe::new(vocabulary, &source.merges)?)),
+            BYTES => {
+                let bpe = Bpe::new(vocabulary, &source.merges)?;
+                Ok(Self::Bytes(Splitter::new(source.pre)?, Box::new(bpe)))
+            }
             PIECES => {
                 let others = (source.unknown, source.add_space_prefix.unwrap_or(true));
-                Ok(Self::Pieces(Pieces::new(vocabulary, &source.scores, &source.token_types, others)?))
+                let pieces = Pieces::new(vocabulary, &source.scores, &source.token_types, others)?;
+                Ok(Self::Pieces(Box::new(pieces)))
             }
             other => Err(TokenizerError::Kind { kind: short(other) }),
         }

@@ -131,7 +131,12 @@ impl Scene {
         let train = &self.study.settings.train;
         let data = leak(
             self.base
-                .data(&settings.data.train, None, train.recipe().records.load_options(), Bytes::mib(64))
+                .data(
+                    std::slice::from_ref(&settings.data.train),
+                    &[],
+                    train.recipe().records.load_options(),
+                    Bytes::mib(64),
+                )
                 .unwrap(),
         );
         let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());

@@ -27,7 +27,7 @@ pub(super) struct Rows<'p> {
 enum Form<'p> {
     Lines(Lines<'p>),
     Array(Array<'p>),
-    Table(Table<'p>),
+    Table(Box<Table<'p>>),
 }
 
 impl Row<'_> {
@@ -54,7 +54,7 @@ impl<'p> Rows<'p> {
     fn of(mut input: Input<'p>) -> Result<Self, DataError> {
         let (path, unpacking) = (input.path, input.held());
         let form = if is_table(path) {
-            Form::Table(Table::new(input))
+            Form::Table(Box::new(Table::new(input)))
         } else if input.fill()?.trim_ascii_start().starts_with(b"[") {
             Form::Array(Array::new(input))
         } else {
