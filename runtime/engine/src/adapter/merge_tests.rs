@@ -1,3 +1,5 @@
+//! Merged models answer as the model with its adapter does.
+
 use super::*;
 use crate::adapter::{Adapter, AdapterMeta, AdapterSpec, Kind};
 use crate::gguf::Synthetic;

@@ -8,13 +8,13 @@ use super::options::LoadOptions;
 use super::prompt::Encoded;
 use super::record::Task;
 use super::set::DataSet;
-
 use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
 
-/// Labels that the usual words list: the names of more take more tokens than most texts, and are learnt all the same.
-const LISTED_LABELS: usize = 20;
+/// Labels that the usual words list: the names of more take more tokens than most texts, and are learnt all the same. As many as
+/// there could be before more were taken, so that what a fleet leaves out means the same to boards of every version.
+const LISTED_LABELS: usize = 64;
 
 /// The default words around a text to be labelled, as a chat message and raw.
 pub const LABEL_TEMPLATE: &str = "{text}\n\nWhich label fits? Options: {options}.";

@@ -95,14 +95,13 @@ fn labels_that_begin_alike_get_words_of_their_own() {
 #[test]
 fn more_labels_than_a_prompt_lists_are_not_listed() {
     let lines = |n: usize| -> String {
-        (0..n)
-            .map(|i| format!("{{\"text\": \"t\", \"label\": \"{}x\"}}\n", char::from(b'A' + i as u8)))
-            .collect()
+        let first = ('A'..='Z').chain('0'..='9').chain("!#$%&'()*+-./:;<=>?@[]^_`{|}~".chars());
+        first.take(n).map(|c| format!("{{\"text\": \"t\", \"label\": \"{c}x\"}}\n")).collect()
     };
     for raw in [false, true] {
         let options = LoadOptions { raw, template: None, ..LoadOptions::new(Task::Label, 400) };
         let options = LoadOptions { template: raw.then(|| "{text}\n{options}\n".to_owned()), ..options };
-        let (few, many) = (load(&lines(20), &options).unwrap(), load(&lines(21), &options).unwrap());
+        let (few, many) = (load(&lines(64), &options).unwrap(), load(&lines(65), &options).unwrap());
         assert!(shown(&few, 0).0.contains("Ax, Bx"));
         assert_eq!(shown(&many, 0).0.contains("Ax, Bx"), raw, "a template that was given is heeded");
         let asking = options.asking(many.labels());

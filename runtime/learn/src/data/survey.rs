@@ -10,7 +10,6 @@ use super::labels::Labels;
 use super::lengths::Lengths;
 use super::options::LoadOptions;
 use super::record::{Record, Task};
-
 use super::walk::walk;
 use sprig_engine::tokenizer::Tokenizer;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -35,7 +35,7 @@ pub(crate) fn record() -> RunRecord {
         timeline: (0..160).map(moment).collect(),
         steps: (0..STEPS).map(step).collect(),
         moves: vec![Moved { step: 17, plan: Bytes::mib(90), what: "2 examples a pass instead of 4".into() }],
-        judged: (0..=12).map(|i| Judged { step: 20 * i, loss: 1.4 - 0.07 * i as f64, accuracy: 0.3 + 0.04 * i as f64 }).collect(),
+        judged: (0..=12).map(|i| Judged { step: 20 * i, loss: (140 - 7 * i) as f64 / 100.0, accuracy: (30 + 4 * i) as f64 / 100.0 }).collect(),
         eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)), answered: Some(0.71) }),
         eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)), answered: Some(0.995) }),
         speed: Speed {
