@@ -22,8 +22,9 @@ impl Alone {
     pub fn claim(out: &Path) -> Result<Option<Self>, Failure> {
         let path = beside(out, "lock");
         loop {
-            let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-            let Ok(file) = opened else { return Ok(None) };
+            // Locked as it is read: a file that is open for writing would keep its file system from becoming read-only.
+            let made = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let (Ok(_), Ok(file)) = (made.map(drop), File::open(&path)) else { return Ok(None) };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::Error(_)) => return Ok(None),

@@ -5,11 +5,12 @@ use crate::asking;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Content, Files, beside, check_writable, shown};
 use crate::open::adapter;
-use crate::output::Output;
+use crate::output::{Output, problem};
 use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterFile, Asking, Place};
 use sprig_learn::data::LoadOptions;
+use sprig_report::RunRecord;
 use sprig_run::{Base, Data};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,32 +49,30 @@ impl<'a> Opening<'a> {
         asking.check().map_err(|e| Failure::new(Exit::Usage, e))?;
         Ok(Self { base, data, asking, from, kept, budget })
     }
+}
 
-    /// Says what is made of the data: how they are split, what labels are answered by, and what is lost of texts that are too
-    /// long.
-    pub fn tell(&self, args: &TrainArgs) {
-        let (output, data) = (Output::new(args.model.json), &self.data);
-        let held_out = data.held_out.as_ref().map(|set| (held_out_name(args), set));
-        if let (Some(_), Some((name, set))) = (args.split, &held_out) {
-            let event = json!({ "event": "split", "train": data.train.len(), "held_out": set.len() });
-            output.event(event, || {
-                Some(format!("{} examples to learn from, {} held out ({name})", data.train.len(), set.len()))
-            });
-        }
-        if let Some((labels, told)) =
-            data.train.labels().and_then(|l| asking::renamed(l).map(|told| (l, told)))
-        {
-            let words: BTreeMap<_, _> = labels.renamed().collect();
-            output.event(json!({ "event": "words", "words": words }), || Some(told));
-        }
-        for (name, set) in std::iter::once((shown(&args.data), &data.train)).chain(held_out) {
-            let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
-            let event = json!({
-                "event": "cut", "data": name, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
-                "len_for_95_percent": set.len_for(0.95),
-            });
-            output.event(event, || Some(format!("{name}: {cut}")));
-        }
+/// Says what is made of the data: how they are split, what labels are answered by, and what is lost of texts that are too
+/// long.
+pub fn tell(args: &TrainArgs, data: &Data) {
+    let output = Output::new(args.model.json);
+    let held_out = data.held_out.as_ref().map(|set| (held_out_name(args), set));
+    if let (Some(_), Some((name, set))) = (args.split, &held_out) {
+        let event = json!({ "event": "split", "train": data.train.len(), "held_out": set.len() });
+        output.event(event, || {
+            Some(format!("{} examples to learn from, {} held out ({name})", data.train.len(), set.len()))
+        });
+    }
+    if let Some((labels, told)) = data.train.labels().and_then(|l| asking::renamed(l).map(|told| (l, told))) {
+        let words: BTreeMap<_, _> = labels.renamed().collect();
+        output.event(json!({ "event": "words", "words": words }), || Some(told));
+    }
+    for (name, set) in std::iter::once((shown(&args.data), &data.train)).chain(held_out) {
+        let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
+        let event = json!({
+            "event": "cut", "data": name, "n": set.len(), "cut": set.cut(), "len": args.shape.len,
+            "len_for_95_percent": set.len_for(0.95),
+        });
+        output.event(event, || Some(format!("{name}: {cut}")));
     }
 }
 
@@ -88,6 +87,15 @@ pub fn held_out_name(args: &TrainArgs) -> String {
 /// Where the record of a training goes.
 pub fn record_of(args: &TrainArgs) -> PathBuf {
     args.run.clone().unwrap_or_else(|| beside(&args.out, "run.json"))
+}
+
+/// Writes the record of a training. One that nobody asked for takes nothing from a training that is done.
+pub fn keep_record(args: &TrainArgs, record: &RunRecord) -> Result<(), Failure> {
+    match record.write(&record_of(args)) {
+        Err(error) if args.run.is_none() => problem(format!("{error}; the adapter is whole")),
+        written => written?,
+    }
+    Ok(())
 }
 
 /// No result over what is read, nor over another.

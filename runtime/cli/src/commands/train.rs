@@ -3,7 +3,7 @@
 use super::elsewhere;
 use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
-use super::opening::{Opening, check_files, record_of};
+use super::opening::{Opening, check_files, keep_record, tell};
 use super::preferring;
 use super::readout;
 use super::record::{Recorder, Run};
@@ -55,7 +55,6 @@ fn train(args: &TrainArgs) -> Result<Exit, Failure> {
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let opening = Opening::read(args, &base)?;
-    opening.tell(args);
     let args = &decided(args, &opening)?;
     match args.shape.estimator {
         Way::ReadOut => readout::run(args, opening, interrupt),
@@ -124,6 +123,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
     output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+    tell(args, &data);
     let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;
     let mut adapter = engine.adapter(&spec, single.recipe.run_key())?;
@@ -190,7 +190,7 @@ fn through(mut training: Training<'_, '_>, run: &Run<'_>, meta: &AdapterMeta) ->
 fn finish(training: Training<'_, '_>, run: &Run<'_>) -> Result<Exit, Failure> {
     let Training { trainer, recorder, output, checkpoint, .. } = training;
     let record = recorder.finish(run, &trainer);
-    record.write(&record_of(run.args))?;
+    keep_record(run.args, &record)?;
     let _ = std::fs::remove_file(checkpoint);
     let _ = std::fs::remove_file(beside(&run.args.out, "references"));
     let args = run.args;

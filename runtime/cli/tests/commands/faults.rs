@@ -164,7 +164,7 @@ fn a_disk_too_small_for_the_prefix_cache_changes_nothing() {
         let scene = scene();
         // 40 examples of some 20 tokens of 64 numbers of 2 bytes are 100 KiB, and all are seen by step 20.
         let disk = Disk::new(&scene, 1024);
-        let line = format!("{TRAIN} --steps 50 --checkpoint-every 5");
+        let line = format!("{TRAIN} --steps 50 --checkpoint-every 5 --run run.json");
         let straight = scene.done(&format!("{line} --out a.gguf")).last();
         let same = |name: &str, ran: &Value| {
             assert_eq!(ran["loss_last"], straight["loss_last"], "{name}");

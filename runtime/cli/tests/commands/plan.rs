@@ -21,6 +21,9 @@ fn a_large_budget_fits_and_the_json_has_the_keys_of_the_contract() {
         "ladder",
         "passes_per_step",
         "estimators",
+        "board",
+        "batches",
+        "seconds",
     ];
     assert_eq!(keys(&plan), BTreeSet::from(wanted));
     assert_eq!(plan["fits"], true);

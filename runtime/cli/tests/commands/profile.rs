@@ -153,7 +153,7 @@ fn what_is_wrong_is_told_before_anything_is_written_over() {
         ("--out q.json --page p.json", ["--page", "a profile"]),
         ("--estimator readout --out q.json", ["readout", "steps"]),
         ("--len 100000 --out q.json", ["100000", "tokens"]),
-        ("--out q.json -- --len 64", ["--len", "cannot be used multiple times"]),
+        ("--out q.json -- --dropout 0.1 --len=64", ["--len", "before --"]),
     ] {
         scene.fails(2, &format!("profile --model tiny.gguf --budget 64MiB --threads 1 {line}"), &words);
     }

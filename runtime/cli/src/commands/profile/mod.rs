@@ -35,6 +35,7 @@ pub fn run(args: &ProfileArgs) -> Result<Exit, Failure> {
     let files = files.writes("--out", args.out.as_path(), Content::Profile);
     files.writes("--page", page.as_path(), Content::Page).check()?;
     let settings = grid::settings(args)?;
+    trial::check(&args.train)?;
     if args.data.is_none() && args.task != Task::Lm {
         let message = format!("--task {} needs records of its kind; name them with --data", args.task);
         return Err(Failure::new(Exit::Usage, message));

@@ -61,6 +61,36 @@ struct Watched {
     timeline: Timeline,
 }
 
+/// Flags of a training that a setting gives: of two, the later one would count, and the profile tell of the other.
+const OURS: [&str; 14] = [
+    "--model",
+    "--budget",
+    "--task",
+    "--steps",
+    "--len",
+    "--batch",
+    "--weights",
+    "--estimator",
+    "--tangents",
+    "--rank",
+    "--threads",
+    "--data",
+    "--out",
+    "--run",
+];
+
+/// Refuses flags of every training that are a setting's own.
+pub fn check(flags: &[String]) -> Result<(), Failure> {
+    let name = |flag: &str| flag.split_once('=').map_or(flag, |(name, _)| name).to_owned();
+    match flags.iter().map(|flag| name(flag)).find(|name| OURS.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("{name} is a profile's own: give it before --, or leave it out");
+            Err(Failure::new(Exit::Usage, message))
+        }
+    }
+}
+
 impl Trials<'_> {
     /// Runs a setting; none when interrupted.
     ///

@@ -2,7 +2,7 @@
 
 mod reading;
 
-use super::opening::Opening;
+use super::opening::{self, Opening};
 use super::record::Recorder;
 use crate::args::{ModelArgs, ShapeArgs, TrainArgs};
 use crate::exit::{Exit, Failure};
@@ -45,6 +45,7 @@ pub fn run(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Resu
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(work, budget, heap_limit)?;
     tell(&output, &planned.plan, kept, base.geometry.ffn);
+    opening::tell(args, &data);
     let engine = base.engine(&planned)?;
     let directions = Directions { inputs: base.geometry.ffn, kept };
     let mut sample = Sample::new(&base.geometry, data.train.len());

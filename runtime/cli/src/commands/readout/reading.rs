@@ -5,7 +5,7 @@ use super::super::eval::{Shown, describe, evaluate_shown};
 use super::super::record::{Recorder, Run, Trained};
 use super::super::training::{event, stepped_aside};
 use crate::args::TrainArgs;
-use crate::commands::opening::record_of;
+use crate::commands::opening::keep_record;
 use crate::exit::{Exit, Failure};
 use crate::files::beside;
 use crate::interrupt::Interrupt;
@@ -221,7 +221,7 @@ impl Reading<'_> {
     fn done(&self, run: &Run<'_>, seconds: f64, known: u64, chosen: Chosen) -> Result<(), Failure> {
         let weights = run.spec.sizes(&run.base.geometry).0;
         let record = self.recorder.record(run, &Trained { weights, guard: None, prefix: None });
-        record.write(&record_of(self.args))?;
+        keep_record(self.args, &record)?;
         let (passes, out) = (run.data.train.len() as u64, self.args.out.display());
         let mut done = self.recorder.done_event(&record, self.args);
         let more = json!({
