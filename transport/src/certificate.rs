@@ -249,7 +249,12 @@ mod tests {
         assert_eq!(found.name(), Some("porch"));
         let told =
             openssl(&["x509", "-in", "x.crt", "-noout", "-serial", "-fingerprint", "-sha256", "-enddate"]);
-        assert!(told.contains(&format!("serial={}", hex::encode(found.serial()).to_uppercase())), "{told}");
+        // DER puts a zero before a first bit that is set, which openssl leaves out (one serial of 256 is a byte shorter and may have it).
+        let serial = hex::encode(found.serial()).to_uppercase();
+        assert!(
+            told.contains(&format!("serial={}\n", serial.strip_prefix("00").unwrap_or(&serial))),
+            "{told}"
+        );
         let print: Vec<_> = told.lines().filter_map(|l| l.split_once("ingerprint=")).collect();
         assert_eq!(print[0].1.replace(':', "").to_lowercase(), found.fingerprint());
         assert_eq!(found.days_left(now() + 5), 76);
