@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(found.name(), Some("porch"));
         let told =
             openssl(&["x509", "-in", "x.crt", "-noout", "-serial", "-fingerprint", "-sha256", "-enddate"]);
-        // DER puts a zero before a first bit that is set, which openssl leaves out (one serial of 256 is a byte shorter and may have it).
+        // DER puts a zero before a first bit that is set, which openssl leaves out.
         let serial = hex::encode(found.serial()).to_uppercase();
         assert!(
             told.contains(&format!("serial={}\n", serial.strip_prefix("00").unwrap_or(&serial))),

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 /// Words for the labels `names`: `words` as they are where they begin unlike all others or are in `given`. Of the others each
-/// gets the first word of its name that no other name has and that begins unlike all, or else a letter or two. `token` is what an answer begins with;
-/// where nothing is left a label keeps its word.
+/// gets the first word of its name that no other name has and that begins unlike all, or else a letter or two; where nothing is
+/// left a label keeps its word. `token` is what an answer begins with.
 pub(super) fn told_apart(
     names: &[String],
     mut words: Vec<String>,
