@@ -57,9 +57,9 @@ impl<'m> Base<'m> {
     pub fn tokenizer_bytes(&self) -> Bytes {
         self.tokenizer.kept
     }
-
-    /// Reads the files of the data, those held out, if there are any, with the training set's labels, or the others where `options` name a part, and returns what that took to the system. No more is
-    /// held than `budget` has room for beside program and tokenizer.
+    /// Reads the files of the data, those held out, if there are any, with the training set's labels, or the others where
+    /// `options` name a part, and returns what that took to the system. No more is held than `budget` has room for beside
+    /// program and tokenizer.
     ///
     /// # Errors
     /// A file that cannot be read or used, or for which there is no room; examples may be longer than the model's texts.

@@ -1,8 +1,8 @@
 //! A base model in memory, and what is made on it.
 
 use crate::Planned;
-use sprig_budget::Size;
 use sprig_budget::process::{self, Status};
+use sprig_budget::{Size, code};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::Llama;
@@ -38,6 +38,7 @@ impl Engine<'_> {
     /// The system has no memory for them.
     pub fn session(&self, planned: &Planned, prefix: Option<PrefixCache>) -> Result<Session<'_>, LearnError> {
         let Planned { work, layout, .. } = planned;
+        code::release(); // what told of the plan and made the model
         Session::new(&self.model, &self.ctx, work.room(*layout), work.objective.clone(), prefix)
     }
 

@@ -26,7 +26,7 @@ use sprig_learn::readout::file::SumsFile;
 use sprig_learn::recipe::Way;
 use sprig_learn::trainer::{Settings, Trainer};
 use sprig_learn::trend::Trend;
-use sprig_run::{Base, Data, Running};
+use sprig_run::{Base, Data, Running, apart};
 use std::path::Path;
 use std::time::Instant;
 
@@ -174,7 +174,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
 fn through(mut training: Training<'_, '_>, run: &Run<'_>, meta: &AdapterMeta) -> Result<Exit, Failure> {
     let args = run.args;
     if args.resume {
-        training.resume()?;
+        apart(|| training.resume())?;
     } else {
         training.begin_anew();
     }

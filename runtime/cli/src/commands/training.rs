@@ -8,7 +8,7 @@ use crate::files::beside;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
-use sprig_budget::Bytes;
+use sprig_budget::{Bytes, code};
 use sprig_engine::adapter::AdapterMeta;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
@@ -140,6 +140,7 @@ impl Training<'_, '_> {
     /// Takes the steps that are left, and goes back to the best adapter. False when interrupted, after a checkpoint.
     pub fn steps(&mut self) -> Result<bool, Failure> {
         self.output.begin("training", self.steps, self.trainer.state().step);
+        code::release(); // what prepared the run, and what looked at a checkpoint
         loop {
             let going = match self.trainer.state().step < self.steps && !self.reckon()? {
                 true => Going::Interrupted,
