@@ -7,6 +7,7 @@ mod cgroup;
 pub mod code;
 mod counts;
 mod error;
+pub mod filed;
 mod ladder;
 mod machine;
 mod plan;

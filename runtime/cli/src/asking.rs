@@ -3,9 +3,9 @@
 
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
-use crate::files::shown;
+use crate::files::{scratch, shown};
 use sprig_engine::adapter::Asking;
-use sprig_learn::data::{DataSet, Labels, LoadOptions, OPTIONS, TEXT, Task};
+use sprig_learn::data::{DataSet, Labels, LoadOptions, OPTIONS, Overflow, TEXT, Task};
 use sprig_learn::recipe::Len;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -27,7 +27,8 @@ pub fn by_flags(args: &RecordArgs, len: Len) -> Result<LoadOptions, Failure> {
         }
     }
     let options = args.records(len).load_options();
-    Ok(LoadOptions { columns: Some(args.columns()), ..options })
+    let overflow = Some(Overflow::into(scratch()));
+    Ok(LoadOptions { columns: Some(args.columns()), overflow, ..options })
 }
 
 /// The same as the adapter in a file was trained, if that says how; a flag that was given has to agree.
@@ -74,7 +75,7 @@ pub fn by_adapter(
         let was = was.map_or_else(|| "without that label".to_owned(), |(n, w)| format!("with {n}={w}"));
         return differs(&format_args!("--label-tokens {name}={word}"), was);
     }
-    Ok(LoadOptions { columns: flags.columns, ..trained })
+    Ok(LoadOptions { columns: flags.columns, overflow: flags.overflow, ..trained })
 }
 
 /// Whether data are read for their labels before anything else.

@@ -312,7 +312,17 @@ pub fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-fn folder(path: &Path) -> PathBuf {
+/// Where large files go that are nobody's: what `TMPDIR` names, or the folder for those that may be too much for memory,
+/// which is where `/tmp` lies on many boards.
+pub fn scratch() -> PathBuf {
+    let disk = PathBuf::from("/var/tmp");
+    std::env::var_os("TMPDIR")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| if disk.is_dir() { disk } else { std::env::temp_dir() })
+}
+
+/// The folder that `path` is in.
+pub fn folder(path: &Path) -> PathBuf {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),

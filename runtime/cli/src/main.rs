@@ -92,6 +92,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Profile(args) => commands::profile::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Device(args) => commands::device::run(args),
+        Command::Model(args) => commands::inspect::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Agent(args) => commands::agent::run(args),
         Command::Enrol(args) => commands::enrol::run(args),

@@ -46,6 +46,8 @@ mod flat;
 mod forms;
 #[path = "commands/hangup.rs"]
 mod hangup;
+#[path = "commands/inspect.rs"]
+mod inspect;
 #[path = "commands/kill.rs"]
 mod kill;
 #[path = "commands/length.rs"]

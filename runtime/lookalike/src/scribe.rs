@@ -101,7 +101,7 @@ impl<'m> Scribe<'m> {
             let id = next(logits, token as u32);
             let of = |id: u32| logits.get(id as usize).map_or(f64::NEG_INFINITY, |&l| f64::from(l));
             log_probability += of(id) - lse(logits.iter().map(|&l| f64::from(l)));
-            if Some(id) == tokenizer.eos() {
+            if tokenizer.is_end(id) {
                 break;
             }
             text.push_str(&stream.push(&tokenizer.token_bytes(id)));

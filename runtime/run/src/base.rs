@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// Data that are read whatever the budget: so little that the refusal may as well name one that would do.
 const ALWAYS_READ: Bytes = Bytes::mib(1);
+/// One part of so many of what there is for reading may be examples that stay in memory: what learns needs the rest.
+const HELD_SHARE: usize = 8;
 
 /// A model file of which only the header has been read, on this machine.
 pub struct Base<'m> {
@@ -79,7 +81,10 @@ impl<'m> Base<'m> {
         let data = {
             let tokenizer = self.tokenizer()?;
             let (rows, max_bytes) = (self.geometry.vocabulary, options.max_bytes.min(room));
-            let options = LoadOptions { rows, max_bytes, ..options };
+            let overflow = options
+                .overflow
+                .map(|overflow| overflow.above_at_most((room / HELD_SHARE).max(ALWAYS_READ.0 as usize)));
+            let options = LoadOptions { rows, max_bytes, overflow, ..options };
             let files = train;
             let train = DataSet::load(files, &options, &tokenizer)?;
             let max_bytes = max_bytes.saturating_sub(train.bytes());

@@ -22,6 +22,7 @@ mod given;
 #[cfg(feature = "coordinator")]
 mod handing;
 mod infer;
+mod inspect;
 mod log;
 mod lookalike;
 #[cfg(feature = "coordinator")]
@@ -55,6 +56,7 @@ pub use eval::EvalArgs;
 #[cfg(feature = "coordinator")]
 pub use handing::HandingArgs;
 pub use infer::InferArgs;
+pub use inspect::*;
 pub use log::LogArgs;
 pub use lookalike::{Anchor, ItemArgs, LookalikeArgs};
 #[cfg(feature = "coordinator")]
@@ -153,6 +155,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Turn the record of a run or a profile into one HTML page, or compare two of them
     Report(ReportArgs),
+    /// Look at a model file before anything is learnt with it
+    Model(InspectingArgs),
     /// Show which board this is and what it can hold
     Device(DeviceArgs),
     /// Look whether this board can take part in its fleet; an agent that is connected loses its session for a moment
@@ -187,7 +191,7 @@ pub enum Command {
 /// Which model, and how much of the machine.
 #[derive(Clone, Debug, Args)]
 pub struct ModelArgs {
-    /// Model file (GGUF, Llama family)
+    /// Model file (GGUF)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// Most bytes the whole process may hold: 300MiB, 1GB, 80% (of the memory at hand) [default: the board's share of

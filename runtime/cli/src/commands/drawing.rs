@@ -33,7 +33,7 @@ impl Drawing {
         let (mut stream, mut written, mut tokens) = (TextStream::new(), String::new(), 0);
         while tokens < self.max_tokens {
             let next = self.sampler.draw(generator.logits(), [text, tokens], draws);
-            if Some(next) == tokenizer.eos() {
+            if tokenizer.is_end(next) {
                 break;
             }
             written.push_str(&stream.push(&tokenizer.token_bytes(next)));

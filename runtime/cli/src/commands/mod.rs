@@ -38,6 +38,7 @@ mod foreseen;
 #[cfg(feature = "coordinator")]
 pub mod handing;
 pub mod infer;
+pub mod inspect;
 mod judging;
 mod levels;
 pub mod lookalike;

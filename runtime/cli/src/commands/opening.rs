@@ -9,7 +9,7 @@ use crate::output::{Output, problem};
 use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{AdapterFile, Asking, Place};
-use sprig_learn::data::LoadOptions;
+use sprig_learn::data::{LoadOptions, Overflow};
 use sprig_report::RunRecord;
 use sprig_run::{Base, Data};
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ impl<'a> Opening<'a> {
     /// Reads the data of a training of the model `base`.
     pub fn read(args: &TrainArgs, base: &'a Base<'a>) -> Result<Self, Failure> {
         let options = asking::by_flags(&args.records, args.shape.len)?;
-        let options = LoadOptions { part: args.part(), ..options };
+        let overflow = Some(Overflow::into(files::folder(&args.out)));
+        let options = LoadOptions { part: args.part(), overflow, ..options };
         let budget = args.model.budget()?;
         check_writable(&args.out, 0)?;
         check_writable(&record_of(args), 0)?;

@@ -220,3 +220,24 @@ fn texts_are_classified_as_they_were_trained_and_a_stopped_run_goes_on() {
     );
     s.fails(2, "classify --model tiny.gguf --adapter a.gguf", &["--text"]);
 }
+
+/// Examples that are more than a budget should hold lie on the disk, and train the same adapter.
+#[test]
+fn data_larger_than_the_budget_train_the_same_adapter() {
+    let s = Scene::new();
+    let lines = (0..40_000).map(|i| format!("{{\"text\": \"record {i} of many, {}\"}}\n", i * i % 9973));
+    s.write("large.jsonl", &lines.collect::<String>());
+    let run =
+        "train --model tiny.gguf --task lm --raw --data large.jsonl --batch 2 --len 64 --steps 5 --json";
+    let held = s.done(&format!("{run} --budget 1GiB --out held.gguf")).last();
+    let before = s.list();
+    let done = s.done(&format!("{run} --budget 9MiB --split 10% --out filed.gguf")).last();
+    assert!(done["peak_rss_bytes"].as_u64().unwrap() <= 9 << 20, "{done}");
+    let left: Vec<_> = s.list().into_iter().filter(|name| !before.contains(name)).collect();
+    assert_eq!(left, ["filed.gguf", "filed.gguf.run.json"], "what it leaves");
+    // 40,000 examples of 20 tokens and more are 4 MB.
+    let plans = [&held, &done].map(|run| run["plan_bytes"].as_u64().unwrap());
+    assert!(plans[0] > plans[1] + (2 << 20), "{plans:?}");
+    s.done(&format!("{run} --budget 9MiB --out filed.gguf"));
+    assert!(s.bytes("filed.gguf") == s.bytes("held.gguf"));
+}

@@ -6,6 +6,7 @@
 mod bpe;
 mod bytes;
 mod chat;
+mod ends;
 mod error;
 mod methods;
 mod pieces;
@@ -19,6 +20,7 @@ mod words;
 use crate::gguf::Gguf;
 use chat::ChatTemplate;
 pub use chat::Message;
+use ends::Ends;
 pub use error::TokenizerError;
 pub use source::TokenizerSource;
 use specials::SpecialTokens;
@@ -69,6 +71,7 @@ pub struct Tokenizer {
     specials: SpecialTokens,
     bos: Option<u32>,
     eos: Option<u32>,
+    ends: Ends,
     add_bos: bool,
     chat: Option<ChatTemplate>,
 }
@@ -107,13 +110,13 @@ impl Tokenizer {
     /// twice, a merge of or into something that is no token, an id out of range. A chat template that cannot
     /// be used is an error of [`chat`](Self::chat), not of this.
     pub fn new(source: TokenizerSource<'_>) -> Result<Self, TokenizerError> {
-        let TokenizerSource { ref tokens, ref token_types, bos, eos, unknown, .. } = source;
+        let TokenizerSource { ref tokens, ref token_types, bos, eos, eot, unknown, .. } = source;
         let vocab_size = tokens.len();
         if !token_types.is_empty() && token_types.len() != vocab_size {
             let what = format!("{} token types for {vocab_size} tokens", token_types.len());
             return Err(TokenizerError::damaged(what));
         }
-        for (name, id) in [("bos", bos), ("eos", eos), ("unknown", unknown)] {
+        for (name, id) in [("bos", bos), ("eos", eos), ("eot", eot), ("unknown", unknown)] {
             if let Some(id) = id.filter(|&id| id as usize >= vocab_size) {
                 let what = format!("the {name} token is {id}, but there are {vocab_size} tokens");
                 return Err(TokenizerError::damaged(what));
@@ -124,8 +127,9 @@ impl Tokenizer {
         let vocabulary = Vocabulary::new(tokens)?;
         let specials = SpecialTokens::new(&vocabulary, token_types)?;
         let words = Words::new(&source, &vocabulary)?;
+        let ends = Ends::new(&source, &vocabulary);
         let add_bos = source.add_bos.unwrap_or(words.add_bos());
-        Ok(Self { vocabulary, words, specials, bos, eos, add_bos, chat })
+        Ok(Self { vocabulary, words, specials, bos, eos, ends, add_bos, chat })
     }
 
     /// Number of tokens; ids are below it.
@@ -138,9 +142,19 @@ impl Tokenizer {
         self.bos
     }
 
-    /// The token that ends a text or a turn.
+    /// The token that ends a text.
     pub fn eos(&self) -> Option<u32> {
         self.eos
+    }
+
+    /// The token that ends a turn of a chat: [`eos`](Self::eos) unless the model has another.
+    pub fn end_of_turn(&self) -> Option<u32> {
+        self.ends.turn
+    }
+
+    /// Whether nothing follows `token`: it ends a text, a turn or a message.
+    pub fn is_end(&self, token: u32) -> bool {
+        self.ends.all.contains(&token)
     }
 
     /// The token to put before a raw text, where the model expects one. [`encode`](Self::encode) never adds it.

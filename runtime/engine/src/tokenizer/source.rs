@@ -20,8 +20,10 @@ pub struct TokenizerSource<'a> {
     pub token_types: Vec<i32>,
     /// Id put before a text where `add_bos` says so.
     pub bos: Option<u32>,
-    /// Id that ends a text or a turn.
+    /// Id that ends a text.
     pub eos: Option<u32>,
+    /// Id that ends a turn of a chat, where that is another.
+    pub eot: Option<u32>,
     /// Whether the model expects `bos` before a text; `None` where the file does not say.
     pub add_bos: Option<bool>,
     /// Whether a text is taken as if a space came before it; `None` where the file does not say. Of `llama`.
@@ -54,6 +56,7 @@ impl<'a> TokenizerSource<'a> {
             token_types: gguf.array_i32("tokenizer.ggml.token_type")?.into_iter().flatten().collect(),
             bos: gguf.u32("tokenizer.ggml.bos_token_id")?,
             eos: gguf.u32("tokenizer.ggml.eos_token_id")?,
+            eot: gguf.u32("tokenizer.ggml.eot_token_id")?,
             add_bos: gguf.bool("tokenizer.ggml.add_bos_token")?,
             add_space_prefix: gguf.bool("tokenizer.ggml.add_space_prefix")?,
             unknown: gguf.u32("tokenizer.ggml.unknown_token_id")?,

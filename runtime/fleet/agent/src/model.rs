@@ -6,7 +6,7 @@ use super::{Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_learn::calibration::Bins;
-use sprig_learn::data::DataSet;
+use sprig_learn::data::{DataSet, LoadOptions, Overflow};
 use sprig_learn::estimator::{Cut, Estimator};
 use sprig_learn::flow::{self, FlowRound, FlowRules};
 use sprig_learn::guard::Guard;
@@ -340,7 +340,9 @@ pub(crate) fn open_data(
     held: Bytes,
 ) -> Result<Data, FleetError> {
     let room = Bytes(budget(settings)?.0.saturating_sub(held.0));
-    Ok(base.data(&[&settings.data.train], &[], train.recipe().records.load_options(), room)?)
+    let overflow = Some(Overflow::into(&settings.agent.state));
+    let options = LoadOptions { overflow, ..train.recipe().records.load_options() };
+    Ok(base.data(&[&settings.data.train], &[], options, room)?)
 }
 
 pub(crate) fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {

@@ -77,17 +77,17 @@ impl Chat {
         first
     }
 
-    /// Ends the last answer at token `end`, with the token that ends a text where the template has none of its own.
+    /// Ends the last answer at token `end`, with the token that ends a turn where the template has none of its own.
     fn end(&mut self, tokenizer: &Tokenizer, end: usize, ended: bool, len: usize) {
         self.whole = end;
         self.tokens.truncate(end);
-        if let (false, Some(eos)) = (ended, tokenizer.eos()) {
+        if let (false, Some(end_of_turn)) = (ended, tokenizer.end_of_turn()) {
             self.whole += 1;
             if let Some(said) = self.said.last_mut() {
                 said.1 += 1;
             }
             if self.tokens.len() == end && end < len {
-                self.tokens.push(eos);
+                self.tokens.push(end_of_turn);
             }
         }
     }

@@ -207,7 +207,7 @@ impl<'t> Encoder<'t> {
         let (tokenizer, len) = (self.tokenizer, self.len);
         let (mut targets, more) = tokenizer.encode_first(completion, Specials::Parse, len);
         if !self.raw && !more {
-            targets.extend(tokenizer.eos());
+            targets.extend(tokenizer.end_of_turn());
         }
         if targets.is_empty() {
             let remedy = "write the text to learn, or take the line out";

@@ -4,9 +4,31 @@ use super::fields::Columns;
 use super::labels::{LabelStyle, Labels};
 use super::part::Part;
 use super::record::Task;
+use std::path::PathBuf;
 
-/// Default limit of what reading a data set takes: about 100,000 examples of 160 tokens.
+/// Default limit of what reading a data set takes, and most bytes of examples in memory: about 100,000 of 160 tokens.
 pub const MAX_DATA_BYTES: usize = 64 << 20;
+
+/// Where encoded examples go that are too many for memory.
+#[derive(Clone, Debug)]
+pub struct Overflow {
+    /// The folder of the files that they are written to, which have no names. It takes 4 bytes a token and 16 an example.
+    pub folder: PathBuf,
+    /// Most bytes of them in memory.
+    pub above: usize,
+}
+
+impl Overflow {
+    /// Into `folder`, what is above [`MAX_DATA_BYTES`].
+    pub fn into(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), above: MAX_DATA_BYTES }
+    }
+
+    /// With no more than `bytes` of them in memory.
+    pub fn above_at_most(self, bytes: usize) -> Self {
+        Self { above: self.above.min(bytes), ..self }
+    }
+}
 
 /// How a data file is read.
 #[derive(Clone, Debug)]
@@ -33,6 +55,8 @@ pub struct LoadOptions {
     pub labels: Option<Labels>,
     /// Most bytes that reading may take: the encoded examples and, at any time, the record under way.
     pub max_bytes: usize,
+    /// Where examples go that are more than memory should hold; `None` refuses those beyond `max_bytes`.
+    pub overflow: Option<Overflow>,
     /// Rows of the model's head: a label must not be answered by a token beyond them.
     pub rows: usize,
 }
@@ -52,6 +76,7 @@ impl LoadOptions {
             label_names: Vec::new(),
             labels: None,
             max_bytes: MAX_DATA_BYTES,
+            overflow: None,
             rows: usize::MAX,
         }
     }

@@ -1,7 +1,12 @@
-//! Encoded examples, packed: 4 bytes a token and 16 an example, and what few of them have beside that.
+//! Encoded examples, packed: 4 bytes a token and 16 an example, and what few of them have beside that. They are in memory,
+//! or in files where there are too many.
 
+use super::column::Column;
 use super::encoded::{Encoded, Kind};
+use bytemuck::{Pod, Zeroable};
 use sha2::{Digest, Sha256};
+use sprig_ground::PathError;
+use std::path::Path;
 
 /// One example, borrowed from its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +47,8 @@ pub enum Target<'a> {
 }
 
 /// Tokens of an example that are no targets, behind some that are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Pause {
     /// Place of the example.
     example: u32,
@@ -52,7 +58,8 @@ pub struct Pause {
     pub to: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
 struct Entry {
     /// End of the example's tokens in [`Packed::tokens`].
     end: u64,
@@ -65,12 +72,12 @@ struct Entry {
 /// Examples without what they are to be chosen from.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    tokens: Vec<u32>,
-    entries: Vec<Entry>,
+    tokens: Column<u32>,
+    entries: Column<Entry>,
     /// Of each example; none while all are 1.
-    weights: Vec<f32>,
+    weights: Column<f32>,
     /// Of all examples, in their order.
-    pauses: Vec<Pause>,
+    pauses: Column<Pause>,
 }
 
 impl Packed {
@@ -86,23 +93,23 @@ impl Packed {
 
     /// Tokens of all examples before example `i`, which is at most [`len`](Self::len).
     pub(super) fn tokens_before(&self, i: usize) -> usize {
-        i.checked_sub(1).map_or(0, |last| self.entries[last].end as usize)
+        i.checked_sub(1).map_or(0, |last| self.entries.at(last).end as usize)
     }
 
     /// Candidates of example `i`; of a pair where its second completion begins.
     pub(super) fn candidates(&self, i: usize) -> usize {
-        self.entries[i].candidates as usize
+        self.entries.at(i).candidates as usize
     }
 
     /// What example `i` counts.
     pub(super) fn weight(&self, i: usize) -> f32 {
-        self.weights.get(i).copied().unwrap_or(1.0)
+        if self.weights.is_empty() { 1.0 } else { self.weights.at(i) }
     }
 
     /// Example `i`, which may have to choose among the first of `candidates`, or be a pair.
     pub(super) fn example<'a>(&'a self, i: usize, candidates: &'a [u32], pairs: bool) -> Example<'a> {
-        let entry = self.entries[i];
-        let tokens = &self.tokens[self.tokens_before(i)..entry.end as usize];
+        let entry = self.entries.at(i);
+        let tokens = self.tokens.slice(self.tokens_before(i)..entry.end as usize);
         let target = entry.target as usize;
         let target = match entry.candidates as usize {
             second if pairs => Target::Pair { first: target, second },
@@ -114,62 +121,63 @@ impl Packed {
 
     fn pauses(&self, i: usize) -> &[Pause] {
         let at = |i: usize| self.pauses.partition_point(|pause| (pause.example as usize) < i);
-        &self.pauses[at(i)..at(i + 1)]
+        self.pauses.slice(at(i)..at(i + 1))
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.tokens.capacity() * size_of::<u32>()
-            + self.entries.capacity() * size_of::<Entry>()
-            + self.weights.capacity() * size_of::<f32>()
-            + self.pauses.capacity() * size_of::<Pause>()
+        self.tokens.bytes() + self.entries.bytes() + self.weights.bytes() + self.pauses.bytes()
     }
 
-    /// Bytes that it has to hold with one more example.
+    /// Bytes of memory that it has to hold with one more example.
     pub(super) fn with(&self, example: &Encoded, weight: f32) -> usize {
-        let (tokens, entries) = (self.tokens.len() + example.tokens.len(), self.entries.len() + 1);
-        let weights = if weight != 1.0 || !self.weights.is_empty() { entries } else { 0 };
-        let pauses =
-            self.pauses.len() + if let Kind::Chat { pauses, .. } = &example.kind { pauses.len() } else { 0 };
-        (tokens + weights) * size_of::<u32>() + entries * size_of::<Entry>() + pauses * size_of::<Pause>()
+        let weights = if weight != 1.0 || !self.weights.is_empty() {
+            self.weights.with(self.entries.len() + 1 - self.weights.len())
+        } else {
+            self.weights.bytes()
+        };
+        let pauses = if let Kind::Chat { pauses, .. } = &example.kind { pauses.len() } else { 0 };
+        self.tokens.with(example.tokens.len()) + self.entries.with(1) + weights + self.pauses.with(pauses)
     }
 
-    pub(super) fn push(&mut self, example: &Encoded, weight: f32) {
-        // An eighth more at a time, where doubling would hold up to twice the limit.
-        room(&mut self.tokens, example.tokens.len());
-        if self.entries.capacity() == self.entries.len() {
-            self.entries.reserve_exact((self.entries.len() / 8).max(64));
-        }
+    /// Moves what is there, and what comes, into files in `folder`.
+    pub(super) fn file(&mut self, folder: &Path) -> Result<(), PathError> {
+        self.tokens.file(folder)?;
+        self.entries.file(folder)?;
+        self.weights.file(folder)?;
+        self.pauses.file(folder)
+    }
+
+    pub(super) fn push(&mut self, example: &Encoded, weight: f32) -> Result<(), PathError> {
         if weight != 1.0 || !self.weights.is_empty() {
-            if self.weights.capacity() <= self.entries.len() {
-                let more = self.entries.capacity() - self.weights.len();
-                self.weights.reserve_exact(more);
+            for _ in self.weights.len()..self.entries.len() {
+                self.weights.push(&[1.0])?;
             }
-            self.weights.resize(self.entries.len(), 1.0);
-            self.weights.push(weight);
+            self.weights.push(&[weight])?;
         }
-        self.tokens.extend_from_slice(&example.tokens);
+        self.tokens.push(&example.tokens)?;
         // Positions are below twice `len` and candidates few, so the narrowing is exact.
         let (target, candidates) = match example.kind {
             Kind::Lm { first } => (first as u32, 0),
             Kind::Chat { first, ref pauses } => {
-                room(&mut self.pauses, pauses.len());
                 let example = self.entries.len() as u32;
-                self.pauses.extend(pauses.iter().map(|&(from, to)| Pause { example, from, to }));
+                for &(from, to) in pauses {
+                    self.pauses.push(&[Pause { example, from, to }])?;
+                }
                 (first as u32, 0)
             }
             Kind::Pick { candidates, answer } => (answer as u32, candidates as u32),
             Kind::Pair { first, second } => (first as u32, second as u32),
         };
-        self.entries.push(Entry { end: self.tokens.len() as u64, target, candidates });
+        self.entries.push(&[Entry { end: self.tokens.len() as u64, target, candidates }])
     }
 
-    /// Gives back what it does not need.
-    pub(super) fn shrink(&mut self) {
-        self.tokens.shrink_to_fit();
-        self.entries.shrink_to_fit();
-        self.weights.shrink_to_fit();
-        self.pauses.shrink_to_fit();
+    /// Ends the adding: gives back what memory it does not need.
+    pub(super) fn finish(&mut self) -> Result<(), PathError> {
+        self.tokens.finish()?;
+        self.entries.finish()?;
+        self.weights.finish()?;
+        self.pauses.finish()
     }
 
     /// SHA-256 over all of it and the `candidates`.
@@ -178,26 +186,19 @@ impl Packed {
         for word in [self.tokens.len(), self.entries.len(), candidates.len()] {
             hash.update((word as u64).to_le_bytes());
         }
-        for entry in &self.entries {
+        for entry in self.entries.pieces().flatten() {
             hash.update(entry.end.to_le_bytes());
             hash.update(entry.target.to_le_bytes());
             hash.update(entry.candidates.to_le_bytes());
         }
-        for token in candidates.iter().chain(&self.tokens) {
+        for token in candidates.iter().chain(self.tokens.pieces().flatten()) {
             hash.update(token.to_le_bytes());
         }
         // Nothing where all are 1, and where nobody pauses: such sets have the digests they always had.
-        self.weights.iter().for_each(|weight| hash.update(weight.to_le_bytes()));
-        for pause in &self.pauses {
+        self.weights.pieces().flatten().for_each(|weight| hash.update(weight.to_le_bytes()));
+        for pause in self.pauses.pieces().flatten() {
             [pause.example, pause.from, pause.to].iter().for_each(|word| hash.update(word.to_le_bytes()));
         }
         hash.finalize().into()
-    }
-}
-
-/// Makes room for `more` of them.
-fn room<T>(items: &mut Vec<T>, more: usize) {
-    if items.capacity() - items.len() < more {
-        items.reserve_exact(more.max(items.len() / 8));
     }
 }

@@ -16,7 +16,8 @@ use crate::setting::Setting;
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
 
-/// The examples of some data, encoded: 4 bytes a token and 16 an example, 20 where records have weights.
+/// The examples of some data, encoded: 4 bytes a token and 16 an example, 20 where records have weights. They are in
+/// memory, or in [files](super::Overflow).
 #[derive(Debug, Default)]
 pub struct DataSet {
     packed: Packed,
@@ -97,8 +98,9 @@ impl DataSet {
             let asked = encoder.ask(text.as_ref()).map_err(option_error)?;
             let kind = Kind::Pick { candidates: set.candidates.len(), answer: 0 };
             cut.push(asked.cut > 0);
-            set.push(&Encoded { tokens: asked.tokens, kind, cut: asked.cut }, 1.0);
+            set.push(&Encoded { tokens: asked.tokens, kind, cut: asked.cut }, 1.0)?;
         }
+        set.packed.finish()?;
         set.digest = set.packed.hash(&set.candidates);
         Ok((set, cut))
     }
@@ -166,7 +168,7 @@ impl DataSet {
         self.packed.tokens()
     }
 
-    /// Bytes the examples take.
+    /// Bytes of memory the examples take.
     pub fn bytes(&self) -> usize {
         self.packed.bytes()
     }
@@ -207,8 +209,12 @@ impl DataSet {
             room.check(line, need)?;
             self.reading = self.reading.max(need);
             let encoded = encoder.encode(&record).map_err(at)?;
-            room.check(line, self.packed.with(&encoded, weight))?;
-            self.push(&encoded, weight);
+            let with = self.packed.with(&encoded, weight);
+            match &options.overflow {
+                Some(overflow) if with > overflow.above => self.packed.file(&overflow.folder)?,
+                _ => room.check(line, with)?,
+            }
+            self.push(&encoded, weight)?;
         }
         Ok(())
     }
@@ -218,17 +224,18 @@ impl DataSet {
         if self.packed.len() == 0 {
             return Err(DataError::Empty { path: path.to_owned() });
         }
-        self.packed.shrink();
+        self.packed.finish()?;
         self.labels = encoder.into_labels();
         self.digest = self.packed.hash(&self.candidates);
         Ok(())
     }
 
-    fn push(&mut self, example: &Encoded, weight: f32) {
-        self.packed.push(example, weight);
+    fn push(&mut self, example: &Encoded, weight: f32) -> Result<(), DataError> {
+        self.packed.push(example, weight)?;
         self.cut += usize::from(example.cut > 0);
         self.lengths.add(example.tokens.len() + example.cut);
         self.longest = self.longest.max(example.tokens.len());
+        Ok(())
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Writing<'a> {
     /// The next token, from the logits behind all before.
     pub fn step(&mut self, logits: &[f32]) -> Written {
         let token = self.chooser.choose(logits, self.tokens);
-        if Some(token) == self.tokenizer.eos() {
+        if self.tokenizer.is_end(token) {
             return Written { token, text: self.rest(), end: Some(End::Model) };
         }
         self.tokens += 1;
