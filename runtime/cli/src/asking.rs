@@ -4,6 +4,7 @@
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::{scratch, shown};
+use crate::output;
 use sprig_engine::adapter::Asking;
 use sprig_learn::data::{DataSet, Labels, LoadOptions, OPTIONS, Overflow, TEXT, Task};
 use sprig_learn::recipe::Len;
@@ -28,7 +29,8 @@ pub fn by_flags(args: &RecordArgs, len: Len) -> Result<LoadOptions, Failure> {
     }
     let options = args.records(len).load_options();
     let overflow = Some(Overflow::into(scratch()));
-    Ok(LoadOptions { columns: Some(args.columns()), overflow, ..options })
+    let progress = Some(output::reading as fn(usize));
+    Ok(LoadOptions { columns: Some(args.columns()), overflow, progress, ..options })
 }
 
 /// The same as the adapter in a file was trained, if that says how; a flag that was given has to agree.
@@ -75,7 +77,8 @@ pub fn by_adapter(
         let was = was.map_or_else(|| "without that label".to_owned(), |(n, w)| format!("with {n}={w}"));
         return differs(&format_args!("--label-tokens {name}={word}"), was);
     }
-    Ok(LoadOptions { columns: flags.columns, overflow: flags.overflow, ..trained })
+    let LoadOptions { columns, overflow, progress, .. } = flags;
+    Ok(LoadOptions { columns, overflow, progress, ..trained })
 }
 
 /// Whether data are read for their labels before anything else.

@@ -32,6 +32,16 @@ pub fn problem(text: impl Display) {
     let _ = writeln!(stderr(), "{text}");
 }
 
+/// Says on standard error, every [`PAUSE`], how many records of long data are read.
+pub fn reading(records: usize) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.get_or_insert_with(Instant::now).elapsed() >= PAUSE {
+        *said = Some(Instant::now());
+        problem(format_args!("reading data: {records} records so far"));
+    }
+}
+
 /// Where events go.
 pub struct Output {
     json: bool,

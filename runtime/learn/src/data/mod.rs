@@ -53,7 +53,7 @@ pub use held_back::held_back;
 pub use input::MAX_LINE;
 pub use labels::{LabelStyle, Labels, MAX_LABELS};
 pub use lengths::Lengths;
-pub use options::{LoadOptions, MAX_DATA_BYTES, Overflow};
+pub use options::{LoadOptions, MAX_DATA_BYTES, Overflow, TOLD_EVERY};
 pub use packed::{Example, Pause, Target};
 pub use part::Part;
 pub use prompt::{OPTIONS, TEXT, answer, prompt};

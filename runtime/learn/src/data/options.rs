@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// Default limit of what reading a data set takes, and most bytes of examples in memory: about 100,000 of 160 tokens.
 pub const MAX_DATA_BYTES: usize = 64 << 20;
 
+/// Records after which [`LoadOptions::progress`] is told of them.
+pub const TOLD_EVERY: usize = 4096;
+
 /// Where encoded examples go that are too many for memory.
 #[derive(Clone, Debug)]
 pub struct Overflow {
@@ -57,6 +60,8 @@ pub struct LoadOptions {
     pub max_bytes: usize,
     /// Where examples go that are more than memory should hold; `None` refuses those beyond `max_bytes`.
     pub overflow: Option<Overflow>,
+    /// Told every [`TOLD_EVERY`](super::TOLD_EVERY) records how many have become examples.
+    pub progress: Option<fn(usize)>,
     /// Rows of the model's head: a label must not be answered by a token beyond them.
     pub rows: usize,
 }
@@ -77,6 +82,7 @@ impl LoadOptions {
             labels: None,
             max_bytes: MAX_DATA_BYTES,
             overflow: None,
+            progress: None,
             rows: usize::MAX,
         }
     }

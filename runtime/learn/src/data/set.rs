@@ -7,7 +7,7 @@ use super::error::{DataError, Problem};
 use super::files::{files, first};
 use super::labels::Labels;
 use super::lengths::Lengths;
-use super::options::LoadOptions;
+use super::options::{LoadOptions, TOLD_EVERY};
 use super::packed::{Example, Packed};
 use super::record::{Record, Task};
 use super::room::{Room, under_way};
@@ -215,6 +215,10 @@ impl DataSet {
                 _ => room.check(line, with)?,
             }
             self.push(&encoded, weight)?;
+            if let Some(progress) = options.progress.filter(|_| self.packed.len().is_multiple_of(TOLD_EVERY))
+            {
+                progress(self.packed.len());
+            }
         }
         Ok(())
     }
