@@ -93,7 +93,7 @@ struct Described {
     /// Heap bytes of the tokenizer.
     tokenizer_bytes: Bytes,
     /// What is wrong with the chat template; none where it can be used.
-    chat_template: Result<(), String>,
+    chat_problem: Option<String>,
 }
 
 /// The tensors of a type.
@@ -134,7 +134,7 @@ impl Described {
             types,
             tokenizer: kinds.collect::<Vec<_>>().join(", "),
             tokenizer_bytes: base.tokenizer_bytes(),
-            chat_template: tokenizer.chat(&hello, true).map(drop).map_err(|e| e.to_string()),
+            chat_problem: tokenizer.chat(&hello, true).err().map(|e| e.to_string()),
         })
     }
 
@@ -143,9 +143,9 @@ impl Described {
         let license = self.license.as_deref().unwrap_or("none named");
         let types = self.types.iter().map(|(name, of)| format!("{name} {} in {}", of.bytes, of.tensors));
         let window = self.window.map_or_else(String::new, |n| format!(", some blocks look back {n}"));
-        let chat = match &self.chat_template {
-            Ok(()) => "has a template".to_owned(),
-            Err(problem) => format!("{problem} (--raw does without)"),
+        let chat = match &self.chat_problem {
+            None => "has a template".to_owned(),
+            Some(problem) => format!("{problem} (--raw does without)"),
         };
         vec![
             format!("model     {name}, license: {license}"),
