@@ -160,29 +160,46 @@ mod tests {
     use super::*;
     use crate::process;
 
-    #[test]
-    fn values_come_back_and_few_of_them_are_in_memory() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut filing = Filing::begin(folder.path()).unwrap();
-        let n = 4 << 20;
-        for from in (0..n as u32).step_by(1000) {
-            filing.push(&(from..(from + 1000).min(n as u32)).collect::<Vec<_>>()).unwrap();
+    /// As many numbers as that, from 0 up, in a file of `folder`.
+    fn numbers(n: u32, folder: &Path) -> Filed<u32> {
+        let mut filing = Filing::begin(folder).unwrap();
+        for from in (0..n).step_by(1000) {
+            filing.push(&(from..(from + 1000).min(n)).collect::<Vec<_>>()).unwrap();
         }
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "the file has a name");
-        let filed = filing.finish().unwrap();
-        assert_eq!(filed.count(), n);
-        let before = process::status().file.unwrap();
-        let mut at = 1u32;
+        assert_eq!(folder.read_dir().unwrap().count(), 0, "the file has a name");
+        filing.finish().unwrap()
+    }
+
+    /// Reads here and there.
+    fn look_about(filed: &Filed<u32>) {
+        let (mut at, n) = (1u32, filed.count());
         for _ in 0..20_000 {
             at = at.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let from = at as usize % (n - 300);
             let found = filed.get(from..from + 300);
             assert!(found.iter().zip(from as u32..).all(|(found, want)| *found == want), "{from}");
         }
-        let more = process::status().file.unwrap().0.saturating_sub(before.0);
-        assert!(more <= 2 * WINDOW.0, "{more} bytes of 16 MiB stayed in memory");
+    }
+
+    #[test]
+    fn values_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let n = 2_000_123;
+        let filed = numbers(n as u32, folder.path());
+        assert_eq!(filed.count(), n);
+        look_about(&filed);
         assert_eq!(filed.get(n - 1..n), [n as u32 - 1]);
         assert!(filed.get(n..n).is_empty());
+    }
+
+    #[test]
+    fn few_values_are_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let filed = numbers(4 << 20, folder.path());
+        let before = process::status().file.unwrap();
+        look_about(&filed);
+        let more = process::status().file.unwrap().0.saturating_sub(before.0);
+        assert!(more <= 2 * WINDOW.0, "{more} bytes of 16 MiB stayed in memory");
     }
 
     #[test]
