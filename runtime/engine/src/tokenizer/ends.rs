@@ -53,7 +53,10 @@ mod tests {
         assert_eq!(ends(&["<eos>", "<bos>", "<end_of_turn>"], None), (vec![0, 2], Some(2)));
         assert_eq!(ends(&["</s>", "a", "<other>"], Some(2)), (vec![0, 2], Some(2)));
         assert_eq!(ends(&["</s>", "a"], None), (vec![0], Some(0)));
-        // Text that looks like one is text.
-        assert_eq!(ends(&["x", " <|im_end|>"], None), (vec![0], Some(0)));
+        // What is spelled like one and is text is none.
+        let (tokens, eos) = (vec!["x", "<|im_end|>"], Some(0));
+        let vocabulary = Vocabulary::new(&tokens).unwrap();
+        let source = TokenizerSource { tokens, token_types: vec![1, 1], eos, ..Default::default() };
+        assert_eq!(Ends::new(&source, &vocabulary).all, [0]);
     }
 }
