@@ -168,6 +168,8 @@ mod tests {
                 assert!(!board.pages.is_empty() && board.features.contains(&Feature::Neon), "{name}");
                 assert!(!board.storage.is_empty(), "{name}");
                 assert!(!board.sources.is_empty() && board.bandwidth.is_some(), "{name}");
+                let peak = board.peak_flop().unwrap() / 1e9;
+                assert!((32.0..=430.0).contains(&peak), "{name}: {peak} GFLOP/s");
             }
         }
         assert!(names.len() > 25, "{names:?}");

@@ -60,12 +60,12 @@ impl Cpu {
         for kind in &self.kinds {
             match all.iter_mut().find(|cores| cores.kind == *kind) {
                 Some(cores) => cores.count += 1,
-                None => all.push(Cores { kind: (*kind).to_owned(), count: 1 }),
+                None => all.push(Cores { kind: (*kind).to_owned(), count: 1, mhz: None }),
             }
         }
         let rest = self.count.saturating_sub(self.kinds.len() as u32);
         if rest > 0 {
-            all.push(Cores { kind: "unknown".to_owned(), count: rest });
+            all.push(Cores { kind: "unknown".to_owned(), count: rest, mhz: None });
         }
         all
     }

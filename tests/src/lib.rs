@@ -2,6 +2,7 @@
 
 mod adapter;
 mod candle_llama;
+pub mod families;
 mod frozen;
 mod geometry;
 mod stock;

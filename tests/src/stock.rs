@@ -1,38 +1,48 @@
-//! Stock llama.cpp through the scripts in `compat`.
+//! Other implementations through the scripts in `compat`: stock llama.cpp and what belongs to it, or `transformers`.
 
 use sprig_testkit::model::workspace;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A Python that has the wheels which `compat/stock.py` names.
+/// A Python that has the wheels which a script of `compat` names.
 pub struct Stock {
     packages: PathBuf,
+    /// The script that prints logits, and its flag for an adapter.
+    logits: (&'static str, &'static str),
 }
 
 impl Stock {
-    /// Packages in `SPRIG_STOCK`, else where `cargo xtask test` puts them.
+    /// llama.cpp: packages in `SPRIG_STOCK`, else where `cargo xtask test` puts them.
     ///
     /// # Panics
     /// Where they are absent, with the command that fetches them.
     pub fn find() -> Self {
-        let usual = || workspace().join("target/tools/judge");
-        let packages = std::env::var_os("SPRIG_STOCK").map_or_else(usual, PathBuf::from);
-        let there = packages.join("xllamacpp").is_dir();
-        assert!(there, "{} has no xllamacpp: run `cargo xtask test --only llama.cpp`", packages.display());
-        Self { packages }
+        let packages = packages("SPRIG_STOCK", "judge", ("xllamacpp", "--only llama.cpp"));
+        Self { packages, logits: ("llama_logits.py", "--adapter") }
+    }
+
+    /// `transformers` with `peft`: packages in `SPRIG_TRANSFORMERS`, likewise.
+    ///
+    /// # Panics
+    /// As [`Self::find`].
+    pub fn transformers() -> Self {
+        let packages =
+            packages("SPRIG_TRANSFORMERS", "transformers", ("transformers", "--long --only transformers"));
+        Self { packages, logits: ("transformers_logits.py", "--peft") }
     }
 
     /// Logits after each of `ids`, tokens × vocabulary, with an adapter if one is given. `out` is a file to pass them in.
     ///
     /// # Panics
-    /// Where llama.cpp refuses one of the files.
+    /// Where it refuses one of the files.
     pub fn logits(&self, model: &Path, ids: &[u32], adapter: Option<&Path>, out: &Path) -> Vec<f32> {
-        let mut script = self.script("llama_logits.py");
+        let (name, flag) = self.logits;
+        let mut script = self.script(name);
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         script.arg(model).args(["--ids", &ids.join(",")]).arg("--out").arg(out);
         if let Some(adapter) = adapter {
-            script.arg("--adapter").arg(adapter);
+            script.arg(flag).arg(adapter);
         }
         run(&mut script);
         let bytes = fs::read(out).expect("the script left the logits");
@@ -52,6 +62,15 @@ impl Stock {
         command.env("PYTHONPATH", &self.packages).arg(workspace().join("tests/compat").join(name));
         command
     }
+}
+
+/// The folder that `variable` names, else `usual` among the tools of the tests.
+fn packages(variable: &str, usual: &str, (package, suite): (&str, &str)) -> PathBuf {
+    let usual = || workspace().join("target/tools").join(usual);
+    let packages = std::env::var_os(variable).map_or_else(usual, PathBuf::from);
+    let there = packages.join(package).is_dir();
+    assert!(there, "{} has no {package}: run `cargo xtask test {suite}`", packages.display());
+    packages
 }
 
 /// What the command printed.

@@ -13,7 +13,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use sprig_engine::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Module, Pass, PassInput, PassLayout, PassSize, Transformer};
 use sprig_tests::{DType, Factors, MODULES, Objective, Oracle, Random, real_model};
 
 /// "The capital of France is Paris. …", "Federated …" and noise: three examples of different lengths.
@@ -41,7 +41,7 @@ impl Directions for Normals {
 }
 
 /// Every number of a new adapter, drawn so that no factor is zero.
-fn trained(spec: &AdapterSpec, model: &Llama<'_>, ctx: &Ctx) -> Adapter {
+fn trained(spec: &AdapterSpec, model: &Transformer<'_>, ctx: &Ctx) -> Adapter {
     let normal = |id: TensorId, out: &mut [f32]| {
         out.copy_from_slice(&Random::new(u64::from(id.0)).normals(out.len(), 1.0));
     };
@@ -114,7 +114,7 @@ fn wanted(starts: &[usize], tokens: &[u32]) -> (Vec<usize>, Vec<u32>) {
 
 /// The pass over all examples, at its end, with `tangents` tangents along `directions` or about to go backwards.
 fn pass<T>(
-    model: &Llama<'_>,
+    model: &Transformer<'_>,
     ctx: &Ctx,
     adapter: &Adapter,
     directions: Option<&Normals>,
@@ -273,7 +273,7 @@ fn check(spec: AdapterSpec, per_example: bool) {
     let oracle = Oracle::load(&real_model(), DType::F64).unwrap();
     let map = Mapped::open(real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let adapter = trained(&spec, &model, &ctx);
     let mirror = mirrored(&spec, &adapter);
     for language in [true, false] {

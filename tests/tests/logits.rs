@@ -7,7 +7,7 @@ use sprig_budget::Arena;
 use sprig_engine::dual::Batch;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Llama, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Pass, PassInput, PassLayout, PassSize, Transformer};
 use sprig_tests::{DType, Oracle, real_model};
 
 /// The start of this repository's LICENSE in token ids, from llama.cpp's tokenizer.
@@ -17,7 +17,7 @@ const IDS: &str = include_str!("../golden/license-512-ids.json");
 fn engine<T>(ids: &[u32], read: impl FnOnce(&mut Pass<'_>, usize) -> T) -> T {
     let map = Mapped::open(real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let geometry = model.geometry();
     let size = PassSize {
         positions: ids.len(),

@@ -2,24 +2,12 @@
 //! of them.
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
-use sprig_budget::Arena;
-use sprig_engine::adapter::{Adapter, AdapterFile, AdapterMeta, AdapterSpec, Kind, Merge};
-use sprig_engine::dual::Batch;
+use sprig_engine::adapter::{AdapterFile, Merge};
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic, SyntheticFamily, TensorType};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::Transformer;
 use sprig_tests::Stock;
-use std::path::Path;
-
-const FAMILIES: [SyntheticFamily; 5] = [
-    SyntheticFamily::Llama,
-    SyntheticFamily::Llama3,
-    SyntheticFamily::Qwen2,
-    SyntheticFamily::Qwen3,
-    SyntheticFamily::Gemma3,
-];
-/// Tokens of the text: more than a tile of keys has.
-const TOKENS: usize = 150;
+use sprig_tests::families::{FAMILIES, adapter, apart, difference, logits, rms, text};
 
 /// Types of weights, and how far apart logits may be. llama.cpp rounds activations
 /// to 11 bits for F16 and to 8 bits in blocks for the others; products of F32 differ in the order of their sums alone.
@@ -28,73 +16,6 @@ const TYPES: [(TensorType, f32); 4] =
 
 /// llama.cpp looks up GELU in a table of half floats, whatever the types of weights.
 const GELU: f32 = 2e-3;
-
-fn text() -> Vec<u32> {
-    (0..TOKENS).map(|i| (i * i * 7 + i * 31) as u32 % 300).collect()
-}
-
-/// Logits after every token of the text.
-fn logits(model: &Llama<'_>, ctx: &Ctx, adapter: Option<&Adapter>) -> Vec<f32> {
-    let (g, ids) = (model.geometry(), text());
-    let size = PassSize {
-        positions: TOKENS,
-        tangents: 0,
-        wanted: TOKENS,
-        candidates: 0,
-        rank: adapter.map_or(0, Adapter::rank),
-        largest_tensor: 0,
-        masked: 0,
-        kept: Checkpoints::NONE,
-        threads: ctx.pool.threads(),
-        panel_rows: ctx.panel_rows(),
-        head_tile: 512,
-        routes: None,
-    };
-    let (layout, rope, starts) = (PassLayout::new(g, size), model.rope(TOKENS), [0, TOKENS]);
-    let mut arena = Arena::new(layout.bytes()).unwrap();
-    let batch = Batch::new(&ids, &starts, g.vocabulary).unwrap().plain();
-    let input = PassInput { batch, adapter, integer: false };
-    let mut pass = Pass::new(model, &rope, ctx, layout, arena.stack(), input).unwrap();
-    pass.embed();
-    pass.blocks(0..g.blocks).unwrap();
-    let mut all = vec![0.0; TOKENS * g.vocabulary];
-    all.chunks_mut(g.vocabulary).enumerate().for_each(|(i, out)| pass.logits(i, out));
-    all
-}
-
-/// An adapter on every linear layer that changes the answers a good deal, written to `path`.
-fn adapter(model: &Llama<'_>, ctx: &Ctx, path: &Path) -> Adapter {
-    let spec = AdapterSpec {
-        kind: Kind::Lora,
-        rank: 4,
-        alpha: 8.0,
-        targets: Module::ALL.to_vec(),
-        layers: 0..model.geometry().blocks,
-        kept: Vec::new(),
-        routing: None,
-    };
-    let mut adapter = Adapter::new(&spec, model, ctx, |_, _| ()).unwrap();
-    adapter.values_mut().iter_mut().enumerate().for_each(|(i, v)| *v = 0.1 * (1.7 * i as f32).sin());
-    let architecture = model.geometry().architecture().into();
-    let meta = AdapterMeta { architecture, base_digest: None, asking: None, routers: None };
-    adapter.write(path, &meta).unwrap();
-    adapter
-}
-
-fn rms(values: &[f32]) -> f32 {
-    (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
-}
-
-/// Root mean square of the differences after the token where it is largest, in parts of that of all `want`.
-fn apart(found: &[f32], want: &[f32]) -> f32 {
-    let each = want.len() / TOKENS;
-    let differences = difference(found, want);
-    differences.chunks(each).map(rms).fold(0.0, f32::max) / rms(want)
-}
-
-fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
-    a.iter().zip(b).map(|(a, b)| a - b).collect()
-}
 
 #[test]
 #[ignore = "needs stock llama.cpp, which a stage of `cargo xtask test` fetches"]
@@ -106,7 +27,7 @@ fn logits_and_adapters_of_every_family_are_those_of_llama_cpp() {
         let synthetic = Synthetic::tiny_of(family).of_type(ty);
         synthetic.write_atomic(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        let model = Llama::load(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let model = Transformer::load(&Gguf::parse(&bytes).unwrap()).unwrap();
         let adapter = adapter(&model, &ctx, &adapted);
         let ours = [None, Some(&adapter)].map(|adapter| logits(&model, &ctx, adapter));
         let theirs = [None, Some(&*adapted)].map(|adapter| stock.logits(&path, &text(), adapter, &out));
@@ -137,7 +58,7 @@ fn merged_models_of_every_family_answer_in_llama_cpp_as_with_the_adapter() {
         Synthetic::tiny_of(family).of_type(ty).write_atomic(&path).unwrap();
         let mapped = Mapped::open(&path).unwrap();
         let gguf = Gguf::parse(mapped.bytes()).unwrap();
-        let model = Llama::load(&gguf).unwrap();
+        let model = Transformer::load(&gguf).unwrap();
         adapter(&model, &ctx, &adapted);
         let file = AdapterFile::open(&adapted).unwrap();
         let merge = Merge::new((&mapped, &gguf, model.geometry()), &file, to).unwrap();

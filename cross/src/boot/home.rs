@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -100,6 +101,17 @@ impl Home {
         command.arg(self.fleet.join("coordinator/fleet.toml"));
         self.coordinator = Some(Process::start("coordinator", command, &self.say)?);
         Ok(())
+    }
+
+    /// What the coordinator's dashboard, at this address, shows right now.
+    pub fn shown(&self, url: &str) -> Result<Value> {
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let mut stream = TcpStream::connect(address).with_context(|| format!("no dashboard at {url}"))?;
+        write!(stream, "GET /api/view HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("the dashboard answered nothing")?;
+        serde_json::from_str(body).with_context(|| format!("the dashboard answered {head}"))
     }
 
     /// Forgets what was said so far.

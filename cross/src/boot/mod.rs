@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use story::{Seen, Story};
 
 /// Seconds of a round before power goes.
@@ -87,9 +87,10 @@ fn tell(args: &Args) -> Result<Told> {
     let sprig = Sprig::build()?;
     let model = model::fetch("smollm2")?.path;
     let mut home = Home::new(sprig, &model, work.path())?;
+    let begun = Instant::now();
     let (image, bundle) = images(&home, &model, &key, args)?;
     let mut board = Machine::with(&image.path, work.path())?;
-    let mut story = Story::new(&mut home, &mut board, &args.board);
+    let mut story = Story::new(&mut home, &mut board, (&args.board, begun));
     let told =
         story.first_round().and_then(|()| story.cut_in_a_round(Duration::from_secs_f64(args.cut_power)));
     let told = told.and_then(|()| bundle.as_deref().map_or(Ok(()), |bundle| story.update(bundle)));
@@ -157,7 +158,7 @@ fn comes_up_twice(image: &Path, cut: Duration, console: &Path) -> Result<()> {
     let mut board = Machine::with(image, work.path())?;
     let mut come = || -> Result<()> {
         for time in ["came up", "came up again after its power was cut"] {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             board.start()?;
             board.shows(UP, 1, START)?;
             eprintln!("boot: {time}, in {:.0} s", begun.elapsed().as_secs_f64());

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Longest a board may take to start, in an emulator on a busy machine.
 const START: Duration = Duration::from_secs(1200);
+/// Longest the dashboard may take to show what the coordinator said.
+const SHOWN: Duration = Duration::from_secs(10);
 /// Longest a round may take.
 const ROUND: Duration = Duration::from_secs(900);
 /// What RAUC is at.
@@ -39,18 +41,29 @@ pub struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    pub fn new(home: &'a mut Home, board: &'a mut Machine, name: &'a str) -> Self {
-        Self { home, board, name, seen: Vec::new(), begun: Instant::now() }
+    /// A story that began when its image was asked for.
+    pub fn new(home: &'a mut Home, board: &'a mut Machine, (name, begun): (&'a str, Instant)) -> Self {
+        Self { home, board, name, seen: Vec::new(), begun }
     }
 
     /// The board starts for the first time, joins and ends a round.
     pub fn first_round(&mut self) -> Result<()> {
+        self.see("the image is made");
         self.home.open()?;
         self.home.coordinate()?;
+        let dashboard = self.home.hears("dashboard", START)?;
+        let dashboard = dashboard["url"].as_str().context("a dashboard without an address")?;
         self.board.start()?;
+        self.see("the board has power");
         let joined = self.home.hears("joined", START)?;
         ensure!(joined["device"] == BOARD, "{joined} joined");
         self.see("joined the fleet");
+        let until = Instant::now() + SHOWN;
+        while self.home.shown(dashboard)?["devices_online"] != 1 {
+            ensure!(Instant::now() < until, "the dashboard shows {}", self.home.shown(dashboard)?);
+            thread::sleep(Duration::from_millis(200));
+        }
+        self.see("the dashboard shows it");
         let round = self.home.hears("round", ROUND)?;
         self.see(&format!("round {} ended", round["round"]));
         let facts = self.ask("sprig device --json")?;
@@ -72,6 +85,15 @@ impl<'a> Story<'a> {
 
     /// What a round writes to the card, whoever writes it.
     fn card_in_a_round(&mut self) -> Result<()> {
+        let before = self.written()?;
+        // The kernel's own work after a partition grew: it writes the new tables of files, once, when it has time for them.
+        while self.ask("grep -lsx ext4lazyinit /proc/[0-9]*/comm || echo done")?.trim() != "done" {
+            thread::sleep(Duration::from_secs(5));
+        }
+        let kib = (self.written()? - before) >> 10;
+        self.see(&format!(
+            "the grown partition's tables are written ({kib} KiB since then, rounds among them)"
+        ));
         self.home.forget();
         self.home.hears("round", ROUND)?;
         let before = self.written()?;

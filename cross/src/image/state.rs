@@ -19,12 +19,15 @@ pub(super) fn make(files: &Path, image: &Path, (align, date): (u64, &str)) -> Re
     make.args(["-q", "-F", "-L", "state", "-U", &id, "-E"]);
     make.arg(format!("hash_seed={id},root_owner=0:0,lazy_itable_init=0")).arg("-d").arg(files);
     sys::check(make.arg(image).env("E2FSPROGS_FAKE_TIME", date))?;
-    // `mkfs.ext4` before 1.47.1 takes over when a file's entry was changed last, which nobody can set in a folder.
+    // `mkfs.ext4` before 1.47.1 takes over when a file's entry was changed last, which nobody can set in a folder, and when
+    // it was read last, which for a folder is when its files were looked for.
     let mut script = String::new();
     for path in paths(files)? {
         let path = path.strip_prefix(files)?.to_str().context("a file's name is not UTF-8")?;
         ensure!(!path.contains(['"', '\n']), "a file's name has a quotation mark or a line's end: {path}");
-        writeln!(script, "set_inode_field \"/{path}\" ctime @{date}")?;
+        for field in ["ctime", "atime"] {
+            writeln!(script, "set_inode_field \"/{path}\" {field} @{date}")?;
+        }
     }
     let commands = image.with_extension("commands");
     fs::write(&commands, script)?;
@@ -57,4 +60,36 @@ fn bytes_of(folder: &Path) -> Result<u64> {
         bytes += if entry.file_type()?.is_dir() { bytes_of(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    const DATE: u64 = 1_700_000_000;
+
+    fn image(files: &Path, image: &Path) -> Vec<u8> {
+        let touch = ["-exec", "touch", "--no-dereference", "--date", &format!("@{DATE}"), "{}", "+"];
+        assert!(Command::new("find").arg(files).args(touch).status().unwrap().success());
+        make(files, image, (4 << 20, &DATE.to_string())).unwrap();
+        fs::read(image).unwrap()
+    }
+
+    /// Folders that were read at other times, of files that came at other times.
+    #[test]
+    fn the_same_files_make_the_same_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = ["a", "b"].map(|name| {
+            let files = folder.path().join(name);
+            fs::create_dir_all(files.join("sprig/identity")).unwrap();
+            fs::write(files.join("sprig/agent.toml"), "name = \"one\"\n").unwrap();
+            fs::write(files.join("sprig/identity/client.key"), vec![7; 5000]).unwrap();
+            sleep(Duration::from_millis(1100)); // the file system counts in seconds
+            image(&files, &folder.path().join(format!("{name}.ext4")))
+        });
+        assert!(made[0] == made[1], "made twice, the partitions differ");
+    }
 }

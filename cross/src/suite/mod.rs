@@ -4,6 +4,7 @@ mod aarch64;
 mod armv7;
 mod board;
 mod clients;
+mod disk;
 mod image;
 mod judge;
 mod minimum;
@@ -52,6 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut suite = Suite { json: args.json, long: args.long, tools: tools::Tools::new(), model: None };
     let mut report = Report::new(args.only.clone());
 
+    report.needed("disk", disk::check);
     report.stage("format", || suite.cargo(&["fmt", "--all", "--check"]));
     report.stage("lints", || {
         suite.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])

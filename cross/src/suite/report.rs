@@ -1,5 +1,6 @@
 //! Stages: timed, announced, collected into a table.
 
+use crate::sys;
 use anyhow::Result;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ struct Row {
     seconds: f64,
     note: String,
 }
+
+/// Less free bytes than this are a full disk: copies of a model and what a linker writes take more.
+const FULL: u64 = 1 << 30;
 
 /// The stages run so far.
 pub struct Report {
@@ -64,7 +68,10 @@ impl Report {
                 (Verdict::Failed, format!("cannot be skipped under CI: {why}"))
             }
             Ok(Outcome::Skipped(why)) => (Verdict::Skipped, why),
-            Err(error) => (Verdict::Failed, format!("{error:#}")),
+            Err(error) => {
+                let full = if is_full() { "the disk is full; " } else { "" };
+                (Verdict::Failed, format!("{full}{error:#}"))
+            }
         };
         let seconds = start.elapsed().as_secs_f64();
         eprintln!("==> {name}: {} in {seconds:.1} s {note}", verdict.word());
@@ -119,6 +126,10 @@ impl Verdict {
             Self::Skipped => "SKIPPED",
         }
     }
+}
+
+fn is_full() -> bool {
+    sys::free_bytes(&sys::target_dir()).is_some_and(|free| free < FULL)
 }
 
 #[cfg(test)]

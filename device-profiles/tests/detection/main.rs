@@ -50,7 +50,7 @@ fn the_size_of_a_memory_is_told_by_what_knows_it_best() {
             cpu(4, "0xd08", V8_0) + "Revision\t: c03114\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n";
         let got = four().with("proc/meminfo", memory(kib)).with("proc/cpuinfo", cpuinfo).detect();
         assert_eq!(got.board.name, if kib < 4 << 20 { "raspberry-pi-4b-4gb" } else { name });
-        assert_eq!(got.cores, [Cores { kind: "cortex-a72".to_owned(), count: 4 }]);
+        assert_eq!(got.cores, [Cores { kind: "cortex-a72".to_owned(), count: 4, mhz: None }]);
     }
     let module = ["ours,carrier", "nvidia,p3768-0000+p3767-0004", "nvidia,tegra234"];
     let got = tree("A carrier of ours", &module).with("proc/meminfo", memory(3_400_000)).detect();
@@ -170,7 +170,7 @@ fn a_machine_without_a_device_tree_is_generic() {
     assert_eq!((got.board.name.as_str(), &got.how), ("generic-x86-64", &How::NoDeviceTree));
     // Only what all cores have.
     assert_eq!(got.features, [Feature::Avx2, Feature::Fma]);
-    assert_eq!(got.cores, [Cores { kind: "unknown".to_owned(), count: 2 }]);
+    assert_eq!(got.cores, [Cores { kind: "unknown".to_owned(), count: 2, mhz: None }]);
     assert!(got.warnings.is_empty());
     assert_eq!(got.budget(), 8 << 30);
 }
@@ -180,7 +180,7 @@ fn nothing_readable_leaves_the_boards_facts() {
     let empty = Machine::new();
     let got = detect_as(empty.0.path(), "raspberry-pi-3b").unwrap();
     assert_eq!((got.memory, got.page, got.how), (got.board.managed(), 4096, How::Named));
-    assert_eq!(got.cores, [Cores { kind: "cortex-a53".to_owned(), count: 4 }]);
+    assert_eq!(got.cores, [Cores { kind: "cortex-a53".to_owned(), count: 4, mhz: None }]);
     assert!(detect_as(empty.0.path(), "raspberry-pi-9").unwrap_err().to_string().contains("raspberry-pi-3b"));
 }
 

@@ -8,7 +8,7 @@ use sprig_engine::dual::{Attention, Batch, Directions, Gradient, Probe, TensorId
 use sprig_engine::gguf::{Gguf, Meta, Synthetic, SyntheticFamily, TensorType};
 use sprig_engine::kernels::Ctx;
 use sprig_engine::model::{
-    Checkpoints, Family, Generator, Geometry, Llama, Module, Pass, PassInput, PassLayout, PassSize,
+    Checkpoints, Family, Generator, Geometry, Module, Pass, PassInput, PassLayout, PassSize, Transformer,
 };
 
 const FAMILIES: [SyntheticFamily; 5] = [
@@ -47,7 +47,7 @@ impl Directions for Noise {
     }
 }
 
-fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
+fn adapter(model: &Transformer<'_>, ctx: &Ctx) -> Adapter {
     let spec = AdapterSpec {
         kind: Kind::Lora,
         rank: 2,
@@ -87,7 +87,7 @@ fn wanted() -> (Vec<usize>, Vec<u32>) {
 }
 
 /// The loss of both texts, and its derivatives along K directions.
-fn forward(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, tangents: usize) -> (f64, Vec<f64>) {
+fn forward(model: &Transformer<'_>, ctx: &Ctx, adapter: &Adapter, tangents: usize) -> (f64, Vec<f64>) {
     let (g, tokens) = (model.geometry(), tokens());
     let (layout, rope) = (PassLayout::new(g, size(ctx, tangents, Checkpoints::NONE)), model.rope(POSITIONS));
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -121,7 +121,7 @@ impl Gradient for Sums {
 }
 
 /// The gradient of the same loss.
-fn backward(model: &Llama<'_>, ctx: &Ctx, adapter: &Adapter, kept: Checkpoints) -> Vec<f32> {
+fn backward(model: &Transformer<'_>, ctx: &Ctx, adapter: &Adapter, kept: Checkpoints) -> Vec<f32> {
     let (g, tokens) = (model.geometry(), tokens());
     let (layout, rope) = (PassLayout::new(g, size(ctx, 0, kept)), model.rope(POSITIONS));
     let mut arena = Arena::new(layout.bytes()).unwrap();
@@ -165,7 +165,7 @@ fn apart(found: &[f64], want: &[f64]) -> f64 {
 fn derivatives_of_every_family_are_those_of_its_loss_and_its_gradient() {
     for family in FAMILIES {
         let bytes = file(family);
-        let model = Llama::load(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let model = Transformer::load(&Gguf::parse(&bytes).unwrap()).unwrap();
         let ctx = Ctx::new(2).unwrap();
         let mut adapter = adapter(&model, &ctx);
         let (_, found) = forward(&model, &ctx, &adapter, K);
@@ -205,7 +205,7 @@ fn derivatives_of_every_family_are_those_of_its_loss_and_its_gradient() {
 fn a_cached_text_of_every_family_gives_what_a_pass_over_it_gives() {
     for family in FAMILIES {
         let bytes = file(family);
-        let model = Llama::load(&Gguf::parse(&bytes).unwrap()).unwrap();
+        let model = Transformer::load(&Gguf::parse(&bytes).unwrap()).unwrap();
         let (ctx, tokens, vocabulary) = (Ctx::new(2).unwrap(), tokens(), model.geometry().vocabulary);
         let whole = |n: usize| {
             let mut generator = Generator::new(&model, None, &ctx, n, false).unwrap();
@@ -237,7 +237,7 @@ fn what_a_family_has_not_is_refused_and_what_it_lacks_is_missed() {
         let mut bytes = Vec::new();
         writer.write_to(&mut bytes).unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        Llama::load(&gguf).err().unwrap().to_string()
+        Transformer::load(&gguf).err().unwrap().to_string()
     };
     use SyntheticFamily::{Gemma3, Llama as Plain, Qwen2, Qwen3};
     for (family, name, n) in [
@@ -263,7 +263,7 @@ fn what_a_family_has_not_is_refused_and_what_it_lacks_is_missed() {
                 bytes[at..at + 5].copy_from_slice(to.as_bytes());
             }
         }
-        Llama::load(&Gguf::parse(&bytes).unwrap()).err().unwrap().to_string()
+        Transformer::load(&Gguf::parse(&bytes).unwrap()).err().unwrap().to_string()
     };
     assert!(renamed("qwen2").contains("attn_q.bias"), "{}", renamed("qwen2"));
     assert!(renamed("qwen3").contains("attn_q_norm.weight"), "{}", renamed("qwen3"));

@@ -6,7 +6,9 @@ use sprig_budget::Arena;
 use sprig_engine::dual::Batch;
 use sprig_engine::gguf::{Gguf, Synthetic, TensorType, Writer};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Generator, Geometry, Llama, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{
+    Checkpoints, Generator, Geometry, Pass, PassInput, PassLayout, PassSize, Transformer,
+};
 
 const VOCABULARY: usize = 300;
 /// Difference of logits, in parts of the largest: keys and values are rounded to 11 bits.
@@ -29,7 +31,7 @@ fn file(writer: Writer<'_>) -> Vec<u8> {
 }
 
 /// Logits after each of `places` by one pass over the whole text, nothing cached.
-fn at_once(model: &Llama<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Vec<Vec<f32>> {
+fn at_once(model: &Transformer<'_>, ctx: &Ctx, tokens: &[u32], places: &[usize]) -> Vec<Vec<f32>> {
     let g = model.geometry();
     let size = PassSize {
         positions: tokens.len(),
@@ -71,7 +73,7 @@ fn a_cached_text_gives_what_a_pass_over_it_gives() {
     for (heads, kv_heads) in [(4, 4), (4, 2), (4, 1)] {
         let bytes = synthetic(heads, kv_heads).bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let model = Llama::load(&gguf).unwrap();
+        let model = Transformer::load(&gguf).unwrap();
         // Single rows from the second token on; then more rows at a time than one tile of keys, over the prefill's chunk.
         for (n, feeds) in [(40, vec![1; 40]), (700, vec![3, 1, 590, 1, 64, 41])] {
             let (tokens, ctx) = (text(n), Ctx::new(2).unwrap());
@@ -91,7 +93,7 @@ fn a_cached_text_gives_what_a_pass_over_it_gives() {
 fn long_prompts_give_the_same_bits_however_they_are_fed() {
     let bytes = synthetic(4, 2).bytes().unwrap();
     let gguf = Gguf::parse(&bytes).unwrap();
-    let (model, tokens) = (Llama::load(&gguf).unwrap(), text(1100));
+    let (model, tokens) = (Transformer::load(&gguf).unwrap(), text(1100));
     let fed = |parts: &[usize], threads: usize| {
         let ctx = Ctx::new(threads).unwrap();
         let mut generator = Generator::new(&model, None, &ctx, tokens.len(), false).unwrap();
@@ -114,7 +116,7 @@ fn positions_are_scaled_as_the_file_says() {
     let logits = |writer: Writer<'_>| {
         let bytes = file(writer);
         let model = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&model).unwrap(), Ctx::new(1).unwrap());
+        let (model, ctx) = (Transformer::load(&model).unwrap(), Ctx::new(1).unwrap());
         let all = at_once(&model, &ctx, &text(20), &[19]);
         all[0].iter().map(|l| l.to_bits()).collect::<Vec<_>>()
     };
@@ -148,7 +150,7 @@ fn a_tensor_that_would_be_left_out_is_refused_by_name() {
         let bytes = file(writer);
         let gguf = Gguf::parse(&bytes).unwrap();
         Geometry::read(&gguf).unwrap();
-        Llama::load(&gguf).err().unwrap().to_string()
+        Transformer::load(&gguf).err().unwrap().to_string()
     };
     for name in [
         "blk.0.attn_q.bias",

@@ -6,7 +6,9 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, BatchError, Directions, MAX_TANGENTS, Probe, RowStats, TensorId};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassError, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{
+    Checkpoints, Module, Pass, PassError, PassInput, PassLayout, PassSize, Transformer,
+};
 
 /// Two examples, of 5 and 4 tokens.
 const TOKENS: [u32; 9] = [3, 77, 150, 20, 299, 8, 41, 41, 260];
@@ -52,7 +54,7 @@ impl Case<'_> {
     /// Runs the blocks and hands the pass to `read`, whose layout has tiles of `head_tile` rows.
     fn pass<T>(&self, head_tile: usize, read: impl FnOnce(&mut Pass<'_>) -> T) -> T {
         let gguf = Gguf::parse(self.bytes).unwrap();
-        let model = Llama::load(&gguf).unwrap();
+        let model = Transformer::load(&gguf).unwrap();
         let ctx = Ctx::new(self.threads).unwrap();
         let spec = AdapterSpec {
             kind: Kind::BOnly,
@@ -336,7 +338,7 @@ fn bits(stats: RowStats<'_>) -> Vec<u32> {
 fn more_tangents_than_attention_holds_are_refused() {
     let bytes = Synthetic::tiny().bytes().unwrap();
     let (gguf, ctx) = (Gguf::parse(&bytes).unwrap(), Ctx::new(1).unwrap());
-    let model = Llama::load(&gguf).unwrap();
+    let model = Transformer::load(&gguf).unwrap();
     let rope = model.rope(TOKENS.len());
     let tangents = MAX_TANGENTS + 1;
     let size = PassSize {

@@ -5,7 +5,7 @@ use sprig_budget::alloc;
 use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module};
+use sprig_engine::model::{Module, Transformer};
 
 #[global_allocator]
 static ALLOCATOR: alloc::CountingAllocator = alloc::CountingAllocator;
@@ -14,7 +14,7 @@ static ALLOCATOR: alloc::CountingAllocator = alloc::CountingAllocator;
 fn the_factors_of_an_adapter_take_what_is_planned() {
     let bytes = Synthetic { width: 256, ffn: 512, ..Synthetic::tiny() }.bytes().unwrap();
     let gguf = Gguf::parse(&bytes).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let targets = vec![Module::Q, Module::Up, Module::Down];
     for (kind, rank, targets) in [
         (Kind::Xs, 4, targets.clone()),

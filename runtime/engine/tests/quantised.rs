@@ -7,7 +7,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, Directions, HEAD_TILE, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Module, Pass, PassInput, PassLayout, PassSize, Transformer};
 use sprig_engine::tokenizer::{Specials, Tokenizer};
 
 const DIRECTIONS: usize = 64;
@@ -29,7 +29,7 @@ impl Directions for Signs {
 /// Value and tangent of a text of two tokens are four rows, the most that layers take in integers: the loss of the second
 /// token, and its derivative along each direction.
 fn slopes(
-    model: &Llama<'_>,
+    model: &Transformer<'_>,
     adapter: &Adapter,
     spec: &AdapterSpec,
     tokens: &[u32],
@@ -71,7 +71,7 @@ fn quantised_activations_give_the_derivatives_of_f32_ones() {
     let map = Mapped::open(sprig_testkit::model::real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let tokens = Tokenizer::from_gguf(&gguf).unwrap().encode("The committee", Specials::Plain);
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let blocks = model.geometry().blocks;
     let spec = AdapterSpec {
         kind: Kind::Lora,

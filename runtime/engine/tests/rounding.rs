@@ -8,7 +8,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::{Batch, Directions, HEAD_TILE, Probe, TensorId};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::{Ctx, Isa, keep_rows, kept_len};
-use sprig_engine::model::{Checkpoints, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use sprig_engine::model::{Checkpoints, Module, Pass, PassInput, PassLayout, PassSize, Transformer};
 use sprig_engine::tokenizer::{Specials, Tokenizer};
 
 const TEXT: &str = "The committee met on Tuesday, and nobody could say why. A battery lasts two days where it is cold; \
@@ -32,7 +32,7 @@ struct Given {
     largest: f32,
 }
 
-fn given(model: &Llama<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -> Given {
+fn given(model: &Transformer<'_>, tokens: &[u32], round: impl Fn(&mut [f32], usize)) -> Given {
     let (g, ctx) = (model.geometry(), Ctx::new(2).unwrap());
     let (targets, layers) = (vec![Module::Q, Module::V, Module::O], CUT..g.blocks);
     let spec = AdapterSpec {
@@ -89,7 +89,7 @@ fn half_floats_with_a_scale_cost_the_real_model_least() {
     let map = Mapped::open(sprig_testkit::model::real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let tokens = Tokenizer::from_gguf(&gguf).unwrap().encode(TEXT, Specials::Plain);
-    let model = Llama::load(&gguf).unwrap();
+    let model = Transformer::load(&gguf).unwrap();
     let whole = given(&model, &tokens, |_, _| {});
     let scaled = |rows: &mut [f32], width: usize| {
         keep_rows(Isa::Scalar, width, rows, &mut vec![f16::ZERO; rows.len() / width * kept_len(width)]);

@@ -1,6 +1,7 @@
 //! Evaluation: mean loss and accuracy with a 95 % interval.
 
-use crate::data::Examples;
+use crate::confusion::Confusion;
+use crate::data::{Examples, Target};
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
 use crate::outcome::Outcome;
@@ -37,7 +38,19 @@ pub fn evaluate<'d>(
     examples: usize,
     progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
-    tally(data.into(), examples, progress, |batch, outcomes| {
+    evaluate_counting(session, adapter, data, examples, None, progress)
+}
+
+/// The same, and counts into `confusion` which label each example was given.
+pub fn evaluate_counting<'d>(
+    session: &mut Session<'_>,
+    adapter: Option<&Adapter>,
+    data: impl Into<Examples<'d>>,
+    examples: usize,
+    confusion: Option<&mut Confusion>,
+    progress: impl FnMut(usize) -> bool,
+) -> Result<Option<Evaluation>, LearnError> {
+    tally(data.into(), examples, confusion, progress, |batch, outcomes| {
         session.run(adapter, None, batch, outcomes, &mut [])
     })
 }
@@ -50,12 +63,13 @@ pub fn evaluate_from_prefix(
     examples: usize,
     progress: impl FnMut(usize) -> bool,
 ) -> Result<Option<Evaluation>, LearnError> {
-    tally(data, examples, progress, |batch, outcomes| session.judge(adapter, batch, outcomes))
+    tally(data, examples, None, progress, |batch, outcomes| session.judge(adapter, batch, outcomes))
 }
 
 fn tally(
     data: Examples<'_>,
     examples: usize,
+    mut confusion: Option<&mut Confusion>,
     mut progress: impl FnMut(usize) -> bool,
     mut run: impl FnMut(Minibatch<'_>, &mut [Outcome]) -> Result<(), LearnError>,
 ) -> Result<Option<Evaluation>, LearnError> {
@@ -78,6 +92,15 @@ fn tally(
             rows += u64::from(o.rows);
             hits += u64::from(o.hits);
             answered = answered.zip(o.answered).map(|(sum, one)| sum + u64::from(one));
+        }
+        if let Some(confusion) = &mut confusion {
+            for (outcome, &id) in outcomes.iter().zip(&ids) {
+                if let (Some(given), Target::Label { answer, .. }) =
+                    (outcome.chosen, data.set().example(id).target)
+                {
+                    confusion.count(answer, given as usize);
+                }
+            }
         }
         if !progress(from + ids.len()) {
             return Ok(None);

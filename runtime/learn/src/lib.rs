@@ -4,6 +4,7 @@
 pub mod calibration;
 pub mod checkpoint;
 pub mod choosing;
+pub mod confusion;
 pub mod data;
 pub mod directions;
 pub mod dropout;

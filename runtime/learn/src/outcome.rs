@@ -13,6 +13,8 @@ pub struct Outcome {
     pub answered: Option<bool>,
     /// How sure the model was of the answer that it found likeliest; `None` where there are none to choose among.
     pub confidence: Option<f64>,
+    /// Place of the answer that the model found likeliest among the candidates; `None` where there are none.
+    pub chosen: Option<u32>,
     /// What its record counts against others.
     pub record: f32,
 }

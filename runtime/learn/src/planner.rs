@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::workload::{Cut, Residency, Tuning, Workload};
 use sprig_budget::{BudgetError, Bytes, Kind, Machine, Move, Plan, Region, Step, climb};
 use sprig_engine::dual::{HEAD_TILE, Rope};
-use sprig_engine::model::{Checkpoints, Geometry, KvCache, Llama, PassLayout, WeightBytes};
+use sprig_engine::model::{Checkpoints, Geometry, KvCache, PassLayout, Transformer, WeightBytes};
 use sprig_engine::tokenizer::TokenizerBytes;
 
 /// Time of a step with streamed weights against resident ones, while the file stays in the page cache. From flash it
@@ -142,7 +142,7 @@ fn regions(model: &ModelSize<'_>, w: &Workload, tuning: &Tuning, machine: &Machi
     }];
     regions.extend(layout.regions().into_iter().map(|(name, bytes)| Region::new(name, Kind::Arena, bytes)));
     let (trainable, adapter) = w.adapter.sizes(g);
-    regions.push(heap("model tables", Bytes(Llama::heap_bytes(g) as u64) + model.header));
+    regions.push(heap("model tables", Bytes(Transformer::heap_bytes(g) as u64) + model.header));
     regions.push(heap("adapter", adapter));
     if let Some(rule) = w.rule {
         regions.push(heap("gradient", Bytes(4 * trainable as u64)));

@@ -30,7 +30,7 @@ use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
 use sprig_engine::kernels::{Ctx, Isa};
-use sprig_engine::model::{Llama, Stream};
+use sprig_engine::model::{Stream, Transformer};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Directions, Family, Sharing};
@@ -184,8 +184,8 @@ fn residency_and_retuning_change_no_bit() {
     let map: &'static Mapped = Box::leak(Box::new(Mapped::open(&path).unwrap()));
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let streamed =
-        Llama::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
-    let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
+        Transformer::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
+    let streamed: &'static Transformer<'static> = Box::leak(Box::new(streamed));
     for data in objectives() {
         let (spec, cut) = (spec(Kind::Lora, 0..3), Cut { tangents: 4, examples: 4 });
         let mut resident = trainer(ctx(2), data, &spec, ADAMW, cut, None);

@@ -6,7 +6,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, PassLayout};
+use sprig_engine::model::{Module, PassLayout, Transformer};
 use sprig_engine::tokenizer::Tokenizer;
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
@@ -39,7 +39,7 @@ fn normal(id: sprig_engine::dual::TensorId, out: &mut [f32]) {
 fn derivatives_of_preferences_on_the_real_model() {
     let map = Mapped::open(sprig_testkit::model::real_model()).unwrap();
     let gguf = Gguf::parse(map.bytes()).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(2).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(2).unwrap());
     let data = set(&Tokenizer::from_gguf(&gguf).unwrap());
     let g = model.geometry();
     let spec = AdapterSpec {

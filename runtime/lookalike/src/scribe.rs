@@ -4,7 +4,7 @@ use sprig_budget::{BudgetError, Bytes};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::Rope;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{GenerateError, Generator, Geometry, KvCache, Llama};
+use sprig_engine::model::{GenerateError, Generator, Geometry, KvCache, Transformer};
 use sprig_engine::tokenizer::{Specials, TextStream, Tokenizer};
 use sprig_learn::sampling::Sampler;
 
@@ -34,7 +34,7 @@ impl<'m> Scribe<'m> {
     /// # Errors
     /// The system has no memory for it.
     pub fn new(
-        (model, ctx): (&'m Llama<'m>, &'m Ctx),
+        (model, ctx): (&'m Transformer<'m>, &'m Ctx),
         adapter: Option<&'m Adapter>,
         tokenizer: &'m Tokenizer,
         (capacity, most): (usize, usize),

@@ -4,7 +4,7 @@ use crate::{Data, Engine, Guards, Planned, RunError};
 use sprig_budget::{Bytes, Machine, alloc, code, process};
 use sprig_engine::gguf::{Gguf, Mapped};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, Stream, WeightBytes};
+use sprig_engine::model::{Geometry, Stream, Transformer, WeightBytes};
 use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, RECORD_BYTES};
 use sprig_learn::planner::{Fitted, ModelSize, plan, reading_room};
@@ -169,10 +169,10 @@ impl<'m> Base<'m> {
     ///
     /// # Errors
     /// A tensor that is missing or of a shape or type that does not fit.
-    pub fn model(&self, streamed: bool) -> Result<Llama<'m>, LearnError> {
+    pub fn model(&self, streamed: bool) -> Result<Transformer<'m>, LearnError> {
         let stream = Stream::new(self.map, &self.gguf, &self.geometry).map_err(|e| wrong(self.map, e))?;
         stream.set(streamed);
-        Llama::load_streamed(&self.gguf, stream).map_err(|e| wrong(self.map, e))
+        Transformer::load_streamed(&self.gguf, stream).map_err(|e| wrong(self.map, e))
     }
 
     /// The model and threads of a plan.

@@ -5,7 +5,7 @@ use sprig_budget::process::{self, Status};
 use sprig_budget::{Size, code};
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::initial_normals;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// A base model ready to run.
 pub struct Engine<'m> {
     /// Its weights, in memory or streamed.
-    pub model: Llama<'m>,
+    pub model: Transformer<'m>,
     /// Threads and instruction set.
     pub ctx: Ctx,
     /// The process just before the weights were brought into memory.

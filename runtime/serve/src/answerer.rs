@@ -111,6 +111,7 @@ impl Answerer<'_> {
                 "what is served here has no labels; ask with `prompt`, or serve an adapter that learnt some";
             return Err(Refusal::Bad(text.to_owned()));
         };
+        let temperature = labelling.temperature();
         let asked = labelling.ask(text).map_err(|e| Refusal::Bad(e.to_string()))?;
         let each: Vec<(String, u32)> = labelling
             .labels()
@@ -126,7 +127,7 @@ impl Answerer<'_> {
             let text = "a label is a token that the model does not have; serve the adapter's own base model";
             return Err(Refusal::Failed(text.to_owned()));
         };
-        let shares = probabilities(&values, 1.0);
+        let shares = probabilities(&values, temperature);
         let pairs = each.into_iter().zip(shares);
         let mut labels: Vec<Label> =
             pairs.map(|((label, _), probability)| Label { label, probability }).collect();

@@ -24,6 +24,10 @@ pub struct CalibrateArgs {
     /// Data that the temperature is fitted to [default: --data itself; what scaling does is then judged on halves]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub validation: Vec<PathBuf>,
+    /// Adapter to write: --adapter with the temperature that was fitted, by which `sprig classify` and `sprig serve` then tell how
+    /// sure they are
+    #[arg(long, value_name = "FILE", requires = "adapter")]
+    pub out: Option<PathBuf>,
     /// Write the probabilities of each item (JSONL): {"id", "probabilities": {option: p}, "answer"}
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,

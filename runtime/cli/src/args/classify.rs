@@ -28,10 +28,10 @@ pub struct ClassifyArgs {
     /// The field or column that is the text, where it is not called text
     #[arg(long, value_name = "NAME", requires = "data")]
     pub text_column: Option<String>,
-    /// What scores are divided by before they become shares: the temperature that `sprig calibrate` finds, so that shares tell
-    /// how often an answer is right
-    #[arg(long, value_name = "T", default_value_t = Positive::of(1.0))]
-    pub temperature: Positive,
+    /// What scores are divided by before they become shares [default: what `sprig calibrate --out` wrote into the adapter, so
+    /// that shares tell how often an answer is right; else 1]
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<Positive>,
     /// Most tokens of a text with the words around it
     #[arg(long, value_name = "T", default_value_t = defaults::LEN)]
     pub len: Len,

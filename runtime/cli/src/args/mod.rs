@@ -16,6 +16,9 @@ mod device;
 #[cfg(all(test, feature = "coordinator"))]
 #[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
 mod document;
+#[cfg(all(test, feature = "coordinator"))]
+#[allow(clippy::unwrap_used, reason = "tests; the lint knows those behind a plain `cfg(test)` alone")]
+mod documented;
 mod enrol;
 mod eval;
 mod given;

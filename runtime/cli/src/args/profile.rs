@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct ProfileArgs {
-    /// Model file (GGUF, Llama family)
+    /// Model file (GGUF)
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// Most bytes the process of each setting may hold: 300MiB, 1GB, 80% (of the memory at hand) [default: the board's

@@ -43,7 +43,7 @@ pub struct SimulateArgs {
 #[command(group = ArgGroup::new("learning").args(["model", "config"]).multiple(true))]
 #[command(next_help_heading = "Devices that learn (with --model or --config)")]
 pub struct StudyArgs {
-    /// Model file (GGUF, Llama family): devices learn, all on this one model [default: the one of --config]
+    /// Model file (GGUF): devices learn, all on this one model [default: the one of --config]
     #[arg(long, value_name = "FILE", requires = "data")]
     pub model: Option<PathBuf>,
     /// Configuration of the fleet (fleet.toml), of which [train], [rounds] and [model] are used

@@ -54,7 +54,7 @@ pub fn run(args: &ClassifyArgs) -> Result<Exit, Failure> {
     let adapter = worn.load(&engine)?;
     let mut session = engine.session(&planned, None)?;
     let examples = planned.tuning.cut.examples;
-    let temperature = f64::from(args.temperature.get());
+    let temperature = args.temperature.map_or(asker.temperature(), |given| f64::from(given.get()));
     let mut classifier =
         Classifier { asker, session: &mut session, adapter: adapter.as_ref(), candidates, temperature };
     match (&args.text, &args.out) {
@@ -139,6 +139,7 @@ fn one(args: &ClassifyArgs, classifier: &mut Classifier<'_, '_, '_>, text: &str)
         let each = order.iter().map(|&i| json!({ "label": names[i], "share": found.shares[i] }));
         line(json!({
             "label": names[found.best()], "share": found.shares[found.best()], "cut": found.cut,
+            "temperature": classifier.temperature,
             "labels": each.collect::<Vec<_>>(), "peak_rss_bytes": process::status().peak_rss,
         }))?;
         return Ok(Exit::Done);

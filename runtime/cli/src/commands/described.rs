@@ -24,6 +24,7 @@ pub fn evaluation(e: Evaluation) -> record::Evaluation {
         accuracy: Some(e.accuracy),
         interval: Some((e.interval[0], e.interval[1])),
         answered: e.answered,
+        by_label: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sprig eval`: loss and accuracy of a model, with or without an adapter, on records.
 
+use super::labelled;
 use crate::args::EvalArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
@@ -9,6 +10,7 @@ use crate::output::{Output, line};
 use crate::worn::{Routes, Worn};
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
+use sprig_learn::confusion::Confusion;
 use sprig_learn::data::{DataSet, Labels};
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::objective;
@@ -43,19 +45,24 @@ pub fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let shown = Shown { what: "evaluating", output: &mut output, interrupt: &interrupt };
     match evaluate_shown(&mut session, adapter.as_ref(), data, examples, shown)? {
         None => Err(Failure::new(Exit::Interrupted, "interrupted; an evaluation keeps nothing")),
-        Some(found) => {
-            let Evaluation { n, loss, loss_error, accuracy, interval, answered } = found;
+        Some(Found { evaluation, confusion }) => {
+            let by_label = confusion.and_then(|confusion| labelled::by_label(&confusion, data));
+            let Evaluation { n, loss, loss_error, accuracy, interval, answered } = evaluation;
             let peak = process::status().peak_rss;
             let shares: Vec<f32> = session.mean_shares().into_iter().map(|q| q as f32).collect();
             let routes = Routes::of(&args.personal, adapter.as_ref(), &shares);
             let event = serde_json::json!({
                 "gates": routes.gates, "local_blocks": routes.local,
                 "n": n, "loss": loss, "loss_error": loss_error, "accuracy": accuracy, "interval": interval, "answered": answered, "cut": data.cut(),
-                "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "peak_rss_bytes": peak,
+                "len_for_95_percent": data.len_for(0.95), "labels": data.labels().map(Labels::names), "by_label": by_label,
+                "peak_rss_bytes": peak,
             });
             output.event(event, || {
                 let told = routes.told().map_or_else(String::new, |told| format!("\n{told}"));
-                Some(describe(&found) + &told)
+                let labels = by_label
+                    .as_ref()
+                    .map_or_else(String::new, |found| format!("\n{}", labelled::table(found)));
+                Some(describe(&evaluation) + &told + &labels)
             });
             Ok(Exit::Done)
         }
@@ -72,6 +79,14 @@ pub struct Shown<'a> {
     pub interrupt: &'a Interrupt,
 }
 
+/// What an evaluation found.
+pub struct Found {
+    /// The means.
+    pub evaluation: Evaluation,
+    /// Which label each example was given, where there are labels.
+    pub confusion: Option<Confusion>,
+}
+
 /// Evaluates `examples` at a time with a progress line; `None` when interrupted.
 pub fn evaluate_shown(
     session: &mut Session<'_>,
@@ -79,15 +94,16 @@ pub fn evaluate_shown(
     data: &DataSet,
     examples: usize,
     shown: Shown<'_>,
-) -> Result<Option<Evaluation>, Failure> {
+) -> Result<Option<Found>, Failure> {
     let Shown { what, output, interrupt } = shown;
     output.begin(what, data.len() as u64, 0);
-    let found = evaluate(session, adapter, data, examples, |done| {
+    let mut confusion = Confusion::of(data);
+    let found = evaluate(session, adapter, data, examples, confusion.as_mut(), |done| {
         output.at(done as u64, || what.to_owned());
         !interrupt.raised()
     })?;
     output.end();
-    Ok(found)
+    Ok(found.map(|evaluation| Found { evaluation, confusion }))
 }
 
 /// One line for people.

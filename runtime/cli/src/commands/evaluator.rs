@@ -70,7 +70,7 @@ impl Evaluator {
                 None => take_over(&mut adapter, values)?,
             }
             let adapter = (!untouched).then_some(&adapter);
-            let whole = evaluate(&mut session, adapter, &data.train, tuning.cut.examples, |_| true)?;
+            let whole = evaluate(&mut session, adapter, &data.train, tuning.cut.examples, None, |_| true)?;
             match whole {
                 Some(found) => Ok(HeldOut::of(&found, data.train.len())),
                 None => Err(FleetError::Bug("an evaluation stopped that nobody stops".to_owned())),

@@ -50,7 +50,7 @@ pub struct Foreseen {
     /// Plain forward passes of an example that a step is worth; of a read-out, which takes none, a batch.
     pub passes: f64,
     /// Floating-point operations of that.
-    flop: f64,
+    pub flop: f64,
     /// Directions that a read-out has room for.
     pub kept: Option<usize>,
 }
@@ -154,10 +154,9 @@ impl Foreseer<'_> {
         }
     }
 
-    /// Seconds of a step of each of `ways` on this machine.
-    pub fn seconds(&self, ways: &[Foreseen]) -> Result<Vec<f64>, Failure> {
-        let rate = rate(self.model.means().threads)?;
-        Ok(ways.iter().map(|way| way.flop / rate).collect())
+    /// How fast steps are on this machine.
+    pub fn pace(&self) -> Result<Pace, Failure> {
+        Ok(Pace::Measured(rate(self.model.means().threads)?))
     }
 }
 
@@ -167,21 +166,59 @@ impl Foreseen {
         Candidate { way: self.way, room: self.smallest.map_or(Ok(total), Err), unfit: self.unfit.clone() }
     }
 
-    /// It for scripts, its step taking `seconds`, where that is known.
-    pub fn json(&self, seconds: Option<f64>) -> Value {
+    /// It for scripts, at that pace.
+    pub fn json(&self, pace: Option<Pace>) -> Value {
+        let (measured, least) = Pace::parts(pace, self.flop);
         json!({
             "name": self.way.to_string(), "fits": self.smallest.is_none(), "total_bytes": self.plan.total(),
-            "smallest_budget_bytes": self.smallest, "passes_per_step": self.passes, "step_seconds": seconds,
+            "smallest_budget_bytes": self.smallest, "passes_per_step": self.passes, "step_seconds": measured,
+            "step_seconds_at_least": least,
             "chosen": self.verdict.chosen, "why": self.verdict.why,
         })
     }
 
     /// It as a line.
-    pub fn line(&self, seconds: Option<f64>) -> String {
+    pub fn line(&self, pace: Option<Pace>) -> String {
         let mark = if self.verdict.chosen { '>' } else { ' ' };
         let (way, total, why) = (self.way.to_string(), self.plan.total().to_string(), &self.verdict.why);
-        let time = seconds.map_or_else(String::new, |seconds| format!("about {seconds:>5.2} s a batch  "));
+        let time = pace.map_or_else(String::new, |pace| {
+            format!("{} {:>5.2} s a batch  ", pace.word(), pace.seconds(self.flop))
+        });
         format!("{mark} {way:8} {total:>10}  {time}{why}")
+    }
+}
+
+/// How fast steps are, in floating-point operations a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// About so many, by what was timed here.
+    Measured(f64),
+    /// No more than so many, by what the cores of a board could do at most.
+    AtMost(f64),
+}
+
+impl Pace {
+    /// Seconds that so many operations take.
+    pub fn seconds(self, flop: f64) -> f64 {
+        let (Self::Measured(rate) | Self::AtMost(rate)) = self;
+        flop / rate
+    }
+
+    /// How those seconds are to be read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Measured(_) => "about",
+            Self::AtMost(_) => "at least",
+        }
+    }
+
+    /// The seconds of `flop`, as they are about and as they are at least.
+    pub fn parts(pace: Option<Self>, flop: f64) -> (Option<f64>, Option<f64>) {
+        match pace {
+            Some(pace @ Self::Measured(_)) => (Some(pace.seconds(flop)), None),
+            Some(pace @ Self::AtMost(_)) => (None, Some(pace.seconds(flop))),
+            None => (None, None),
+        }
     }
 }
 

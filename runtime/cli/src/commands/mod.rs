@@ -40,6 +40,7 @@ pub mod handing;
 pub mod infer;
 pub mod inspect;
 mod judging;
+mod labelled;
 mod levels;
 pub mod lookalike;
 #[cfg(feature = "coordinator")]

@@ -1,6 +1,6 @@
 //! `sprig plan`: what a training run would hold, from the model's header alone, and which way of learning it would take.
 
-use super::foreseen::{Foreseen, Foreseer, check_useful, chosen};
+use super::foreseen::{Foreseen, Foreseer, Pace, check_useful, chosen};
 use super::readout;
 use crate::args::{ModelArgs, PlanArgs, RecordArgs, ShapeArgs};
 use crate::asking;
@@ -42,29 +42,28 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let foreseer =
         Foreseer { base: &base, shape, model: &model, budget, task, data: data.as_ref(), judged, kept: &[] };
     let ways = foreseer.ways(question)?;
-    // How fast a board is that is not here, nobody can say.
-    let seconds: Vec<Option<f64>> = match board {
-        None => foreseer.seconds(&ways)?.into_iter().map(Some).collect(),
-        Some(_) => vec![None; ways.len()],
+    // How fast a board is that is not here, nobody can say; but how fast it cannot be.
+    let pace = match &board {
+        None => Some(foreseer.pace()?),
+        Some(board) => board.board.peak_flop().map(Pace::AtMost),
     };
     let found = chosen(&ways, question)?;
     let Foreseen { plan, smallest, passes, .. } = found;
-    let own = ways.iter().position(|way| way.way == found.way).and_then(|place| seconds[place]);
-    let long = data.as_ref().filter(|_| smallest.is_none()).map(|data| Long::of(args, data, found, own));
+    let long = data.as_ref().filter(|_| smallest.is_none()).map(|data| Long::of(args, data, found, pace));
     if args.model.json {
         let mut event = serde_json::to_value(plan).map_err(|e| Failure::new(Exit::Bug, e))?;
         event["passes_per_step"] = json!(smallest.is_none().then_some(passes));
-        event["estimators"] = ways.iter().zip(&seconds).map(|(way, &s)| way.json(s)).collect::<Value>();
+        event["estimators"] = ways.iter().map(|way| way.json(pace)).collect::<Value>();
         event["board"] = json!(args.board);
         event["batches"] = json!(long.as_ref().map(|long| long.batches));
-        event["seconds"] = json!(long.as_ref().and_then(|long| long.seconds));
+        let (about, least) = long.as_ref().map_or((None, None), |long| Pace::parts(long.pace, long.flop));
+        event["seconds"] = json!(about);
+        event["seconds_at_least"] = json!(least);
         line(event)?;
     } else {
         show(&base, board.as_ref(), found, long.as_ref())?;
         line("\nestimators")?;
-        for (way, &seconds) in ways.iter().zip(&seconds) {
-            line(way.line(seconds))?;
-        }
+        ways.iter().try_for_each(|way| line(way.line(pace)))?;
     }
     match *smallest {
         None => Ok(Exit::Done),
@@ -104,13 +103,14 @@ struct Long {
     /// Steps, or batches of a read-out.
     batches: u64,
     examples: usize,
-    /// Where the machine is here.
-    seconds: Option<f64>,
+    /// Operations of all of them.
+    flop: f64,
+    /// Where it is known of the machine.
+    pace: Option<Pace>,
 }
 
 impl Long {
-    /// At `each` seconds a batch.
-    fn of(args: &PlanArgs, data: &Data, way: &Foreseen, each: Option<f64>) -> Self {
+    fn of(args: &PlanArgs, data: &Data, way: &Foreseen, pace: Option<Pace>) -> Self {
         let (batch, n) = (args.shape.batch, data.train.len());
         let length = args.steps.map_or(Length::Usual, Length::Steps);
         let held_back = HeldBack::usual(length, n).of(n);
@@ -118,18 +118,28 @@ impl Long {
             Way::ReadOut => n.div_ceil(batch.as_usize()) as u64,
             _ => length.steps(n - held_back, batch),
         };
-        Self { batches, examples: n, seconds: each.map(|each| each * batches as f64) }
+        Self { batches, examples: n, flop: way.flop * batches as f64, pace }
     }
 
     fn line(&self) -> String {
         let (batches, examples) = (self.batches, self.examples);
-        let time = self.seconds.map_or_else(
-            || "how long they take there, `sprig profile` measures on the board".to_owned(),
-            |seconds| {
-                let time = HumanDuration(Duration::from_secs_f64(seconds.max(1.0)));
-                format!("about {time}, by a product that was timed here just now; longer texts than most count in full")
-            },
-        );
+        let measure = "`sprig profile` measures on the board";
+        let time = match self.pace {
+            None => format!("how long they take there, {measure}"),
+            Some(pace) => {
+                let time = HumanDuration(Duration::from_secs_f64(pace.seconds(self.flop).max(1.0)));
+                let why = match pace {
+                    Pace::Measured(_) => {
+                        "by a product that was timed here just now; longer texts than most count in full"
+                            .to_owned()
+                    }
+                    Pace::AtMost(_) => {
+                        format!("by what its cores could do at most; how long they take there, {measure}")
+                    }
+                };
+                format!("{} {time}, {why}", pace.word())
+            }
+        };
         format!("{examples} examples are {batches} batches: {time}")
     }
 }

@@ -1,6 +1,8 @@
 //! Keeps the numbers of a training run as it goes, and turns them into its record at the end.
 
 use super::described::{data_set, evaluation, machine, name, prefix, settings};
+use super::eval::Found;
+use super::labelled::by_label;
 use super::opening::held_out_name;
 use super::steplog::{StepLog, quantile};
 use crate::args::TrainArgs;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use sprig_budget::process::{self, Status};
 use sprig_budget::{Bytes, Kind, Plan, Timeline, alloc};
 use sprig_engine::adapter::AdapterSpec;
+use sprig_learn::confusion::Confusion;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::Reckoned;
@@ -51,6 +54,8 @@ pub struct Recorder {
     pub eval_before: Option<Evaluation>,
     /// Evaluation after the last.
     pub eval_after: Option<Evaluation>,
+    /// Which labels it gave.
+    confusion: Option<Confusion>,
 }
 
 /// What was run: what a record says besides the numbers that were kept.
@@ -154,6 +159,7 @@ impl Recorder {
             judged: Vec::new(),
             eval_before: None,
             eval_after: None,
+            confusion: None,
         }
     }
 
@@ -215,6 +221,12 @@ impl Recorder {
         self.tokens += tokens as u64;
         self.timeline.record(done);
         self.mapped = self.mapped.max(process::status().file.unwrap_or_default());
+    }
+
+    /// The evaluation after the last step.
+    pub fn after(&mut self, found: Found) {
+        self.eval_after = Some(found.evaluation);
+        self.confusion = found.confusion;
     }
 
     /// A judgement after `step` steps.
@@ -292,7 +304,14 @@ impl Recorder {
             moves: self.moves.clone(),
             judged: self.judged.clone(),
             eval_before: self.eval_before.map(evaluation),
-            eval_after: self.eval_after.map(evaluation),
+            eval_after: self.eval_after.map(|found| record::Evaluation {
+                by_label: self
+                    .confusion
+                    .as_ref()
+                    .zip(data.held_out.as_ref())
+                    .and_then(|(c, set)| by_label(c, set)),
+                ..evaluation(found)
+            }),
             speed: record::Speed {
                 tokens_per_s: self.tokens_per_s(),
                 step_ms_median: self.median_ms(),

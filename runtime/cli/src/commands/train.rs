@@ -54,7 +54,7 @@ fn train(args: &TrainArgs) -> Result<Exit, Failure> {
     let _alone = Alone::claim(&args.out)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
-    let opening = Opening::read(args, &base)?;
+    let opening = interrupt.at_once(|| Opening::read(args, &base))?;
     let args = &decided(args, &opening)?;
     match args.shape.estimator {
         Way::ReadOut => readout::run(args, opening, interrupt),

@@ -1,6 +1,6 @@
 //! The loop of `sprig train`: steps between two evaluations, with a checkpoint to go back to.
 
-use super::eval::{Shown, describe, evaluate_shown};
+use super::eval::{Found, Shown, describe, evaluate_shown};
 use super::judging::{Going, Judge, diverged};
 use super::record::Recorder;
 use crate::exit::{Exit, Failure};
@@ -12,7 +12,6 @@ use sprig_budget::{Bytes, code};
 use sprig_engine::adapter::AdapterMeta;
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
-use sprig_learn::evaluate::Evaluation;
 use sprig_learn::objective::{Objective, Preference};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::trainer::{StepReport, Trainer};
@@ -103,33 +102,29 @@ impl Training<'_, '_> {
         let Some(held_out) = held_out.filter(|_| self.recorder.eval_before.is_none()) else {
             return Ok(true);
         };
-        self.recorder.eval_before = apart(|| self.evaluate(held_out, "before", "before: "))?;
+        let found = apart(|| self.evaluate(held_out, "before", "before: "))?;
+        self.recorder.eval_before = found.map(|found| found.evaluation);
         Ok(self.recorder.eval_before.is_some())
     }
 
     /// Evaluates the trained model. False when interrupted, after a checkpoint.
     pub fn evaluate_after(&mut self, held_out: Option<&DataSet>) -> Result<bool, Failure> {
         let Some(held_out) = held_out else { return Ok(true) };
-        self.recorder.eval_after = self.evaluate(held_out, "after", "after:  ")?;
-        if self.recorder.eval_after.is_none() {
-            self.save()?;
+        match self.evaluate(held_out, "after", "after:  ")? {
+            Some(found) => self.recorder.after(found),
+            None => self.save()?,
         }
         Ok(self.recorder.eval_after.is_some())
     }
 
-    fn evaluate(
-        &mut self,
-        held_out: &DataSet,
-        when: &str,
-        label: &str,
-    ) -> Result<Option<Evaluation>, Failure> {
+    fn evaluate(&mut self, held_out: &DataSet, when: &str, label: &str) -> Result<Option<Found>, Failure> {
         let examples = self.trainer.cut().examples;
         let (session, adapter) = self.trainer.session();
         let learnt_by = self.judging_held_out.clone().map(|judge| session.learn_by(judge));
         let shown = Shown { what: when, output: &mut self.output, interrupt: &self.interrupt };
         let found = evaluate_shown(session, Some(adapter), held_out, examples, shown)?;
         learnt_by.map(|objective| session.learn_by(objective));
-        if let Some(found) = &found {
+        if let Some(Found { evaluation: found, .. }) = &found {
             self.output.event(serde_json::json!({ "event": "eval", "when": when, "result": found }), || {
                 Some(format!("{label}{}", describe(found)))
             });

@@ -71,6 +71,30 @@ fn labels_and_choices_are_calibrated_and_compared() {
     assert!(dump.starts_with("{\"answer\":\"A\",\"id\":0,\"probabilities\":{\"A\":"), "{dump}");
 }
 
+/// The temperature goes into an adapter that is the same otherwise, and shares are by it unless another is given.
+#[test]
+fn an_adapter_keeps_the_temperature_that_was_fitted() {
+    let scene = Scene::new();
+    scene.done("train --estimator readout --model tiny.gguf --task label --data label.jsonl --out read.gguf");
+    let calibrate = format!("{CALIBRATE} --data label.jsonl --adapter read.gguf");
+    let fitted =
+        scene.done(&format!("{calibrate} --task label --out tempered.gguf")).last()["temperature"].clone();
+    let ask = |arguments: &str| {
+        scene.done(&format!("classify --model tiny.gguf --threads 1 --text up --json {arguments}")).last()
+    };
+    let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-5;
+    let tempered = ask("--adapter tempered.gguf");
+    assert!(near(&tempered["temperature"], &fitted), "{tempered} at {fitted}");
+    let by_hand = ask(&format!("--adapter read.gguf --temperature {}", tempered["temperature"]));
+    assert_eq!(tempered["labels"], by_hand["labels"]);
+    let plain = ask("--adapter read.gguf");
+    assert_eq!(plain["temperature"], 1.0);
+    assert_eq!(ask("--adapter tempered.gguf --temperature 1")["labels"], plain["labels"]);
+    assert!(!near(&plain["share"], &tempered["share"]), "{plain} and {tempered}");
+    scene.fails(2, &format!("{calibrate} --task label --out read.gguf"), &["read.gguf", "--adapter"]);
+    scene.fails(2, &format!("{CALIBRATE} --task choice --data choice.jsonl --out t.gguf"), &["--adapter"]);
+}
+
 /// Several reasonings about each question: a function of the seed, one of which is a single sample.
 #[test]
 fn several_reasonings_about_each_question_are_judged() {

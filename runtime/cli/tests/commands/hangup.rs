@@ -3,7 +3,7 @@
 
 use crate::scene::Scene;
 use std::fs::OpenOptions;
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +26,28 @@ fn a_training_writes_its_checkpoint_however_often_it_is_told() {
     assert!(lines.last().unwrap().unwrap().contains("interrupted"));
     assert_eq!(child.wait().unwrap().code(), Some(7));
     assert!(scene.has("a.gguf.ckpt"));
+}
+
+/// While data are read there is nothing to keep: one signal is enough, whichever it is.
+#[test]
+fn reading_data_ends_at_the_first_signal() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let scene = Scene::new();
+        let mut command = scene.command(&ENDLESS.replace("lm.jsonl", "-"));
+        // Standard input that never ends: the training waits for its second record.
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"{\"text\": \"one\"}\n").unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        // Made after signals are listened for, and before data are read.
+        while !scene.has("a.gguf.lock") {
+            assert!(Instant::now() < until, "{signal}: it did not begin");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{signal}");
+        assert!(!scene.has("a.gguf") && !scene.has("a.gguf.ckpt"));
+    }
 }
 
 #[test]

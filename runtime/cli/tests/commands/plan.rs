@@ -24,6 +24,7 @@ fn a_large_budget_fits_and_the_json_has_the_keys_of_the_contract() {
         "board",
         "batches",
         "seconds",
+        "seconds_at_least",
     ];
     assert_eq!(keys(&plan), BTreeSet::from(wanted));
     assert_eq!(plan["fits"], true);

@@ -85,7 +85,18 @@ fn a_plan_is_of_a_board_that_is_not_here_and_of_the_data() {
     assert!((seconds / 7.0 - step["step_seconds"].as_f64().unwrap()).abs() < 1e-9);
     let told =
         scene.done("plan --model tiny.gguf --task label --data label.jsonl --board raspberry-pi-4b-2gb").out;
-    assert!(told.contains("Raspberry Pi 4") && told.contains("`sprig profile` measures"), "{told}");
+    for words in ["Raspberry Pi 4", "batches: at least", "`sprig profile` measures"] {
+        assert!(told.contains(words), "{told}");
+    }
+    // Of the same seven batches: 57.6 and 153.6 billion operations a second at most.
+    let least = ["raspberry-pi-4b-2gb", "raspberry-pi-5-2gb"].map(|board| {
+        let there = plan(&format!("--data label.jsonl --steps 7 --board {board}"));
+        assert_eq!(there["seconds"], Value::Null);
+        there["seconds_at_least"].as_f64().unwrap()
+    });
+    assert!((least[0] / least[1] - 153.6 / 57.6).abs() < 1e-9, "{least:?}");
+    let of_any = plan("--data label.jsonl --steps 7 --board generic-aarch64");
+    assert_eq!((&of_any["seconds"], &of_any["seconds_at_least"]), (&Value::Null, &Value::Null));
     scene.fails(2, "plan --model tiny.gguf --board toaster", &["toaster"]);
     scene.fails(3, "plan --model tiny.gguf --task label --data lm.jsonl", &["lm.jsonl:1"]);
 }

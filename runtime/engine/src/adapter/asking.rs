@@ -8,6 +8,7 @@
 //! | `sprig.asking.style` | string | name of the way in which labels are answered |
 //! | `sprig.asking.labels` | strings | the labels, in the order of the candidates |
 //! | `sprig.asking.words` | strings | what the model answers for each |
+//! | `sprig.asking.temperature` | f32 | what the labels' logits are divided by before they become shares, where that was fitted |
 //!
 //! Programs that do not know the keys pass over them, as this one passes over keys of others.
 
@@ -20,7 +21,7 @@ const MAX_TEXT: usize = 128 << 10;
 const MAX_LABELS: usize = 1024;
 
 /// How an adapter was asked. The names of task and style belong to whoever trains: here they are texts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asking {
     /// Name of the task.
     pub task: String,
@@ -32,10 +33,12 @@ pub struct Asking {
     pub style: Option<String>,
     /// Label and answer, in the order of the candidates; none where the task has no labels.
     pub labels: Vec<(String, String)>,
+    /// What the labels' logits are divided by before they become shares, above 0; `None` where nobody fitted it.
+    pub temperature: Option<f32>,
 }
 
 /// More than an adapter's file may say.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum AskingError {
     /// The texts are too long.
     #[error("template, labels and their words take more than {MAX_TEXT} bytes; shorten them")]
@@ -43,6 +46,9 @@ pub enum AskingError {
     /// There are too many labels.
     #[error("there are {0} labels; an adapter's file holds up to {MAX_LABELS}")]
     TooMany(usize),
+    /// No number that anything could be divided by.
+    #[error("the temperature is {0}; it has to be a number above 0")]
+    Temperature(f32),
     /// Labels and words do not belong together.
     #[error("there are {labels} labels, but {words} words to answer with")]
     Unpaired {
@@ -59,15 +65,19 @@ const TEMPLATE: &str = "sprig.asking.template";
 const STYLE: &str = "sprig.asking.style";
 const LABELS: &str = "sprig.asking.labels";
 const WORDS: &str = "sprig.asking.words";
+const TEMPERATURE: &str = "sprig.asking.temperature";
 
 impl Asking {
     /// Whether a file can hold it: to be asked before a long training, not after.
     ///
     /// # Errors
-    /// Too many labels, or too long texts.
+    /// Too many labels, too long texts, or a temperature that is none.
     pub fn check(&self) -> Result<(), AskingError> {
         if self.labels.len() > MAX_LABELS {
             return Err(AskingError::TooMany(self.labels.len()));
+        }
+        if let Some(temperature) = self.temperature.filter(|t| !is_temperature(*t)) {
+            return Err(AskingError::Temperature(temperature));
         }
         let whole = [Some(&self.task), self.template.as_ref(), self.style.as_ref()].into_iter().flatten();
         let pairs = self.labels.iter().flat_map(|(label, word)| [label, word]);
@@ -93,12 +103,17 @@ impl Asking {
         if pairs().fold(whole, |sum, (label, word)| sum + label.len() + word.len()) > MAX_TEXT {
             return Ok(Err(AskingError::TooLong));
         }
+        let temperature = gguf.f32(TEMPERATURE)?;
+        if let Some(temperature) = temperature.filter(|t| !is_temperature(*t)) {
+            return Ok(Err(AskingError::Temperature(temperature)));
+        }
         Ok(Ok(Some(Self {
             task: task.to_owned(),
             raw: gguf.bool(RAW)?.unwrap_or(false),
             template: template.map(str::to_owned),
             style: style.map(str::to_owned),
             labels: pairs().map(|(label, word)| (label.to_owned(), word.to_owned())).collect(),
+            temperature,
         })))
     }
 
@@ -110,6 +125,9 @@ impl Asking {
                 writer = writer.metadata(key, text.as_str());
             }
         }
+        if let Some(temperature) = self.temperature {
+            writer = writer.metadata(TEMPERATURE, temperature);
+        }
         if !self.labels.is_empty() {
             let (labels, words): (Vec<&str>, Vec<&str>) =
                 self.labels.iter().map(|(label, word)| (label.as_str(), word.as_str())).unzip();
@@ -117,6 +135,10 @@ impl Asking {
         }
         writer
     }
+}
+
+fn is_temperature(t: f32) -> bool {
+    t.is_finite() && t > 0.0
 }
 
 #[cfg(test)]
@@ -130,6 +152,7 @@ mod tests {
             template: Some("{text}\nLabel:".into()),
             style: Some("word".into()),
             labels: vec![("bad".into(), "no".into()), ("good".into(), "yes".into())],
+            temperature: Some(1.5),
         }
     }
 
@@ -160,6 +183,8 @@ mod tests {
         refused(|a| a.template = Some("x".repeat(MAX_TEXT)), AskingError::TooLong);
         refused(|a| a.labels[1].1 = "x".repeat(MAX_TEXT), AskingError::TooLong);
         refused(|a| a.labels = vec![Default::default(); 1025], AskingError::TooMany(1025));
+        refused(|a| a.temperature = Some(0.0), AskingError::Temperature(0.0));
+        refused(|a| a.temperature = Some(f32::INFINITY), AskingError::Temperature(f32::INFINITY));
         let one = Writer::new().metadata(TASK, "label").metadata(LABELS, &["a", "b"][..]);
         assert_eq!(read(one), Err(AskingError::Unpaired { labels: 2, words: 0 }));
         let mut bytes = Vec::new();

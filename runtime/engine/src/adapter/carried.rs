@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::gguf::Synthetic;
     use crate::kernels::Ctx;
-    use crate::model::{Llama, Module};
+    use crate::model::{Module, Transformer};
 
     #[test]
     fn routers_travel_with_their_adapter() {
@@ -86,7 +86,7 @@ mod tests {
         let path = dir.path().join("a.gguf");
         let bytes = Synthetic::tiny().bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+        let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         let g = model.geometry();
         let targets = vec![Module::Q];
         let kind = Kind::BOnly;

@@ -168,7 +168,7 @@ mod tests {
     use crate::adapter::{AdapterMeta, AdapterSpec};
     use crate::gguf::{Gguf, Synthetic};
     use crate::kernels::Ctx;
-    use crate::model::Llama;
+    use crate::model::Transformer;
     use std::path::Path;
 
     fn number(i: usize) -> f32 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     /// An adapter whose random factors come from `seed`.
-    fn made(model: &Llama<'_>, spec: &AdapterSpec, seed: usize) -> Adapter {
+    fn made(model: &Transformer<'_>, spec: &AdapterSpec, seed: usize) -> Adapter {
         let normal = |_, out: &mut [f32]| {
             out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i * i + 3 * i * seed + seed))
         };
@@ -198,7 +198,7 @@ mod tests {
     fn the_update_of_a_file_goes_on_in_an_adapter_of_the_same_kind() {
         let (dir, bytes) = (tempfile::tempdir().unwrap(), Synthetic::tiny().bytes().unwrap());
         let (gguf, path) = (Gguf::parse(&bytes).unwrap(), dir.path().join("a.gguf"));
-        let model = Llama::load(&gguf).unwrap();
+        let model = Transformer::load(&gguf).unwrap();
         let g = model.geometry();
         let both = [Module::Q, Module::Down];
         for kind in [Kind::Xs, Kind::XsSeeded, Kind::Lora, Kind::BOnly] {
@@ -231,7 +231,7 @@ mod tests {
     fn what_cannot_go_on_is_refused_by_name() {
         let (dir, bytes) = (tempfile::tempdir().unwrap(), Synthetic::tiny().bytes().unwrap());
         let (gguf, path) = (Gguf::parse(&bytes).unwrap(), dir.path().join("a.gguf"));
-        let model = Llama::load(&gguf).unwrap();
+        let model = Transformer::load(&gguf).unwrap();
         let g = model.geometry();
         let refused = |made_as: (Kind, usize, usize), by: (Kind, usize, &[Module])| {
             let file =

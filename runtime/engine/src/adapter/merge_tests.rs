@@ -4,7 +4,7 @@ use super::*;
 use crate::adapter::{Adapter, AdapterMeta, AdapterSpec, Kind};
 use crate::gguf::Synthetic;
 use crate::kernels::Ctx;
-use crate::model::{Llama, Module};
+use crate::model::{Module, Transformer};
 use std::path::PathBuf;
 
 /// A model of `ty` and an adapter on q and down of its last block, in a folder.
@@ -16,7 +16,7 @@ fn model(ty: TensorType, folder: &Path) -> (PathBuf, PathBuf) {
         .unwrap();
     let mapped = Mapped::open(&model).unwrap();
     let gguf = Gguf::parse(mapped.bytes()).unwrap();
-    let (llama, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+    let (llama, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
     let spec = AdapterSpec {
         kind: Kind::Lora,
         rank: 2,

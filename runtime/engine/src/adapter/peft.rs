@@ -134,13 +134,13 @@ mod tests {
     use crate::adapter::{Adapter, AdapterMeta, AdapterSpec, Kind};
     use crate::gguf::{Gguf, Synthetic, SyntheticFamily};
     use crate::kernels::Ctx;
-    use crate::model::Llama;
+    use crate::model::Transformer;
 
     /// The folder of an adapter of `kind` on q and down of a model, and the adapter.
     fn written(family: SyntheticFamily, kind: Kind, folder: &Path) -> (Value, Vec<u8>, Adapter, Geometry) {
         let bytes = Synthetic::tiny_of(family).bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+        let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         let targets = vec![Module::Q, Module::Down];
         let spec =
             AdapterSpec { kind, rank: 3, alpha: 6.0, targets, layers: 1..3, kept: vec![], routing: None };

@@ -13,7 +13,7 @@ use super::{Adapter, AdapterError};
 use crate::dual::Pool;
 use crate::gguf::{Gguf, Mapped, TensorInfo};
 use crate::kernels::Ctx;
-use crate::model::{Geometry, Llama};
+use crate::model::{Geometry, Transformer};
 use sprig_ground::names;
 use std::ops::Range;
 use std::path::Path;
@@ -192,7 +192,7 @@ impl PersonalFile {
     ///
     /// # Errors
     /// As [`spec`](Self::spec), and where a weight is not finite.
-    pub fn load(&self, model: &Llama<'_>, ctx: &Ctx) -> Result<Adapter, AdapterError> {
+    pub fn load(&self, model: &Transformer<'_>, ctx: &Ctx) -> Result<Adapter, AdapterError> {
         let (at, spec) = (At(self.mapped.path()), self.spec(model.geometry())?);
         let wrong = |e: SpecError| at.content(e.to_string());
         let mut adapter = Adapter::new(&spec, model, ctx, |_, _| ()).map_err(wrong)?;

@@ -6,7 +6,7 @@ use super::routing::{Group, Policy};
 use super::spec::{AdapterSpec, Kind, Place, SpecError, Tensor, start_a, tensor_id};
 use crate::dual::{Factor, Keeper, Site, TensorId};
 use crate::kernels::Ctx;
-use crate::model::{Llama, Module};
+use crate::model::{Module, Transformer};
 use sprig_budget::Bytes;
 use std::ops::Range;
 
@@ -71,7 +71,7 @@ impl Adapter {
     /// that depend on nothing but its id. What `spec` keeps is all 0 until [`go_on_from`](Self::go_on_from).
     pub fn new(
         spec: &AdapterSpec,
-        model: &Llama<'_>,
+        model: &Transformer<'_>,
         ctx: &Ctx,
         normal: impl Fn(TensorId, &mut [f32]),
     ) -> Result<Self, SpecError> {

@@ -84,7 +84,7 @@ mod tests {
     use crate::adapter::{AdapterFile, AdapterSpec, Asking, Kind};
     use crate::gguf::{Gguf, Synthetic};
     use crate::kernels::Ctx;
-    use crate::model::{Llama, Module};
+    use crate::model::{Module, Transformer};
 
     fn number(i: usize) -> f32 {
         (i % 17) as f32 * 0.125 - 1.0
@@ -95,7 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (bytes, path) = (Synthetic::tiny().bytes().unwrap(), dir.path().join("a.gguf"));
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+        let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         for kind in [Kind::Xs, Kind::XsSeeded, Kind::Lora, Kind::BOnly] {
             let targets = vec![Module::Q, Module::Down];
             let spec = AdapterSpec {
@@ -144,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (bytes, path) = (Synthetic::tiny().bytes().unwrap(), dir.path().join("a.gguf"));
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+        let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
         let g = model.geometry();
         let normal = |_, out: &mut [f32]| out.iter_mut().enumerate().for_each(|(i, v)| *v = number(i));
         let first = AdapterSpec {

@@ -5,7 +5,7 @@ use super::checkpoints::Checkpoints;
 use super::forward::{Pass, PassInput};
 use super::layout::{PassLayout, PassSize};
 use super::routes::RouteSize;
-use super::{Geometry, Llama, PassError, Ropes};
+use super::{Geometry, PassError, Ropes, Transformer};
 use crate::adapter::Adapter;
 use crate::dual::{Batch, BatchError};
 use crate::kernels::Ctx;
@@ -46,7 +46,7 @@ impl From<PassError> for GenerateError {
 
 /// Continues texts token by token.
 pub struct Generator<'m> {
-    model: &'m Llama<'m>,
+    model: &'m Transformer<'m>,
     /// What may be worn, and which of it is.
     adapters: Vec<&'m Adapter>,
     worn: Option<usize>,
@@ -66,7 +66,7 @@ pub const PREFILL: usize = 512;
 impl<'m> Generator<'m> {
     /// A generator for texts of up to `capacity` tokens. `integer`: see [`PassInput::integer`].
     pub fn new(
-        model: &'m Llama<'m>,
+        model: &'m Transformer<'m>,
         adapter: Option<&'m Adapter>,
         ctx: &'m Ctx,
         capacity: usize,
@@ -79,7 +79,7 @@ impl<'m> Generator<'m> {
 
     /// A generator that may [`wear`](Self::wear) any of `adapters`, and wears none yet. Where one has routers, it is the only one.
     pub fn with_adapters(
-        model: &'m Llama<'m>,
+        model: &'m Transformer<'m>,
         adapters: Vec<&'m Adapter>,
         ctx: &'m Ctx,
         capacity: usize,

@@ -4,7 +4,7 @@
 use super::cache::KvCache;
 use super::checkpoints::Keeping;
 use super::layout::{Buffers, PassLayout};
-use super::{Llama, Module, PassError, Ropes};
+use super::{Module, PassError, Ropes, Transformer};
 use crate::adapter::Adapter;
 use crate::dual::{
     Batch, Blend, Cached, DualBatch, DualRows, DualRowsMut, Head, Layer, LinearEnv, LinearScratch, Qkv, Site,
@@ -36,7 +36,7 @@ pub struct Pass<'a> {
 
 /// What the rows of a pass go through; nothing of it changes on the way.
 pub(super) struct Net<'a> {
-    pub model: &'a Llama<'a>,
+    pub model: &'a Transformer<'a>,
     pub env: LinearEnv<'a>,
     pub rope: &'a Ropes,
     pub adapter: Option<&'a Adapter>,
@@ -57,7 +57,7 @@ impl<'a> Pass<'a> {
     /// [`PassError::Batch`] for more tangents than a pass can carry, [`PassError::Budget`] for more rows than were laid
     /// out.
     pub fn new(
-        model: &'a Llama<'a>,
+        model: &'a Transformer<'a>,
         rope: &'a Ropes,
         ctx: &'a Ctx,
         layout: PassLayout,

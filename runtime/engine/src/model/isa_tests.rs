@@ -1,7 +1,7 @@
 //! A model runs with the instructions it is told to use, all of it, and gives the same bits with any: those of the
 //! arithmetic's revision.
 
-use super::{Checkpoints, Generator, Llama, Module, Pass, PassInput, PassLayout, PassSize};
+use super::{Checkpoints, Generator, Module, Pass, PassInput, PassLayout, PassSize, Transformer};
 use crate::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use crate::dual::{Batch, Directions, Gradient, Probe, TensorId};
 use crate::gguf::{Gguf, Synthetic};
@@ -23,7 +23,7 @@ impl Directions for Waves {
     }
 }
 
-fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
+fn adapter(model: &Transformer<'_>, ctx: &Ctx) -> Adapter {
     let spec = AdapterSpec {
         kind: Kind::Xs,
         rank: 4,
@@ -39,7 +39,7 @@ fn adapter(model: &Llama<'_>, ctx: &Ctx) -> Adapter {
 }
 
 /// Every number that a training pass, and a text continued over the cache, give.
-fn run(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
+fn run(model: &Transformer<'_>, isa: Isa) -> Vec<u32> {
     let ctx = Ctx::new(1).unwrap().with_isa(isa);
     let (adapter, g) = (adapter(model, &ctx), model.geometry());
     let size = PassSize {
@@ -89,7 +89,7 @@ impl Gradient for Sums {
 }
 
 /// The gradient that a pass backwards gives.
-fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
+fn go_back(model: &Transformer<'_>, isa: Isa) -> Vec<u32> {
     let ctx = Ctx::new(1).unwrap().with_isa(isa);
     let (adapter, g) = (adapter(model, &ctx), model.geometry());
     let size = PassSize {
@@ -125,7 +125,7 @@ fn go_back(model: &Llama<'_>, isa: Isa) -> Vec<u32> {
 #[test]
 fn a_gradient_has_the_same_bits_with_any_instructions() {
     let bytes = Synthetic::tiny().bytes().unwrap();
-    let model = Llama::load(&Gguf::parse(&bytes).unwrap()).unwrap();
+    let model = Transformer::load(&Gguf::parse(&bytes).unwrap()).unwrap();
     let scalar = go_back(&model, Isa::Scalar);
     assert!(scalar.iter().all(|g| f32::from_bits(*g) != 0.0));
     for isa in Isa::available() {
@@ -139,7 +139,7 @@ fn a_gradient_has_the_same_bits_with_any_instructions() {
 fn all_of_a_model_runs_with_the_instructions_asked_for() {
     let bytes = Synthetic::tiny().bytes().unwrap();
     let gguf = Gguf::parse(&bytes).unwrap();
-    let model = Llama::load(&gguf).unwrap();
+    let model = Transformer::load(&gguf).unwrap();
     let scalar = run(&model, Isa::Scalar);
     let digest = Sha256::digest(bytemuck::cast_slice::<u32, u8>(&scalar));
     assert_eq!(

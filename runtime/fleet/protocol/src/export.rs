@@ -5,7 +5,7 @@ use crate::FleetError;
 use crate::settings::Train;
 use sprig_engine::adapter::{Adapter, AdapterMeta, Carried};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama};
+use sprig_engine::model::{Geometry, Transformer};
 use sprig_learn::data::{Asker, Labels};
 use sprig_learn::readout::fleet::adapt;
 use sprig_run::Base;
@@ -47,7 +47,7 @@ impl Export<'_> {
         &self,
         adapter: &mut Adapter,
         values: &[f32],
-        model: &Llama<'_>,
+        model: &Transformer<'_>,
         ctx: &Ctx,
     ) -> Result<(), FleetError> {
         if let (Some(shape), Some(labels)) = (self.train.sums(self.geometry), self.labels) {

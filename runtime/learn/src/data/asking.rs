@@ -35,6 +35,7 @@ impl LoadOptions {
             template: labels.map(|labels| self.template(labels.names().len()).to_owned()),
             style: labels.map(|labels| labels.style().name().to_owned()),
             labels: labels.map(Labels::pairs).unwrap_or_default(),
+            temperature: None,
         }
     }
 
@@ -57,6 +58,7 @@ impl LoadOptions {
             label_style: style,
             label_names: asking.labels.iter().map(|(name, _)| name.clone()).collect(),
             label_words: asking.labels.clone(),
+            temperature: asking.temperature.map_or(1.0, f64::from),
             ..Self::new(task, len)
         })
     }
@@ -77,6 +79,7 @@ impl LoadOptions {
 pub struct Asker<'t> {
     encoder: Encoder<'t>,
     labels: Labels,
+    temperature: f64,
 }
 
 /// A text as the model is asked about it.
@@ -95,7 +98,7 @@ impl<'t> Asker<'t> {
     pub fn new(labels_of: &Path, options: &LoadOptions, tokenizer: &'t Tokenizer) -> Result<Self, DataError> {
         let encoder = label_encoder(&[labels_of], options, tokenizer)?;
         match encoder.labels().cloned() {
-            Some(labels) => Ok(Self { encoder, labels }),
+            Some(labels) => Ok(Self { encoder, labels, temperature: options.temperature }),
             None => Err(DataError::Empty { path: labels_of.to_owned() }),
         }
     }
@@ -103,6 +106,11 @@ impl<'t> Asker<'t> {
     /// The labels, in the order of the candidates.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// What their logits are divided by before they become shares: 1, unless that was fitted.
+    pub fn temperature(&self) -> f64 {
+        self.temperature
     }
 
     /// A set of one example for each of `texts`, whose answers mean nothing, and whether each text lost its end.

@@ -62,6 +62,8 @@ pub struct LoadOptions {
     pub overflow: Option<Overflow>,
     /// Told every [`TOLD_EVERY`](super::TOLD_EVERY) records how many have become examples.
     pub progress: Option<fn(usize)>,
+    /// What labels' logits are divided by before they become shares, above 0; 1 where nobody fitted it.
+    pub temperature: f64,
     /// Rows of the model's head: a label must not be answered by a token beyond them.
     pub rows: usize,
 }
@@ -83,6 +85,7 @@ impl LoadOptions {
             max_bytes: MAX_DATA_BYTES,
             overflow: None,
             progress: None,
+            temperature: 1.0,
             rows: usize::MAX,
         }
     }

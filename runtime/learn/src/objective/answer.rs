@@ -46,6 +46,10 @@ impl Objective for Answer {
         Choice.judge(id, example, found)
     }
 
+    fn chosen(&self, found: &Found<'_>) -> Option<usize> {
+        Choice.chosen(found)
+    }
+
     fn answered(&self, example: &Example<'_>, found: &Found<'_>) -> Option<bool> {
         let (Target::Label { candidates, .. }, Some(row)) = (example.target, found.rows().next()) else {
             return None;

@@ -25,9 +25,13 @@ impl Objective for Choice {
     }
 
     fn judge(&self, _: usize, example: &Example<'_>, found: &Found<'_>) -> Verdict {
+        Verdict { rows: 1, hits: u32::from(self.chosen(found) == answer(example)) }
+    }
+
+    fn chosen(&self, found: &Found<'_>) -> Option<usize> {
         let first = (0, f64::NEG_INFINITY);
         let best = found.logits().enumerate().fold(first, |b, (i, l)| if l.v > b.1 { (i, l.v) } else { b });
-        Verdict { rows: 1, hits: u32::from(Some(best.0) == answer(example)) }
+        Some(best.0)
     }
 
     fn confidence(&self, example: &Example<'_>, found: &Found<'_>) -> Option<f64> {

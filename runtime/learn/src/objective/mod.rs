@@ -52,6 +52,12 @@ pub trait Objective: Debug + Send + Sync {
     /// How the example counts and what was right of it.
     fn judge(&self, id: usize, example: &Example<'_>, found: &Found<'_>) -> Verdict;
 
+    /// Place among the example's candidates of the one that is likeliest, the first of equals; `None` where there are none to
+    /// choose among.
+    fn chosen(&self, _: &Found<'_>) -> Option<usize> {
+        None
+    }
+
     /// Whether the likeliest token of all is an answer to the example; `None` where there are none to choose among, or the
     /// objective asks for too little to know.
     fn answered(&self, _: &Example<'_>, _: &Found<'_>) -> Option<bool> {

@@ -17,7 +17,7 @@ use super::sums::Sums;
 use super::symmetric::{Shifted, Tridiagonal, add, dot};
 use sprig_budget::Bytes;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 
 /// λ, as multiples of the mean of the diagonal of Σ φφᵀ: quarters of a decade.
 pub(super) const REGULARISATIONS: std::ops::RangeInclusive<i32> = -16..=12;
@@ -57,7 +57,7 @@ pub struct Chosen {
 #[derive(Clone, Copy)]
 pub struct Through<'a> {
     /// The model.
-    pub model: &'a Llama<'a>,
+    pub model: &'a Transformer<'a>,
     /// Threads.
     pub ctx: &'a Ctx,
     /// The token of each class.

@@ -5,11 +5,11 @@ use super::sample::Sample;
 use sprig_budget::{Bytes, held_zeros};
 use sprig_engine::dual::{DualRows, HEAD_TILE, Head, HeadScratch, RowStats, Stack};
 use sprig_engine::kernels::{Ctx, matmul_scratch_len};
-use sprig_engine::model::{Geometry, Llama};
+use sprig_engine::model::{Geometry, Transformer};
 
 /// A model's end, and room to judge a sample by it.
 pub(super) struct Judge<'a> {
-    model: &'a Llama<'a>,
+    model: &'a Transformer<'a>,
     ctx: &'a Ctx,
     targets: Vec<u32>,
     /// Four numbers a row: log-sum-exp, target, rival, rival's id.
@@ -37,7 +37,7 @@ pub(super) fn bytes(g: &Geometry, rows: usize, threads: usize, panel_rows: usize
 
 impl<'a> Judge<'a> {
     /// For the examples of `sample`, whose classes are answered with the tokens `labels`.
-    pub(super) fn new(model: &'a Llama<'a>, ctx: &'a Ctx, sample: &Sample, labels: &[u32]) -> Self {
+    pub(super) fn new(model: &'a Transformer<'a>, ctx: &'a Ctx, sample: &Sample, labels: &[u32]) -> Self {
         let (n, g) = (sample.len(), model.geometry());
         let panels = matmul_scratch_len(ctx.pool.threads(), ctx.panel_rows(), g.width);
         let [hidden, logits] = [n * g.width, n * HEAD_TILE.min(g.vocabulary)].map(held_zeros);

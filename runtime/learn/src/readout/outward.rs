@@ -12,14 +12,14 @@ use crate::error::LearnError;
 use sprig_budget::{Bytes, held_zeros};
 use sprig_engine::dual::{HEAD_TILE, Keeper, unpack};
 use sprig_engine::kernels::{Ctx, Rows, RowsMut, Write, dequantize, matmul, matmul_nn, matmul_scratch_len};
-use sprig_engine::model::{Geometry, Llama};
+use sprig_engine::model::{Geometry, Transformer};
 
 /// Steps of conjugate gradients; 12 and 40 give directions that differ by less than 1 %.
 const WALKS: usize = 12;
 
 /// The head of a model with room to walk through it.
 pub(super) struct Walker<'a> {
-    model: &'a Llama<'a>,
+    model: &'a Transformer<'a>,
     ctx: &'a Ctx,
     /// tile × width, a tile of the head.
     weights: Vec<f32>,
@@ -42,7 +42,7 @@ pub(super) fn bytes(g: &Geometry, labels: usize, threads: usize, panel_rows: usi
 ///
 /// # Errors
 /// [`LearnError::Settings`] for labels whose rows of the head are the same.
-pub fn outward(model: &Llama<'_>, ctx: &Ctx, labels: &[u32]) -> Result<Vec<f64>, LearnError> {
+pub fn outward(model: &Transformer<'_>, ctx: &Ctx, labels: &[u32]) -> Result<Vec<f64>, LearnError> {
     let d = model.geometry().width;
     let own: Vec<f64> = labels.iter().flat_map(|&label| label_row(model, ctx, label)).collect();
     let mut walker = Walker::new(model, ctx, labels.len());
@@ -83,7 +83,7 @@ pub fn outward(model: &Llama<'_>, ctx: &Ctx, labels: &[u32]) -> Result<Vec<f64>,
 }
 
 /// The row of the head for `label`, times the gain of the final norm.
-pub(crate) fn label_row(model: &Llama<'_>, ctx: &Ctx, label: u32) -> Vec<f64> {
+pub(crate) fn label_row(model: &Transformer<'_>, ctx: &Ctx, label: u32) -> Vec<f64> {
     let mut row = vec![0.0f32; model.geometry().width];
     let at = label as usize..label as usize + 1;
     dequantize(ctx.isa, model.head(), at.clone(), &mut row);
@@ -92,7 +92,7 @@ pub(crate) fn label_row(model: &Llama<'_>, ctx: &Ctx, label: u32) -> Vec<f64> {
 }
 
 impl<'a> Walker<'a> {
-    fn new(model: &'a Llama<'a>, ctx: &'a Ctx, labels: usize) -> Self {
+    fn new(model: &'a Transformer<'a>, ctx: &'a Ctx, labels: usize) -> Self {
         let g = model.geometry();
         let (d, tile) = (g.width, HEAD_TILE.min(g.vocabulary));
         let panels = matmul_scratch_len(ctx.pool.threads(), ctx.panel_rows(), d);

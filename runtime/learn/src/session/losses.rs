@@ -77,7 +77,8 @@ fn judged(
 ) -> Outcome {
     let (Verdict { rows, hits }, record) = (objective.judge(id, example, found), batch.data.weight(id));
     let (answered, confidence) = (objective.answered(example, found), objective.confidence(example, found));
-    Outcome { loss: 0.0, rows, hits, answered, confidence, record }
+    let chosen = objective.chosen(found).map(|place| place as u32);
+    Outcome { loss: 0.0, rows, hits, answered, confidence, chosen, record }
 }
 
 impl Parts {

@@ -15,12 +15,12 @@ use sprig_budget::{Arena, Bytes, held_zeros};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::dual::{DualBatch, Gradient, Mask, Probe, Rope};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, Pass, PassInput, PassLayout, Ropes, Tap};
+use sprig_engine::model::{Geometry, Pass, PassInput, PassLayout, Ropes, Tap, Transformer};
 use std::sync::Arc;
 
 /// A model, its working memory and the buffers of one batch.
 pub struct Session<'m> {
-    model: &'m Llama<'m>,
+    model: &'m Transformer<'m>,
     ctx: &'m Ctx,
     rope: Ropes,
     layout: PassLayout,
@@ -47,7 +47,7 @@ pub struct LastRows {
 impl<'m> Session<'m> {
     /// Allocates the arena, the rotary table and the lists of `room`, for losses of `objective`.
     pub fn new(
-        model: &'m Llama<'m>,
+        model: &'m Transformer<'m>,
         ctx: &'m Ctx,
         room: Room,
         objective: Arc<dyn Objective>,
@@ -117,7 +117,7 @@ impl<'m> Session<'m> {
     }
 
     /// The model.
-    pub fn model(&self) -> &'m Llama<'m> {
+    pub fn model(&self) -> &'m Transformer<'m> {
         self.model
     }
 

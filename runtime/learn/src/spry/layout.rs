@@ -168,14 +168,14 @@ mod tests {
     use sprig_engine::adapter::{Adapter, Kind};
     use sprig_engine::gguf::{Gguf, Synthetic};
     use sprig_engine::kernels::Ctx;
-    use sprig_engine::model::Llama;
+    use sprig_engine::model::Transformer;
 
     /// The coordinator, which has no weights, starts from the numbers every device starts from.
     #[test]
     fn a_layout_is_that_of_the_adapter() {
         let bytes = Synthetic::tiny().bytes().unwrap();
         let gguf = Gguf::parse(&bytes).unwrap();
-        let (model, ctx, key) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap(), run_key(99));
+        let (model, ctx, key) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap(), run_key(99));
         for kind in [Kind::Lora, Kind::BOnly, Kind::Xs, Kind::XsSeeded] {
             let targets = vec![Module::Q, Module::O, Module::Down];
             let spec = AdapterSpec {

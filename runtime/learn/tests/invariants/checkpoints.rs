@@ -6,7 +6,7 @@ use sprig_budget::{Bytes, Kind as Memory, Machine};
 use sprig_engine::adapter::{Adapter, Kind};
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::initial_normals;
 use sprig_learn::estimator::{AnyEstimator, Estimator as _, Reverse};
@@ -20,8 +20,8 @@ const BATCH: usize = 4;
 #[test]
 fn fewer_block_inputs_are_a_rung_that_changes_no_bit() {
     let bytes: &'static [u8] = Synthetic { blocks: 9, ..Synthetic::tiny() }.bytes().unwrap().leak();
-    let model: &'static Llama<'static> =
-        Box::leak(Box::new(Llama::load(&Gguf::parse(bytes).unwrap()).unwrap()));
+    let model: &'static Transformer<'static> =
+        Box::leak(Box::new(Transformer::load(&Gguf::parse(bytes).unwrap()).unwrap()));
     let size = ModelSize { geometry: model.geometry(), ..model_size() };
     let machine = Machine { limit: None, code: Bytes::mib(8), divided: true };
     let spec = spec(Kind::Lora, 1..9);
@@ -48,7 +48,7 @@ fn fewer_block_inputs_are_a_rung_that_changes_no_bit() {
 
 /// What three steps make of `adapter`, in an arena of exactly the planned size.
 fn learnt(
-    model: &'static Llama<'static>,
+    model: &'static Transformer<'static>,
     data: &'static DataSet,
     fitted: &Fitted,
     adapter: Adapter,

@@ -5,7 +5,7 @@ use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, Kind};
 use sprig_engine::gguf::{Gguf, Synthetic, TensorType};
 use sprig_engine::kernels::Isa;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 use sprig_learn::directions::initial_normals;
 use sprig_learn::estimator::Cut;
 use sprig_learn::evaluate::{evaluate, evaluate_from_prefix};
@@ -14,7 +14,7 @@ use sprig_learn::session::Session;
 use sprig_learn::workload::Tuning;
 
 /// The embeddings of a model, a million times as large: some families multiply theirs, and all streams grow by block.
-fn large() -> Llama<'static> {
+fn large() -> Transformer<'static> {
     let shape = Synthetic { tied: false, ..Synthetic::tiny().of_type(TensorType::F32) };
     let mut bytes = shape.bytes().unwrap();
     let (from, len) = {
@@ -25,7 +25,7 @@ fn large() -> Llama<'static> {
     for value in bytes[from..from + len].as_chunks_mut::<4>().0 {
         *value = (f32::from_le_bytes(*value) * 1e6).to_le_bytes();
     }
-    Llama::load(&Gguf::parse(Box::leak(bytes.into_boxed_slice())).unwrap()).unwrap()
+    Transformer::load(&Gguf::parse(Box::leak(bytes.into_boxed_slice())).unwrap()).unwrap()
 }
 
 #[test]

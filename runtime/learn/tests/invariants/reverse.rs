@@ -7,7 +7,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind};
 use sprig_engine::dual::Probe;
 use sprig_engine::gguf::{Gguf, Mapped, Synthetic};
 use sprig_engine::kernels::{Ctx, Isa};
-use sprig_engine::model::{Llama, Module, PassLayout, Stream};
+use sprig_engine::model::{Module, PassLayout, Stream, Transformer};
 use sprig_learn::checkpoint::{self, Fingerprint};
 use sprig_learn::data::DataSet;
 use sprig_learn::directions::{Family, Sharing};
@@ -207,8 +207,8 @@ fn residency_retuning_and_resuming_change_no_bit_of_a_reverse_run() {
     let map: &'static Mapped = Box::leak(Box::new(Mapped::open(&path).unwrap()));
     let gguf = Gguf::parse(map.bytes()).unwrap();
     let streamed =
-        Llama::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
-    let streamed: &'static Llama<'static> = Box::leak(Box::new(streamed));
+        Transformer::load_streamed(&gguf, Stream::new(map, &gguf, WORLD.model.geometry()).unwrap()).unwrap();
+    let streamed: &'static Transformer<'static> = Box::leak(Box::new(streamed));
     let (checkpoint, fingerprint) = (dir.path().join("run.ckpt"), Fingerprint::new());
     for data in objectives() {
         let (spec, ctx) = (spec(Kind::Lora, 0..3), ctx(2));

@@ -5,7 +5,7 @@ use sprig_engine::adapter::{Adapter, AdapterSpec, Kind, Tensor};
 use sprig_engine::dual::TensorId;
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Llama, Module, PassLayout, WeightBytes};
+use sprig_engine::model::{Module, PassLayout, Transformer, WeightBytes};
 use sprig_engine::tokenizer::{Tokenizer, TokenizerBytes};
 use sprig_learn::data::{DataSet, LoadOptions, Task};
 use sprig_learn::directions::{Family, Sharing, initial_normals, run_key};
@@ -32,7 +32,7 @@ pub const ADAMW: Rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, de
 /// The model and a data set of 8 examples for each sort of record; made once, alive to the end of the process.
 pub struct World {
     pub weights: WeightBytes,
-    pub model: Llama<'static>,
+    pub model: Transformer<'static>,
     pub lm: DataSet,
     pub label: DataSet,
     pub pair: DataSet,
@@ -69,7 +69,7 @@ pub static WORLD: LazyLock<World> = LazyLock::new(|| {
         let (chosen, rejected) = [(" xyz", " xy"), (" yes", " no"), (" t", " a")][i % 3];
         format!(r#"{{"prompt": "{text}", "chosen": "{chosen}", "rejected": "{rejected}"}}"#)
     });
-    let model = Llama::load(&gguf).unwrap();
+    let model = Transformer::load(&gguf).unwrap();
     World { weights: WeightBytes::read(&gguf, model.geometry()).unwrap(), model, lm, label, pair }
 });
 

@@ -2,6 +2,7 @@
 
 mod frontier;
 mod heat;
+mod labels;
 mod memory;
 mod profile;
 #[cfg(test)]

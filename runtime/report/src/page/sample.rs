@@ -36,8 +36,8 @@ pub(crate) fn record() -> RunRecord {
         steps: (0..STEPS).map(step).collect(),
         moves: vec![Moved { step: 17, plan: Bytes::mib(90), what: "2 examples a pass instead of 4".into() }],
         judged: (0..=12).map(|i| Judged { step: 20 * i, loss: (140 - 7 * i) as f64 / 100.0, accuracy: (30 + 4 * i) as f64 / 100.0 }).collect(),
-        eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)), answered: Some(0.71) }),
-        eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)), answered: Some(0.995) }),
+        eval_before: Some(Evaluation { n: 600, loss: 1.4312, accuracy: Some(0.335), interval: Some((0.298, 0.374)), answered: Some(0.71), by_label: None }),
+        eval_after: Some(Evaluation { n: 600, loss: 0.5127, accuracy: Some(0.842), interval: Some((0.810, 0.869)), answered: Some(0.995), by_label: Some(by_label()) }),
         speed: Speed {
             tokens_per_s: 364.2,
             step_ms_median: 2_804.0,
@@ -54,6 +54,22 @@ pub(crate) fn record() -> RunRecord {
             ram: Bytes::mib(24_105),
             kernel: "Linux 6.18.44".into(),
         },
+    }
+}
+
+pub(crate) fn by_label() -> ByLabel {
+    let label = |label: &str, right, given| OfLabel {
+        label: label.into(),
+        n: 300,
+        given,
+        right,
+        f1: 2.0 * right as f64 / (300 + given) as f64,
+    };
+    let mistaken = |label: &str, given: &str, n| Mistaken { label: label.into(), given: given.into(), n };
+    ByLabel {
+        labels: vec![label("film", 270, 335), label("news", 235, 265)],
+        mistakes: vec![mistaken("news", "film", 65), mistaken("film", "news", 30)],
+        macro_f1: 0.841,
     }
 }
 

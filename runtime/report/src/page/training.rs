@@ -1,6 +1,6 @@
 //! The report of a training run: headline numbers first, then memory, learning, time, and where it all came from.
 
-use super::{Page, card, memory as bytes, tables};
+use super::{Page, card, labels, memory as bytes, tables};
 use crate::chart::{Axis, LineChart, Series, Whisker, whiskers};
 use crate::record::{Evaluation, RunRecord};
 use crate::words;
@@ -16,6 +16,9 @@ pub fn training(run: &RunRecord) -> String {
         div.pair {
             (card("Held-out quality", quality(run)))
             (card("Peak memory against the budget", bytes::against_budget(run)))
+        }
+        @if let Some(by_label) = run.eval_after.as_ref().and_then(|found| found.by_label.as_ref()) {
+            (card("Labels", labels::card(by_label)))
         }
         (card("Memory by region", html! { (bytes::stacks(&run.plan, &run.measured)) (bytes::regions(&run.plan, &run.measured)) }))
         div.pair {

@@ -16,7 +16,7 @@ use dump::{Options, read, write};
 use page::Diagram;
 use serde_json::json;
 use sprig_budget::{Bytes, alloc, process};
-use sprig_engine::adapter::Adapter;
+use sprig_engine::adapter::{Adapter, AdapterFile, AdapterMeta, Asking};
 use sprig_ground::file;
 use sprig_learn::LearnError;
 use sprig_learn::calibration::{Bins, Difference, Item, Scores, crossed, difference, temperature};
@@ -39,6 +39,10 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
     let options = asking::by_adapter(&args.records, args.len, file.zip(asked))?;
     if options.task == Task::Lm {
         let message = "--task lm has no answers to be sure of among others; use --task label, choice or pair";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    if options.task != Task::Label && args.out.is_some() {
+        let message = "--out keeps the temperature of labels, and --task label alone has some; leave it out";
         return Err(Failure::new(Exit::Usage, message));
     }
     if options.task == Task::Pair && args.best_of.is_some() {
@@ -77,8 +81,26 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
         .best_of
         .map(|best_of| candidates::draw(args, best_of, (&base, budget), &data, held, &mut output))
         .transpose()?;
+    if let Some((from, out)) = args.adapter.as_deref().zip(args.out.as_deref()) {
+        write_tempered(from, out, scores.temperature as f32, &base)?;
+    }
     tell(&output, &scores, against.as_ref(), drawn.as_ref())?;
     Ok(Exit::Done)
+}
+
+/// Writes the adapter of the file `from` anew, with the temperature of its labels.
+fn write_tempered(from: &Path, out: &Path, temperature: f32, base: &Base<'_>) -> Result<(), Failure> {
+    let file = AdapterFile::open(from)?;
+    let asking = file.meta().asking.clone().map(|asking| Asking { temperature: Some(temperature), ..asking });
+    let Some(asking) = asking else {
+        let message = format!(
+            "{} does not say how it is asked, so that a temperature in it would be of no use; train it with this program",
+            from.display()
+        );
+        return Err(Failure::new(Exit::BadFile, message));
+    };
+    let meta = AdapterMeta { asking: Some(asking), ..file.meta().clone() };
+    Ok(file.load(&base.geometry)?.write(out, &meta)?)
 }
 
 /// Judges the data, and those that the temperature is fitted to.
@@ -254,11 +276,12 @@ fn check_files(args: &CalibrateArgs) -> Result<(), Failure> {
         .reads_all("--data", &args.data)
         .reads_all("--validation", &args.validation)
         .reads("--against", args.against.as_deref())
+        .writes("--out", args.out.as_deref(), Content::Adapter)
         .writes("--dump", args.dump.as_deref(), Content::Dump)
         .writes("--candidates", args.candidates.as_deref(), Content::Dump)
         .writes("--page", args.page.as_deref(), Content::Page)
         .check()?;
-    [&args.dump, &args.candidates, &args.page]
+    [&args.out, &args.dump, &args.candidates, &args.page]
         .into_iter()
         .flatten()
         .try_for_each(|path| check_writable(path, 0))

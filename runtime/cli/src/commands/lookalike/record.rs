@@ -25,13 +25,7 @@ impl<'a> Lookalike<'a> {
         let watched: Vec<Asked> = self.material.watched().cloned().collect();
         let Some(after) = self.answers("after", &watched, &held)? else { return Ok(self.stopped()) };
         let (args, g) = (self.args, &self.base.geometry);
-        let asking = Asking {
-            task: Records::Lm.name().to_owned(),
-            raw: true,
-            template: None,
-            style: None,
-            labels: Vec::new(),
-        };
+        let asking = Asking { task: Records::Lm.name().to_owned(), raw: true, ..Asking::default() };
         let meta = AdapterMeta { asking: Some(asking), ..AdapterMeta::of(g, &self.digest) };
         held.1.write(&args.out, &meta)?;
         if let Some(path) = &args.dump {

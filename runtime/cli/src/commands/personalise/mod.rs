@@ -4,7 +4,7 @@ mod closed;
 mod served;
 mod steps;
 
-use super::eval::{Shown, evaluate_shown};
+use super::eval::{Found, Shown, evaluate_shown};
 use crate::args::PersonaliseArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
@@ -26,7 +26,7 @@ use sprig_learn::directions::run_key;
 use sprig_learn::evaluate::Evaluation;
 use sprig_learn::session::Session;
 use sprig_learn::workload::Workload;
-use sprig_run::{Base, Data, Planned};
+use sprig_run::{Base, Data, Planned, apart};
 use steps::Steps;
 
 pub fn run(args: &PersonaliseArgs) -> Result<Exit, Failure> {
@@ -125,11 +125,13 @@ impl Deriving<'_> {
                 let closed =
                     Closed::collect(self, &mut session, &mut adapter, &planned, (output, &interrupt))?;
                 let closed = closed.ok_or_else(stopped)?;
-                self.file.begin(&mut adapter, g)?;
-                closed.fit(self, &engine, &mut adapter, output)?;
+                apart(|| {
+                    self.file.begin(&mut adapter, g)?;
+                    closed.fit(self, &engine, &mut adapter, output)
+                })?;
             }
         }
-        adapter.write_personal(&self.args.out, &self.meta)?;
+        apart(|| adapter.write_personal(&self.args.out, &self.meta))?;
         self.done((&mut adapter, &mut session), &planned, (output, &interrupt), true)
     }
 
@@ -183,7 +185,9 @@ impl Deriving<'_> {
             session.forget_shares();
             let shown = Shown { what, output, interrupt };
             let examples = planned.tuning.cut.examples;
-            let Some(e) = evaluate_shown(session, Some(adapter), data, examples, shown)? else {
+            let Some(Found { evaluation: e, .. }) =
+                evaluate_shown(session, Some(adapter), data, examples, shown)?
+            else {
                 return Err(Failure::new(Exit::Interrupted, "interrupted; the personal state is kept"));
             };
             let shares = session.mean_shares();

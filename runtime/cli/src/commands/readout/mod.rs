@@ -93,7 +93,7 @@ pub fn not_of_tokens() -> Failure {
 
 /// How examples are asked, as one text that two runs share exactly if they ask alike.
 fn words(asked: &Asking) -> String {
-    let Asking { task, raw, template, style, labels } = asked;
+    let Asking { task, raw, template, style, labels, temperature: _ } = asked;
     json!([task, raw, template, style, labels]).to_string()
 }
 

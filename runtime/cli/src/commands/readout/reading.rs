@@ -110,12 +110,13 @@ impl Reading<'_> {
         let shown = Shown { what: when, output: &mut self.output, interrupt: &self.interrupt };
         let found = apart(|| evaluate_shown(&mut self.session, adapter, held_out, self.examples, shown))?;
         let Some(found) = found else { return Ok(false) };
-        self.output.event(json!({ "event": "eval", "when": when, "result": found }), || {
-            Some(format!("{label}{}", describe(&found)))
+        self.output.event(json!({ "event": "eval", "when": when, "result": found.evaluation }), || {
+            Some(format!("{label}{}", describe(&found.evaluation)))
         });
-        let kept =
-            if adapter.is_some() { &mut self.recorder.eval_after } else { &mut self.recorder.eval_before };
-        *kept = Some(found);
+        match adapter {
+            Some(_) => self.recorder.after(found),
+            None => self.recorder.eval_before = Some(found.evaluation),
+        }
         Ok(true)
     }
 

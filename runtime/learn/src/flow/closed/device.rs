@@ -11,7 +11,7 @@ use crate::session::{LastRows, Session};
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, Group};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama, Module};
+use sprig_engine::model::{Geometry, Module, Transformer};
 
 /// Rows of the examples that the local path learns from, and of those that the router does.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Halves {
         &self,
         adapter: &mut Adapter,
         labels: &[u32],
-        model: &Llama<'_>,
+        model: &Transformer<'_>,
         ctx: &Ctx,
     ) -> Option<Derived> {
         adapter.begin_local();

@@ -2,7 +2,7 @@
 
 use crate::readout::label_row;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 
 /// One example, as the last block leaves it without a read-out.
 #[derive(Clone, Debug)]
@@ -33,7 +33,12 @@ pub struct Paths {
 
 impl Paths {
     /// Of the read-out `global` and `up` of a `model`, whose local path is the same; `labels` are the tokens of the answers.
-    pub fn new(model: &Llama<'_>, ctx: &Ctx, (global, up): (Vec<f32>, Vec<f32>), labels: &[u32]) -> Self {
+    pub fn new(
+        model: &Transformer<'_>,
+        ctx: &Ctx,
+        (global, up): (Vec<f32>, Vec<f32>),
+        labels: &[u32],
+    ) -> Self {
         let rows = labels.iter().map(|&label| label_row(model, ctx, label)).collect();
         let epsilon = f64::from(model.geometry().norm_epsilon);
         Self { local: global.clone(), global, up, rows, epsilon }

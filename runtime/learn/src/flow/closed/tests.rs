@@ -3,7 +3,7 @@
 use super::*;
 use sprig_engine::gguf::{Gguf, Synthetic};
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::Llama;
+use sprig_engine::model::Transformer;
 use sprig_ground::random::SplitMix64;
 
 const LABELS: [u32; 3] = [7, 40, 99];
@@ -16,7 +16,7 @@ fn number(random: &mut SplitMix64) -> f32 {
 fn scene(n: usize, with: impl FnOnce(Paths, Vec<Row>)) {
     let bytes = Synthetic::tiny().bytes().unwrap();
     let gguf = Gguf::parse(&bytes).unwrap();
-    let (model, ctx) = (Llama::load(&gguf).unwrap(), Ctx::new(1).unwrap());
+    let (model, ctx) = (Transformer::load(&gguf).unwrap(), Ctx::new(1).unwrap());
     let (inputs, d) = (12, model.geometry().width);
     let mut random = SplitMix64::new(5);
     let mut numbers = |n: usize| (0..n).map(|_| number(&mut random)).collect::<Vec<f32>>();

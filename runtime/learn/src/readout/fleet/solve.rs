@@ -14,7 +14,7 @@ use crate::error::LearnError;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::Adapter;
 use sprig_engine::kernels::Ctx;
-use sprig_engine::model::{Geometry, Llama};
+use sprig_engine::model::{Geometry, Transformer};
 
 /// κ, as the size of the step of all labels over the size of the stream: the largest that one device tries, where a thirtieth
 /// of the model's own opinion is left. A total has no sample to choose a smaller one by.
@@ -58,7 +58,7 @@ pub fn adapt(
     adapter: &mut Adapter,
     (values, shape): (&[f32], Shape),
     labels: &[u32],
-    model: &Llama<'_>,
+    model: &Transformer<'_>,
     ctx: &Ctx,
 ) -> Result<(), LearnError> {
     let wrong = |flaw| LearnError::Settings(format!("the fleet's sums: {flaw}; use the settings of the run"));

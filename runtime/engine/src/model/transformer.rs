@@ -30,7 +30,7 @@ impl<'m> Block<'m> {
 }
 
 /// A model ready to run.
-pub struct Llama<'m> {
+pub struct Transformer<'m> {
     geometry: Geometry,
     embedding: Matrix<'m>,
     blocks: Vec<Block<'m>>,
@@ -40,7 +40,7 @@ pub struct Llama<'m> {
     stream: Option<Stream<'m>>,
 }
 
-impl<'m> Llama<'m> {
+impl<'m> Transformer<'m> {
     /// Checks every tensor the model needs against the metadata. Reads headers and norm gains, no other weight.
     pub fn load(gguf: &Gguf<'m>) -> Result<Self, ModelError> {
         Self::read(gguf, None)
@@ -153,7 +153,7 @@ impl<'m> Llama<'m> {
     }
 }
 
-impl Keeper for Llama<'_> {
+impl Keeper for Transformer<'_> {
     fn about_to_use(&self, now: &Matrix<'_>, next: Option<&Matrix<'_>>) {
         if let Some(stream) = &self.stream {
             stream.bring(now.bytes(), next.map(Matrix::bytes));
