@@ -4,7 +4,7 @@
 
 MODEL is a GGUF file, whose tensors transformers itself reads; FOLDER an adapter for peft. Needs
 
-    pip install torch==VERSION transformers==VERSION peft==VERSION gguf==VERSION
+    pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 gguf==0.19.0
 """
 
 import argparse

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_wheels_are_those_that_the_scripts_name() {
-        for (script, count) in [("stock.py", 5), ("openai_client.py", 1)] {
+        for (script, count) in [("stock.py", 5), ("openai_client.py", 1), ("transformers_logits.py", 4)] {
             let wheels = wheels(script).unwrap();
             assert!(wheels.len() == count && wheels.iter().all(|wheel| wheel.contains("==")), "{wheels:?}");
         }

@@ -13,6 +13,7 @@ mod package;
 mod pages;
 mod report;
 mod tools;
+mod transformers;
 
 use crate::{model, packages, sys};
 use anyhow::Result;
@@ -78,6 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         aarch64::stages(&mut report, &suite);
         report.stage("package", || package::check(&suite));
         if suite.long {
+            report.stage("transformers", || transformers::check(&suite));
             report.stage("armv7 board", || armv7::check(&suite));
             report.stage("image", || image::check("generic-aarch64", true));
             report.stage("image raspberry-pi-3b", || image::check("raspberry-pi-3b", false));

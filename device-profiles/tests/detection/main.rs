@@ -180,7 +180,7 @@ fn nothing_readable_leaves_the_boards_facts() {
     let empty = Machine::new();
     let got = detect_as(empty.0.path(), "raspberry-pi-3b").unwrap();
     assert_eq!((got.memory, got.page, got.how), (got.board.managed(), 4096, How::Named));
-    assert_eq!(got.cores, [Cores { kind: "cortex-a53".to_owned(), count: 4, mhz: None }]);
+    assert_eq!(got.cores, [Cores { kind: "cortex-a53".to_owned(), count: 4, mhz: Some(1400) }]);
     assert!(detect_as(empty.0.path(), "raspberry-pi-9").unwrap_err().to_string().contains("raspberry-pi-3b"));
 }
 

@@ -1,6 +1,7 @@
 //! What runs say of themselves: their records and profiles, how two of them differ, charts as inline SVG, and pages that
 //! need nothing beside themselves.
 
+pub mod by_label;
 pub mod chart;
 pub mod diff;
 mod document;

@@ -181,7 +181,8 @@ impl Foreseen {
     pub fn line(&self, pace: Option<Pace>) -> String {
         let mark = if self.verdict.chosen { '>' } else { ' ' };
         let (way, total, why) = (self.way.to_string(), self.plan.total().to_string(), &self.verdict.why);
-        let time = pace.map_or_else(String::new, |pace| {
+        // Of a way that has no room nothing is known.
+        let time = pace.filter(|_| self.flop.is_finite()).map_or_else(String::new, |pace| {
             format!("{} {:>5.2} s a batch  ", pace.word(), pace.seconds(self.flop))
         });
         format!("{mark} {way:8} {total:>10}  {time}{why}")

@@ -2,7 +2,7 @@
 
 use sprig_learn::confusion::Confusion;
 use sprig_learn::data::DataSet;
-use sprig_report::record::{ByLabel, MOST_MISTAKES, Mistaken, OfLabel};
+use sprig_report::by_label::{ByLabel, MOST_MISTAKES, Mistaken, OfLabel};
 use std::fmt::Write as _;
 
 /// Labels that people are shown; of more, those with the lowest F1.

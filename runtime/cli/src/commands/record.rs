@@ -316,7 +316,8 @@ impl Recorder {
                 tokens_per_s: self.tokens_per_s(),
                 step_ms_median: self.median_ms(),
                 step_ms_p95: quantile(self.steps.times(), 0.95),
-                forward_ms_median: Some(quantile(self.forward_ms.clone(), 0.5)),
+                forward_ms_median: (!self.forward_ms.is_empty())
+                    .then(|| quantile(self.forward_ms.clone(), 0.5)),
             },
             scalars,
             prefix: trained.prefix.map(prefix),

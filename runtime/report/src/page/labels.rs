@@ -1,6 +1,6 @@
 //! What became of the examples of each label: the confusion matrix where it can be read, and a row a label.
 
-use crate::record::{ByLabel, OfLabel};
+use crate::by_label::{ByLabel, OfLabel};
 use crate::words;
 use maud::{Markup, html};
 
@@ -91,7 +91,7 @@ fn mistakes(found: &ByLabel) -> Markup {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::record::Mistaken;
+    use crate::by_label::Mistaken;
 
     #[test]
     fn few_labels_make_a_matrix_and_many_a_list() {

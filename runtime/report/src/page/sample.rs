@@ -1,5 +1,6 @@
 //! A record as a real run writes it: the fixture of the report's tests.
 
+use crate::by_label::{ByLabel, Mistaken, OfLabel};
 use crate::record::*;
 use sprig_budget::{Bytes, Kind, Plan, Region, Rung, Sample};
 

@@ -22,10 +22,13 @@ pub fn training(run: &RunRecord) -> String {
         }
         (card("Memory by region", html! { (bytes::stacks(&run.plan, &run.measured)) (bytes::regions(&run.plan, &run.measured)) }))
         div.pair {
-            (card("Training loss", loss(run)))
+            @if !run.steps.is_empty() { (card("Training loss", loss(run))) }
             (card("Memory over time", memory(run)))
-            (card("Time of a step", step_time(run)))
-            (card("Learning rate", learning_rate(run)))
+            // A read-out takes none.
+            @if !run.steps.is_empty() {
+                (card("Time of a step", step_time(run)))
+                (card("Learning rate", learning_rate(run)))
+            }
         }
         (card("What was given up to fit", tables::ladder(run)))
         div.pair {
@@ -69,12 +72,21 @@ fn tiles(run: &RunRecord) -> Markup {
                 p.value { (format!("{:.1}", peak.as_mib())) small { " MiB" } }
                 p.below { (words::percent(peak.share_of(run.plan.budget))) " of " (run.plan.budget) @if over { " — over the budget" } }
             }
-            (tile("Time", words::duration(run.ended.saturating_sub(run.started)), "", format!("{}, {} each", words::counted(run.steps.len() as u64, "step"), words::millis(run.speed.step_ms_median))))
+            (tile("Time", words::duration(run.ended.saturating_sub(run.started)), "", steps(run)))
             (tile("Speed", words::number(run.speed.tokens_per_s), "tokens/s", run.speed.forward_ms_median.map_or_else(String::new, |f| {
                 format!("a step takes {:.1} plain forward passes", run.speed.step_ms_median / f)
             })))
         }
     }
+}
+
+/// How many steps there were, and how long one took.
+fn steps(run: &RunRecord) -> String {
+    if run.steps.is_empty() {
+        return "without steps".to_owned();
+    }
+    let (count, each) = (run.steps.len() as u64, run.speed.step_ms_median);
+    format!("{}, {} each", words::counted(count, "step"), words::millis(each))
 }
 
 /// Accuracy with its intervals, or loss where the task has no right answer.

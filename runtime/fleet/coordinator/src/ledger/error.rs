@@ -34,7 +34,7 @@ pub enum LedgerError {
         program: String,
     },
     /// It holds another run.
-    #[error("{} holds a run with other settings ({difference}); finish that run with its own, or give this one another state folder", path.display())]
+    #[error("{} holds a run with other settings ({difference}); finish that run with its own, name another folder as `state` under [coordinator], or remove this file if nobody needs that run", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
