@@ -11,7 +11,8 @@ import argparse
 import os
 
 import torch
-from transformers import AutoModelForCausalLM
+from gguf import GGUFReader
+from transformers import AutoConfig, AutoModelForCausalLM
 
 
 def main():
@@ -23,7 +24,17 @@ def main():
     args = args.parse_args()
 
     folder, name = os.path.split(args.model)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    file = GGUFReader(args.model)
+    config = AutoConfig.from_pretrained(folder, gguf_file=name)
+    for key, field in file.fields.items():
+        # The width of a head where it is one of its own, which transformers does not read from all families' files.
+        if key.endswith(".attention.key_length"):
+            config.head_dim = int(field.parts[field.data[0]][0])
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, config=config, dtype=torch.float32)
+    for tensor in file.tensors:
+        # Llama 3's factors of the rotary frequencies, which transformers does not read from GGUF files.
+        if tensor.name == "rope_freqs.weight":
+            model.model.rotary_emb.inv_freq /= torch.tensor(tensor.data)
     if args.peft is not None:
         from peft import PeftModel
 

@@ -33,7 +33,7 @@ fn other_settings_are_refused_by_name() {
     drop(open(dir.path()).unwrap());
     let error = Ledger::open(dir.path(), RUN, "rounds = 3\nrate = 2").unwrap_err().to_string();
     assert!(error.contains("there `rate = 1`, here `rate = 2`"), "{error}");
-    assert!(error.contains("ledger.redb") && error.contains("another state folder"), "{error}");
+    assert!(error.contains("ledger.redb") && error.contains("`state` under [coordinator]"), "{error}");
 }
 
 #[test]
