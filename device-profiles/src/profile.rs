@@ -70,6 +70,10 @@ impl Profile {
         if cores.is_empty() || cores.iter().any(|cores| !(1..=1024).contains(&cores.count)) {
             return Err("cores: name at least one kind, and 1 to 1024 of each".to_owned());
         }
+        if let Some(mhz) = cores.iter().filter_map(|cores| cores.mhz).find(|mhz| !(1..=100_000).contains(mhz))
+        {
+            return Err(format!("cores.mhz = {mhz}: use 1 to 100000, or leave it out"));
+        }
         if let Some(page) = pages.iter().find(|page| !page.is_power_of_two() || **page < 4096) {
             return Err(format!("pages: {page}: use a power of two of 4096 and more"));
         }
@@ -162,6 +166,7 @@ mod tests {
         let cases = [
             (("\"shed\"", "\"Shed\""), "name = \"Shed\": use 1 to 56"),
             (("count = 4", "count = 0"), "cores: name"),
+            (("count = 4", "count = 4, mhz = 0"), "cores.mhz = 0"),
             (("[4096]", "[4095]"), "pages: 4095: use a power of two"),
             (("]]\nmib = 2048", "]]\nmib = 20"), "memory.mib = 20: use each size once"),
             (("managed_mib = 1900", "managed_mib = 2049"), "managed_mib = 2049: use 1 to its 2048"),

@@ -45,6 +45,14 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
         let message = "--out keeps the temperature of labels, and --task label alone has some; leave it out";
         return Err(Failure::new(Exit::Usage, message));
     }
+    if let Some(path) = file.filter(|_| args.out.is_some() && asked.is_none()) {
+        let message = format!(
+            "{} does not say how it is asked, so that a temperature in it would be of no use; train it with this program, or \
+             leave --out out",
+            path.display()
+        );
+        return Err(Failure::new(Exit::BadFile, message));
+    }
     if options.task == Task::Pair && args.best_of.is_some() {
         let message =
             "--best-of picks a label or letter behind each reasoning, and --task pair has none; leave it out";
@@ -92,14 +100,7 @@ pub fn run(args: &CalibrateArgs) -> Result<Exit, Failure> {
 fn write_tempered(from: &Path, out: &Path, temperature: f32, base: &Base<'_>) -> Result<(), Failure> {
     let file = AdapterFile::open(from)?;
     let asking = file.meta().asking.clone().map(|asking| Asking { temperature: Some(temperature), ..asking });
-    let Some(asking) = asking else {
-        let message = format!(
-            "{} does not say how it is asked, so that a temperature in it would be of no use; train it with this program",
-            from.display()
-        );
-        return Err(Failure::new(Exit::BadFile, message));
-    };
-    let meta = AdapterMeta { asking: Some(asking), ..file.meta().clone() };
+    let meta = AdapterMeta { asking, ..file.meta().clone() };
     Ok(file.load(&base.geometry)?.write(out, &meta)?)
 }
 
