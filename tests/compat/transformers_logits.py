@@ -30,6 +30,14 @@ def main():
         # The width of a head where it is one of its own, which transformers does not read from all families' files.
         if key.endswith(".attention.key_length"):
             config.head_dim = int(field.parts[field.data[0]][0])
+            # Gemma's queries are scaled by it; transformers takes the 256 of all published ones.
+            if hasattr(config, "query_pre_attn_scalar"):
+                config.query_pre_attn_scalar = config.head_dim
+        # Which of Gemma's blocks see all of a text: transformers takes every sixth, as in all published ones.
+        if key.endswith(".attention.sliding_window_pattern"):
+            every = int(field.parts[field.data[0]][0])
+            kinds = ["sliding_attention" if (i + 1) % every else "full_attention" for i in range(config.num_hidden_layers)]
+            config.layer_types = kinds
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, config=config, dtype=torch.float32)
     for tensor in file.tensors:
         # Llama 3's factors of the rotary frequencies, which transformers does not read from GGUF files.

@@ -19,6 +19,11 @@ const ROUND: Duration = Duration::from_secs(900);
 const PROGRESS: &str = "busctl get-property de.pengutronix.rauc / de.pengutronix.rauc.Installer Progress";
 /// What the console shows as the health of a system on trial is looked at.
 const CHECKING: &str = "sprig: system b is on trial";
+/// Prints milliseconds from a command to the end of its first step, everything it reads being on the card alone.
+const FIRST_STEP: &str = "cd /var/lib/sprig/agent && sync && echo 3 > /proc/sys/vm/drop_caches && from=$(date +%s%N) && \
+                          sprig train --model model.gguf --task label --data train.jsonl --estimator forward --steps 1 \
+                          --batch 2 --len 48 --budget 200MiB --out /tmp/first.gguf --json > /tmp/first.json && \
+                          echo $((($(date +%s%N) - from) / 1000000))";
 /// Seconds for which a system on trial is looked at here.
 const TRIAL: u32 = 40;
 
@@ -80,6 +85,11 @@ impl<'a> Story<'a> {
         let doctor =
             self.ask("runuser -u sprig -- sprig doctor --config /var/lib/sprig/agent/device.toml")?;
         self.see(&format!("sprig doctor: {}", doctor.trim().replace('\n', "; ")));
+        let milliseconds: u64 = self.ask(FIRST_STEP)?.trim().parse().context("no time of a first step")?;
+        self.see(&format!(
+            "a training of one step took {:.1} s, with nothing in the page cache, beside the agent",
+            milliseconds as f64 / 1e3
+        ));
         self.card_in_a_round()
     }
 
@@ -96,11 +106,23 @@ impl<'a> Story<'a> {
         ));
         self.home.forget();
         self.home.hears("round", ROUND)?;
-        let before = self.written()?;
+        let before = (self.written()?, self.written_by_agent()?);
         let round = self.home.hears("round", ROUND)?;
-        let bytes = self.written()? - before;
-        self.see(&format!("round {}: {} KiB written to the card", round["round"], bytes >> 10));
+        let own = self.written_by_agent()? - before.1;
+        let all = self.written()? - before.0;
+        let (own, all) = (own >> 10, all >> 10);
+        self.see(&format!(
+            "round {}: {all} KiB written to the card, {own} KiB of them the agent's",
+            round["round"]
+        ));
         Ok(())
+    }
+
+    /// Bytes that the agent has written since it started: pages of its files, without the file system's own.
+    fn written_by_agent(&mut self) -> Result<u64> {
+        let told = self.ask("grep ^write_bytes /proc/$(systemctl show -P MainPID sprig-agent)/io")?;
+        let bytes = told.split_whitespace().last().and_then(|n| n.parse().ok());
+        bytes.context("the kernel tells of no writes of the agent")
     }
 
     /// Bytes written to the state partition since the board started.

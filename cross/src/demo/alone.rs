@@ -13,7 +13,8 @@ use std::time::Instant;
 const STEPS: u64 = 400;
 
 /// What is planned and trained alike.
-const SHAPE: &[(&str, &str)] = &[("len", "96"), ("budget", "200MiB")];
+const LEN: (&str, &str) = ("len", "96");
+const SHAPE: &[(&str, &str)] = &[LEN, ("budget", "200MiB")];
 
 /// Held-out prompts shown with the model's answers before and after.
 const SHOWN: usize = 3;
@@ -47,18 +48,8 @@ pub fn run(args: &super::Args) -> Result<()> {
 
     // From the adapter on disk, not from the trainer's memory: what is shipped is what is judged.
     eprintln!("evaluating {}", paths.adapter);
-    let mut judge = vec!["eval".to_owned(), "--raw".to_owned()];
-    judge.extend(flags(&[
-        ("model", &paths.model),
-        ("adapter", &paths.adapter),
-        ("data", &paths.held_out),
-        ("task", files.task),
-    ]));
-    if labelled {
-        judge.extend(flags(&[("template", files.template)]));
-    }
-    let eval = sprig.json(&judge)?;
-    let after: Evaluation = serde_json::from_value(eval).context("what sprig eval printed")?;
+    let after = judge(&sprig, &model.path, Some(Path::new(&paths.adapter)), &files)?;
+    let after: Evaluation = serde_json::from_value(after).context("what sprig eval printed")?;
     let finetuned = answers(&sprig, &paths, &shown, &choices, true)?;
     sys::check(sprig.command(&["report", &paths.run, "-o", &paths.report]).stdout(std::io::stderr()))?;
 
@@ -86,6 +77,29 @@ pub fn run(args: &super::Args) -> Result<()> {
     Ok(())
 }
 
+/// How well `model` answers the records held out, with `adapter` or by itself.
+pub(super) fn judge(
+    sprig: &Sprig,
+    model: &Path,
+    adapter: Option<&Path>,
+    files: &data::Files,
+) -> Result<Value> {
+    let mut judge = vec!["eval".to_owned(), "--raw".to_owned()];
+    judge.extend(flags(&[("model", text(model)?), ("data", text(&files.held_out)?), ("task", files.task)]));
+    judge.extend(flags(&[LEN]));
+    if let Some(adapter) = adapter {
+        judge.extend(flags(&[("adapter", text(adapter)?)]));
+    }
+    if files.task == "label" {
+        judge.extend(flags(&[("template", files.template), ("labels", &files.labels.join(","))]));
+    }
+    sprig.json(&judge)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
 /// Everything a command line names, as text.
 struct Paths {
     model: String,
@@ -98,9 +112,7 @@ struct Paths {
 
 impl Paths {
     fn new(model: &Path, files: &data::Files, out: &Path) -> Result<Self> {
-        let text = |path: &Path| {
-            path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
-        };
+        let text = |path: &Path| text(path).map(str::to_owned);
         Ok(Self {
             model: text(model)?,
             train: text(&files.train)?,
@@ -265,7 +277,7 @@ impl Summary<'_> {
         let seconds = self.done.train_seconds.unwrap_or(self.training);
         text += &format!("learning    {seconds:.0} seconds ({way})\n");
         text += &format!("in all      {}\n", minutes(self.total));
-        text += &format!("adapter     {}\nreport      {}\n", self.paths.adapter, self.paths.report);
+        text += &format!("adapter     {}\nreport      file://{}\n", self.paths.adapter, self.paths.report);
         text
     }
 }

@@ -31,6 +31,8 @@ seed = 1
 pub const ROUNDS: u32 = 60;
 /// Seconds that a round of one step may take.
 const DEADLINE: u32 = 120;
+/// Times that the fleet's adapter is judged on its way, for the dashboard.
+const JUDGED: u32 = 6;
 /// Steps of a device in a round per epoch.
 pub const LOCAL_STEPS: u32 = 5;
 
@@ -61,6 +63,8 @@ pub struct Configs<'a> {
     pub devices: usize,
     pub model: &'a Path,
     pub files: &'a data::Files,
+    /// The records that it is judged by on its way.
+    pub judged: &'a Path,
     pub broker: &'a Kind,
     pub url: &'a str,
     /// The folder of all of them.
@@ -80,15 +84,17 @@ impl Configs<'_> {
             Way::ReadOut => (READ_OUT, String::new()),
         };
         let suffix = self.way.suffix();
+        // By a part of the records, and beside the rounds: for looking at, not to take any round back.
         let text = format!(
             "[rounds]\ncount = {rounds}\ndevices = {devices}\nmin_devices = {devices}\nquorum = {devices}\n\
-             deadline_seconds = {deadline}\nevaluate_every = 0\n{train}{mode}\
+             deadline_seconds = {deadline}\nevaluate_every = {every}\ngate = false\n{train}{mode}\
              template = {template}\nlabels = {labels}\n\n\
-             [coordinator]\nstate = \"state{suffix}\"\ndashboard = \"127.0.0.1:0\"\neval_data = {held_out}\n\
+             [coordinator]\nstate = \"state{suffix}\"\ndashboard = \"127.0.0.1:0\"\neval_data = {judged}\n\
              adapter = \"../adapter{suffix}.gguf\"\npage = \"../fleet{suffix}.html\"\n",
             template = quoted(self.files.template),
             labels = serde_json::to_string(&self.files.labels)?,
-            held_out = quoted(&self.files.held_out.to_string_lossy()),
+            every = rounds.div_ceil(JUDGED),
+            judged = quoted(&self.judged.to_string_lossy()),
         );
         self.write(&self.work.join("coordinator/fleet.toml"), None, "", &text)
     }
@@ -162,7 +168,7 @@ mod tests {
     fn written(mode: Mode, broker: &Kind, work: &Path) -> [toml::Table; 2] {
         let files = data::Files {
             train: "train.jsonl".into(),
-            held_out: "held \"out\".jsonl".into(),
+            held_out: "held_out.jsonl".into(),
             train_records: 2,
             held_out_records: 2,
             task: "label",
@@ -172,7 +178,18 @@ mod tests {
         let model = Path::new("/models/m.gguf");
         let url = "mqtt://127.0.0.1:7";
         let way = Way::Steps;
-        let configs = Configs { way, mode, rounds: 7, devices: 3, model, files: &files, broker, url, work };
+        let configs = Configs {
+            way,
+            mode,
+            rounds: 7,
+            devices: 3,
+            model,
+            files: &files,
+            judged: Path::new("a \"part\".jsonl"),
+            broker,
+            url,
+            work,
+        };
         let paths = [configs.coordinator(), configs.device("device-1", Path::new("one.jsonl"))];
         paths.map(|path| fs::read_to_string(path.unwrap()).unwrap().parse().unwrap())
     }
@@ -183,7 +200,8 @@ mod tests {
         let [fleet, device] = written(Mode::PerIteration, &Kind::Embedded, folder.path());
         assert_eq!(fleet["train"]["mode"].as_str(), Some("per-iteration"));
         assert_eq!(fleet["train"]["server"]["decay_rounds"].as_integer(), Some(7));
-        assert_eq!(fleet["coordinator"]["eval_data"].as_str(), Some("held \"out\".jsonl"));
+        assert_eq!(fleet["coordinator"]["eval_data"].as_str(), Some("a \"part\".jsonl"));
+        assert_eq!(fleet["rounds"]["evaluate_every"].as_integer(), Some(2));
         assert_eq!(fleet["fleet"]["broker"].as_str(), Some("mqtt://127.0.0.1:7"));
         assert_eq!(device["fleet"]["id"].as_str(), Some("device-1"));
         assert_eq!(device["model"]["budget"].as_str(), Some(BUDGET));

@@ -1,7 +1,7 @@
 //! The fleet on one machine: a broker, a coordinator and several devices as processes of their own, each inside its
 //! budget and with records of its own.
 
-use super::alone::percent;
+use super::alone::{judge, percent};
 use super::broker::Broker;
 use super::configs::{Configs, Way};
 use super::processes::{Process, Said};
@@ -9,20 +9,29 @@ use super::shards;
 use crate::sprig::{Evaluation, Sprig};
 use crate::{data, model, sys};
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
 /// Longest a process may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Held-out records that the fleet is judged by on its way; by all of them before and after.
+const PART: usize = 120;
 
 /// Runs the command.
 pub fn run(args: &super::Args) -> Result<()> {
     let out = std::path::absolute(args.out.clone().unwrap_or_else(|| sys::target_dir().join("demo")))?;
     let start = Instant::now();
+    eprintln!(
+        "model and data, a build, {} rounds of {} devices, one of a read-out, and what they came to: some 5 minutes on two \
+         cores, and the first time a download of 98 MB and minutes of building",
+        args.rounds(),
+        args.devices
+    );
     let model = model::fetch("smollm2")?;
     let files = data::write(args.data, Some(&out.join("data")), 1)?;
     let shards = shards::deal(&files.train, &files.labels, args.devices as usize, 1, &out.join("data"))?;
@@ -31,6 +40,9 @@ pub fn run(args: &super::Args) -> Result<()> {
     let work = out.join("fleet");
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
+
+    let part = work.join("part.jsonl");
+    begin_of(&files.held_out, &part)?;
 
     let (say, said) = channel();
     let names: Vec<String> = (1..=shards.len()).map(|i| format!("device-{i}")).collect();
@@ -43,13 +55,20 @@ pub fn run(args: &super::Args) -> Result<()> {
         devices: names.len(),
         model: &model.path,
         files: &files,
+        judged: &part,
         broker: &args.broker,
         url: &url,
         work: &work,
     };
     let mut ran = Ran { sprig: &sprig, names: &names, shards: &shards, args, say, said, broker: &mut broker };
-    let (done, training) = ran.train(&steps)?;
-    let (read, reading) = ran.train(&Configs { way: Way::ReadOut, rounds: 1, ..steps })?;
+    let (mut done, training) = ran.train(&steps)?;
+    let (mut read, reading) = ran.train(&Configs { way: Way::ReadOut, rounds: 1, ..steps })?;
+    eprintln!("judging by all {} records held out", files.held_out_records);
+    let judge = |adapter: Option<&str>| {
+        judge(&sprig, &model.path, adapter.map(|name| work.join(name)).as_deref(), &files)
+    };
+    (done["before"], done["after"]) = (judge(None)?, judge(Some("adapter.gguf"))?);
+    (read["before"], read["after"]) = (done["before"].clone(), judge(Some("adapter-readout.gguf"))?);
     let total = start.elapsed().as_secs_f64();
     if args.json {
         let mut summary = summary(&done, args, training, total, &work);
@@ -61,6 +80,13 @@ pub fn run(args: &super::Args) -> Result<()> {
         print!("{}{}", text(&done, args, training, total, &work), read_out(&read, reading, &work));
     }
     Ok(())
+}
+
+/// Writes the first [`PART`] lines of `from`, whose order is drawn.
+fn begin_of(from: &Path, to: &Path) -> Result<()> {
+    let text = fs::read_to_string(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let part: String = text.split_inclusive('\n').take(PART).collect();
+    fs::write(to, part).with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// The devices of the demo, who train one way after another.
@@ -114,9 +140,10 @@ fn follow(
     args: &super::Args,
     rounds: u32,
 ) -> Result<Value> {
-    let bar = ProgressBar::new(u64::from(rounds)).with_style(ProgressStyle::with_template(
-        "{msg}  {bar:30} round {pos}/{len}, {elapsed} gone, {eta} left",
-    )?);
+    let bar = ProgressBar::new(u64::from(rounds)).with_style(
+        ProgressStyle::with_template("{msg}  {bar:12} round {pos}/{len}, {elapsed} gone{left}")?
+            .with_key("left", left),
+    );
     bar.set_message("gathering");
     loop {
         match said.recv_timeout(Duration::from_secs(1)) {
@@ -150,6 +177,13 @@ fn follow(
     }
 }
 
+/// How long it still takes, once a round has told.
+fn left(state: &ProgressState, to: &mut dyn fmt::Write) {
+    if state.pos() > 0 {
+        let _ = write!(to, ", {:#} left", HumanDuration(state.eta()));
+    }
+}
+
 fn summary(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path) -> Value {
     let mut summary = done.clone();
     summary["data"] = json!(format!("{:?}", args.data).to_lowercase());
@@ -172,7 +206,7 @@ fn text(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path
     let minutes = |seconds: f64| format!("{:.1} minutes", seconds / 60.0);
     let mut text = format!("\nuntouched   {}\n", evaluation("before"));
     text += &format!("finetuned   {}\n", evaluation("after"));
-    text += &format!("held out    {} examples\n", number("n"));
+    text += &format!("held out    {} examples\n", done["after"]["n"]);
     text += &format!("devices     {}, {} rounds in {}\n", args.devices, number("rounds"), minutes(training));
     text += &format!("exchanged   {}, broker {}\n", args.mode.name(), args.broker);
     text += &format!(
@@ -188,7 +222,7 @@ fn text(done: &Value, args: &super::Args, training: f64, total: f64, work: &Path
     );
     text += &format!("in all      {}\n", minutes(total));
     text += &format!("adapter     {}\n", work.join("adapter.gguf").display());
-    text += &format!("page        {}\n", work.join("fleet.html").display());
+    text += &format!("page        file://{}\n", work.join("fleet.html").display());
     text
 }
 

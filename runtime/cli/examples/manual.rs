@@ -13,7 +13,7 @@ mod args;
 #[allow(dead_code, unreachable_pub, reason = "as above")]
 mod log;
 
-use args::Cli;
+use args::{Cli, helped};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::io;
@@ -33,7 +33,7 @@ fn main() -> io::Result<()> {
 /// `sprig.1`, and one for each command below it.
 fn pages(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Cli::command(), folder)
+    clap_mangen::generate_to(helped(Cli::command()), folder)
 }
 
 fn completions(folder: &Path) -> io::Result<()> {

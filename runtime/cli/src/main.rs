@@ -110,5 +110,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         Command::Broker(args) => commands::broker::run(args),
         #[cfg(feature = "coordinator")]
         Command::Provision(args) => commands::provision::run(args),
+        #[cfg(feature = "coordinator")]
+        Command::Completions(args) => commands::completions::run(args),
     }
 }

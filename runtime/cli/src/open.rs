@@ -11,14 +11,19 @@ use sprig_learn::workload::{Adapted, Means};
 use sprig_run::Base;
 use std::path::Path;
 
+/// Maps a model file.
+pub fn model(path: &Path) -> Result<Mapped, Failure> {
+    if path.is_dir() {
+        let message = format!("{} is a folder; name the .gguf file in it", path.display());
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(Mapped::open(path)?)
+}
+
 impl ModelArgs {
     /// Maps the model file.
     pub fn open(&self) -> Result<Mapped, Failure> {
-        if self.model.is_dir() {
-            let message = format!("--model {} is a folder; name the .gguf file in it", self.model.display());
-            return Err(Failure::new(Exit::Usage, message));
-        }
-        Ok(Mapped::open(&self.model)?)
+        model(&self.model)
     }
 
     /// The budget in bytes.

@@ -3,9 +3,9 @@
 
 use crate::exit::Failure;
 use crate::log::{self, Level, Target};
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::Value;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -88,10 +88,14 @@ impl Output {
             return;
         }
         self.bar.reset_eta();
-        let template = "{msg}  {bar:24} {pos}/{len}  {elapsed} gone, {eta} left";
-        self.bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        let template = "{msg}  {bar:12} {pos}/{len}  {elapsed} gone{left}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar.set_style(style.with_key("left", move |state: &ProgressState, to: &mut dyn fmt::Write| {
+            // Nothing is known of how long it takes until a unit is done.
+            if state.pos() > done {
+                let _ = write!(to, ", {:#} left", HumanDuration(state.eta()));
+            }
+        }));
         self.bar.enable_steady_tick(Duration::from_secs(1));
     }
 

@@ -265,7 +265,7 @@ fn complete(
     part(&dir.join("coordinator"), |folder| {
         let subject = Subject { name: COORDINATOR, role: Role::Coordinator, hosts: &[], days: days.servers };
         certify(folder, authority, &mut register, ("coordinator", &subject))?;
-        folder.write("fleet.toml", &settings::coordinator(identity))
+        folder.write("fleet.toml", &settings::coordinator(identity, devices.len()))
     })?;
     files::ensure_dir(&dir.join("devices"))?;
     let mut made = Made { devices: Vec::new(), kept: 0 };

@@ -2,8 +2,12 @@
 
 use super::identity::Identity;
 
-/// The coordinator's settings.
-pub(super) fn coordinator(identity: &Identity) -> String {
+/// Most devices that are asked in a round where the settings are not changed.
+const MOST_ASKED: usize = 10;
+
+/// The coordinator's settings for a fleet that begins with so many devices.
+pub(super) fn coordinator(identity: &Identity, devices: usize) -> String {
+    let some = devices.clamp(1, MOST_ASKED);
     format!(
         r#"# Coordinator of the fleet {fleet}: sprig coordinate --config fleet.toml
 # Paths are relative to this file.
@@ -22,9 +26,9 @@ path = "model.gguf"
 [rounds]
 count = 100
 # Devices asked in a round, those that must be there before one starts, and answers that close it.
-devices = 10
-min_devices = 1
-quorum = 1
+devices = {MOST_ASKED}
+min_devices = {least}
+quorum = {quorum}
 deadline_seconds = 300
 
 [train]
@@ -41,6 +45,9 @@ authority = ".."
 "#,
         fleet = identity.fleet,
         url = identity.url(),
+        // One in four may be away, and half of those asked may not answer.
+        least = some - some / 4,
+        quorum = some.div_ceil(2),
     )
 }
 

@@ -6,9 +6,10 @@ use sprig_learn::sampling::{Decoding, Stops};
 
 /// How tokens of an answer are chosen, and which words end it.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "How an answer is written")]
 pub struct DecodingArgs {
     /// What logits are divided by where tokens are drawn; 0 takes the likeliest each time, as adapters are judged in training
-    /// and by `sprig eval` [default: 0; 0.8 with --best-of]
+    /// and by `sprig eval` [default: 0, and 0.8 where several answers are drawn]
     #[arg(long, value_name = "T")]
     pub temperature: Option<NotNegative>,
     /// Draw among the K likeliest tokens; 0 for any number

@@ -36,7 +36,8 @@ pub struct DeviceArgs {
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Configuration of this device (device.toml); without one, the board alone is looked at
+    /// Configuration of this device (device.toml), whose agent loses its session for a moment if it is connected; without one,
+    /// the board alone is looked at
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Seconds in which the broker has to let this device in

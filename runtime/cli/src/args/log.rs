@@ -5,6 +5,7 @@ use crate::log::{Format, Level};
 use clap::Args;
 
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Log")]
 pub struct LogArgs {
     /// How log lines look: human = as on a terminal; text = with time, level and target; json = the same as one object a line;
     /// journal = with the priority that systemd's journal reads, and no time [default: human on a terminal, journal under

@@ -6,6 +6,8 @@ mod calibrate;
 mod chat;
 mod choice;
 mod classify;
+#[cfg(feature = "coordinator")]
+mod completions;
 mod config;
 #[cfg(feature = "coordinator")]
 mod coordinator;
@@ -24,6 +26,7 @@ mod eval;
 mod given;
 #[cfg(feature = "coordinator")]
 mod handing;
+mod help;
 mod infer;
 mod inspect;
 mod log;
@@ -49,6 +52,8 @@ pub use calibrate::CalibrateArgs;
 pub use chat::ChatArgs;
 pub use classify::ClassifyArgs;
 #[cfg(feature = "coordinator")]
+pub use completions::CompletionsArgs;
+#[cfg(feature = "coordinator")]
 pub use coordinator::*;
 #[cfg(feature = "coordinator")]
 pub use data::*;
@@ -58,6 +63,7 @@ pub use enrol::EnrolArgs;
 pub use eval::EvalArgs;
 #[cfg(feature = "coordinator")]
 pub use handing::HandingArgs;
+pub use help::helped;
 pub use infer::InferArgs;
 pub use inspect::*;
 pub use log::LogArgs;
@@ -101,13 +107,14 @@ pub struct Cli {
 impl Cli {
     /// As this process was called.
     pub fn read() -> Result<Self, clap::Error> {
-        // A number below 0 is refused by its limit, not as an unknown flag.
-        let mut command = Self::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+        // A number below 0 is refused by its limit, not as an unknown flag. What comes later counts: a wrapper or a file may
+        // say what is usual.
+        let usual = |command: clap::Command| command.allow_negative_numbers(true).args_override_self(true);
+        let mut command = helped(Self::command()).mut_subcommands(usual);
         // Objectives over pairs have pairs for records unless told otherwise.
         command = command.mut_subcommand("train", |train| {
             let pair = Some(Task::Pair.name());
-            // What comes later counts: a wrapper or a file may say what is usual.
-            train.args_override_self(true).mut_arg("task", |task| {
+            train.mut_arg("task", |task| {
                 task.required(false).required_unless_present("objective").default_value_if(
                     "objective",
                     ArgPredicate::IsPresent,
@@ -131,50 +138,50 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what a training run would hold in memory, before anything is loaded
+    /// Show what a training would hold in memory, before it is begun
     Plan(PlanArgs),
     /// Train an adapter on your records
     Train(Box<TrainArgs>),
     /// Measure loss and accuracy on records
     Eval(EvalArgs),
-    /// Measure how sure a model is of its labels or choices, and whether rightly
+    /// Measure how sure a model is of its answers, and whether rightly
     Calibrate(CalibrateArgs),
-    /// Say which label texts have, by an adapter that is asked what it was trained to answer
+    /// Say which label texts have, by an adapter that learnt it
     Classify(ClassifyArgs),
     /// Continue a prompt
     Infer(InferArgs),
     /// Talk with a model in the terminal
     Chat(ChatArgs),
-    /// Learn wrong answers that follow from errors, from the model's own inconsistencies, on questions of known truth
+    /// Learn which wrong answers follow from errors (LookAlike)
     Lookalike(Box<LookalikeArgs>),
-    /// Derive a device's own state beside an adapter that all share, from its own data
+    /// Derive a device's own state beside an adapter that all share
     Personalise(Box<PersonaliseArgs>),
-    /// Answer questions: over HTTP on this machine, over a socket, and through a fleet's broker
+    /// Answer questions over HTTP, a socket or a fleet's broker
     Serve(Box<ServeArgs>),
-    /// Take an adapter to other programs: in the weights of its model, or as Python's peft reads it
+    /// Take an adapter to other programs: merged, or as peft reads it
     #[cfg(feature = "coordinator")]
     Export(HandingArgs),
-    /// Measure what a board holds and how fast it is, at one setting of a training or over a grid of them
+    /// Measure what this board holds and how fast it trains
     Profile(ProfileArgs),
-    /// Turn the record of a run or a profile into one HTML page, or compare two of them
+    /// Make a page of a run or a profile, or compare two of them
     Report(ReportArgs),
     /// Look at a model file before anything is learnt with it
     Model(InspectingArgs),
     /// Show which board this is and what it can hold
     Device(DeviceArgs),
-    /// Look whether this board can take part in its fleet; an agent that is connected loses its session for a moment
+    /// Look whether this board can take part in its fleet
     Doctor(DoctorArgs),
     /// Take part in a fleet's training as one of its devices
     Agent(AgentArgs),
-    /// Make this device's own key and ask a fleet's authority to certify it
+    /// Make this device's key, for a fleet's authority to certify
     Enrol(EnrolArgs),
     /// Run a fleet's training
     #[cfg(feature = "coordinator")]
     Coordinate(CoordinateArgs),
-    /// Look at a fleet's training, pause it, or take an adapter out of it
+    /// Look at a fleet's training, pause it, or export its adapter
     #[cfg(feature = "coordinator")]
     Fleet(FleetArgs),
-    /// Simulate a fleet: devices that learn on one shared model, or thousands of light ones to load a coordinator
+    /// Simulate a fleet: devices that learn, or thousands of light ones
     #[cfg(feature = "coordinator")]
     Simulate(Box<SimulateArgs>),
     /// Look at data before anything is learnt from them
@@ -186,13 +193,17 @@ pub enum Command {
     /// Run a small broker, to try a fleet on one machine
     #[cfg(feature = "coordinator")]
     Broker(BrokerArgs),
+    /// Make certificates, broker settings and configurations of a fleet
     #[cfg(feature = "coordinator")]
-    /// Make certificates, broker settings and configurations for a fleet
     Provision(ProvisionArgs),
+    /// Print what completes these commands in a shell
+    #[cfg(feature = "coordinator")]
+    Completions(CompletionsArgs),
 }
 
 /// Which model, and how much of the machine.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Model and memory")]
 pub struct ModelArgs {
     /// Model file (GGUF)
     #[arg(long, value_name = "FILE")]
@@ -209,12 +220,13 @@ pub struct ModelArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: Option<u16>,
     /// Print JSON instead of text
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&'static str>)]
     pub json: bool,
 }
 
 /// The shape of a training step.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "What learns, and how")]
 pub struct ShapeArgs {
     /// Examples of an optimiser step
     #[arg(long, value_name = "B", default_value_t = defaults::BATCH)]

@@ -9,6 +9,7 @@ use sprig_learn::recipe::{Fraction, NotNegative, Positive, Preferring};
 
 /// An objective over pairs: records of task pair, or a right and a wrong answer of a label or choice.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
+#[command(next_help_heading = "Preferences")]
 pub struct PreferenceArgs {
     /// What is learnt of pairs of answers, given as {prompt, chosen, rejected}, or made of labels and choices: the right answer
     /// against the likeliest wrong one. sft = the chosen answer; dpo = direct preference optimisation; catto = dpo and

@@ -6,6 +6,7 @@ use sprig_learn::data::{Columns, LabelStyle, Task};
 
 /// How records become tokens.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Records")]
 pub struct RecordArgs {
     /// What is learnt: lm = next token of answers in {messages}, {conversations}, {instruction, input, output} or {prompt,
     /// completion}, or of {text}; choice = {question, choices, answer}; label = {text, label}; pair = {prompt, chosen, rejected}

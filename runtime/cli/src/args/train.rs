@@ -11,6 +11,7 @@ use sprig_learn::recipe::{Epochs, HeldBack, NotNegative, Patience, Positive, Ste
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The run")]
 pub struct TrainArgs {
     #[command(flatten)]
     pub model: ModelArgs,

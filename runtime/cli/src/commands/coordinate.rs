@@ -79,6 +79,7 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
     let evaluated = Arc::new(Mutex::new(Evaluated::default()));
     let alerts = alerts(&settings, output)?;
     let tell = teller(service, evaluated.clone(), alerts.clone());
+    let over = control::finished(&settings.coordinator.state).ok().flatten();
     let mut coordinator = Coordinator::open(options, layout, start, link, evaluation, tell)?;
     figures.follow(coordinator.handle(), budget);
     let dashboard = serve_page(&settings, coordinator.handle(), output)?;
@@ -98,7 +99,9 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
         pulse.supervisor.stopping();
     }
     let view = coordinator.view()?;
-    if let Some(page) = &settings.coordinator.page {
+    // What devices told of their memory is not known of a run that was over before.
+    let told = over.is_none_or(|rounds| rounds.0 < view.round);
+    if let Some(page) = settings.coordinator.page.as_ref().filter(|page| told || !page.exists()) {
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
     }
     if !finished {

@@ -3,12 +3,13 @@
 use super::fits::Fits;
 use crate::args::{InspectArgs, InspectingArgs, ModelCommand};
 use crate::exit::{Exit, Failure};
+use crate::open;
 use crate::output::line;
 use serde::Serialize;
 use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_budget::process::memory_at_hand;
-use sprig_engine::gguf::{Gguf, Mapped};
+use sprig_engine::gguf::Gguf;
 use sprig_engine::tokenizer::Message;
 use sprig_run::{Base, threads};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub fn run(args: &InspectingArgs) -> Result<Exit, Failure> {
 }
 
 fn inspect(args: &InspectArgs) -> Result<Exit, Failure> {
-    let map = Mapped::open(&args.model)?;
+    let map = open::model(&args.model)?;
     let base = Base::open(&map)?;
     let described = Described::of(&base)?;
     let budgets = match args.budget {

@@ -17,6 +17,8 @@ pub mod calibrate;
 pub mod chat;
 pub mod classify;
 #[cfg(feature = "coordinator")]
+pub mod completions;
+#[cfg(feature = "coordinator")]
 pub mod coordinate;
 #[cfg(feature = "coordinator")]
 pub mod data;

@@ -113,7 +113,7 @@ impl Run<'_> {
     fn model(&self) -> record::Model {
         let Base { map, gguf, geometry: g, .. } = self.base;
         record::Model {
-            name: gguf.str("general.name").ok().flatten().map_or_else(|| name(map.path()), str::to_owned),
+            name: name(map.path()),
             sha256: self.digest.to_owned(),
             bytes: Bytes(map.bytes().len() as u64),
             architecture: g.architecture().to_owned(),
@@ -265,7 +265,7 @@ impl Recorder {
     /// The progress line's message.
     pub fn status_line(&self, loss: f64) -> String {
         let rss = process::status().rss.unwrap_or_default();
-        format!("loss {loss:.4}  {:.0} tokens/s  {rss} of {}", self.tokens_per_s(), self.budget)
+        format!("loss {loss:.4}  {:.0} tokens/s  {rss}", self.tokens_per_s())
     }
 
     /// The whole record of a training by steps.

@@ -19,7 +19,7 @@ pub enum GgufError {
     Locked { path: PathBuf },
 
     #[error(
-        "not a GGUF file: it begins with {} where `GGUF` belongs; check the path, or convert the model",
+        "not a GGUF file: it begins with {} where `GGUF` belongs; check the path, or convert the model (llama.cpp's convert_hf_to_gguf.py does)",
         found.escape_ascii()
     )]
     Magic { found: [u8; 4] },

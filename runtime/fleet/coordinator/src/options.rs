@@ -19,6 +19,8 @@ pub struct Options {
     /// What every device must know to take part, as TOML: published as the job. A state folder made under other
     /// settings is refused.
     pub settings: String,
+    /// What is learnt, for people: the task with its labels, and the model.
+    pub learns: String,
     /// Folder of the ledger and the control socket.
     pub state: PathBuf,
     /// Rounds to train.
@@ -99,6 +101,9 @@ pub struct Renewing {
     pub days: u32,
 }
 
+/// Most labels that are named where it is said what is learnt.
+const LISTED: usize = 8;
+
 impl Options {
     /// Settings of a run whose rounds go as `rounds` says.
     pub fn new(
@@ -113,6 +118,7 @@ impl Options {
             fleet: fleet.to_owned(),
             run,
             settings,
+            learns: String::new(),
             state,
             rounds: rounds.count.get(),
             min_devices: rounds.min_devices.get(),
@@ -150,6 +156,7 @@ impl Options {
     pub fn of(settings: &FleetSettings, job: &JobSettings, run: RunId, shape: Option<Shape>) -> Self {
         let FleetSettings { rounds, train, coordinator, fleet, .. } = settings;
         Options {
+            learns: learns(settings),
             // Everybody's sums are of all there is.
             dealing: if shape.is_some() { Dealing::Unsplit } else { train.dealing },
             up: train.up,
@@ -186,4 +193,16 @@ impl Options {
     pub fn mode(&self) -> &'static str {
         if self.readout.is_some() { "readout" } else { self.rules.exchange.mode().name() }
     }
+}
+
+/// What a fleet with these settings learns, for people.
+fn learns(settings: &FleetSettings) -> String {
+    let FleetSettings { train, model, .. } = settings;
+    let labels = match &train.labels[..] {
+        [] => String::new(),
+        all if all.len() <= LISTED => format!(" ({})", all.join(", ")),
+        all => format!(" ({}, … {} in all)", all[..LISTED].join(", "), all.len()),
+    };
+    let name = model.path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{}{labels} with {name}", train.task)
 }

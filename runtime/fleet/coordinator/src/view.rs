@@ -27,6 +27,9 @@ pub struct FleetView {
     pub rounds: u32,
     /// `per-iteration` or `per-epoch`.
     pub mode: String,
+    /// What is learnt, for people: the task with its labels, and the model.
+    #[serde(default)]
+    pub learns: String,
     /// Devices, at most [`LISTED`].
     pub devices: Vec<DeviceView>,
     /// All devices ever seen, but for those removed.

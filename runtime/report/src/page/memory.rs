@@ -53,7 +53,7 @@ pub(super) fn against_budget(run: &RunRecord) -> Markup {
                 line.limit x1=(n(x)) x2=(n(x)) y1="18" y2=(n(foot)) {}
                 text.limit-label x=(n(x)) y="12" text-anchor=(if x > WIDTH - 70.0 { "end" } else { "middle" }) { "budget " (budget) }
             } @else {
-                text.limit-label x=(n(across(1.0))) y="12" text-anchor="end" { "budget " (budget) ", beyond this scale" }
+                text.tick x=(n(across(1.0))) y="12" text-anchor="end" { "budget " (budget) ", beyond this scale" }
             }
             text.axis x=(n((across(0.0) + across(1.0)) / 2.0)) y="171" text-anchor="middle" { "MiB" }
         }

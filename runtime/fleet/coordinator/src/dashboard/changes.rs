@@ -45,6 +45,7 @@ fn head(view: &FleetView) -> FleetView {
         state: view.state.clone(),
         waiting_for: view.waiting_for.clone(),
         mode: view.mode.clone(),
+        learns: view.learns.clone(),
         certificates: view.certificates.clone(),
         devices: Vec::new(),
         history: Vec::new(),

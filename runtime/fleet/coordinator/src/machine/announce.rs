@@ -20,7 +20,7 @@ impl Machine {
         }
         match self.round.stage() {
             Stage::Finished if self.evaluations.under_way().is_empty() => {
-                "nothing: all rounds are done".into()
+                format!("nothing: all {} rounds are done", self.options.rounds)
             }
             Stage::Finished => "the last evaluation".into(),
             Stage::Closing if self.is_judging() => "the evaluation of what the round made".into(),

@@ -35,6 +35,7 @@ impl Machine {
             round: round.id().0,
             rounds: self.options.rounds,
             mode: self.options.mode().into(),
+            learns: self.options.learns.clone(),
             devices: numbers.into_iter().filter_map(|number| self.device_view(number, now)).collect(),
             devices_total: self.registry.present(),
             devices_online: self.registry.online(),

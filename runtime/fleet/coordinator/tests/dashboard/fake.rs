@@ -16,6 +16,8 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
         waiting_for: format!("round {rounds}: 6 of 10 updates are in, 41 s left"),
         round: rounds,
         rounds: 120,
+
+        learns: "label (down, up) with tiny".into(),
         mode: "per-iteration".into(),
         devices_removed: 0,
         devices_total: devices.len() as u32,

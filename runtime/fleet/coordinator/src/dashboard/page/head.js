@@ -15,10 +15,13 @@ function drawHead(history) {
   document.title = `${fleet.fleet}: ${fleet.round} of ${fleet.rounds} rounds`;
   say($('fleet'), fleet.fleet);
   const state = $('state');
+  // When a run is over its devices are free to go.
+  document.body.classList.toggle('over', fleet.state === 'finished');
   say(state, fleet.state);
   state.className = `pill ${fleet.state}`;
   state.hidden = false;
   say($('mode'), `, ${fleet.mode}`);
+  say($('learns'), fleet.learns ? `Learns ${fleet.learns}.` : '');
   say($('waiting'), fleet.waiting_for);
   const ends = ({ path, days }) => days < 0 ? `The certificate ${path} has ended.` : `The certificate ${path} ends in ${count(days)} days.`;
   say($('certificates'), (fleet.certificates || []).filter(c => c.near).map(ends).join(' '));
@@ -38,9 +41,9 @@ function drawHead(history) {
   const ended = state => history.filter(r => r.state === state).length;
   tile('rounds', 'Rounds done', count(fleet.round),
     `of ${count(fleet.rounds)}${more(ended('abandoned'), 'abandoned')}${more(ended('reverted'), 'taken back')}`);
-  tile('accuracy', 'Held-out accuracy', percent(accuracy ?? fleet.accuracy_before),
+  tile('accuracy', 'Held-out accuracy', percent(accuracy),
     missing(fleet.accuracy_before) ? 'not evaluated yet' : `${percent(fleet.accuracy_before)} before`);
-  tile('loss', 'Held-out loss', decimals(held ?? fleet.loss_before),
+  tile('loss', 'Held-out loss', decimals(held),
     missing(fleet.loss_before) ? 'not evaluated yet' : `${decimals(fleet.loss_before)} before`);
   const recent = history.filter(r => r.reported > 0).slice(-10);
   const sum = key => recent.reduce((total, r) => total + r[key], 0);
