@@ -44,6 +44,9 @@ mod files;
 mod flat;
 #[path = "commands/forms.rs"]
 mod forms;
+#[cfg(feature = "coordinator")]
+#[path = "commands/guide.rs"]
+mod guide;
 #[path = "commands/hangup.rs"]
 mod hangup;
 #[path = "commands/inspect.rs"]

@@ -7,6 +7,7 @@
 use sprig_budget::alloc;
 use sprig_ground::random::SplitMix64;
 use sprig_serve::MOST_BYTES;
+use sprig_testkit::hostile;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -78,12 +79,9 @@ fn hostile_requests_are_refused_and_honest_ones_taken() {
 #[test]
 fn requests_of_the_fuzz_corpus_neither_panic_nor_swell() {
     let _alone = alone();
-    let (mut files, mut taken) = (0, 0);
-    for file in std::fs::read_dir(corpus()).unwrap() {
-        taken += within(&std::fs::read(file.unwrap().path()).unwrap());
-        files += 1;
-    }
-    assert!(files >= 8, "{files} files; write the seeds again with --ignored write_the_seeds");
+    let files = hostile::corpus(&corpus());
+    let taken: usize = files.iter().map(|bytes| within(bytes)).sum();
+    assert!(files.len() >= 8, "{} files; write the seeds again with --ignored write_the_seeds", files.len());
     assert!(taken >= 4, "each kind of request is among the seeds");
 }
 
@@ -96,16 +94,7 @@ fn ten_million_changed_requests_are_read_to_their_end() {
         seeds().into_iter().map(|(_, _, bytes)| bytes).filter(|b| b.len() < 500).collect();
     let (mut draw, mut taken) = (SplitMix64::new(1), 0u64);
     for _ in 0..10_000_000u32 {
-        let [mut bytes, other] = [(); 2].map(|()| seeds[draw.below(seeds.len())].clone());
-        if draw.chance(0.3) {
-            bytes.truncate(draw.below(bytes.len() + 1));
-            bytes.extend_from_slice(&other[draw.below(other.len() + 1)..]);
-        }
-        for _ in 0..draw.below(4) {
-            if let Some(last) = bytes.len().checked_sub(1) {
-                bytes[draw.below(last + 1)] = draw.draw() as u8;
-            }
-        }
+        let bytes = hostile::changed(&seeds, &mut draw);
         taken += walk::walk(&bytes) as u64;
     }
     assert!(taken > 1_000_000, "{taken} were taken: most were no JSON");
@@ -115,8 +104,5 @@ fn ten_million_changed_requests_are_read_to_their_end() {
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_the_seeds() {
-    std::fs::create_dir_all(corpus()).unwrap();
-    for (name, _, bytes) in seeds().into_iter().filter(|(_, _, bytes)| bytes.len() < 8000) {
-        std::fs::write(corpus().join(name), bytes).unwrap();
-    }
+    hostile::write(&corpus(), seeds().into_iter().map(|(name, _, bytes)| (name, bytes)));
 }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 pub mod group;
+pub mod hostile;
 pub mod model;
 pub mod mosquitto;
 pub mod power;

@@ -68,6 +68,7 @@ pub(super) fn access(fleet: &str) -> String {
 # To shut a device out for a while, add these lines and send mosquitto a SIGHUP; for good: sprig fleet revoke.
 #   user device-001
 #   topic deny #
+# mosquitto warns of the patterns without %u: they are what all devices hear.
 
 user {COORDINATOR}
 topic readwrite {base}/#

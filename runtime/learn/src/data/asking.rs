@@ -12,15 +12,11 @@ use sprig_engine::adapter::Asking;
 use sprig_engine::tokenizer::Tokenizer;
 use std::path::Path;
 
-/// Labels that the usual words list: the names of more take more tokens than most texts, and are learnt all the same. As many as
-/// there could be before more were taken, so that what a fleet leaves out means the same to boards of every version.
-const LISTED_LABELS: usize = 64;
-
 /// The default words around a text to be labelled, as a chat message and raw.
 pub const LABEL_TEMPLATE: &str = "{text}\n\nWhich label fits? Options: {options}.";
 /// See [`LABEL_TEMPLATE`].
 pub const RAW_LABEL_TEMPLATE: &str = "{text}\n\nOptions: {options}\nLabel:";
-/// See [`LABEL_TEMPLATE`]; for more labels than are listed.
+/// See [`LABEL_TEMPLATE`]; for labels that are not listed.
 const LABEL_TEMPLATE_OF_MANY: &str = "{text}\n\nWhich label fits?";
 /// See [`LABEL_TEMPLATE_OF_MANY`].
 const RAW_LABEL_TEMPLATE_OF_MANY: &str = "{text}\n\nLabel:";
@@ -32,7 +28,7 @@ impl LoadOptions {
         Asking {
             task: self.task.name().to_owned(),
             raw: self.raw,
-            template: labels.map(|labels| self.template(labels.names().len()).to_owned()),
+            template: labels.map(|labels| self.template(labels.are_listed()).to_owned()),
             style: labels.map(|labels| labels.style().name().to_owned()),
             labels: labels.map(Labels::pairs).unwrap_or_default(),
             temperature: None,
@@ -63,9 +59,9 @@ impl LoadOptions {
         })
     }
 
-    /// The words around a text to be labelled with one of so many labels: those given, or the default.
-    pub(super) fn template(&self, labels: usize) -> &str {
-        let default = match (self.raw, labels <= LISTED_LABELS) {
+    /// The words around a text to be labelled: those given, or the default, with a list of the labels or without.
+    pub(super) fn template(&self, listed: bool) -> &str {
+        let default = match (self.raw, listed) {
             (false, true) => LABEL_TEMPLATE,
             (true, true) => RAW_LABEL_TEMPLATE,
             (false, false) => LABEL_TEMPLATE_OF_MANY,

@@ -5,7 +5,7 @@ use super::encode::Encoder;
 use super::encoded::EncodeError;
 use super::error::{DataError, Problem};
 use super::files::first;
-use super::labels::{LabelStyle, Labels};
+use super::labels::{LISTED_LABELS, LabelStyle, Labels};
 use super::options::LoadOptions;
 use super::prompt::{Prompt, answer};
 use super::record::Task;
@@ -37,12 +37,12 @@ pub(super) fn label_encoder<'t, P: AsRef<Path>>(
     options: &LoadOptions,
     tokenizer: &'t Tokenizer,
 ) -> Result<Encoder<'t>, DataError> {
-    let prompt = |labels: usize, listed: &str| {
-        Prompt::from_template(tokenizer, options.raw, options.template(labels), listed)?
+    let prompt = |listed: bool, list: &str| {
+        Prompt::from_template(tokenizer, options.raw, options.template(listed), list)?
             .map_err(DataError::Options)
     };
     if let Some(labels) = options.labels.clone() {
-        let prompt = prompt(labels.names().len(), &labels.listed())?;
+        let prompt = prompt(labels.are_listed(), &labels.list())?;
         return Ok(Encoder::label(tokenizer, options, prompt, labels));
     }
     let wrong = |problem| DataError::Labels { path: first(paths).to_owned(), problem };
@@ -55,16 +55,24 @@ pub(super) fn label_encoder<'t, P: AsRef<Path>>(
         let all: Vec<String> = names.iter().cloned().collect();
         let given = |name: &str| options.label_words.iter().any(|(given, _)| given == name);
         let begins = |word: &str| {
-            let answer = answer(options.raw, options.template(all.len()), word);
+            let answer = answer(options.raw, options.template(true), word);
             let first = tokenizer.encode_first(&answer, Specials::Plain, 1).0.first().copied();
             first.filter(|&token| (token as usize) < options.rows && !word.trim().is_empty())
         };
         words = told_apart(&all, words, given, begins);
     }
-    let listed = Labels::options(names.iter(), &words, options.label_style);
-    let prompt = prompt(names.len(), &listed)?;
+    let list = Labels::options(names.iter(), &words, options.label_style);
+    let mut listed = names.len() <= LISTED_LABELS;
+    let mut around = prompt(listed, &list)?;
+    // Where a list leaves no room for a text, words are learnt without; letters would mean nothing.
+    let usual = options.template.is_none() && options.label_style == LabelStyle::Word;
+    if listed && usual && around.overhead() >= options.len {
+        listed = false;
+        around = prompt(listed, &list)?;
+    }
+    let prompt = around;
     let labels = Labels::resolve(names, words, options.label_style, &prompt, tokenizer, options.rows)?;
-    let labels = labels.map_err(wrong)?;
+    let labels = labels.map_err(wrong)?.with_listed(listed);
     // Now, not when a trained adapter is to be written.
     options.asking(Some(&labels)).check()?;
     Ok(Encoder::label(tokenizer, options, prompt, labels))

@@ -111,6 +111,32 @@ fn more_labels_than_a_prompt_lists_are_not_listed() {
 }
 
 #[test]
+fn labels_whose_list_leaves_no_room_for_a_text_are_not_listed() {
+    let name = |c: char| format!("{c} label with a long name");
+    let lines: String =
+        "abc".chars().map(|c| format!("{{\"text\": \"the text\", \"label\": \"{}\"}}\n", name(c))).collect();
+    let long = load(&lines, &LoadOptions::new(Task::Label, 400)).unwrap();
+    assert!(shown(&long, 0).0.contains("Options: a label with a long name, b label"));
+    let options = LoadOptions::new(Task::Label, long.longest() - "the text".len());
+    let set = load(&lines, &options).unwrap();
+    assert!(
+        shown(&set, 0).0.contains("the text\n\nWhich label fits?<") && set.cut() == 0,
+        "{}",
+        shown(&set, 0).0
+    );
+    // Held-out data and those who ask later do as the training did, and letters stand for nothing without their list.
+    let held_out = load(&lines, &LoadOptions { labels: set.labels().cloned(), ..options.clone() }).unwrap();
+    assert_eq!(shown(&held_out, 0), shown(&set, 0));
+    let asked = LoadOptions::asked(&options.asking(set.labels()), options.len).unwrap();
+    assert_eq!(shown(&load(&lines, &asked).unwrap(), 0), shown(&set, 0));
+    fails(
+        &lines,
+        &LoadOptions { label_style: LabelStyle::Letter, ..options },
+        &["without the record's text takes"],
+    );
+}
+
+#[test]
 fn a_label_without_a_row_is_refused_by_name() {
     let lines = "{\"text\": \"t\", \"label\": \"ab\"}\n{\"text\": \"t\", \"label\": \"zz\"}";
     let token = tokenizer(None).encode("z", Specials::Plain)[0] as usize;

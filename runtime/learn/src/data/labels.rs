@@ -10,6 +10,10 @@ use std::collections::BTreeSet;
 /// Most labels a file may have: more hints at a field that is no class.
 pub const MAX_LABELS: usize = 1024;
 
+/// Labels that the usual words list: the names of more take more tokens than most texts, and are learnt all the same. As many as
+/// there could be before more were taken, so that what a fleet leaves out means the same to boards of every version.
+pub(super) const LISTED_LABELS: usize = 64;
+
 /// Names that a message tells.
 const SHOWN: usize = 16;
 
@@ -32,6 +36,8 @@ pub struct Labels {
     words: Vec<String>,
     tokens: Vec<u32>,
     style: LabelStyle,
+    /// Whether the usual words around a text list them.
+    listed: bool,
 }
 
 impl Labels {
@@ -48,6 +54,16 @@ impl Labels {
     /// How the model answers.
     pub fn style(&self) -> LabelStyle {
         self.style
+    }
+
+    /// Whether the usual words around a text list them: not if they are many, or leave no room for a text.
+    pub(super) fn are_listed(&self) -> bool {
+        self.listed
+    }
+
+    /// The same, and whether they are listed.
+    pub(super) fn with_listed(self, listed: bool) -> Self {
+        Self { listed, ..self }
     }
 
     /// Each name with the word that the model answers with.
@@ -140,7 +156,7 @@ impl Labels {
             }
             tokens.push(token);
         }
-        Ok(Ok(Self { names, words, tokens, style }))
+        Ok(Ok(Self { names, words, tokens, style, listed: true }))
     }
 
     /// Their names for a message, of many the first.
@@ -158,7 +174,8 @@ impl Labels {
         pairs.map(|(name, word)| (name.as_str(), word.as_str()))
     }
 
-    pub(super) fn listed(&self) -> String {
+    /// How the prompt lists them.
+    pub(super) fn list(&self) -> String {
         Self::options(self.names.iter(), &self.words, self.style)
     }
 }
