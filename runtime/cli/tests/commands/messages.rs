@@ -52,7 +52,9 @@ fn budgets_of_the_wrong_size_are_said() {
 fn a_folder_and_an_empty_field_are_named_as_what_they_are() {
     let scene = Scene::new();
     std::fs::create_dir(scene.path("models")).unwrap();
-    scene.fails(2, "plan --model models", &["--model models", "folder", ".gguf"]);
+    for line in ["plan --model models", "model inspect models"] {
+        scene.fails(2, line, &["models is a folder", ".gguf"]);
+    }
     scene.write("null.jsonl", "{\"text\": \"a\", \"label\": null}\n");
     let line = TRAIN.replace("label.jsonl", "null.jsonl");
     scene.fails(3, &line, &["null.jsonl:1:", "\"label\" (null)", "{\"text\", \"label\"}"]);

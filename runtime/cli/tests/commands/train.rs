@@ -59,7 +59,7 @@ fn whole_way(task: &str, options: &str) {
     scene.done("report run.json -o page.html");
     let page = String::from_utf8(scene.bytes("page.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"), "{page:.80}");
-    assert!(page.contains("<svg") && page.contains("Synthetic") && page.len() > 5000);
+    assert!(page.contains("<svg") && page.contains("tiny") && page.len() > 5000);
 
     let eval = format!("eval --model tiny.gguf --len 96 --budget 100MiB {records}");
     let (before, after) = (scene.done(&eval).last(), scene.done(&format!("{eval} --adapter a.gguf")).last());
