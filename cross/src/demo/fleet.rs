@@ -114,6 +114,7 @@ impl Ran<'_> {
         let mut coordinator = sprig.command(&["coordinate", "--json", "--config"]);
         coordinator.arg(&fleet);
         processes.push(Process::start("coordinator", coordinator, say)?);
+        leads(said, &mut processes)?;
         for (name, device) in names.iter().zip(&devices) {
             let mut agent = sprig.command(&["agent", "--json", "--config"]);
             agent.arg(device);
@@ -129,6 +130,23 @@ impl Ran<'_> {
         // Whatever they still said is of this training.
         while said.try_recv().is_ok() {}
         Ok((done, training))
+    }
+}
+
+/// Waits until the coordinator has the broker, and tells where its dashboard is: a device that comes before would find the run
+/// that was over, take what that learnt, and be done.
+fn leads(said: &Receiver<Said>, processes: &mut [Process]) -> Result<()> {
+    loop {
+        if let Ok(Said { event: Some(event), .. }) = said.recv_timeout(Duration::from_secs(1)) {
+            match event["event"].as_str() {
+                Some("dashboard") => eprintln!("dashboard at {}", event["url"].as_str().unwrap_or("")),
+                Some("connected") => return Ok(()),
+                _ => {}
+            }
+        }
+        if let Some(problem) = processes.iter_mut().find_map(Process::failed) {
+            bail!("{problem}");
+        }
     }
 }
 
@@ -156,9 +174,6 @@ fn follow(
                     if args.json {
                         println!("{event}");
                     }
-                }
-                Some("dashboard") => {
-                    bar.suspend(|| eprintln!("dashboard at {}", event["url"].as_str().unwrap_or("")));
                 }
                 Some("done") => {
                     bar.finish_and_clear();
