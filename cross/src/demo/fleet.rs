@@ -8,7 +8,7 @@ use super::processes::{Process, Said};
 use super::shards;
 use crate::sprig::{Evaluation, Sprig};
 use crate::{data, model, sys};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -136,6 +136,7 @@ impl Ran<'_> {
 /// Waits until the coordinator has the broker, and tells where its dashboard is: a device that comes before would find the run
 /// that was over, take what that learnt, and be done.
 fn leads(said: &Receiver<Said>, processes: &mut [Process]) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
     loop {
         if let Ok(Said { event: Some(event), .. }) = said.recv_timeout(Duration::from_secs(1)) {
             match event["event"].as_str() {
@@ -147,6 +148,7 @@ fn leads(said: &Receiver<Said>, processes: &mut [Process]) -> Result<()> {
         if let Some(problem) = processes.iter_mut().find_map(Process::failed) {
             bail!("{problem}");
         }
+        ensure!(Instant::now() < until, "the coordinator found no broker in {PATIENCE:?}");
     }
 }
 

@@ -99,8 +99,9 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
         pulse.supervisor.stopping();
     }
     let view = coordinator.view()?;
-    // What devices told of their memory is not known of a run that was over before.
-    let told = over.is_none_or(|rounds| rounds.0 < view.round);
+    let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+    // Of a run that was over before, and judged, this process knows less than the page: nothing of the devices' memory.
+    let told = over.is_none_or(|rounds| rounds.0 < view.round) || evaluated.any();
     if let Some(page) = settings.coordinator.page.as_ref().filter(|page| told || !page.exists()) {
         std::fs::write(page, still(&view)).map_err(|e| Failure::io("write", page, e))?;
     }
@@ -120,7 +121,6 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
             Some(format!("not everything could be sent: {e}; the same command sends it again"))
         });
     }
-    let evaluated = *evaluated.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = done(&view, evaluated, weights);
     (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
     conclude(&settings, output, (view.round, abandoned), &done).map(Some)
@@ -248,6 +248,10 @@ struct Evaluated {
 }
 
 impl Evaluated {
+    fn any(&self) -> bool {
+        self.before.is_some() || self.after.is_some()
+    }
+
     fn add(&mut self, applied: Applied, found: HeldOut) {
         match applied {
             Applied::NONE => self.before = Some(found),

@@ -1,14 +1,12 @@
-//! Any bytes at all as a file of records (JSONL, a JSON array, gzip): `cargo +nightly fuzz run records` in `runtime/learn`. A file that crashes it
-//! belongs into `corpus/records`, where the ordinary tests run it for ever after.
+//! Any bytes at all as a file of records (JSONL, a JSON array, gzip): `cargo +nightly fuzz run records` in
+//! `runtime/learn`. A file that crashes it belongs into `corpus/records`, where the ordinary tests run it for ever after.
 #![no_main]
-
-use std::cell::LazyCell;
 
 #[path = "../walk.rs"]
 mod walk;
 
 thread_local! {
-    static INPUT: LazyCell<walk::Input> = LazyCell::new(|| walk::Input::new(".jsonl"));
+    static INPUT: walk::Input = walk::Input::new(".jsonl");
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,14 +1,12 @@
-//! Any bytes at all as a table (CSV): `cargo +nightly fuzz run tables` in `runtime/learn`. A file that crashes it
-//! belongs into `corpus/tables`, where the ordinary tests run it for ever after.
+//! Any bytes at all as a table (CSV): `cargo +nightly fuzz run tables` in
+//! `runtime/learn`. A file that crashes it belongs into `corpus/tables`, where the ordinary tests run it for ever after.
 #![no_main]
-
-use std::cell::LazyCell;
 
 #[path = "../walk.rs"]
 mod walk;
 
 thread_local! {
-    static INPUT: LazyCell<walk::Input> = LazyCell::new(|| walk::Input::new(".csv"));
+    static INPUT: walk::Input = walk::Input::new(".csv");
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
