@@ -84,8 +84,10 @@ impl Bench<'_> {
         let (cut, out) = (self.cut(key.seed, set), self.adapter(key)?);
         let mut words = self.words("train", set);
         words.remove(0);
-        // A call that was cut off goes on from its checkpoint.
-        words.push("--resume".to_owned());
+        // A call that was cut off goes on from its checkpoint; one that was over and not noted begins anew.
+        if !out.exists() {
+            words.push("--resume".to_owned());
+        }
         words.extend(flags(&[
             ("estimator", "reverse"),
             ("label-loss", label_loss),

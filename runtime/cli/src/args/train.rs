@@ -95,7 +95,7 @@ pub struct TrainArgs {
     /// Record of the run, for `sprig report` [default: OUT.run.json]
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,
-    /// Go on from the checkpoint beside --out, if there is one
+    /// Go on from the checkpoint beside --out; without one begin, unless --out is there already
     #[arg(long)]
     pub resume: bool,
     /// Steps between checkpoints; 0 for none but on Ctrl-C

@@ -99,6 +99,20 @@ pub fn keep_record(args: &TrainArgs, record: &RunRecord) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Refuses to go on with a training that is over: it would begin anew, over the adapter that it made.
+pub fn check_resumes(args: &TrainArgs) -> Result<(), Failure> {
+    let checkpoint = beside(&args.out, "ckpt");
+    if !args.resume || checkpoint.exists() || !args.out.exists() {
+        return Ok(());
+    }
+    let (out, checkpoint) = (args.out.display(), checkpoint.display());
+    let message = format!(
+        "--resume: there is no checkpoint {checkpoint}, but {out} is there, so that training is over; give --from {out} and \
+         another --out to train it further, or leave --resume out to train anew over it"
+    );
+    Err(Failure::new(Exit::Usage, message))
+}
+
 /// No result over what is read, nor over another.
 pub fn check_files(args: &TrainArgs) -> Result<(), Failure> {
     let sums = beside(&args.out, "sums");

@@ -3,7 +3,7 @@
 use super::elsewhere;
 use super::foreseen::{Foreseer, best_so_far, check_useful, chosen};
 use super::judging::Judge;
-use super::opening::{Opening, check_files, keep_record, tell};
+use super::opening::{Opening, check_files, check_resumes, keep_record, tell};
 use super::preferring;
 use super::readout;
 use super::record::{Recorder, Run};
@@ -52,6 +52,7 @@ fn train(args: &TrainArgs) -> Result<Exit, Failure> {
     }
     check_files(args)?;
     let _alone = Alone::claim(&args.out)?;
+    check_resumes(args)?;
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let opening = interrupt.at_once(|| Opening::read(args, &base))?;

@@ -67,6 +67,10 @@ impl<'a> Torture<'a> {
 
     /// Starts or resumes the run; its last event if it was not killed. `saved` is the step of the checkpoint.
     fn launch(&mut self, moment: Moment, saved: &mut u64) -> Option<Value> {
+        // Killed past its end, it has nothing to go on with, and `--resume` would refuse it.
+        if self.scene.has("b.gguf") && !self.scene.has("b.gguf.ckpt") {
+            std::fs::remove_file(self.scene.path("b.gguf")).unwrap();
+        }
         let line = format!("{} --resume", self.command("b"));
         let (mut child, lines) = self.scene.start(&line);
         let started = Instant::now();

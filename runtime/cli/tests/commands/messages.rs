@@ -21,8 +21,8 @@ fn resuming_without_a_checkpoint_and_replacing_one_are_said() {
     let scene = Scene::new();
     let said = scene.done(&format!("{TRAIN} --resume")).out;
     assert!(said.contains("there is no checkpoint a.gguf.ckpt"), "{said}");
-    let events = scene.done(&format!("{TRAIN} --resume --json")).events();
-    assert!(events.iter().any(|e| e["event"] == "no_checkpoint" && e["checkpoint"] == "a.gguf.ckpt"));
+    let events = scene.done(&format!("{TRAIN} --resume --json").replace("a.gguf", "b.gguf")).events();
+    assert!(events.iter().any(|e| e["event"] == "no_checkpoint" && e["checkpoint"] == "b.gguf.ckpt"));
     assert!(!scene.done(TRAIN).out.contains("ckpt"), "there is nothing to tell");
     scene.write("a.gguf.ckpt", "an older checkpoint");
     let said = scene.done(TRAIN).out;

@@ -136,3 +136,21 @@ fn without_a_checkpoint_resume_begins_anew() {
     scene.done(&format!("{line} --out b.gguf"));
     assert!(scene.bytes("a.gguf") == scene.bytes("b.gguf"));
 }
+
+#[test]
+fn a_training_that_is_over_is_not_begun_anew_over_its_adapter() {
+    let scene = Scene::new();
+    for (estimator, out) in [("reverse --steps 3", "a.gguf"), ("readout", "b.gguf")] {
+        let line = format!(
+            "train --model tiny.gguf --task label --data label.jsonl --estimator {estimator} --threads 2 --out {out}"
+        );
+        scene.done(&line);
+        let adapter = scene.bytes(out);
+        let words =
+            ["no checkpoint", ".gguf.ckpt", "is over", "--from", "another --out", "leave --resume out"];
+        let ran = scene.fails(2, &format!("{line} --resume"), &words);
+        assert_eq!(ran.out, "", "nothing was read or planned");
+        assert!(scene.bytes(out) == adapter);
+        scene.done(&line);
+    }
+}
