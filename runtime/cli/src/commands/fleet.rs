@@ -7,7 +7,7 @@ use crate::files::{Content, Files};
 use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
-use sprig_coordinator::{Act, CertificateView, CoordinatorError, RoundRow, control};
+use sprig_coordinator::{Act, CertificateView, CoordinatorError, DeviceView, LedgerError, RoundRow, control};
 use sprig_protocol::settings::FleetSettings;
 use sprig_transport::certificate::moment;
 use std::fmt::Display;
@@ -103,14 +103,36 @@ fn told(value: Option<impl Display>) -> String {
 
 fn devices(query: &FleetQuery) -> Result<(), Failure> {
     let settings = FleetSettings::read(&query.config)?;
-    let view = control::status(&settings.coordinator.state)?;
+    let (devices, left_out) = match control::status(&settings.coordinator.state) {
+        Ok(view) => {
+            let left_out = view.devices_total.saturating_sub(view.devices.len() as u32);
+            (view.devices, Some(left_out))
+        }
+        Err(gone @ CoordinatorError::NotRunning { .. }) => {
+            match control::known(&settings.coordinator.state) {
+                Err(CoordinatorError::Ledger(LedgerError::None { .. })) => return Err(gone.into()),
+                known => (known?, None),
+            }
+        }
+        Err(other) => return Err(other.into()),
+    };
     if query.json {
-        return view.devices.iter().try_for_each(|device| line(json!(device)));
+        return devices.iter().try_for_each(|device| line(json!(device)));
     }
+    table(&devices)?;
+    match left_out {
+        None => line("no coordinator is running; this is what its ledger holds"),
+        Some(0) => Ok(()),
+        Some(more) => line(format_args!("and {more} more that are not here")),
+    }
+}
+
+/// How each device did.
+fn table(devices: &[DeviceView]) -> Result<(), Failure> {
     line(
         "device            state        heard     usual     selected  in time  missed  late  refused  last refusal",
     )?;
-    for d in &view.devices {
+    for d in devices {
         let seconds = |found: Option<f64>| found.map_or_else(|| "-".to_owned(), |s| format!("{s:.0} s"));
         line(format_args!(
             "{:<17} {:<12} {:<9} {:<9} {:>8}  {:>7}  {:>6}  {:>4}  {:>7}  {}",
@@ -126,8 +148,7 @@ fn devices(query: &FleetQuery) -> Result<(), Failure> {
             d.last_refusal.as_deref().unwrap_or("-"),
         ))?;
     }
-    let left_out = view.devices_total.saturating_sub(view.devices.len() as u32);
-    if left_out > 0 { line(format_args!("and {left_out} more that are not here")) } else { Ok(()) }
+    Ok(())
 }
 
 fn decide(args: &MemberArgs, act: Act) -> Result<(), Failure> {

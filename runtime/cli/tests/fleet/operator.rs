@@ -57,17 +57,27 @@ fn an_operator_looks_pauses_goes_on_and_exports() {
     assert!(coverage.len() == 2 && coverage.iter().all(|row| behind(row) > 0), "{coverage:?}");
     let status = world.scene.done(&format!("fleet status {config}")).out;
     assert!(status.contains("test: finished after 4 rounds; no coordinator is running"), "{status}");
+    // So are its devices, with what the ledger knows of them.
+    let devices = world.scene.done(&format!("fleet devices --json {config}")).events();
+    let mut names: Vec<_> = devices.iter().map(|known| known["id"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [device(1), device(2)]);
+    for known in &devices {
+        assert_eq!(known["state"], "unknown", "{known}");
+        assert!(known["accepted"].as_u64() > Some(0) && known["planned_bytes"].is_u64(), "{known}");
+    }
+    let devices = world.scene.done(&format!("fleet devices {config}")).out;
+    assert!(devices.contains(&device(2)) && devices.contains("no coordinator is running"), "{devices}");
 }
 
 /// A run that is over says what its ledger holds.
 #[test]
 fn a_finished_run_reports_its_rounds() {
     let mut world = World::new("");
-    world.scene.fails(
-        6,
-        "fleet status --config fleet/coordinator/fleet.toml",
-        &["no coordinator is running"],
-    );
+    for what in ["status", "devices"] {
+        let line = format!("fleet {what} --config fleet/coordinator/fleet.toml");
+        world.scene.fails(6, &line, &["no coordinator is running"]);
+    }
     world.start("coordinator");
     (1..=2).for_each(|i| world.start(&device(i)));
     let done = world.finish();

@@ -10,10 +10,11 @@ use crate::error::CoordinatorError;
 use crate::event::Act;
 use crate::handle::Handle;
 use crate::ids::RoundId;
+use crate::known;
 use crate::ledger::{Copied, CoverageRow, Held, Ledger};
 use crate::rows::RoundRow;
 use crate::state::{Stage, State};
-use crate::view::FleetView;
+use crate::view::{DeviceView, FleetView};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sprig_ground::{PathError, file, hex};
@@ -117,6 +118,14 @@ pub fn finished(state: &Path) -> Result<Option<RoundId>, CoordinatorError> {
     // Only a run without a state would begin with the adapter named here.
     let State { stage, round, .. } = Ledger::existing(state)?.load(Digest([0; 32]))?.state;
     Ok((stage == Stage::Finished).then_some(round))
+}
+
+/// The devices of the run in folder `state`, as far as its ledger knows them; for a run whose coordinator is not running.
+///
+/// # Errors
+/// When there is no run, or it cannot be read.
+pub fn known(state: &Path) -> Result<Vec<DeviceView>, CoordinatorError> {
+    Ok(known::devices(&Ledger::existing(state)?)?)
 }
 
 /// Rounds of the run in folder `state` in which no device's update was applied; for a run whose coordinator is not running.

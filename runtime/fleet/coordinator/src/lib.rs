@@ -22,6 +22,7 @@ mod event;
 mod handle;
 mod ids;
 mod incoming;
+mod known;
 mod ledger;
 mod legacy;
 mod machine;

@@ -95,7 +95,8 @@ pub struct DeviceView {
     pub refused: u32,
     /// Why the last one was, since the coordinator was started.
     pub last_refusal: Option<String>,
-    /// `idle`, `training`, `reported`, `resting` (after failures), `outdated` (its software), `quarantined` or `absent`.
+    /// `idle`, `training`, `reported`, `resting` (after failures), `outdated` (its software), `quarantined` or `absent`;
+    /// `unknown` where no coordinator is running.
     pub state: String,
     /// Whether it may take part, and if not, who took it out.
     pub standing: Standing,
