@@ -11,6 +11,7 @@ mod files;
 mod interrupt;
 mod log;
 mod open;
+mod outage;
 mod output;
 mod service;
 mod wardrobe;

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files, check_writable};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
+use crate::outage::Outage;
 use crate::output::Output;
 use crate::service::{DeviceFigures, Pulse, Watched, open_door};
 use sprig_agent::AgentEvent as E;
@@ -17,7 +18,7 @@ use sprig_transport::expiry::Expiry;
 use sprig_transport::link::Link;
 use sprig_transport::mqtt::connect;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest turn of an agent's loop: a large model is opened, planned and measured in one, on a slow card.
 const LONGEST_TURN: Duration = Duration::from_secs(300);
@@ -58,10 +59,11 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let renewal = settings.fleet.renewal()?;
     let mut host =
         Host { settings: &settings, link: &mut *link, session, stop: &stop, connected: false, renewal };
+    let mut outage = Outage::default();
     let ended = sprig_agent::run(&mut host, &mut |event| {
         let value = serde_json::to_value(&event).unwrap_or_default();
         let (level, target) = levels::of_agent(&event);
-        let line = line(&event);
+        let line = line(&event, &mut outage);
         figures.add(&event, line.as_deref());
         output.log(level, target, value, || line);
     });
@@ -85,10 +87,10 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
 }
 
 /// What people see of an event, if anything.
-fn line(event: &AgentEvent) -> Option<String> {
+fn line(event: &AgentEvent, outage: &mut Outage) -> Option<String> {
     Some(match event {
-        E::Connected => "connected".to_owned(),
-        E::Disconnected { reason } => format!("connection lost: {reason}; trying again"),
+        E::Connected => outage.over("connected", Instant::now()),
+        E::Disconnected { reason } => outage.lost(reason, Instant::now())?,
         E::Expiring { problem, .. } | E::NotRenewed { problem } | E::Board { problem, .. } => problem.clone(),
         E::Renewed { text, .. } => text.clone(),
         E::Job { run } => format!("run {}", &run[..run.len().min(8)]),

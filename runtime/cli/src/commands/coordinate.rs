@@ -6,6 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{Content, Files};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
+use crate::outage::Outage;
 use crate::output::Output;
 use crate::service::{FleetFigures, Pulse, Watched, open_door};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn run(args: &CoordinateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
@@ -133,6 +134,7 @@ fn teller(
     alerts: Option<Arc<Alerts>>,
 ) -> Box<dyn FnMut(&Notice) + Send> {
     let (output, figures) = (service.output.clone(), service.figures.clone());
+    let mut outage = Outage::default();
     Box::new(move |notice| {
         alerts.iter().for_each(|alerts| alerts.hear(notice));
         let known = match notice {
@@ -146,8 +148,17 @@ fn teller(
         figures.add(notice);
         let value = serde_json::to_value(notice).unwrap_or_default();
         let (level, target) = levels::of_notice(notice);
-        output.log(level, target, event(notice, value), || Some(notice.to_string()));
+        output.log(level, target, event(notice, value), || told(notice, &mut outage));
     })
+}
+
+/// What people see of a notice, if anything.
+fn told(notice: &Notice, outage: &mut Outage) -> Option<String> {
+    match notice {
+        Notice::Disconnected { reason } => outage.lost(reason, Instant::now()),
+        Notice::Connected => Some(outage.over(&notice.to_string(), Instant::now())),
+        _ => Some(notice.to_string()),
+    }
 }
 
 /// A run that begins.

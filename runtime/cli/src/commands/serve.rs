@@ -5,6 +5,7 @@ use crate::args::ServeArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::log::{self, Level, Target};
+use crate::outage::Outage;
 use crate::output::Output;
 use crate::service::{AnswerFigures, Supervisor};
 use crate::wardrobe::{self, Wardrobe};
@@ -194,7 +195,7 @@ struct Doors<'a> {
 struct Broker {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), LinkError>>,
-    said: Mutex<Receiver<Happened>>,
+    said: Mutex<(Receiver<Happened>, Outage)>,
 }
 
 impl<'a> Doors<'a> {
@@ -228,20 +229,23 @@ impl<'a> Doors<'a> {
     /// Whether the broker ended it; also tells what happened there.
     fn broken(&self, output: &Output) -> bool {
         let Some(broker) = &self.mqtt else { return false };
-        for happened in broker.said.lock().unwrap_or_else(PoisonError::into_inner).try_iter() {
+        let (said, outage) = &mut *broker.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for happened in said.try_iter() {
             let (level, target) = levels::of_door(&happened);
             let (event, text) = match happened {
-                Happened::Connected => (json!({ "event": "connected" }), "connected".to_owned()),
-                Happened::Disconnected(reason) => (
-                    json!({ "event": "disconnected", "reason": reason }),
-                    format!("connection lost: {reason}; trying again"),
-                ),
-                Happened::Dropped(problem) => (
-                    json!({ "event": "dropped", "problem": problem }),
-                    format!("dropped a message: {problem}"),
-                ),
+                Happened::Connected => {
+                    (json!({ "event": "connected" }), Some(outage.over("connected", Instant::now())))
+                }
+                Happened::Disconnected(reason) => {
+                    let text = outage.lost(&reason, Instant::now());
+                    (json!({ "event": "disconnected", "reason": reason }), text)
+                }
+                Happened::Dropped(problem) => {
+                    let text = format!("dropped a message: {problem}");
+                    (json!({ "event": "dropped", "problem": problem }), Some(text))
+                }
             };
-            output.log(level, target, event, || Some(text));
+            output.log(level, target, event, || text);
         }
         broker.thread.is_finished()
     }
@@ -290,6 +294,6 @@ impl Broker {
         };
         let thread = std::thread::Builder::new().name("questions".to_owned()).spawn(work);
         let thread = thread.map_err(|e| Failure::new(Exit::Io, format!("cannot start a thread: {e}")))?;
-        Ok((Self { stop, thread, said: Mutex::new(said) }, topic))
+        Ok((Self { stop, thread, said: Mutex::new((said, Outage::default())) }, topic))
     }
 }
