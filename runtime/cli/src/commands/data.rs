@@ -7,7 +7,7 @@ use crate::files::shown;
 use crate::output::line;
 use serde_json::{Value, json};
 use sprig_engine::gguf::Mapped;
-use sprig_learn::data::{LoadOptions, Sample, Survey, Task, Tokens};
+use sprig_learn::data::{LoadOptions, MAX_LABELS, Sample, Survey, Task, Tokens};
 use sprig_run::Base;
 
 /// Most labels that are listed, the most frequent first.
@@ -30,8 +30,9 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     };
     let options = options(task)?;
     let survey = Survey::of(&args.data, &options)?;
+    let too_many = survey.labels.len() > MAX_LABELS;
     let tokens = match &args.model {
-        Some(path) if survey.records > 0 => {
+        Some(path) if survey.records > 0 && !too_many => {
             let map = Mapped::open(path)?;
             let base = Base::open(&map)?;
             base.check_length(options.len)?;
@@ -46,7 +47,7 @@ fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         false => tell(task, args, &survey, tokens.as_ref())?,
     }
     let wrong = survey.wrong + tokens.as_ref().map_or(0, |tokens| tokens.wrong);
-    Ok(if wrong > 0 || survey.records == 0 { Exit::BadFile } else { Exit::Done })
+    Ok(if wrong > 0 || survey.records == 0 || too_many { Exit::BadFile } else { Exit::Done })
 }
 
 fn described(task: Task, args: &CheckArgs, survey: &Survey, tokens: Option<&Tokens>) -> Value {
@@ -66,7 +67,7 @@ fn described(task: Task, args: &CheckArgs, survey: &Survey, tokens: Option<&Toke
     });
     json!({
         "task": task.name(), "records": survey.records, "wrong": survey.wrong, "problems": problems,
-        "labels": survey.labels, "variants": survey.variants, "duplicates": survey.duplicates,
+        "labels": survey.labels, "most_labels": MAX_LABELS, "variants": survey.variants, "duplicates": survey.duplicates,
         "contradictions": survey.contradictions, "empty": survey.empty, "all_compared": survey.compared,
         "tokens": tokens,
     })
@@ -94,6 +95,7 @@ fn tell(task: Task, args: &CheckArgs, survey: &Survey, tokens: Option<&Tokens>) 
     let Some(tokens) = tokens else {
         return match survey.records {
             0 => Ok(()),
+            _ if survey.labels.len() > MAX_LABELS => Ok(()), // a model would show nothing of them
             _ => {
                 line("give --model to see tokens, what would be cut, and records as the model will see them")
             }
@@ -118,6 +120,12 @@ fn labels(survey: &Survey) -> Result<(), Failure> {
     }
     if labels.len() == 1 {
         line("one label is nothing to choose among: add records of another")?;
+    }
+    if labels.len() > MAX_LABELS {
+        line(format_args!(
+            "these are more than {MAX_LABELS} labels, the most there may be: name the field of a class by --label-column, \
+             or learn free answers with --task lm"
+        ))?;
     }
     for (one, other) in &survey.variants {
         line(format_args!(

@@ -53,7 +53,7 @@ impl<'a> Opening<'a> {
 }
 
 /// Says what is made of the data: how they are split, what labels are answered by, and what is lost of texts that are too
-/// long.
+/// long, or was never there.
 pub fn tell(args: &TrainArgs, data: &Data) {
     let output = Output::new(args.model.json);
     let held_out = data.held_out.as_ref().map(|set| (held_out_name(args), set));
@@ -68,6 +68,13 @@ pub fn tell(args: &TrainArgs, data: &Data) {
         output.event(json!({ "event": "words", "words": words }), || Some(told));
     }
     for (name, set) in std::iter::once((shown(&args.data), &data.train)).chain(held_out) {
+        if set.empty() > 0 {
+            let event = json!({ "event": "empty", "data": name, "n": set.len(), "empty": set.empty() });
+            output.event(event, || {
+                let (empty, n) = (set.empty(), set.len());
+                Some(format!("{name}: {empty} of {n} records have no text; take them out, or add it"))
+            });
+        }
         let Some(cut) = asking::cut(set, args.shape.len.get()) else { continue };
         let event = json!({
             "event": "cut", "data": name, "n": set.len(), "cut": set.cut(), "len": args.shape.len,

@@ -166,6 +166,46 @@ fn data_are_looked_at_before_they_are_learnt_from() {
 }
 
 #[test]
+fn a_check_names_labels_that_are_missing_and_those_that_are_too_many() {
+    let s = Scene::new();
+    s.write("null.jsonl", "{\"text\": \"a\", \"label\": null}\n{\"text\": \"b\", \"label\": \"up\"}\n");
+    s.write("null.csv", "text,label\na,\nb,up\n");
+    for (data, problem) in [("null.jsonl", "\"label\" (null); task label needs"), ("null.csv", "empty label")]
+    {
+        let ran = s.run(&format!("data check {data}"));
+        assert_eq!(ran.code, 3, "{}", ran.shown());
+        assert!(ran.out.contains("1 records of task label") && ran.out.contains(problem), "{}", ran.shown());
+    }
+    s.done("data check null.jsonl --task lm");
+    let many = (0..1100).map(|i| format!("{{\"text\": \"t{i}\", \"label\": \"class {i}\"}}\n"));
+    s.write("many.jsonl", &many.collect::<String>());
+    for more in ["", "--model tiny.gguf"] {
+        let ran = s.run(&format!("data check many.jsonl {more}"));
+        assert_eq!(ran.code, 3, "{}", ran.shown());
+        assert!(
+            ran.out.contains("more than 1024 labels") && !ran.out.contains("give --model"),
+            "{}",
+            ran.shown()
+        );
+        assert!(ran.err.is_empty(), "{}", ran.shown());
+    }
+}
+
+#[test]
+fn records_without_a_text_are_told_before_they_are_learnt_from() {
+    let s = Scene::new();
+    let lines = String::from_utf8(s.bytes("label.jsonl")).unwrap();
+    s.write("d.jsonl", &format!("{lines}\n{{\"text\": \"\", \"label\": \"up\"}}\n"));
+    let line = format!("train {LABEL} --data d.jsonl --steps 1 --out a.gguf");
+    let said = s.done(&line).out;
+    assert!(said.contains("d.jsonl: 1 of 13 records have no text"), "{said}");
+    let events = s.done(&format!("{line} --json")).events();
+    assert!(events.iter().any(|e| e["event"] == "empty" && e["empty"] == 1 && e["n"] == 13), "{events:?}");
+    let whole = s.done(&line.replace("d.jsonl", "label.jsonl")).out;
+    assert!(!whole.contains("no text"), "{whole}");
+}
+
+#[test]
 fn texts_are_classified_as_they_were_trained_and_a_stopped_run_goes_on() {
     let s = Scene::new();
     s.done(&format!("train {LABEL} --data label.jsonl --steps 3 --out a.gguf"));

@@ -2,9 +2,9 @@
 
 use super::error::{DataError, Problem, short};
 use super::files::first;
-use super::labels::MAX_LABELS;
+use super::labels::{MAX_LABELS, a_class};
 use super::options::LoadOptions;
-use super::record::{Record, Task};
+use super::record::Record;
 use super::walk::walk;
 use crate::setting::Setting;
 use std::collections::btree_map::Entry;
@@ -25,9 +25,7 @@ pub(super) fn collect_labels<P: AsRef<Path>>(
             return Ok(true);
         }
         let found = format!("found more than {MAX_LABELS} different labels up to here");
-        let lm = Setting::Task.to(Task::Lm);
-        let remedy = format!("use a field that names a class, or {lm} for free answers");
-        Err(Problem::field("label", found, remedy).at(path, line))
+        Err(Problem::field("label", found, a_class()).at(path, line))
     })?;
     told_apart(names, first(paths))
 }

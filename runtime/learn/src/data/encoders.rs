@@ -5,7 +5,7 @@ use super::encode::Encoder;
 use super::encoded::EncodeError;
 use super::error::{DataError, Problem};
 use super::files::first;
-use super::labels::{LISTED_LABELS, LabelStyle, Labels};
+use super::labels::{LISTED_LABELS, LabelStyle, Labels, MAX_LABELS, too_many};
 use super::options::LoadOptions;
 use super::prompt::{Prompt, answer};
 use super::record::Task;
@@ -50,6 +50,9 @@ pub(super) fn label_encoder<'t, P: AsRef<Path>>(
         [] => collect_labels(paths, options)?,
         names => names.iter().cloned().collect(),
     };
+    if names.len() > MAX_LABELS {
+        return Err(wrong(too_many(names.len())));
+    }
     let mut words = Labels::words(&names, options.label_style, &options.label_words).map_err(wrong)?;
     if options.label_style == LabelStyle::Word {
         let all: Vec<String> = names.iter().cloned().collect();

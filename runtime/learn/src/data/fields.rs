@@ -108,6 +108,8 @@ impl<'a> Value<'a> {
 #[derive(Default)]
 pub(super) struct Fields<'a> {
     known: [Option<Value<'a>>; NAMES.len()],
+    /// Which of them are there, whatever they hold.
+    there: [bool; NAMES.len()],
     found: Vec<String>,
     /// Whether they are columns of a table.
     table: bool,
@@ -123,6 +125,7 @@ impl<'a> Fields<'a> {
                     fields.name(name);
                     if let Some(i) = place(columns.field(name)) {
                         fields.known[i] = Some(Value::Cell(cell));
+                        fields.there[i] = true;
                     }
                 }
                 Ok(fields)
@@ -133,6 +136,11 @@ impl<'a> Fields<'a> {
     /// The value of a field, by its name here.
     pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
         place(name).and_then(|i| self.known[i])
+    }
+
+    /// Whether there is a field of this name, be it `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        place(name).is_some_and(|i| self.there[i])
     }
 
     /// The values of all of some fields.
@@ -196,14 +204,13 @@ impl<'de> Visitor<'de> for Collect<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        let mut seen = [false; NAMES.len()];
         while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             let shown = fields.name(&name);
             let Some(i) = place(self.columns.field(&name)) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if std::mem::replace(&mut seen[i], true) {
+            if std::mem::replace(&mut fields.there[i], true) {
                 return Err(serde::de::Error::custom(format_args!("field \"{name}\" appears twice")));
             }
             fields.known[i] = map.next_value::<Option<&RawValue>>()?.map(Value::Json);

@@ -2,6 +2,7 @@
 
 use super::error::{Problem, short};
 use super::prompt::Prompt;
+use super::record::Task;
 use crate::setting::Setting;
 use sprig_engine::tokenizer::{Specials, Tokenizer, TokenizerError};
 use sprig_ground::names;
@@ -38,6 +39,17 @@ pub struct Labels {
     style: LabelStyle,
     /// Whether the usual words around a text list them.
     listed: bool,
+}
+
+/// What is said of so many different labels.
+pub(super) fn too_many(n: usize) -> Problem {
+    let found = format!("found {n} different labels, and {MAX_LABELS} are the most");
+    Problem::field("label", found, a_class())
+}
+
+/// What to do about labels that are no classes.
+pub(super) fn a_class() -> String {
+    format!("use a field that names a class, or {} for free answers", Setting::Task.to(Task::Lm))
 }
 
 impl Labels {

@@ -97,6 +97,12 @@ impl Record {
         record.map(|record| (record, weight)).ok_or_else(|| misfit(&fields, task, columns))
     }
 
+    /// Whether a row names a text and a label, be the label missing.
+    pub(super) fn is_labelled(row: &Row<'_>, columns: Option<&Columns>) -> Result<bool, Problem> {
+        let fields = Fields::read(row, columns.unwrap_or(&Columns::default()))?;
+        Ok(fields.has("text") && fields.has("label"))
+    }
+
     /// What is to be written as the record has it.
     fn learnt(fields: &Fields<'_>) -> Result<Option<Self>, Problem> {
         for field in ["messages", "conversations"] {
@@ -144,6 +150,18 @@ impl Record {
     /// A number for what it says: the same on every machine.
     pub(super) fn hash(&self) -> u64 {
         self.texts().fold(0, |hash, text| mix(hash ^ xxh3_64(text.as_bytes())))
+    }
+
+    /// Whether there is nothing to learn from in it.
+    pub(super) fn is_empty(&self) -> bool {
+        let blank = |text: &str| text.trim().is_empty();
+        match self {
+            Self::Text(text) | Self::Labelled { text, .. } => blank(text),
+            Self::Completion { prompt, completion } => blank(prompt) && blank(completion),
+            Self::Question { question, .. } => blank(question),
+            Self::Pair { prompt, .. } => blank(prompt),
+            Self::Chat(_) => false,
+        }
     }
 
     /// Turns of a conversation, each of which takes room of its own.

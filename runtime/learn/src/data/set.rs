@@ -26,6 +26,7 @@ pub struct DataSet {
     pairs: bool,
     labels: Option<Labels>,
     cut: usize,
+    empty: usize,
     lengths: Lengths,
     longest: usize,
     reading: usize,
@@ -153,6 +154,11 @@ impl DataSet {
         self.cut
     }
 
+    /// Examples whose record has no text.
+    pub fn empty(&self) -> usize {
+        self.empty
+    }
+
     /// A limit of tokens at which at least this share of the examples, from 0 to 1, would not be cut.
     pub fn len_for(&self, share: f64) -> usize {
         self.lengths.limit_for(share)
@@ -208,6 +214,7 @@ impl DataSet {
             let need = held + under_way(length, &record, encoder.words());
             room.check(line, need)?;
             self.reading = self.reading.max(need);
+            self.empty += usize::from(record.is_empty());
             let encoded = encoder.encode(&record).map_err(at)?;
             let with = self.packed.with(&encoded, weight);
             match &options.overflow {

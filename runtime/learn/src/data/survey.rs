@@ -5,11 +5,13 @@ use super::encode::Encoder;
 use super::encoded::{EncodeError, Encoded, Kind};
 use super::encoders::{encoder_for, option_error};
 use super::error::DataError;
-use super::files::first;
+use super::files::{files, first};
 use super::labels::Labels;
 use super::lengths::Lengths;
 use super::options::LoadOptions;
 use super::record::{Record, Task};
+use super::room::Room;
+use super::rows::Rows;
 use super::walk::walk;
 use sprig_engine::tokenizer::Tokenizer;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -100,8 +102,7 @@ impl Survey {
 
     fn take(&mut self, record: Record, others: &mut Compared) {
         self.records += 1;
-        let blank = record.texts().next().is_none_or(|text| text.trim().is_empty());
-        self.empty += u64::from(blank && record.turns() == 0);
+        self.empty += u64::from(record.is_empty());
         self.compared &= others.whole.len() < COMPARED;
         if self.compared {
             self.duplicates += u64::from(!others.whole.insert(record.hash()));
@@ -116,11 +117,14 @@ impl Survey {
         }
     }
 
-    /// The task that the first record that can be read is of.
+    /// The task that the first record is of: one that has a label, be it `null`, is to be labelled.
     ///
     /// # Errors
     /// A file that cannot be read, and what is wrong with the first record.
     pub fn task<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<Task, DataError> {
+        if begins_labelled(paths, options)? {
+            return Ok(Task::Label);
+        }
         let mut wrong = None;
         for task in [Task::Label, Task::Choice, Task::Pair, Task::Lm] {
             let found = first_record(paths, &LoadOptions { task, ..options.clone() })?;
@@ -223,6 +227,20 @@ fn first_record<P: AsRef<Path>>(
         Ok(false)
     })?;
     Ok(found)
+}
+
+/// Whether the first row of some files has a text and a label.
+fn begins_labelled<P: AsRef<Path>>(paths: &[P], options: &LoadOptions) -> Result<bool, DataError> {
+    for path in paths {
+        for file in files(path.as_ref())? {
+            let room = Room { path: &file, limit: options.max_bytes };
+            let mut rows = Rows::open(&file)?;
+            if let Some((_, row)) = rows.next(room.line(rows.held())).map_err(|e| room.refuse(e))? {
+                return Ok(Record::is_labelled(&row, options.columns.as_ref()).unwrap_or(false));
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn keep(problems: &mut Vec<DataError>, problem: DataError) {
