@@ -298,6 +298,9 @@ pub struct PlanArgs {
     /// Plan for this board, wherever one is: its budget and its cores (`sprig device --board NAME` describes it)
     #[arg(long, value_name = "NAME")]
     pub board: Option<String>,
+    /// List every region, however small
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sprig_budget::{BudgetError, Bytes, Plan};
 use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
+use sprig_ground::wrap::wrap;
 use sprig_learn::LearnError;
 use sprig_learn::choosing::{Candidate, Question, Verdict};
 use sprig_learn::data::Task;
@@ -185,7 +186,8 @@ impl Foreseen {
         let time = pace.filter(|_| self.flop.is_finite()).map_or_else(String::new, |pace| {
             format!("{} {:>5.2} s a batch  ", pace.word(), pace.seconds(self.flop))
         });
-        format!("{mark} {way:8} {total:>10}  {time}{why}")
+        // What does not fit beside its figures stands below them.
+        wrap(&format!("{mark} {way:8} {total:>10}  {time}{why}"), 11)
     }
 }
 

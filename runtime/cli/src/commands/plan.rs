@@ -13,6 +13,7 @@ use sprig_budget::{BudgetError, Bytes};
 use sprig_device::Detected;
 use sprig_engine::adapter::{AdapterSpec, Place};
 use sprig_engine::model::Geometry;
+use sprig_ground::wrap::wrap;
 use sprig_learn::data::Task;
 use sprig_learn::dropout::Dropout;
 use sprig_learn::objective::{Objective, of_task};
@@ -61,7 +62,7 @@ pub fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         event["seconds_at_least"] = json!(least);
         line(event)?;
     } else {
-        show(&base, board.as_ref(), found, long.as_ref())?;
+        show(args, &base, board.as_ref(), (found, long.as_ref()))?;
         line("\nestimators")?;
         ways.iter().try_for_each(|way| line(way.line(pace)))?;
     }
@@ -146,22 +147,25 @@ impl Long {
 
 /// For people.
 fn show(
+    args: &PlanArgs,
     base: &Base<'_>,
     board: Option<&Detected>,
-    found: &Foreseen,
-    long: Option<&Long>,
+    (found, long): (&Foreseen, Option<&Long>),
 ) -> Result<(), Failure> {
     if let Some(board) = board {
         let (title, memory) = (&board.board.title, Bytes(board.memory));
-        line(format_args!("for a {title} ({memory} of memory), by its profile\n"))?;
+        line(wrap(&format!("for a {title} ({memory} of memory), by its profile\n"), 2))?;
     }
-    line(&found.plan)?;
+    match args.verbose {
+        true => line(format_args!("{:#}", found.plan))?,
+        false => line(&found.plan)?,
+    }
     if let Some(kept) = found.kept {
-        line(readout::directions(kept, base.geometry.ffn))?;
+        line(wrap(&readout::directions(kept, base.geometry.ffn), 2))?;
     } else if found.smallest.is_none() {
         line(format!("a step is worth {:.1} plain forward passes of an example", found.passes))?;
     }
-    long.map_or(Ok(()), |long| line(long.line()))
+    long.map_or(Ok(()), |long| line(wrap(&long.line(), 2)))
 }
 
 impl ShapeArgs {

@@ -70,7 +70,7 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         outfits.iter().map(|outfit| dressed(outfit, &base, &tokenizer)).collect::<Result<_, _>>()?;
     let output = Output::new(args.model.json);
     output.log(Level::Info, Target::Serve, json!({ "event": "plan", "plan": planned.plan }), || {
-        Some(format!("{}", planned.plan))
+        Some(planned.plan.brief().to_string())
     });
     let models: Vec<Model> = outfits
         .iter()

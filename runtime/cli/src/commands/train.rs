@@ -123,7 +123,7 @@ fn by_steps(args: &TrainArgs, opening: Opening<'_>, interrupt: Interrupt) -> Res
     let heap_limit = args.heap_limit.map(|limit| limit.resolve(budget));
     let planned = base.plan(data.measure(work), budget, heap_limit)?;
     let plan = &planned.plan;
-    output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+    output.event(json!({ "event": "plan", "plan": plan }), || Some(plan.brief().to_string()));
     tell(args, &data);
     let digest = base.map.digest_hex()?;
     let engine = base.engine(&planned)?;

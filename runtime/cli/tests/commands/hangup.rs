@@ -63,7 +63,7 @@ fn a_terminal_that_closes_leaves_a_checkpoint() {
         .spawn()
         .unwrap();
     let shown = std::io::BufReader::new(terminal.stdout.take().unwrap());
-    shown.lines().find(|line| line.as_ref().is_ok_and(|l| l.contains("smallest budget"))).unwrap().unwrap();
+    shown.lines().find(|line| line.as_ref().is_ok_and(|l| l.contains("at the smallest"))).unwrap().unwrap();
     std::thread::sleep(Duration::from_millis(500));
     terminal.kill().unwrap();
     terminal.wait().unwrap();

@@ -88,7 +88,23 @@ fn the_smallest_budget_that_the_message_names_does() {
 
 #[test]
 fn a_plan_for_people_is_a_table() {
-    let table = Scene::new().done("plan --model tiny.gguf --budget 64MiB").out;
-    assert!(["weights", "program", "MiB"].iter().all(|word| table.contains(word)), "{table}");
-    assert!(table.lines().count() > 8, "{table}");
+    let scene = Scene::new();
+    let line = "plan --model tiny.gguf --task label --data label.jsonl --budget";
+    for budget in ["64MiB", "7MiB"] {
+        let table = scene.done(&format!("{line} {budget}")).out;
+        assert!(table.starts_with("it fits: "), "{table}");
+        assert!(
+            ["weights", "program", "smaller regions", "MiB"].iter().all(|word| table.contains(word)),
+            "{table}"
+        );
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        let all = scene.done(&format!("{line} {budget} --verbose")).out;
+        assert!(all.contains("row statistics") && !all.contains("smaller regions"), "{all}");
+        assert!(all.lines().count() > table.lines().count(), "{all}");
+    }
+    let line = line.replace("plan", "train --steps 1 --out a.gguf");
+    let said = scene.done(&format!("{line} 64MiB --estimator reverse")).out;
+    assert!(said.contains("it fits: ") && !said.contains("row statistics"), "{said}");
+    let plan = ["it fits: ", "weights "].map(|begin| said.lines().position(|line| line.starts_with(begin)));
+    assert!(plan[0].is_some() && plan[1] == plan[0].map(|line| line + 1), "{said}");
 }

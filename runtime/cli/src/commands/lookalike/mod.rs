@@ -54,7 +54,8 @@ pub fn run(args: &LookalikeArgs) -> Result<Exit, Failure> {
         |file: &AdapterFile| ("pieces of the adapter to go on from", file.begin_bytes(&base.geometry));
     work.held_elsewhere.extend(from.as_ref().map(pieces));
     let planned = base.plan(work, args.model.budget()?, None)?;
-    output.event(json!({ "event": "plan", "plan": planned.plan }), || Some(format!("{}", planned.plan)));
+    let event = json!({ "event": "plan", "plan": planned.plan });
+    output.event(event, || Some(planned.plan.brief().to_string()));
     let room = if args.mine_only { 0 } else { 16 * spec.sizes(&base.geometry).0 as u64 };
     check_writable(&args.out, room)?;
     let digest = base.map.digest_hex()?;

@@ -106,7 +106,8 @@ impl Deriving<'_> {
             Form::Flow => Steps::plan(self, &spec)?,
             Form::ReadOut => (Closed::plan(self, &spec)?, None),
         };
-        output.event(json!({ "event": "plan", "plan": planned.plan }), || Some(format!("{}", planned.plan)));
+        let event = json!({ "event": "plan", "plan": planned.plan });
+        output.event(event, || Some(planned.plan.brief().to_string()));
         check_writable(&self.args.out, 4 * spec.sizes(g).0 as u64 + (64 << 10))?;
         let engine = self.base.engine(&planned)?;
         let mut adapter = engine.adapter(&spec, run_key(self.args.seed))?;

@@ -177,7 +177,7 @@ pub fn room(
 /// Says what is planned.
 fn tell(output: &Output, plan: &Plan, kept: usize, inputs: usize) {
     let event = json!({ "event": "plan", "plan": plan, "directions": kept, "directions_in_all": inputs });
-    output.event(event, || Some(format!("{plan}\n{}", directions(kept, inputs))));
+    output.event(event, || Some(format!("{}\n{}", plan.brief(), directions(kept, inputs))));
 }
 
 /// How many directions there is room for, in words.

@@ -141,7 +141,7 @@ impl Follower for Teller {
     }
 
     fn planned(&mut self, plan: &Plan) -> Result<(), FleetError> {
-        self.output.event(json!({ "event": "plan", "plan": plan }), || Some(format!("{plan}")));
+        self.output.event(json!({ "event": "plan", "plan": plan }), || Some(plan.brief().to_string()));
         Ok(())
     }
 
