@@ -94,6 +94,9 @@ fn line(event: &AgentEvent, outage: &mut Outage) -> Option<String> {
         E::Expiring { problem, .. } | E::NotRenewed { problem } | E::Board { problem, .. } => problem.clone(),
         E::Renewed { text, .. } => text.clone(),
         E::Job { run } => format!("run {}", &run[..run.len().min(8)]),
+        E::Lingers { seconds } => {
+            format!("that run was over before this device came; waiting {seconds} s for another one")
+        }
         E::Unknown { keys } => {
             format!("the job says what this version of sprig leaves out: {}", keys.join(", "))
         }

@@ -31,6 +31,7 @@ pub fn of_agent(event: &AgentEvent) -> (Level, Target) {
         | E::AdapterFailed { .. }
         | E::Unserved { .. } => Level::Warn,
         E::Job { .. }
+        | E::Lingers { .. }
         | E::Data { .. }
         | E::Planned { .. }
         | E::Referred { .. }

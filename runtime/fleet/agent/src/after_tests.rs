@@ -177,6 +177,30 @@ fn nobody_waits_for_ever_for_an_adapter_that_nobody_sends() {
     assert_eq!(device.thread.join().unwrap().unwrap(), Ended::Interrupted);
 }
 
+/// A device that ends with its run comes before the next one begins: it is the next one that it came for.
+#[test]
+fn whoever_comes_between_two_runs_waits_for_the_next() {
+    let mut world = World::new(false);
+    forgotten(&world);
+    let lingers = |device: &Device| told(device, |e| matches!(e, AgentEvent::Lingers { .. })).len();
+    let device = world.device();
+    until("its wait", || lingers(&device) > 0);
+    end(&world, world.coordinator(1, 2), || device.finished().len() == 2);
+    until("its end", || device.thread.is_finished());
+    assert_eq!((lingers(&device), device.thread.join().unwrap().unwrap()), (1, Ended::Finished));
+    // Of that run it knows that it was there, and has nothing to wait for.
+    let device = world.device();
+    until("its end", || device.thread.is_finished());
+    assert_eq!((lingers(&device), device.thread.join().unwrap().unwrap()), (0, Ended::Finished));
+    // A new card knows nothing of it, and waits; nobody comes.
+    world.settings.agent.patience_seconds = Seconds::of(SHORT);
+    std::fs::remove_dir_all(&world.settings.agent.state).unwrap();
+    let (device, begun) = (world.device(), Instant::now());
+    until("its end", || device.thread.is_finished());
+    assert!(begun.elapsed().as_secs_f64() >= SHORT);
+    assert_eq!((lingers(&device), device.thread.join().unwrap().unwrap()), (1, Ended::Finished));
+}
+
 /// A finished ledger is asked for more rounds: a device that stayed, and one that came late and stayed, take part again.
 #[test]
 fn a_run_that_goes_on_has_its_devices_back() {

@@ -23,11 +23,12 @@ pub(super) enum Behind {
     Unreadable(Job),
 }
 
-/// Waits for the announcement of a job other than the one `behind`, or for that one to go on.
+/// Waits for the announcement of a job other than the one `behind`, or for that one to go on; for so long at most, if that is
+/// said.
 pub(super) fn next_job(
     host: &mut Host<'_>,
     topics: &Topics,
-    behind: &Behind,
+    (behind, patience): (&Behind, Option<Duration>),
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
     let over = if let Behind::Over(job) = behind { Some(job) } else { None };
@@ -39,8 +40,9 @@ pub(super) fn next_job(
         Behind::Over(over) => over.run == job.run,
         Behind::Unreadable(same) => same.settings == job.settings,
     };
-    let mut asked = Instant::now();
-    while !(host.stop)() {
+    let begun = Instant::now();
+    let mut asked = begun;
+    while !(host.stop)() && patience.is_none_or(|patience| begun.elapsed() < patience) {
         if over.is_none() && asked.elapsed() >= AGAIN {
             asked = Instant::now();
             host.link.unsubscribe(&topics.job())?;

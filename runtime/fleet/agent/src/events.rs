@@ -54,6 +54,11 @@ pub enum AgentEvent {
         /// Run, hexadecimal.
         run: String,
     },
+    /// The run was over before this device came, which waits for another.
+    Lingers {
+        /// So many seconds.
+        seconds: u64,
+    },
     /// Its job says what this program does not know, and may leave out.
     Unknown {
         /// The keys, after their tables.

@@ -1,6 +1,7 @@
 //! What the agent remembers over a restart, committed in one transaction with each update.
 
 use sprig_transport::messages::RunId;
+use sprig_transport::outbox::{Outbox, OutboxError};
 
 /// The last round trained, and the worker's memory after it. 20 bytes and the memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,11 @@ impl Note {
     /// As bytes: run, round (little-endian), memory.
     pub(crate) fn encode(&self) -> Vec<u8> {
         [&self.run.0[..], &self.round.to_le_bytes(), &self.memory].concat()
+    }
+
+    /// Whether `outbox` has one of `run`: then this device took part in it.
+    pub(crate) fn is_of(run: RunId, outbox: &Outbox) -> Result<bool, OutboxError> {
+        Ok(outbox.note()?.and_then(|bytes| Self::decode(&bytes)).is_some_and(|note| note.run == run))
     }
 
     /// From bytes; `None` if they are none of ours.

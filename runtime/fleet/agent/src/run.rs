@@ -5,6 +5,7 @@ use super::host::{GLANCE, Host};
 use super::keeping::Keeper;
 use super::late::{Late, OpenedLate};
 use super::model::Opened;
+use super::note::Note;
 use super::stock::{Lookout, Stamp, Stock, stocked};
 use super::told::Told;
 use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
@@ -77,7 +78,7 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
     loop {
         let job = match announced.take() {
             Some(job) => Some(job),
-            None => next_job(host, &topics, &behind, watch)?,
+            None => next_job(host, &topics, (&behind, None), watch)?,
         };
         let Some(job) = job else {
             if matches!(behind, Behind::Unreadable(_)) {
@@ -94,7 +95,9 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        let next = match look(host, &topics, &job, watch)? {
+        let standing = look(host, &topics, &job, watch)?;
+        let stranger = matches!(standing, Found::Over(_)) && !Note::is_of(job.run, &kept.outbox)?;
+        let next = match standing {
             Found::Job(other) => Next::Job(other),
             Found::Open => take_part(host, &map, &job, &settings_of_job, &mut kept, watch)?,
             // Whoever keeps no adapter has nothing to fetch.
@@ -113,6 +116,15 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
             Next::Data => announced = Some(job),
             Next::Job(other) => announced = Some(other),
             Next::End(Ended::Finished) if settings.agent.stay => behind = Behind::Over(job),
+            // It may have come for the next run, whose coordinator is only about to begin.
+            Next::End(Ended::Finished) if stranger => {
+                let patience = settings.agent.patience_seconds.duration();
+                watch(AgentEvent::Lingers { seconds: patience.as_secs() });
+                announced = next_job(host, &topics, (&Behind::Over(job), Some(patience)), watch)?;
+                if announced.is_none() {
+                    return Ok(Ended::Finished);
+                }
+            }
             Next::End(ended) => return Ok(ended),
         }
         let_go(&map)?;

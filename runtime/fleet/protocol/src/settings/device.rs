@@ -56,7 +56,8 @@ pub struct AgentSettings {
     /// Seconds before an update without receipt is sent again; doubles up to a minute.
     pub resend_seconds: Seconds<3600>,
     /// Seconds for which, in a run that is over, an adapter is waited for that neither the broker nor a coordinator sends;
-    /// then the agent ends, or says so once and goes on waiting if it stays.
+    /// then the agent ends, or says so once and goes on waiting if it stays. As long it waits for another run where that one was
+    /// over before it came.
     pub patience_seconds: Seconds<604_800>,
     /// Stays connected when a run is finished, for the fleet's next one; otherwise the agent ends with it.
     pub stay: bool,
