@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure};
 use serde::de::IgnoredAny;
 use sprig_engine::adapter::MERGED_KEY;
 use sprig_engine::gguf::{Gguf, Mapped};
-use sprig_learn::data::is_table;
+use sprig_learn::data::{files as files_at, is_table};
 use sprig_protocol::settings::DeviceSettings;
 #[cfg(feature = "coordinator")]
 use sprig_protocol::settings::FleetSettings;
@@ -49,7 +49,7 @@ pub enum Content {
     /// Probabilities of items or of candidates for them, as `sprig calibrate` writes them, or answers about them, as `sprig
     /// lookalike` does.
     Dump,
-    /// Labels of texts, as `sprig classify` finds them.
+    /// Labels of texts, as `sprig classify` finds them, or what `sprig infer` writes to prompts.
     Answers,
     /// Questions with their errors, as `sprig mcq` makes them.
     Items,
@@ -247,7 +247,7 @@ fn recognise(path: &Path) -> Option<Content> {
     if dumped.iter().any(|keys| all(keys)) {
         return Some(Content::Dump);
     }
-    if all(&["row", "label", "share", "text"]) {
+    if all(&["row", "label", "share", "text"]) || all(&["row", "prompt", "text", "finish_reason"]) {
         return Some(Content::Answers);
     }
     if all(&["family", "errors"]) {
@@ -285,6 +285,15 @@ pub fn check_writable(path: &Path, bytes: u64) -> Result<(), Failure> {
 /// One can be read only once, and has to be read `twice`.
 pub fn data(flag: &str, paths: &[PathBuf], twice: bool) -> Result<Vec<PathBuf>, Failure> {
     paths.iter().map(|path| datum(flag, path, twice)).collect()
+}
+
+/// The files of data that may be folders.
+pub fn all(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(files_at(path)?);
+    }
+    Ok(all)
 }
 
 /// What people call some files.

@@ -78,6 +78,8 @@ mod preferences;
 mod prefix;
 #[path = "commands/profile.rs"]
 mod profile;
+#[path = "commands/prompts.rs"]
+mod prompts;
 #[path = "commands/readout.rs"]
 mod readout;
 #[path = "commands/real_model.rs"]

@@ -2,8 +2,9 @@
 //! answered stays, and the next goes on from there.
 
 use crate::exit::{Exit, Failure};
+use crate::output::Output;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sprig_ground::file;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -25,22 +26,12 @@ pub struct Answers {
     cut: u64,
 }
 
-/// The answer to one row.
-pub struct Answer<'a> {
-    /// The likeliest label.
-    pub label: &'a str,
-    /// Its share of the probability of all.
-    pub share: f64,
-    /// Whether the text lost its end.
-    pub cut: bool,
-    /// The text.
-    pub text: &'a str,
-}
-
-/// What of an answer is counted.
+/// What of an answer is counted: of one that is a label, which.
 #[derive(Deserialize)]
 struct Counted {
-    label: String,
+    row: u64,
+    label: Option<String>,
+    #[serde(default)]
     cut: bool,
 }
 
@@ -59,7 +50,10 @@ impl Answers {
                 break;
             }
             let counted = serde_json::from_slice::<Counted>(&next).map_err(|_| others(path))?;
-            *labels.entry(counted.label).or_default() += 1;
+            if counted.row != rows + 1 {
+                return Err(others(path));
+            }
+            counted.label.into_iter().for_each(|label| *labels.entry(label).or_default() += 1);
             cut += u64::from(counted.cut);
             (rows, whole) = (rows + 1, whole + read as u64);
             std::mem::swap(&mut last, &mut next);
@@ -82,20 +76,34 @@ impl Answers {
         self.rows
     }
 
-    /// Takes the answer to row `row`: the next, or the last that was there, which it has to be.
-    pub fn take(&mut self, row: u64, answer: &Answer<'_>) -> Result<(), Failure> {
-        let (label, cut) = (answer.label.to_owned(), u64::from(answer.cut));
-        let answer = json!({
-            "row": row, "label": answer.label, "share": answer.share, "cut": answer.cut, "text": answer.text,
-        });
+    /// Says where they are gone on from, if they are.
+    pub fn tell(&self, output: &Output) {
+        let known = self.rows;
+        if known > 0 {
+            output.event(json!({ "event": "resumed", "rows": known }), || {
+                Some(format!("going on after {known} answers"))
+            });
+        }
+    }
+
+    /// That somebody asked to stop.
+    pub fn interrupted(&self) -> Failure {
+        let message = format!("interrupted after {} answers; the same command goes on from them", self.rows);
+        Failure::new(Exit::Interrupted, message)
+    }
+
+    /// Takes the answer to row `row`, which names it: the next, or the last that was there, which it has to be.
+    pub fn take(&mut self, row: u64, answer: &Value) -> Result<(), Failure> {
+        let (label, cut) = (answer["label"].as_str(), answer["cut"] == true);
+        let label = label.map(str::to_owned);
         let answer = answer.to_string();
         if row == self.rows {
             return if answer == self.last { Ok(()) } else { Err(others(&self.path)) };
         }
         writeln!(self.file, "{answer}").map_err(|e| Failure::io("write to", &self.path, e))?;
         self.rows = row;
-        *self.labels.entry(label).or_default() += 1;
-        self.cut += cut;
+        label.into_iter().for_each(|label| *self.labels.entry(label).or_default() += 1);
+        self.cut += u64::from(cut);
         Ok(())
     }
 
@@ -117,7 +125,7 @@ impl Answers {
 
 fn others(path: &Path) -> Failure {
     let message = format!(
-        "{} holds answers about other texts, or of another adapter or temperature; remove it, or name another --out",
+        "{} holds answers about other texts, or of another adapter or by other settings; remove it, or name another --out",
         path.display()
     );
     Failure::new(Exit::Usage, message)

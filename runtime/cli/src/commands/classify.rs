@@ -1,10 +1,10 @@
 //! `sprig classify`: the labels of texts, by an adapter that is asked exactly what it was trained to answer.
 
-use super::answers::{Answer, Answers};
+use super::answers::Answers;
 use crate::args::ClassifyArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
-use crate::files::{Content, Files, beside, check_writable, shown};
+use crate::files::{Content, Files, all, beside, check_writable, shown};
 use crate::interrupt::Interrupt;
 use crate::output::{Output, line};
 use crate::worn::Worn;
@@ -13,7 +13,7 @@ use sprig_budget::{Bytes, alloc, process};
 use sprig_engine::adapter::Adapter;
 use sprig_learn::LearnError;
 use sprig_learn::calibration::probabilities;
-use sprig_learn::data::{Asker, MAX_TEXT, Texts, files};
+use sprig_learn::data::{Asker, MAX_TEXT, Texts};
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::Candidates;
 use sprig_learn::outcome::Outcome;
@@ -114,7 +114,9 @@ impl Classifier<'_, '_, '_> {
         for ((found, text), row) in found.iter().zip(texts.drain(..)).zip(first..) {
             let best = found.best();
             let (label, share) = (&names[best], found.shares[best]);
-            answers.take(row, &Answer { label, share, cut: found.cut, text: &text })?;
+            let answer =
+                json!({ "row": row, "label": label, "share": share, "cut": found.cut, "text": text });
+            answers.take(row, &answer)?;
         }
         answers.flush()
     }
@@ -166,11 +168,7 @@ fn many(
     let rows = count(&files, args)?;
     let mut answers = Answers::open(&beside(out, "part"))?;
     let known = answers.rows();
-    if known > 0 {
-        output.event(json!({ "event": "resumed", "rows": known }), || {
-            Some(format!("going on after {known} answers"))
-        });
-    }
+    answers.tell(&output);
     output.begin("classifying", rows, known);
     let (mut row, mut texts) = (0, Vec::with_capacity(examples));
     for path in &files {
@@ -188,9 +186,7 @@ fn many(
             }
             if interrupt.raised() {
                 output.end();
-                let told = answers.rows();
-                let message = format!("interrupted after {told} answers; the same command goes on from them");
-                return Err(Failure::new(Exit::Interrupted, message));
+                return Err(answers.interrupted());
             }
         }
     }
@@ -224,15 +220,6 @@ fn count(files: &[PathBuf], args: &ClassifyArgs) -> Result<u64, Failure> {
         0 => Err(Failure::new(Exit::BadFile, format!("{}: no rows", shown(&args.data)))),
         _ => Ok(rows),
     }
-}
-
-/// The files of all data.
-fn all(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut all = Vec::new();
-    for path in paths {
-        all.extend(files(path)?);
-    }
-    Ok(all)
 }
 
 /// No result over what is read, nor over another.

@@ -2,6 +2,7 @@
 
 use super::best_of::BestOf;
 use super::pick::Answers;
+use super::prompts::{self, capacity};
 use crate::args::InferArgs;
 use crate::asking;
 use crate::exit::{Exit, Failure};
@@ -25,6 +26,9 @@ const MOST_PROMPT: u64 = 1 << 20;
 
 pub fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let decoding = decoding(args)?;
+    if let Some(out) = &args.out {
+        return prompts::run(args, &decoding, out);
+    }
     let map = args.model.open()?;
     let base = Base::open(&map)?;
     let worn = Worn::open(args.adapter.as_deref(), &args.personal, &base)?;
@@ -158,17 +162,6 @@ fn question(
         problem(format_args!("sprig: warning: {warning}"));
     }
     Ok((tokens, Some(answers)))
-}
-
-/// Tokens of prompt and answer in all, which have to fit the model's context.
-fn capacity(have: usize, more: u32, limit: usize) -> Result<usize, Failure> {
-    let capacity = have + more as usize;
-    if capacity > limit {
-        let and = if more > 0 { format!(" and --max-tokens {more}") } else { String::new() };
-        let message = format!("a prompt of {have} tokens{and} exceeds the model's context of {limit} tokens");
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    Ok(capacity)
 }
 
 /// An answer.

@@ -53,6 +53,7 @@ mod pick;
 pub mod plan;
 mod preferring;
 pub mod profile;
+mod prompts;
 #[cfg(feature = "coordinator")]
 pub mod provision;
 #[cfg(feature = "coordinator")]

@@ -1,6 +1,6 @@
 //! The texts of some rows, one after another, whatever else is in these: for whoever asks about them.
 
-use super::error::{DataError, Problem};
+use super::error::{DataError, Problem, short};
 use super::fields::{Columns, Fields};
 use super::room::Room;
 use super::rows::Rows;
@@ -41,8 +41,8 @@ impl<'p> Texts<'p> {
         let text = Fields::read(&row, &self.columns).and_then(|fields| match fields.get("text") {
             Some(text) => text.text().ok_or_else(|| Problem::field("text", text.found(), "write a string")),
             None => {
-                let remedy =
-                    format!("a text to label is called text; name another by {}", Setting::TextColumn);
+                let wanted = self.columns.text.as_deref().unwrap_or("text");
+                let remedy = format!("{} is needed; name another by {}", short(wanted), Setting::TextColumn);
                 Err(Problem::new(fields.listed(), remedy))
             }
         });
