@@ -70,6 +70,12 @@ pub(crate) fn pair_veil(
     between(mine, theirs, listed, b"pair veil", [&low, &high])
 }
 
+/// Whether a public key is none of those that give one secret with everybody.
+pub(crate) fn is_usable(public: &[u8; 32]) -> bool {
+    // Any private key tells: all are multiples of the cofactor.
+    StaticSecret::from([1; 32]).diffie_hellman(&PublicKey::from(*public)).was_contributory()
+}
+
 /// The key of the one package from a member to another.
 pub(crate) fn package_key(
     mine: &StaticSecret,
@@ -156,6 +162,7 @@ mod tests {
             PRIVATE.map(|text| StaticSecret::from(decode_array::<32>(text).unwrap()));
         let public: [[u8; 32]; 2] = PUBLIC.map(|text| decode_array(text).unwrap());
         assert_eq!(private.each_ref().map(|key| PublicKey::from(key).to_bytes()), public);
+        assert!(public.iter().all(is_usable));
         for (mine, theirs) in [(0, 1), (1, 0)] {
             let (mine, theirs) = (&private[mine], &public[theirs]);
             for pair in [[4, 300], [300, 4]] {
@@ -215,6 +222,7 @@ mod tests {
         for low in [[0; 32], one] {
             assert!(pair_veil(&mine, &low, &listed(), [4, 300]).is_none());
             assert!(package_key(&mine, &low, &listed(), [4, 300]).is_none());
+            assert!(!is_usable(&low));
         }
     }
 }

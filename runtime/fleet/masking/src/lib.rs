@@ -32,7 +32,8 @@
 //! provision` keeps, is not the collector's: today they are one host.
 //!
 //! **A member that lies** can spoil the total by its values, as without veils; nothing here holds values to a range.
-//! Wrong pieces are told where a secret is opened ([`Unopened`](MaskingError::Unopened)), and the round is lost.
+//! Wrong pieces are told where a secret is opened ([`Unopened`](MaskingError::Unopened)), and the round is lost; so it is
+//! where packages do not open, and then those that got them name their dealer. The next round does without it.
 //!
 //! **A total of few** says much of each: noise for it is another matter (docs/privacy.md).
 //!
@@ -46,7 +47,8 @@
 //! # Costs
 //!
 //! With n members and m values a member sends 110 + 84n + 8m + 36n bytes and gets 68n + 84n + 4n; it agrees on 2n keys and
-//! draws n·m words. A collector passes n² packages on, and for each lost member draws n·m words.
+//! draws n·m words. A collector passes n² packages on, and for each lost member draws n·m words. `examples/cost.rs`
+//! prints them.
 //!
 //! Secrets are wiped where they end, as far as a program can: what the stack and HKDF's inner state held is not.
 

@@ -8,6 +8,7 @@ mod total;
 pub use total::Total;
 
 use crate::context::Context;
+use crate::derive;
 use crate::error::Stage;
 use crate::messages::{Answer, Delivery, Keys, Package, Packages, Peer, Question, Roster, Veiled};
 use crate::sealing::scalar;
@@ -74,7 +75,8 @@ impl Collector {
     /// That they are the member's own, the caller has to know from how they came: nothing here is signed.
     ///
     /// # Errors
-    /// [`Member`](MaskingError::Member): of other terms, other than before, a key twice, too many members, or late.
+    /// [`Member`](MaskingError::Member): of other terms, other than before, a key twice or of no use, too many members, or
+    /// late.
     pub fn take_keys(&mut self, keys: Keys) -> Result<bool, MaskingError> {
         let member = keys.member;
         tagged(member, keys.tag, &self.context)?;
@@ -92,6 +94,10 @@ impl Collector {
             || theirs.into_iter().any(|key| key == keys.sealing || key == keys.veiling)
         {
             return Err(MaskingError::member(member, "a key that is there already"));
+        }
+        // Every other member would refuse the list for it.
+        if !derive::is_usable(&keys.sealing) || !derive::is_usable(&keys.veiling) {
+            return Err(MaskingError::member(member, "a public key that gives one secret with everybody"));
         }
         self.keys.insert(member, keys);
         Ok(true)

@@ -39,6 +39,8 @@ fn keys_that_cannot_be_are_refused() {
     ] {
         refused(collector.take_keys(keys), second.member, "a key that is there already");
     }
+    let low = Keys { veiling: [0; 32], ..second.clone() };
+    refused(collector.take_keys(low), second.member, "one secret with everybody");
     for keys in &drawn[1..] {
         assert_eq!(collector.take_keys(keys.clone()), Ok(true));
     }

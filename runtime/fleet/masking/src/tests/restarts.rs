@@ -43,6 +43,22 @@ fn a_restart_at_every_stage_changes_no_message() {
 }
 
 #[test]
+fn a_root_gives_the_same_messages_in_every_release() {
+    // A device may be updated in the middle of a round. What changes these bytes has to change the version.
+    let mut fleet = Fleet::new(4, 5, 1);
+    fleet.lost = [(fleet.numbers()[1], Lost::AfterPackages)].into();
+    fleet.total().unwrap();
+    let mut hash = Sha256::new();
+    fleet.keys.iter().for_each(|it| hash.update(it.to_bytes()));
+    fleet.packages.iter().for_each(|it| hash.update(it.to_bytes()));
+    fleet.veiled.iter().for_each(|it| hash.update(it.to_bytes()));
+    fleet.answers.iter().for_each(|it| hash.update(it.to_bytes()));
+    fleet.members.values().for_each(|it| hash.update(it.to_bytes()));
+    let wanted = "191fb385bfc69dbf04fa7f39376dc4197e8812b9196fd4a1e7f96b1896320b28";
+    assert_eq!(sprig_ground::hex::encode(&hash.finalize()), wanted);
+}
+
+#[test]
 fn a_member_that_comes_back_says_all_of_it_again() {
     let mut fleet = Fleet::new(5, 20, 3);
     fleet.total().unwrap();
