@@ -123,7 +123,16 @@ fn messages() -> Vec<Check> {
                 examples: 1000,
             }
         ),
-        vector!("job", Job, Job { run: run(), settings: "[train]\nsteps = 1\n".to_owned() }),
+        vector!("job", Job, Job { run: run(), settings: "[train]\nsteps = 1\n".to_owned(), over: None }),
+        vector!(
+            "job-over",
+            Job,
+            Job {
+                run: run(),
+                settings: "follow = \"selected\"\n".to_owned(),
+                over: Some(round(Phase::Finished, None))
+            }
+        ),
         vector!("round-first", Round, round(Phase::Gathering, None)),
         vector!("round-inline", Round, round(Phase::Collecting, Some(RoundResult::Inline(vec![0xfe; 3])))),
         vector!(

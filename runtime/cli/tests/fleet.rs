@@ -11,6 +11,8 @@ mod after;
 mod alert;
 #[path = "fleet/backup.rs"]
 mod backup;
+#[path = "fleet/by_task.rs"]
+mod by_task;
 #[path = "fleet/cgroup.rs"]
 mod cgroup;
 #[path = "fleet/client.rs"]
@@ -32,6 +34,8 @@ mod kill;
 #[path = "commands/disk.rs"]
 #[allow(dead_code)]
 mod mounts;
+#[path = "fleet/noise.rs"]
+mod noise;
 #[path = "fleet/objectives.rs"]
 mod objectives;
 #[path = "fleet/operator.rs"]

@@ -18,9 +18,9 @@ pub mod minibatch;
 pub mod objective;
 pub mod optimiser;
 pub mod outcome;
-
 pub mod planner;
 pub mod prefix;
+pub mod privacy;
 pub mod readout;
 pub mod recipe;
 pub mod sampling;

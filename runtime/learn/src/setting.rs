@@ -107,6 +107,7 @@ settings! {
     Mode = "mode",
     LocalSteps = "local_steps",
     Seeds = "seeds",
+    Noise = "noise",
     Dealing = "dealing",
     Up = "up",
     Parts = "parts",

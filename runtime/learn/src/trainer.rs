@@ -135,6 +135,7 @@ impl<'m, 'd, E: Estimator> Trainer<'m, 'd, E> {
             at,
             last: &self.state.last,
             guard: &mut self.state.guard,
+            noise: None,
         };
         let (estimator, gradient) = (&self.settings.estimator, &mut self.gradient);
         estimator.gradient(&mut self.session, &mut self.adapter, step, &mut self.scalars, gradient)?;

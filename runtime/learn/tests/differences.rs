@@ -64,6 +64,7 @@ fn estimate(
         at: Iteration::of_step(7),
         last,
         guard: &mut Guard::default(),
+        noise: None,
     };
     estimator.gradient(&mut session, &mut moved, step, &mut scalars, &mut gradient).unwrap();
     assert_eq!(bits(moved.values()), bits(adapter.values()), "the adapter was moved");
@@ -149,6 +150,7 @@ fn the_prefix_cache_changes_no_bit() {
                 at: Iteration::of_step(0),
                 last: &[],
                 guard: &mut Guard::default(),
+                noise: None,
             };
             estimator.measure(&mut session, &mut adapter.clone(), step, &mut scalars).unwrap();
             (session.prefix().unwrap().counts(), scalars.loss().to_bits(), bits(&scalars.coefficients))
@@ -180,6 +182,7 @@ fn a_share_is_estimated_as_within_the_whole() {
             at: Iteration::of_step(0),
             last: &[],
             guard: &mut Guard::default(),
+            noise: None,
         };
         estimator.measure(&mut session, adapter, step, &mut scalars).unwrap();
         scalars.coefficients
@@ -198,6 +201,7 @@ fn a_share_is_estimated_as_within_the_whole() {
         at: Iteration::of_step(0),
         last: &[],
         guard: &mut Guard::default(),
+        noise: None,
     };
     forward.measure(&mut session, &mut adapter, step, &mut scalars).unwrap();
     assert!(error(&found, &scalars.coefficients) < 1e-2, "{found:?} and {:?}", scalars.coefficients);

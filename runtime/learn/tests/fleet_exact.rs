@@ -195,7 +195,8 @@ fn gradient(spec: &AdapterSpec, data: &DataSet, ids: &[usize]) -> Vec<f32> {
     let mut scalars = Scalars::new(&Reverse.needs(), ids.len(), found.len());
     let cut = Cut { tangents: 0, examples: 4 };
     let (batch, at) = (Minibatch::new(data, ids), Iteration::of_step(0));
-    let step = StepInput { batch, cut, tensors: &tensors, at, last: &[], guard: &mut Guard::default() };
+    let step =
+        StepInput { batch, cut, tensors: &tensors, at, last: &[], guard: &mut Guard::default(), noise: None };
     Reverse.gradient(&mut session_back(data, spec), &mut adapter, step, &mut scalars, &mut found).unwrap();
     found
 }
@@ -211,8 +212,15 @@ fn coefficients(
     let tensors = tensors(&adapter);
     let mut scalars = Scalars::new(&estimator.needs(), 4, adapter.values().len());
     let (batch, at) = (Minibatch::new(data, &[1, 2, 5, 7]), Iteration::of_step(9));
-    let step =
-        StepInput { batch, cut: WHOLE, tensors: &tensors, at, last: &[], guard: &mut Guard::default() };
+    let step = StepInput {
+        batch,
+        cut: WHOLE,
+        tensors: &tensors,
+        at,
+        last: &[],
+        guard: &mut Guard::default(),
+        noise: None,
+    };
     estimator.measure(session, &mut adapter, step, &mut scalars).unwrap();
     scalars.coefficients
 }

@@ -101,6 +101,7 @@ fn cuts_change_no_bit() {
                     at: Iteration::of_step(11),
                     last: &[],
                     guard: &mut Guard::default(),
+                    noise: None,
                 };
                 forward
                     .gradient(&mut session, &mut adapter.clone(), step, &mut scalars, &mut gradient)

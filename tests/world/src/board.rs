@@ -4,8 +4,8 @@ use crate::heap::Heap;
 use crate::judge::Judge;
 use crate::lead::Wire;
 use crate::learner::{Desk, Learner, planned};
-use crate::plan::FLEET;
-use sprig_agent::{Agent, AgentEvent, Identity, State, absent};
+use crate::plan::{FLEET, tells};
+use sprig_agent::{Agent, AgentEvent, ByTask, Identity, State, absent};
 use sprig_ground::random::SplitMix64;
 use sprig_protocol::FleetError;
 use sprig_simulate as simulate;
@@ -196,7 +196,13 @@ impl<'a> Board<'a> {
         }
         let now = self.desk.watch.now();
         match &mut self.running {
-            Some(Running { link, agent: Some((_, agent)), .. }) => agent.work(link, || now)?,
+            Some(Running { link, agent: Some((_, agent)), .. }) => {
+                if agent.asks_for_the_job(now) {
+                    link.unsubscribe(&self.topics.job())?;
+                    link.subscribe(&self.topics.job())?;
+                }
+                agent.work(link, || now)?;
+            }
             Some(Running { link, agent: None, asked }) if now >= *asked + AGAIN => {
                 *asked = now;
                 link.unsubscribe(&self.topics.job())?;
@@ -215,7 +221,11 @@ impl<'a> Board<'a> {
             match self.topics.parse(topic) {
                 Some(Topic::Job) => {
                     let Ok(job) = Job::decode(payload) else { return Ok(()) };
-                    if running.agent.as_ref().is_none_or(|(known, _)| *known != job) {
+                    if let Some((known, agent)) = &mut running.agent
+                        && (known.run, &known.settings) == (job.run, &job.settings)
+                    {
+                        agent.told_over(&job, &mut running.link, now)?;
+                    } else {
                         self.begin(job, around)?;
                     }
                     return Ok(());
@@ -257,6 +267,7 @@ impl<'a> Board<'a> {
             presence: simulate::presence(self.session),
             resend: Duration::from_secs(5),
             patience: Duration::from_secs(60),
+            by_task: tells(&job.settings).map(|tell| ByTask { tell, keeps: job.run.0[0].is_multiple_of(2) }),
         };
         let learner = Learner::new(self.desk.clone(), job.run)?;
         let (at, run, device) = (self.at, job.run, self.desk.device.clone());
@@ -271,6 +282,7 @@ impl<'a> Board<'a> {
         };
         let mut agent = Agent::new(who, learner, store, watch)?;
         agent.start(&mut running.link)?;
+        agent.told_over(&job, &mut running.link, self.desk.watch.now())?;
         running.agent = Some((job, agent));
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use crate::judge::Judge;
 use crate::time::Watch;
-use sprig_agent::{Trained, Worker, following};
+use sprig_agent::{Begun, Trained, Worker, following};
 use sprig_budget::Bytes;
 use sprig_learn::spry::{self, Layout, Rules, Server, Share};
 use sprig_protocol::FleetError;
@@ -92,11 +92,11 @@ impl Worker for Learner {
         Ok(())
     }
 
-    fn begin(&mut self, task: &Task, _: Option<&[u8]>) -> Result<(), FleetError> {
+    fn begin(&mut self, task: &Task, _: Option<&[u8]>) -> Result<Begun, FleetError> {
         let mut judge = self.desk.judge.borrow_mut();
         judge.begun(self.run, task.round, &self.desk.device, task.number);
         self.task = Some((task.clone(), self.desk.watch.now() + Duration::from_millis(self.desk.pace)));
-        Ok(())
+        Ok(Begun::Part)
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
@@ -118,6 +118,7 @@ impl Worker for Learner {
             planned: 0,
             weights: 0,
             quiet: false,
+            spent: None,
         }))
     }
 

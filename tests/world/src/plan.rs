@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Name of every world's fleet.
 pub(crate) const FLEET: &str = "world";
+const BY_TASK: &str = "by task, told every so many seconds: ";
 
 /// A world as it begins.
 pub(crate) struct Plan {
@@ -47,6 +48,16 @@ impl Plan {
     }
 }
 
+/// What a job says whose devices act on their tasks alone, and tell so often that they are here.
+fn by_task(tell: Duration) -> String {
+    format!("{BY_TASK}{}", tell.as_secs())
+}
+
+/// How often the devices of a job tell that they are here, if they act on their tasks alone.
+pub(crate) fn tells(settings: &str) -> Option<Duration> {
+    settings.strip_prefix(BY_TASK)?.parse().ok().map(Duration::from_secs)
+}
+
 fn options(random: &mut SplitMix64, devices: usize) -> Options {
     let rules = simulate::rules(1 + random.below(3));
     let mut name = [0; 12];
@@ -74,5 +85,9 @@ fn options(random: &mut SplitMix64, devices: usize) -> Options {
     options.settle = Duration::from_secs(random.below(4) as u64);
     options.keep_records = random.choose(&[0, 2_000, 64 << 20]);
     options.keep_snapshots = random.choose(&[0, 10_000, 64 << 20]);
+    if random.chance(0.4) {
+        options.by_task = true;
+        options.settings = by_task(options.lease / 3);
+    }
     options
 }

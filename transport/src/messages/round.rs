@@ -9,6 +9,8 @@ use minicbor::Decoder;
 pub const MAX_SETTINGS: usize = 16 << 10;
 /// Bytes of a record that a round carries in itself at most; a larger one travels as a blob.
 pub const MAX_INLINE: usize = 16 << 10;
+/// Bytes of the round that a job says to be the last at most: one that names a blob.
+const MAX_OVER: usize = 117;
 
 /// Retained at `job`: what is being trained, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,22 +19,33 @@ pub struct Job {
     pub run: RunId,
     /// TOML, at most [`MAX_SETTINGS`] bytes; transport does not look into it.
     pub settings: String,
+    /// Of a run whose devices do not follow its rounds, once it is over: the [`Round`] that says so. It carries no record.
+    pub over: Option<Round>,
 }
 
-super::message!(Job, FRAME + 18 + (4 + MAX_SETTINGS));
+super::message!(Job, FRAME + 18 + (4 + MAX_SETTINGS) + (3 + MAX_OVER));
 
 impl Job {
     fn write(&self, map: &mut Map<'_>) {
         map.bytes(1, &self.run.0);
         map.text(2, &self.settings, usize::MAX);
+        if let Some(over) = &self.over {
+            map.bytes(3, &over.encode());
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
         Ok(Self {
             run: f.need(1, "run", codec::run)?,
             settings: f.need(2, "settings", codec::text(MAX_SETTINGS))?,
+            over: f.maybe(3, "over", over)?,
         })
     }
+}
+
+fn over(d: &mut Decoder<'_>) -> Result<Round, Fault> {
+    let bytes = codec::bytes(MAX_OVER)(d)?;
+    Round::decode(&bytes).map_err(|e| Fault::new(e.to_string()))
 }
 
 /// What the fleet is doing.

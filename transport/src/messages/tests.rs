@@ -121,8 +121,12 @@ proptest! {
     }
 
     #[test]
-    fn job(run in run(), settings in text(300)) {
-        check(&Job { run, settings })?;
+    fn job(run in run(), settings in text(300), over in option::of((any::<u32>(), digest(), option::of((digest(), any::<u32>()))))) {
+        let over = over.map(|(round, base, blob_at)| {
+            let blob = |(digest, bytes)| RoundResult::Blob { digest, bytes, kind: BlobKind::Snapshot };
+            Round { run, round, phase: Phase::Finished, base, result: blob_at.map(blob) }
+        });
+        check(&Job { run, settings, over })?;
     }
 
     #[test]
@@ -221,7 +225,9 @@ fn the_largest_messages_fit_and_are_accepted() {
     };
     assert_eq!(Presence::decode(&presence.encode()).unwrap(), presence);
     exact(presence.encode(), Presence::MAX);
-    let job = Job { run, settings: "#".repeat(MAX_SETTINGS) };
+    let last = Some(RoundResult::Blob { digest: base, bytes: u32::MAX, kind: BlobKind::Snapshot });
+    let over = Some(Round { run, round, phase: Phase::Finished, base, result: last });
+    let job = Job { run, settings: "#".repeat(MAX_SETTINGS), over };
     assert_eq!(Job::decode(&job.encode()).unwrap(), job);
     exact(job.encode(), Job::MAX);
     let result = Some(RoundResult::Inline(vec![9; MAX_INLINE]));
@@ -306,9 +312,10 @@ fn hostile_maps_are_refused_with_the_field_at_fault() {
         (Job::decode(&with(3, &[0x61, b'a', 0x60])).map(drop), "expected"),
         (Job::decode(&frame(&[0xbf, 0, 1, 0xff])).map(drop), "not stated"),
         // An unknown field of 2^64 − 1 items, and one nested as deep as the message is long.
-        (Job::decode(&with(4, &[2, 0x60, 3, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255])).map(drop), "end"),
-        (Job::decode(&with(4, &[&[2, 0x60, 3][..], &vec![0x81; 16_000]].concat())).map(drop), "end"),
-        (Job::decode(&with(4, &[2, 0x60, 3, 0x9f, 0xff])).map(drop), "not stated"),
+        (Job::decode(&with(4, &[2, 0x60, 4, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255])).map(drop), "end"),
+        (Job::decode(&with(4, &[&[2, 0x60, 4][..], &vec![0x81; 16_000]].concat())).map(drop), "end"),
+        (Job::decode(&with(4, &[2, 0x60, 4, 0x9f, 0xff])).map(drop), "not stated"),
+        (Job::decode(&with(4, &[2, 0x60, 3, 0x43, 1, 2, 3])).map(drop), "over"),
         (Job::decode(&vec![0; Job::MAX + 1]).map(drop), "at most"),
         (Job::decode(&[]).map(drop), "check sum"),
         (Task::decode(&with(6, &[2, 0, 3, 0, 4, 0, 5, 0x83, 0, 0, 1])).map(drop), "step of at least 1"),

@@ -2,7 +2,7 @@
 
 use super::LogArgs;
 use clap::Args;
-use sprig_learn::readout::fleet::privacy::Epsilon;
+use sprig_learn::privacy::Epsilon;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -10,8 +10,8 @@ pub struct AgentArgs {
     /// Configuration of this device (device.toml)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Add noise to what leaves for a read-out: (EPSILON, 1e-6)-differential privacy of each example, spent anew by every
-    /// run; in place of `dp` in the file
+    /// Add noise to what leaves, sums of a read-out or scalars of a fleet with noise: (EPSILON, 1e-6)-differential privacy
+    /// of each example, spent anew by every run; in place of `dp` in the file
     #[arg(long, value_name = "EPSILON")]
     pub dp: Option<Epsilon>,
     /// Print one JSON object a line instead of text

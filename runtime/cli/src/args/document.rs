@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use sprig_learn::recipe::AdamW;
 use sprig_learn::setting::Setting;
 use sprig_protocol::settings::{
-    AgentSettings, Connection, CoordinatorSettings, Flow, LocalData, ModelSettings, ReadOut, RoundsTable,
-    Server, TrainTable, keys,
+    AgentSettings, Connection, CoordinatorSettings, Flow, LocalData, ModelSettings, NoiseTable, ReadOut,
+    RoundsTable, Server, TrainTable, keys,
 };
 use std::fmt::Write;
 use std::fs;
@@ -76,6 +76,8 @@ fn document() -> String {
     text += &section("train.adamw", "AdamW", &AdamW::default(), &[]);
     text += &section("train.server", "Server", &Server::default(), &[]);
     text += &section("train.readout", "ReadOut", &ReadOut::default(), &[]);
+    let noise: NoiseTable = toml::from_str("dp = 8").unwrap();
+    text += &section("train.noise", "NoiseTable", &noise, &["dp"]);
     text += &section("train.flow", "Flow", &Flow::default(), &[]);
     text += &section("coordinator", "CoordinatorSettings", &CoordinatorSettings::default(), &[]);
     text += "\n## `device.toml`, of one device\n\n`[fleet]` (with `id`) and `[model]` as above.\n";
@@ -177,6 +179,7 @@ fn is_key(key: &str) -> bool {
         ("data", _) => known_keys::<LocalData>(),
         (_, Some(("adamw", _))) => known_keys::<AdamW>(),
         (_, Some(("readout", _))) => known_keys::<ReadOut>(),
+        (_, Some(("noise", _))) => known_keys::<NoiseTable>(),
         (_, Some(("flow", _))) => known_keys::<Flow>(),
         (_, Some(_)) => known_keys::<Server>(),
         _ => known_keys::<TrainTable>(),

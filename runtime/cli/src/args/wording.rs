@@ -42,7 +42,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// What only a fleet chooses.
-    const WITHOUT_FLAG: [Setting; 16] = [
+    const WITHOUT_FLAG: [Setting; 17] = [
         Setting::Beta1,
         Setting::Beta2,
         Setting::Epsilon,
@@ -50,6 +50,7 @@ mod tests {
         Setting::Mode,
         Setting::LocalSteps,
         Setting::Seeds,
+        Setting::Noise,
         Setting::Dealing,
         Setting::Up,
         Setting::Parts,

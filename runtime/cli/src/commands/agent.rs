@@ -125,6 +125,17 @@ fn line(event: &AgentEvent, outage: &mut Outage) -> Option<String> {
         E::Pressure { plan_bytes, room_bytes, .. } => {
             stepped_aside(Bytes(room_bytes.unwrap_or(0)), Bytes(*plan_bytes))
         }
+        E::Unserved { problem } => format!("{problem}; waiting on"),
+        E::Finished { rounds, digest } => {
+            format!("finished after {rounds} rounds, adapter {}", &digest[..digest.len().min(8)])
+        }
+        other => return of_round(other),
+    })
+}
+
+/// The same of a round.
+fn of_round(event: &AgentEvent) -> Option<String> {
+    Some(match event {
         E::Synced { round, by, .. } => format!("round {round}: caught up by {by}"),
         E::Diverged { problem } => format!("state thrown away: {problem}; asking for a snapshot"),
         E::Training { round, groups } => format!("round {round}: training {groups} groups"),
@@ -141,9 +152,16 @@ fn line(event: &AgentEvent, outage: &mut Outage) -> Option<String> {
         E::Read { round, examples, of } => {
             format!("round {round}: read {examples} of {of} examples")
         }
-        E::Trained { round, loss, seconds } => {
-            format!("round {round}: loss {loss:.3}, {seconds:.1} s")
+        E::Trained { round, loss, seconds } => match loss {
+            Some(loss) => format!("round {round}: loss {loss:.3}, {seconds:.1} s"),
+            None => format!("round {round}: {seconds:.1} s"),
+        },
+        E::Spent { round, epsilon, delta } => {
+            format!(
+                "round {round}: ({epsilon:.3}, {delta:e})-differential privacy spent of each example so far"
+            )
         }
+        E::Passed { round, why } => format!("round {round}: no part in it: {why}"),
         E::Abandoned { round } => format!("round {round}: ended without us"),
         E::Sent { round, bytes } => format!("round {round}: sent {bytes} bytes"),
         E::Receipt { round, verdict } => format!("round {round}: {verdict}"),
@@ -154,9 +172,6 @@ fn line(event: &AgentEvent, outage: &mut Outage) -> Option<String> {
         E::AdapterFailed { round, problem, .. } => {
             format!("the adapter after {round} rounds is not written: {problem}")
         }
-        E::Unserved { problem } => format!("{problem}; waiting on"),
-        E::Finished { rounds, digest } => {
-            format!("finished after {rounds} rounds, adapter {}", &digest[..digest.len().min(8)])
-        }
+        _ => return None,
     })
 }

@@ -68,7 +68,7 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
     let base = Base::open(&map)?;
     let (layout, mut start) = beginning(&settings.train, &base.geometry)?;
     limits::check(&settings.train, &layout)?;
-    let job = JobSettings { model: map.digest_hex()?, train: settings.train.clone() };
+    let job = JobSettings::new(map.digest_hex()?, settings.train.clone()).following(&settings.rounds);
     warm(&settings.train, &base, (&job.model, settings.model.threads()), &mut start)?;
     limits::check_job(&job)?;
     let options = Options::of(&settings, &job, drawn()?, settings.train.sums(&base.geometry));

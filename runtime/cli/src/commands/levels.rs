@@ -25,6 +25,7 @@ pub fn of_agent(event: &AgentEvent) -> (Level, Target) {
         | E::Unknown { .. }
         | E::Unreadable { .. }
         | E::Declined { .. }
+        | E::Passed { .. }
         | E::AskedAgain { .. }
         | E::Abandoned { .. }
         | E::Dropped { .. }
@@ -36,6 +37,7 @@ pub fn of_agent(event: &AgentEvent) -> (Level, Target) {
         | E::Planned { .. }
         | E::Referred { .. }
         | E::Noise { .. }
+        | E::Spent { .. }
         | E::Synced { .. }
         | E::Training { .. }
         | E::Read { .. }

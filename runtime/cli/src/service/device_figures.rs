@@ -50,7 +50,7 @@ impl DeviceFigures {
             AgentEvent::Trained { loss, seconds, .. } => {
                 counts.trained += 1;
                 counts.seconds += f64::from(*seconds);
-                counts.loss = Some(*loss);
+                counts.loss = *loss;
             }
             AgentEvent::Sent { .. } => counts.sent += 1,
             AgentEvent::Receipt { verdict, .. } => match verdict.as_str() {

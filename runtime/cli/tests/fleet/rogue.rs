@@ -73,7 +73,7 @@ fn a_device_that_lies_costs_logged_refusals_and_nothing_else() {
             Receipt { run, round: 0, verdict: Verdict::Accepted, text: "x".into() }.encode(),
         ),
         (topics.task(&them), Task { attempt: 7, ..task.clone() }.encode()),
-        (topics.job(), Job { run, settings: "x".into() }.encode()),
+        (topics.job(), Job { run, settings: "x".into(), over: None }.encode()),
         (topics.round(), Round { run, round: 3, phase: Phase::Finished, base, result: None }.encode()),
     ];
     let want = Want { run, round: 0, base, resume: None };

@@ -127,6 +127,8 @@ fn whoever_comes_late_has_the_adapter_from_the_broker() {
     std::fs::remove_file(&out).unwrap();
     std::fs::remove_file(&world.settings.data.train).unwrap();
     world.settings.agent.state = world.folder.path().join("reborn");
+    // So long it also waits for another run.
+    world.settings.agent.patience_seconds = Seconds::of(3.0);
     let late = world.device();
     until("its end", || late.thread.is_finished());
     assert_eq!((late.finished(), written(&late)), (vec![last], vec![2]));
@@ -143,13 +145,10 @@ fn whoever_comes_late_has_the_adapter_from_the_broker() {
 fn forgotten(world: &World) {
     let topics = Topics::new("test").unwrap();
     let map = Mapped::open(&world.settings.model.path).unwrap();
-    let job = sprig_protocol::settings::JobSettings {
-        model: map.digest_hex().unwrap(),
-        train: model::tests::task(),
-    };
+    let job = sprig_protocol::settings::JobSettings::new(map.digest_hex().unwrap(), model::tests::task());
     let (run, base) = (RunId([9; 16]), Digest([3; 32]));
     let mut link = world.hub.link("stranger", None);
-    link.publish(&topics.job(), Job { run, settings: job.to_text() }.encode(), true).unwrap();
+    link.publish(&topics.job(), Job { run, settings: job.to_text(), over: None }.encode(), true).unwrap();
     let round = Round { run, round: 7, phase: Phase::Finished, base, result: None };
     link.publish(&topics.round(), round.encode(), true).unwrap();
 }

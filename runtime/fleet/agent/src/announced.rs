@@ -1,10 +1,11 @@
 //! What is announced to all: which run there is, and where it stands.
 
 use super::AgentEvent;
-use super::host::{GLANCE, Host};
+use super::host::{GLANCE, Host, SOFTWARE, absent};
 use sprig_protocol::FleetError;
+use sprig_protocol::settings::JobSettings;
 use sprig_transport::link::Event;
-use sprig_transport::messages::{Job, Phase, Round};
+use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::topics::{Topic, Topics};
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Behind {
     /// There was none.
     Nothing,
-    /// It is over, and may go on.
-    Over(Job),
+    /// It is over, and may go on: then its rounds say so, or, where devices act on tasks alone, the job does.
+    Over { job: Job, by_task: bool },
     /// It cannot be read here.
     Unreadable(Job),
 }
@@ -31,13 +32,16 @@ pub(super) fn next_job(
     (behind, patience): (&Behind, Option<Duration>),
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Option<Job>, FleetError> {
-    let over = if let Behind::Over(job) = behind { Some(job) } else { None };
+    let over = match behind {
+        Behind::Over { job, by_task: false } => Some(job),
+        _ => None,
+    };
     if over.is_some() {
         host.link.subscribe(&topics.round())?;
     }
     let known = |job: &Job| match behind {
         Behind::Nothing => false,
-        Behind::Over(over) => over.run == job.run,
+        Behind::Over { job: over, by_task } => over.run == job.run && (!by_task || job.over.is_some()),
         Behind::Unreadable(same) => same.settings == job.settings,
     };
     let begun = Instant::now();
@@ -45,8 +49,7 @@ pub(super) fn next_job(
     while !(host.stop)() && patience.is_none_or(|patience| begun.elapsed() < patience) {
         if over.is_none() && asked.elapsed() >= AGAIN {
             asked = Instant::now();
-            host.link.unsubscribe(&topics.job())?;
-            host.link.subscribe(&topics.job())?;
+            host.ask_for_the_job()?;
         }
         match heard(host, topics, GLANCE, watch)? {
             Some(Heard::Job(job)) if known(&job) => {} // the broker keeps it
@@ -69,6 +72,43 @@ pub(super) fn next_job(
     Ok(None)
 }
 
+/// What a job says. One that this program cannot follow is waited past: whoever is told, by the device or by the coordinator's
+/// list of devices, upgrades one of the two, and nobody needs to come by and start the agent again.
+pub(super) fn readable(
+    host: &mut Host<'_>,
+    topics: &Topics,
+    job: &Job,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<JobSettings>, FleetError> {
+    match JobSettings::announced(&job.settings) {
+        Ok((settings, unknown)) => {
+            if !unknown.is_empty() {
+                watch(AgentEvent::Unknown { keys: unknown });
+            }
+            Ok(Some(settings))
+        }
+        Err(e) => {
+            watch(AgentEvent::Unreadable { run: job.run.to_string(), problem: e.to_string() });
+            let here = Presence { online: true, software: SOFTWARE.to_owned(), ..absent(host.session) };
+            let device = host.settings.fleet.device()?;
+            host.link.publish(&topics.presence(&device), here.encode(), true)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Waits for another job than the one `behind` as long as the device's patience is; what is announced by then.
+pub(super) fn linger(
+    host: &mut Host<'_>,
+    topics: &Topics,
+    behind: &Behind,
+    watch: &mut dyn FnMut(AgentEvent),
+) -> Result<Option<Job>, FleetError> {
+    let patience = host.settings.agent.patience_seconds.duration();
+    watch(AgentEvent::Lingers { seconds: patience.as_secs() });
+    next_job(host, topics, (behind, Some(patience)), watch)
+}
+
 /// Where a run stands, as far as the broker keeps it.
 pub(super) enum Found {
     /// It is over.
@@ -83,9 +123,12 @@ pub(super) enum Found {
 pub(super) fn look(
     host: &mut Host<'_>,
     topics: &Topics,
-    job: &Job,
+    (job, by_task): (&Job, bool),
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Found, FleetError> {
+    if by_task {
+        return Ok(job.over.clone().map_or(Found::Open, Found::Over));
+    }
     host.link.subscribe(&topics.round())?;
     let (begun, mut found) = (Instant::now(), Found::Open);
     while begun.elapsed() < LOOK && !(host.stop)() {

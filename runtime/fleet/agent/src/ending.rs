@@ -1,7 +1,7 @@
 //! When a run is over for a device: it has the last adapter, or nobody is left to send it.
 
 use super::{Agent, State, Worker};
-use sprig_transport::messages::Phase;
+use sprig_transport::messages::{Phase, Round};
 use std::time::Duration;
 
 impl<W: Worker> Agent<'_, W> {
@@ -13,8 +13,10 @@ impl<W: Worker> Agent<'_, W> {
     /// Whether it has the adapter that was announced last, and no part under way.
     pub fn is_level(&self) -> bool {
         let reached = |base| self.worker.digest() == base;
-        self.training.is_none()
-            && self.round.as_ref().is_some_and(|r| self.worker.round() == r.round && reached(r.base))
+        // Whoever hears of no round misses nothing before one.
+        let nothing = self.who.by_task.is_some();
+        let level = |r: &Round| self.needs_none() || self.worker.round() == r.round && reached(r.base);
+        self.training.is_none() && self.round.as_ref().map_or(nothing, level)
     }
 
     /// Whether the run is over, and for longer than the patience nobody has sent any of the adapter that is missing.

@@ -109,7 +109,7 @@ pub enum AgentEvent {
         /// Of.
         of: usize,
     },
-    /// Sums leave with noise: of this device's examples the run spends so much.
+    /// Sums or scalars leave with noise: of this device's examples the run spends so much.
     Noise {
         /// ε of differential privacy.
         epsilon: f64,
@@ -184,8 +184,8 @@ pub enum AgentEvent {
     Trained {
         /// The round.
         round: u32,
-        /// Mean loss of our examples before it.
-        loss: f32,
+        /// Mean loss of our examples before it; `None` where the update has noise.
+        loss: Option<f32>,
         /// How long it took.
         seconds: f32,
     },
@@ -193,6 +193,22 @@ pub enum AgentEvent {
     Abandoned {
         /// The round.
         round: u32,
+    },
+    /// What leaves with noise has told so much of this device's examples, with this round.
+    Spent {
+        /// The round.
+        round: u32,
+        /// ε of differential privacy, of all rounds of the run together.
+        epsilon: f64,
+        /// δ.
+        delta: f64,
+    },
+    /// The device takes no part in a round that it was asked to.
+    Passed {
+        /// The round.
+        round: u32,
+        /// Why.
+        why: String,
     },
     /// The update is on its way, for the first time or again.
     Sent {

@@ -6,12 +6,16 @@ use sprig_protocol::FleetError;
 use sprig_protocol::settings::{DeviceSettings, SettingsError};
 use sprig_run::RunError;
 use sprig_transport::link::{Event, Link};
+use sprig_transport::messages::Presence;
 use sprig_transport::renewal::Renewal;
 use std::path::Path;
 use std::time::Duration;
 
 /// Longest wait for the link before the agent looks around again: how soon an interrupt is noticed.
 pub(super) const GLANCE: Duration = Duration::from_millis(200);
+
+/// This program's version, as a device says it.
+pub(super) const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
 /// Where the agent runs.
 pub struct Host<'a> {
@@ -29,6 +33,20 @@ pub struct Host<'a> {
     pub renewal: Renewal,
 }
 
+/// The last will: what the broker says for us when we are gone.
+pub fn absent(session: u64) -> Presence {
+    Presence {
+        online: false,
+        session,
+        board: String::new(),
+        software: String::new(),
+        budget: 0,
+        rate: 0.0,
+        tangents: 0,
+        examples: 0,
+    }
+}
+
 impl Host<'_> {
     /// The board that this is, or that the settings take it for.
     pub(super) fn board(&self) -> Result<Detected, FleetError> {
@@ -42,6 +60,13 @@ impl Host<'_> {
                 other => RunError::from(other).into(),
             }),
         }
+    }
+
+    /// Has the broker send the job that it keeps.
+    pub(super) fn ask_for_the_job(&mut self) -> Result<(), FleetError> {
+        let job = self.settings.fleet.topics()?.job();
+        self.link.unsubscribe(&job)?;
+        Ok(self.link.subscribe(&job)?)
     }
 
     /// The next event of the link. Refusals that pass are waited out.

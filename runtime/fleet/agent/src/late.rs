@@ -2,9 +2,9 @@
 //! that the adapter's frozen factors are made of, and nothing is measured.
 
 use super::catch_up::arriving;
-use super::model::{ARRIVES, budget, outside};
+use super::held::{ARRIVES, budget, outside};
 use super::sums::making;
-use super::{Trained, Worker};
+use super::{Begun, Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::model::Geometry;
 use sprig_learn::LearnError;
@@ -116,7 +116,7 @@ impl Worker for Late<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, _: &Task, _: Option<&[u8]>) -> Result<(), FleetError> {
+    fn begin(&mut self, _: &Task, _: Option<&[u8]>) -> Result<Begun, FleetError> {
         Err(FleetError::Bug("a part of a run that is over".to_owned()))
     }
 

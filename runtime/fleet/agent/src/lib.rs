@@ -5,14 +5,17 @@
 //! clock of its own. What must survive a power cut goes through the outbox before it is sent.
 
 mod announced;
+mod by_task;
 mod catch_up;
 mod ending;
 mod events;
+mod held;
 mod host;
 mod keeping;
 mod late;
 mod model;
 mod note;
+mod private;
 mod randomness;
 mod regions;
 mod run;
@@ -23,12 +26,14 @@ mod told;
 mod warmth;
 mod worker;
 
+pub use by_task::ByTask;
 pub use events::AgentEvent;
-pub use host::Host;
-pub use model::{ModelWorker, Opened, following};
-pub use run::{Ended, absent, run};
+pub use held::following;
+pub use host::{Host, absent};
+pub use model::{ModelWorker, Opened};
+pub use run::{Ended, run};
 pub use sums::{OpenedSums, SumsWorker};
-pub use worker::{Trained, Worker};
+pub use worker::{Begun, Trained, Worker};
 
 use catch_up::CatchUp;
 use note::Note;
@@ -40,11 +45,6 @@ use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Presence is told again after so many pauses of resending, and after [`TELL_EVERY`] at the latest: a message that was
-/// lost would keep us out for good, and who is not heard for long is taken for gone.
-const TELL_AGAIN: u32 = 6;
-const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Who we are and what we can do.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Identity {
     pub resend: Duration,
     /// How long, in a run that is over, is waited for what nobody sends.
     pub patience: Duration,
+    /// How we act on tasks alone; `None` where we follow the rounds.
+    pub by_task: Option<ByTask>,
 }
 
 /// One device of a fleet.
@@ -87,6 +89,10 @@ pub struct Agent<'o, W> {
     foreign: bool,
     /// When to say again that we are here.
     tell_at: Duration,
+    /// When a round was last reported.
+    reported: Option<Duration>,
+    /// When a task or a job was last heard of.
+    told: Duration,
     /// Since when it is known over this connection that the run is over.
     over_since: Option<Duration>,
     state: State,
@@ -148,7 +154,9 @@ impl<'o, W: Worker> Agent<'o, W> {
             note,
             training: None,
             counted: Traffic::default(),
-            tell_at: (who.resend * TELL_AGAIN).min(TELL_EVERY),
+            tell_at: by_task::tell_every(&who),
+            reported: None,
+            told: Duration::ZERO,
             over_since: None,
             state: State::Waiting,
             who,
@@ -228,11 +236,6 @@ impl<'o, W: Worker> Agent<'o, W> {
         self.proceed(link, now())
     }
 
-    fn filters(&self) -> [String; 4] {
-        let (topics, device) = (&self.who.topics, &self.who.device);
-        [topics.task(device), topics.receipt(device), topics.offer(device), topics.round()]
-    }
-
     fn message(
         &mut self,
         topic: &str,
@@ -256,6 +259,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             },
             Some(Topic::Task(_)) => match Task::decode(payload) {
                 Ok(task) if task.run == run => {
+                    self.announced_by(&task, link, now)?;
                     let before = self.task.take().filter(|asked| asked.task.round == task.round);
                     let (declined, times) = before.map_or((false, 0), |asked| (asked.declined, asked.times));
                     self.task = Some(Asked { task, at: now, declined, times: times.saturating_add(1) });
@@ -334,15 +338,17 @@ impl<'o, W: Worker> Agent<'o, W> {
     fn proceed(&mut self, link: &mut dyn Link, now: Duration) -> Result<(), FleetError> {
         self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)?;
         if now >= self.tell_at {
-            self.tell_at = now + (self.who.resend * TELL_AGAIN).min(TELL_EVERY);
+            self.tell_at = now + by_task::tell_every(&self.who);
             self.say_present(link)?;
         }
         self.send_on(link, now)?;
         if self.is_due(link, now) {
             self.send_pending(link, now)?;
         }
+        self.give_up_late(now);
         let Some(round) = &self.round else { return Ok(()) };
         let here = self.worker.round() == round.round && self.worker.digest() == round.base;
+        let here = here || self.needs_none();
         if here && round.phase == Phase::Finished && self.is_answered(now) && self.state != State::Finished {
             self.state = State::Finished;
             let digest = round.base.to_string();
@@ -370,7 +376,11 @@ impl<'o, W: Worker> Agent<'o, W> {
                 self.accepted = None;
                 (self.watch)(AgentEvent::AskedAgain { round: task.round });
             }
-            self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))?;
+            if let Begun::Declined(why) = self.worker.begin(&task, self.note.as_ref().map(|n| &*n.memory))? {
+                self.task = None; // asked anew by another attempt, or over another connection
+                (self.watch)(AgentEvent::Passed { round: task.round, why });
+                return Ok(());
+            }
             (self.watch)(AgentEvent::Training { round: task.round, groups: task.groups.count });
             self.training = Some(Training { task, since: now });
         }

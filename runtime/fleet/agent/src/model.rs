@@ -1,8 +1,9 @@
 //! The worker that trains the real model: one device's session, its copy of the fleet's adapter and the round under way.
 
-use super::catch_up::arriving;
+use super::held::{WRITING, budget, following, metrics};
+use super::private::{Answer, Private};
 use super::regions::regions;
-use super::{Trained, Worker};
+use super::{Begun, Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
 use sprig_learn::calibration::Bins;
@@ -13,6 +14,7 @@ use sprig_learn::guard::Guard;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{Preference, prefer, references_bytes};
 use sprig_learn::outcome::Outcome;
+use sprig_learn::privacy::Epsilon;
 use sprig_learn::session::Session;
 use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server};
 use sprig_learn::workload::{Means, Residency, Workload};
@@ -23,20 +25,6 @@ use sprig_run::{Base, Data, Engine, Moved, Planned, Running, apart};
 use sprig_transport::messages::{Digest, Record, Snapshot, Task};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// What the link, its thread and TLS session, the outbox's pages and messages under way take, with room to spare: on
-/// x86-64 the agents of the demo, which has no TLS, stay 3.9 to 4.1 MiB below plans that hold this.
-const LINK: (&str, Bytes) = ("link and outbox", Bytes::mib(4));
-
-/// What the door for metrics takes: its thread, eight connections of two buffers of 8 KiB, and answers of 4 KiB, with room to
-/// spare.
-const METRICS: Bytes = Bytes::mib(1);
-
-/// The region of an adapter that is taken over.
-pub(crate) const ARRIVES: &str = "the fleet's adapter as it arrives";
-
-/// What writing an adapter's file takes beside the adapter: a buffer of 256 KiB, and the names of its tensors.
-pub(crate) const WRITING: Bytes = Bytes::kib(512);
 
 /// A device's work on a run, planned.
 pub struct Opened {
@@ -52,6 +40,8 @@ pub struct Opened {
     /// What it does beyond that where it has two adapters.
     flow: Option<FlowRules>,
     preference: Option<Preference>,
+    /// What it spends of its records, if its scalars get noise.
+    private: Option<Private>,
     up: Upload,
     /// Judge of the first round's derivatives.
     guard: Guard,
@@ -69,6 +59,7 @@ impl Opened {
         let (spec, rules) = (train.trained(g)?, train.rules());
         let layout = Layout::new(&spec, g)?;
         limits::check(train, &layout)?;
+        let private = Private::of(train, settings, data.train.len())?;
         let flow = train.flow.map(|_| train.flow()).transpose().map_err(SettingsError::from)?;
         let round = match &flow {
             None => LocalRound::heap_bytes(&layout, &rules),
@@ -79,6 +70,9 @@ impl Opened {
         let pieces = dense::heap_bytes(&rules, train.up);
         if pieces > Bytes::ZERO {
             held_elsewhere.push(("scalars in pieces", pieces));
+        }
+        if private.is_some() {
+            held_elsewhere.push(("what was told last", Private::heap_bytes(&rules)));
         }
         held_elsewhere.extend(metrics(settings));
         if settings.agent.adapter.is_some() {
@@ -99,27 +93,13 @@ impl Opened {
         let work = Workload { held_elsewhere, ..work };
         let planned = base.plan(data.measure(work), budget(settings)?, None)?;
         let (up, guard, train) = (train.up, train.guard(), train.clone());
-        Ok(Self { train, spec, rules, planned, layout, flow, preference, up, guard })
+        Ok(Self { train, spec, rules, planned, layout, flow, preference, private, up, guard })
     }
-}
 
-/// What a device that follows a fleet holds beside what it learns by: what every plan of a round has.
-pub fn following(layout: &Layout, rules: &Rules) -> [(&'static str, Bytes); 3] {
-    [
-        ("the fleet's adapter", Server::heap_bytes(layout, rules)),
-        // Any time, also while a part is under way: the coordinator may have gone on meanwhile.
-        (ARRIVES, arriving(layout.len(), layout.len() * rules.server.moments())),
-        LINK,
-    ]
-}
-
-/// What an agent holds outside of its learner.
-pub(crate) fn outside(settings: &DeviceSettings) -> impl Iterator<Item = (&'static str, Bytes)> {
-    std::iter::once(LINK).chain(metrics(settings))
-}
-
-fn metrics(settings: &DeviceSettings) -> Option<(&'static str, Bytes)> {
-    settings.agent.metrics.as_ref().map(|_| ("metrics", METRICS))
+    /// What the run spends of this device's records, if its scalars get noise.
+    pub fn epsilon(&self) -> Option<Epsilon> {
+        self.private.as_ref().map(Private::epsilon)
+    }
 }
 
 /// The learner of a device.
@@ -137,6 +117,9 @@ pub struct ModelWorker<'m> {
     flow: Option<FlowRules>,
     /// What is learnt of pairs, until it is known what it is measured against.
     preference: Option<Preference>,
+    private: Option<Private>,
+    /// The task that the part is of.
+    task: Option<Task>,
     part: Option<Part<'m>>,
     cut: Cut,
     up: Upload,
@@ -149,6 +132,8 @@ enum Part<'m> {
     Spry(Box<LocalRound<'m>>),
     /// Of two and their routers.
     Flow(Box<FlowRound<'m>>),
+    /// What was said of this round already.
+    Again(LocalUpdate),
 }
 
 impl<'m> ModelWorker<'m> {
@@ -161,7 +146,7 @@ impl<'m> ModelWorker<'m> {
         settings: &DeviceSettings,
         digest: &str,
     ) -> Result<Self, FleetError> {
-        let Opened { train, spec, rules, planned, layout, flow, preference, up, guard } = opened;
+        let Opened { train, spec, rules, planned, layout, flow, preference, private, up, guard } = opened;
         let adapter = engine.adapter(spec, rules.run_key)?;
         let start = layout.initial(spec, &base.geometry, rules.run_key);
         let server = Server::new(layout.clone(), *rules, start)?;
@@ -179,6 +164,8 @@ impl<'m> ModelWorker<'m> {
             guard: guard.clone(),
             flow: *flow,
             preference: preference.clone(),
+            private: private.clone(),
+            task: None,
             part: None,
             cut: planned.tuning.cut,
             up: *up,
@@ -218,7 +205,7 @@ impl<'m> ModelWorker<'m> {
     fn advance(&mut self) -> Result<Option<LocalUpdate>, FleetError> {
         let Self { session, adapter, cut, guard, .. } = self;
         match &mut self.part {
-            None => return Ok(None),
+            None | Some(Part::Again(_)) => {}
             Some(Part::Spry(round)) => {
                 round.step(session, adapter, *cut, guard)?;
                 let (done, all) = round.progress();
@@ -237,6 +224,7 @@ impl<'m> ModelWorker<'m> {
         Ok(match self.part.take() {
             Some(Part::Spry(round)) => Some(round.finish()),
             Some(Part::Flow(round)) => Some(flow::fleet::finish(&round, adapter)),
+            Some(Part::Again(update)) => Some(update),
             None => None,
         })
     }
@@ -275,26 +263,53 @@ impl Worker for ModelWorker<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError> {
+    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError> {
         if self.preference.is_some() {
             return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
         }
-        if let Some(guard) = memory.and_then(|m| serde_json::from_slice(m).ok()) {
-            self.guard = guard;
-        }
+        let noise = match (&mut self.private, memory) {
+            (None, memory) => {
+                if let Some(guard) = memory.and_then(|m| serde_json::from_slice(m).ok()) {
+                    self.guard = guard;
+                }
+                None
+            }
+            (Some(private), memory) => {
+                memory.into_iter().for_each(|memory| private.remember(memory));
+                match private.answer(task) {
+                    Answer::Trains(noise) => Some(noise),
+                    Answer::Declines(why) => return Ok(Begun::Declined(why)),
+                    Answer::Again(update) => {
+                        (self.part, self.task) = (Some(Part::Again(update)), Some(task.clone()));
+                        return Ok(Begun::Part);
+                    }
+                }
+            }
+        };
         let assignment = Assignment { round: task.round, number: task.number, share: share_of(task.groups) };
         let Self { server, adapter, data, .. } = self;
         self.part = Some(match self.flow {
-            None => Part::Spry(Box::new(LocalRound::new(server, adapter, *data, assignment)?)),
+            None => {
+                let round = LocalRound::new(server, adapter, *data, assignment)?;
+                Part::Spry(Box::new(match noise {
+                    Some(noise) => round.noised(noise),
+                    None => round,
+                }))
+            }
             Some(rules) => {
                 Part::Flow(Box::new(flow::fleet::begin(rules, server, adapter, data, assignment)?))
             }
         });
-        Ok(())
+        self.task = Some(task.clone());
+        Ok(Begun::Part)
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
         let Some(mut update) = self.advance()? else { return Ok(None) };
+        if let (Some(private), Some(task)) = (&mut self.private, self.task.take()) {
+            private.tell(&task, &mut update);
+        }
+        let private = self.private.as_ref();
         let (body, dense) = dense::body(&mut update, self.up);
         Ok(Some(Trained {
             examples: update.examples,
@@ -304,11 +319,13 @@ impl Worker for ModelWorker<'_> {
             bins: update.bins.as_ref().map(Bins::rows).unwrap_or_default(),
             dense,
             // Plain numbers always have a form in JSON.
-            memory: serde_json::to_vec(&self.guard).unwrap_or_default(),
+            memory: private
+                .map_or_else(|| serde_json::to_vec(&self.guard).unwrap_or_default(), Private::memory),
             regions: regions(&self.running, &self.session),
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
-            quiet: false,
+            quiet: private.is_some(),
+            spent: private.map(Private::spent),
         }))
     }
 
@@ -343,10 +360,6 @@ pub(crate) fn open_data(
     let overflow = Some(Overflow::into(&settings.agent.state));
     let options = LoadOptions { overflow, ..train.recipe().records.load_options() };
     Ok(base.data(&[&settings.data.train], &[], options, room)?)
-}
-
-pub(crate) fn budget(settings: &DeviceSettings) -> Result<Bytes, FleetError> {
-    Ok(sprig_run::budget(settings.model.budget, settings.agent.board.as_deref())?)
 }
 
 #[cfg(test)]

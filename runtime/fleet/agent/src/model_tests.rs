@@ -241,7 +241,7 @@ fn catching_up_is_in_the_plan() {
     let data = open_data(&base, &settings, &train, Bytes::ZERO).unwrap();
     let opened = Opened::plan(&base, &train, &data, &settings).unwrap();
     let plan = &opened.planned.plan;
-    let planned = plan.regions.iter().find(|region| region.name == ARRIVES).unwrap().bytes;
+    let planned = plan.regions.iter().find(|region| region.name == crate::held::ARRIVES).unwrap().bytes;
     let (values, moments) = (opened.layout.len(), opened.layout.len() * opened.rules.server.moments());
     let (values, moments) = (vec![0.0; values], vec![0.0; moments]);
     let after = Digest([0; 32]);

@@ -1,25 +1,25 @@
 //! The agent's life: reach the broker, learn what is trained, make ready for it, take part until it is over.
 
-use super::announced::{Behind, Found, look, next_job};
-use super::host::{GLANCE, Host};
+use super::announced::{Behind, Found, linger, look, next_job, readable};
+use super::host::{GLANCE, Host, SOFTWARE, absent};
 use super::keeping::Keeper;
 use super::late::{Late, OpenedLate};
 use super::model::Opened;
 use super::note::Note;
 use super::stock::{Lookout, Stamp, Stock, stocked};
 use super::told::Told;
-use super::{Agent, AgentEvent, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
+use super::{Agent, AgentEvent, ByTask, Identity, ModelWorker, OpenedSums, State, SumsWorker, Worker};
 use sprig_budget::alloc;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
-use sprig_learn::readout::fleet::privacy::DELTA;
+use sprig_learn::privacy::DELTA;
 use sprig_protocol::FleetError;
-use sprig_protocol::settings::{JobSettings, SettingsError};
+use sprig_protocol::settings::JobSettings;
 use sprig_run::{Base, Planned, let_go};
 use sprig_transport::link::Event;
 use sprig_transport::messages::{Job, Phase, Presence, Round};
 use sprig_transport::outbox::Outbox;
-use sprig_transport::topics::{Topic, Topics};
+use sprig_transport::topics::Topic;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,6 @@ const HURRY: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of updates without a receipt.
 const OUTBOX_LIMIT: u64 = 64 << 20;
-
-/// This program's version, as a device says it.
-const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
 /// How often somebody is told how far a pass over all examples is.
 const TOLD: usize = 20;
@@ -43,20 +40,6 @@ pub enum Ended {
     Interrupted,
     /// The run is over.
     Finished,
-}
-
-/// The last will: what the broker says for us when we are gone.
-pub fn absent(session: u64) -> Presence {
-    Presence {
-        online: false,
-        session,
-        board: String::new(),
-        software: String::new(),
-        budget: 0,
-        rate: 0.0,
-        tangents: 0,
-        examples: 0,
-    }
 }
 
 /// Takes part in whatever the fleet trains, until it is over or somebody says stop.
@@ -95,7 +78,8 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
             return Err(FleetError::OtherModel { path, found, wanted });
         }
         watch(AgentEvent::Job { run: job.run.to_string() });
-        let standing = look(host, &topics, &job, watch)?;
+        let by_task = settings_of_job.by_task.is_some();
+        let standing = look(host, &topics, (&job, by_task), watch)?;
         let stranger = matches!(standing, Found::Over(_)) && !Note::is_of(job.run, &kept.outbox)?;
         let next = match standing {
             Found::Job(other) => Next::Job(other),
@@ -115,12 +99,10 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
         match next {
             Next::Data => announced = Some(job),
             Next::Job(other) => announced = Some(other),
-            Next::End(Ended::Finished) if settings.agent.stay => behind = Behind::Over(job),
+            Next::End(Ended::Finished) if settings.agent.stay => behind = Behind::Over { job, by_task },
             // It may have come for the next run, whose coordinator is only about to begin.
             Next::End(Ended::Finished) if stranger => {
-                let patience = settings.agent.patience_seconds.duration();
-                watch(AgentEvent::Lingers { seconds: patience.as_secs() });
-                announced = next_job(host, &topics, (&Behind::Over(job), Some(patience)), watch)?;
+                announced = linger(host, &topics, &Behind::Over { job, by_task }, watch)?;
                 if announced.is_none() {
                     return Ok(Ended::Finished);
                 }
@@ -128,31 +110,6 @@ pub fn run(host: &mut Host<'_>, watch: &mut dyn FnMut(AgentEvent)) -> Result<End
             Next::End(ended) => return Ok(ended),
         }
         let_go(&map)?;
-    }
-}
-
-/// What a job says. One that this program cannot follow is waited past: whoever is told, by the device or by the coordinator's
-/// list of devices, upgrades one of the two, and nobody needs to come by and start the agent again.
-fn readable(
-    host: &mut Host<'_>,
-    topics: &Topics,
-    job: &Job,
-    watch: &mut dyn FnMut(AgentEvent),
-) -> Result<Option<JobSettings>, FleetError> {
-    match JobSettings::announced(&job.settings) {
-        Ok((settings, unknown)) => {
-            if !unknown.is_empty() {
-                watch(AgentEvent::Unknown { keys: unknown });
-            }
-            Ok(Some(settings))
-        }
-        Err(e) => {
-            watch(AgentEvent::Unreadable { run: job.run.to_string(), problem: e.to_string() });
-            let here = Presence { online: true, software: SOFTWARE.to_owned(), ..absent(host.session) };
-            let device = host.settings.fleet.device()?;
-            host.link.publish(&topics.presence(&device), here.encode(), true)?;
-            Ok(None)
-        }
     }
 }
 
@@ -187,7 +144,8 @@ fn come_late(
     told(&opened.planned, watch);
     let engine = base.engine(&opened.planned)?;
     let worker = Late::new(&base, &engine, &opened, what);
-    let able = Able { rate: 0.0, planned: &opened.planned, examples: 0, trains: false, stamp: None };
+    let planned = &opened.planned;
+    let able = Able { rate: 0.0, planned, examples: 0, trains: false, stamp: None, what };
     join(host, job, (worker, able), outbox, watch)
 }
 
@@ -206,11 +164,6 @@ fn take_part(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
-    if let (Some(epsilon), None) = (settings.data.dp, what.train.readout) {
-        let remedy = "this fleet trains in steps, and what devices send of those gets no noise; have its coordinator use \
-                      [train.readout], or leave dp out";
-        return Err(SettingsError::value("data", "dp", epsilon, remedy).into());
-    }
     let base = Base::open(map)?;
     let Kept { outbox, stock } = kept;
     let read = stocked(&base, settings, &what.train, stock.take(), watch)?;
@@ -227,14 +180,22 @@ fn take_part(
         }
         let engine = base.engine(&opened.planned)?;
         let mut worker = SumsWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
-        // How fast it reads its own examples says how long these are.
         let rate = if opened.epsilon().is_some() { 0.0 } else { worker.measure()? };
-        let able =
-            Able { rate, planned: &opened.planned, examples: data.train.len(), trains: true, stamp: None };
+        let able = Able {
+            rate,
+            planned: &opened.planned,
+            examples: data.train.len(),
+            trains: true,
+            stamp: None,
+            what,
+        };
         return join(host, job, (worker, able), outbox, watch);
     }
     let opened = Opened::plan(&base, &what.train, data, settings)?;
     told(&opened.planned, watch);
+    if let Some(epsilon) = opened.epsilon() {
+        watch(AgentEvent::Noise { epsilon: epsilon.get(), delta: DELTA });
+    }
     let engine = base.engine(&opened.planned)?;
     let mut worker = ModelWorker::new(&base, &engine, &opened, &data.train, settings, &what.model)?;
     let (of, mut last) = (data.train.len(), 0);
@@ -248,9 +209,16 @@ fn take_part(
     if !referred {
         return Ok(Next::End(Ended::Interrupted));
     }
-    let rate = worker.measure()?;
-    let able =
-        Able { rate, planned: &opened.planned, examples: data.train.len(), trains: true, stamp: Some(stamp) };
+    // How fast it reads its own examples says how long these are.
+    let rate = if opened.epsilon().is_some() { 0.0 } else { worker.measure()? };
+    let able = Able {
+        rate,
+        planned: &opened.planned,
+        examples: data.train.len(),
+        trains: true,
+        stamp: Some(stamp),
+        what,
+    };
     join(host, job, (worker, able), outbox, watch)
 }
 
@@ -263,6 +231,7 @@ struct Able<'a> {
     trains: bool,
     /// What its data looked like, if they are read again when they change. Sums are sent once.
     stamp: Option<&'a Stamp>,
+    what: &'a JobSettings,
 }
 
 /// Says that the device is ready, and works.
@@ -274,7 +243,7 @@ fn join<W: Worker>(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
-    let Able { rate, planned, examples, trains, stamp } = able;
+    let Able { rate, planned, examples, trains, stamp, what } = able;
     let here = host.board()?;
     for problem in here.warnings {
         watch(AgentEvent::Board { board: here.board.name.clone(), problem });
@@ -296,12 +265,16 @@ fn join<W: Worker>(
         },
         resend: settings.agent.resend_seconds.duration(),
         patience: settings.agent.patience_seconds.duration(),
+        by_task: what
+            .by_task
+            .map(|tell| ByTask { tell: tell.duration(), keeps: settings.agent.adapter.is_some() }),
     };
     let began = Instant::now();
     // The agent tells what happens to it, and so does this loop.
     let watch = RefCell::new(watch);
     let mut agent = Agent::new(who, worker, outbox, |event| (watch.borrow_mut())(event))?;
     agent.start(host.link)?;
+    agent.told_over(job, host.link, began.elapsed())?;
     let lookout = stamp.map(|stamp| Lookout::new(&settings.data.train, stamp));
     let next = follow(host, job, (&mut agent, lookout), began, &watch)?;
     agent.leave(host.link)?;
@@ -317,7 +290,6 @@ fn follow<W: Worker>(
     watch: &RefCell<&mut dyn FnMut(AgentEvent)>,
 ) -> Result<Next, FleetError> {
     let settings = &host.settings.agent;
-    let topics = host.settings.fleet.topics()?;
     let (mut keeper, mut unserved) = (Keeper::new(settings), false);
     let mut asked: Option<Instant> = None;
     loop {
@@ -328,32 +300,16 @@ fn follow<W: Worker>(
         while let Some(event) = host.next(wait, &mut |event| (watch.borrow_mut())(event))? {
             wait = Duration::ZERO;
             if let Event::Message { topic, payload } = &event {
-                match topics.parse(topic) {
-                    Some(Topic::Job) => match Job::decode(payload) {
-                        Ok(other) if other != *job => return Ok(Next::Job(other)),
-                        _ => continue,
-                    },
-                    // It goes on, and this device came for its end.
-                    Some(Topic::Round)
-                        if !agent.trains()
-                            && Round::decode(payload)
-                                .is_ok_and(|r| r.run == job.run && r.phase != Phase::Finished) =>
-                    {
-                        return Ok(Next::Job(job.clone()));
-                    }
-                    // Of a run whose announcement went past us, or of an earlier one: the broker keeps the last job.
-                    Some(Topic::Round)
-                        if Round::decode(payload).is_ok_and(|round| round.run != job.run)
-                            && asked.is_none_or(|at| at.elapsed() >= PATIENCE) =>
-                    {
-                        asked = Some(Instant::now());
-                        host.link.unsubscribe(&topics.job())?;
-                        host.link.subscribe(&topics.job())?;
-                    }
-                    _ => {}
+                match told_to_all(host, job, agent, (topic, payload), (&mut asked, began.elapsed()))? {
+                    Heard::On => {}
+                    Heard::Taken => continue,
+                    Heard::Next(next) => return Ok(next),
                 }
             }
             agent.on(event, host.link, began.elapsed())?;
+        }
+        if agent.asks_for_the_job(began.elapsed()) {
+            host.ask_for_the_job()?;
         }
         alloc::check()?;
         agent.work(host.link, || began.elapsed())?;
@@ -377,6 +333,53 @@ fn follow<W: Worker>(
             unserved = true;
             (watch.borrow_mut())(AgentEvent::Unserved { problem: problem.to_string() });
         }
+    }
+}
+
+/// What becomes of a message.
+enum Heard {
+    /// The agent hears it.
+    On,
+    /// It said all that it had to say.
+    Taken,
+    /// This run ends for the device.
+    Next(Next),
+}
+
+/// Takes what is told to all devices: the job, and of rounds which run they are of. `asked` is when the broker was last asked
+/// for the job.
+fn told_to_all<W: Worker>(
+    host: &mut Host<'_>,
+    job: &Job,
+    agent: &mut Agent<'_, W>,
+    (topic, payload): (&str, &[u8]),
+    (asked, now): (&mut Option<Instant>, Duration),
+) -> Result<Heard, FleetError> {
+    match host.settings.fleet.topics()?.parse(topic) {
+        Some(Topic::Job) => match Job::decode(payload) {
+            Ok(other) if (other.run, &other.settings) != (job.run, &job.settings) => {
+                Ok(Heard::Next(Next::Job(other)))
+            }
+            Ok(same) => match agent.told_over(&same, host.link, now)? {
+                true => Ok(Heard::Taken),
+                false => Ok(Heard::Next(Next::Job(same))),
+            },
+            Err(_) => Ok(Heard::Taken),
+        },
+        Some(Topic::Round) => match Round::decode(payload) {
+            // It goes on, and this device came for its end.
+            Ok(round) if !agent.trains() && round.run == job.run && round.phase != Phase::Finished => {
+                Ok(Heard::Next(Next::Job(job.clone())))
+            }
+            // Of a run whose announcement went past us, or of an earlier one: the broker keeps the last job.
+            Ok(round) if round.run != job.run && asked.is_none_or(|at| at.elapsed() >= PATIENCE) => {
+                *asked = Some(Instant::now());
+                host.ask_for_the_job()?;
+                Ok(Heard::On)
+            }
+            _ => Ok(Heard::On),
+        },
+        _ => Ok(Heard::On),
     }
 }
 

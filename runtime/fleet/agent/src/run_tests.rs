@@ -4,7 +4,7 @@ use super::*;
 use crate::model::tests::{settings, task};
 use sprig_budget::process;
 use sprig_coordinator::{Coordinator, FleetView, Options};
-use sprig_learn::readout::fleet::privacy::Epsilon;
+use sprig_learn::privacy::Epsilon;
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::{DeviceSettings, Rounds, Seconds};
 use sprig_transport::link::{Farewell, Link};
@@ -62,7 +62,7 @@ impl World {
         let map = Mapped::open(&self.settings.model.path).unwrap();
         let base = Base::open(&map).unwrap();
         let (spec, rules) = (train.adapter(&base.geometry).unwrap(), train.rules());
-        let job = JobSettings { model: map.digest_hex().unwrap(), train };
+        let job = JobSettings::new(map.digest_hex().unwrap(), train);
         let state = self.folder.path().join(format!("coordinator-{number}"));
         let run = RunId([number; 16]);
         let mut options = Options::new("test", run, job.to_text(), state, &Rounds::default(), rules);
@@ -171,7 +171,7 @@ fn a_job_of_a_later_program_is_waited_past() {
     let world = World::new(false);
     let topics = Topics::new("test").unwrap();
     let settings = "format = 9\nleast = 9\nmodel = \"ab\"\n[train]\ncolour = \"red\"\n".to_owned();
-    let later = |run| Job { run: RunId([run; 16]), settings: settings.clone() }.encode();
+    let later = |run| Job { run: RunId([run; 16]), settings: settings.clone(), over: None }.encode();
     let mut link = world.hub.link("later", None);
     link.subscribe(&topics.presence(&world.settings.fleet.device().unwrap())).unwrap();
     link.publish(&topics.job(), later(8), true).unwrap();

@@ -4,6 +4,7 @@
 use super::note::{Note, pack, unpack};
 use super::warmth::Warmth;
 use super::{Agent, AgentEvent, Trained, Worker};
+use sprig_learn::privacy::DELTA;
 use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::{CHUNK, seal};
 use sprig_transport::link::Link;
@@ -67,8 +68,8 @@ impl<W: Worker> Agent<'_, W> {
         link: &mut dyn Link,
         now: Duration,
     ) -> Result<(), FleetError> {
-        let Trained { examples, tokens, loss, body, bins, dense, memory, regions, planned, weights, quiet } =
-            trained;
+        let Trained { examples, tokens, loss, body, bins, dense, memory, regions, planned, .. } = trained;
+        let Trained { weights, quiet, spent, .. } = trained;
         let update = Update {
             run: self.who.run,
             round: task.round,
@@ -88,11 +89,18 @@ impl<W: Worker> Agent<'_, W> {
         self.note = Some(note);
         self.unanswered.insert(task.round);
         let seconds = took.as_secs_f32();
-        (self.watch)(AgentEvent::Trained { round: task.round, loss, seconds });
+        (self.watch)(AgentEvent::Trained {
+            round: task.round,
+            loss: spent.is_none().then_some(loss),
+            seconds,
+        });
+        if let Some(epsilon) = spent {
+            (self.watch)(AgentEvent::Spent { round: task.round, epsilon, delta: DELTA });
+        }
         self.resend = Resend { pause: self.who.resend, at: now };
         self.outgoing.add(task.round);
         self.send_on(link, now)?;
-        if quiet {
+        if quiet || !self.is_reported(now) {
             return Ok(());
         }
         let status = sprig_budget::process::status();

@@ -100,6 +100,7 @@ fn drive(seconds: u64, mut hear: impl FnMut(u64) -> Option<Event>) -> (Slow, Vec
         presence: simulate::presence(1),
         resend: Duration::from_secs(5),
         patience: Duration::from_secs(60),
+        by_task: None,
     };
     let (events, mut link) = (RefCell::new(Vec::new()), Slow::default());
     let worker = Synthetic::new(simulate::rules(2), Rc::default());

@@ -1,9 +1,9 @@
 //! The worker of a read-out: sums over all of the device's examples, once, and the fleet's total as it is announced.
 
-use super::model::{WRITING, budget, outside};
+use super::held::{WRITING, budget, outside};
 use super::randomness::System;
 use super::regions::regions;
-use super::{Trained, Worker};
+use super::{Begun, Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::model::Geometry;
 use sprig_ground::PathError;
@@ -11,7 +11,7 @@ use sprig_learn::LearnError;
 use sprig_learn::data::DataSet;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::to_judge;
-use sprig_learn::readout::fleet::privacy::Epsilon;
+use sprig_learn::privacy::Epsilon;
 use sprig_learn::readout::fleet::{Flaw, FleetSums, Gatherer, Shape, gathering_needs, solving_needs};
 use sprig_learn::session::Session;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
@@ -191,6 +191,7 @@ impl<'m> SumsWorker<'m> {
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
             quiet,
+            spent: self.private.map(|private| private.epsilon.get()),
         }
     }
 
@@ -222,19 +223,19 @@ impl Worker for SumsWorker<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, _task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError> {
+    fn begin(&mut self, _task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError> {
         // What was drawn for this run goes out again, whatever came of it: a second draw would tell more.
         if let Some((&examples, packed)) = memory.and_then(<[u8]>::split_first_chunk) {
             let (examples, packed) = (u32::from_le_bytes(examples), packed.to_vec());
             self.under_way = Some(UnderWay::Drawn { examples, packed });
-            return Ok(());
+            return Ok(Begun::Part);
         }
         let mut gatherer = self.fresh();
         if let Some(Private { epsilon, reference }) = self.private {
             gatherer = gatherer.private(*epsilon, &mut self.session, Minibatch::new(reference, &[0]))?;
         }
         self.under_way = Some(UnderWay::Reading { gatherer: Box::new(gatherer), done: 0, tokens: 0 });
-        Ok(())
+        Ok(Begun::Part)
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {

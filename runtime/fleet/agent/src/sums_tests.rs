@@ -5,8 +5,8 @@ use super::*;
 use crate::{Agent, AgentEvent, Identity, State, absent};
 use sprig_coordinator::{Coordinator, Options, RoundRow, control};
 use sprig_engine::gguf::{Mapped, Synthetic};
+use sprig_learn::privacy::Epsilon;
 use sprig_learn::readout::fleet::adapt;
-use sprig_learn::readout::fleet::privacy::Epsilon;
 use sprig_learn::recipe::Whole;
 use sprig_protocol::settings::{JobSettings, ReadOut, Rounds, TrainTable};
 use sprig_protocol::{beginning, limits};
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     fn coordinator(&self, rounds: u32, devices: u32) -> Coordinator<HubLink> {
-        let job = JobSettings { model: self.base.map.digest_hex().unwrap(), train: self.train.clone() };
+        let job = JobSettings::new(self.base.map.digest_hex().unwrap(), self.train.clone());
         let (layout, start) = beginning(&self.train, &self.base.geometry).unwrap();
         limits::check(&self.train, &layout).unwrap();
         let rules = self.train.rules();
@@ -146,6 +146,7 @@ impl Scene {
             },
             resend: Duration::from_millis(100),
             patience: Duration::from_secs(60),
+            by_task: None,
         };
         let events: Rc<RefCell<Vec<AgentEvent>>> = Rc::default();
         let seen = events.clone();

@@ -60,9 +60,9 @@ impl Worker for Synthetic {
         Ok(())
     }
 
-    fn begin(&mut self, task: &Task, _: Option<&[u8]>) -> Result<(), FleetError> {
+    fn begin(&mut self, task: &Task, _: Option<&[u8]>) -> Result<Begun, FleetError> {
         self.task = Some(task.clone());
-        Ok(())
+        Ok(Begun::Part)
     }
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
@@ -81,6 +81,7 @@ impl Worker for Synthetic {
             planned: 0,
             weights: 0,
             quiet: false,
+            spent: None,
         }))
     }
 
@@ -173,6 +174,7 @@ impl Fleet {
             presence: simulate::presence(1),
             resend: Duration::from_millis(20),
             patience: Duration::from_secs(60),
+            by_task: None,
         };
         let worker = Synthetic::new(self.rules, device.trained.clone());
         // One agent at a time holds the file; it lives as long as the test.
@@ -300,6 +302,7 @@ fn the_outbox_is_cleared_once_its_run_is_known_to_be_over() {
         presence: simulate::presence(1),
         resend: Duration::from_millis(20),
         patience: Duration::from_secs(60),
+        by_task: None,
     };
     let worker = || Synthetic::new(simulate::rules(2), Rc::default());
     // A job that nobody has rounds for, and a round of the first run that the broker kept.
@@ -334,6 +337,7 @@ fn a_round_that_a_restored_ledger_asks_for_is_done_again() {
         presence: simulate::presence(1),
         resend: Duration::from_millis(20),
         patience: Duration::from_secs(60),
+        by_task: None,
     };
     let (topics, device) = (who.topics.clone(), who.device.clone());
     let (worker, told) = (Synthetic::new(simulate::rules(2), Rc::clone(&trained)), Rc::clone(&events));

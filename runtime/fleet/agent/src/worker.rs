@@ -21,7 +21,7 @@ pub trait Worker {
     fn restore(&mut self, snapshot: &Snapshot) -> Result<(), FleetError>;
 
     /// Begins its part of a round. `memory` is what [`Trained::memory`] of the last round was.
-    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<(), FleetError>;
+    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError>;
 
     /// Trains for one iteration, some seconds at most; `Some` once the part is done.
     fn step(&mut self) -> Result<Option<Trained>, FleetError>;
@@ -42,6 +42,15 @@ pub trait Worker {
 
     /// Writes the adapter as it stands in the place of the file at `out`. The caller has no part under way.
     fn write(&mut self, out: &Path) -> Result<(), FleetError>;
+}
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Its part is under way.
+    Part,
+    /// The device takes no part in that round, for that reason.
+    Declined(String),
 }
 
 /// One device's part of a round, done.
@@ -69,4 +78,6 @@ pub struct Trained {
     pub weights: u64,
     /// Whether the update is all that may be told of the examples: no report follows it.
     pub quiet: bool,
+    /// ε of differential privacy that the device has spent of its records, with this; `None` where nothing has noise.
+    pub spent: Option<f64>,
 }

@@ -1,9 +1,11 @@
 //! Blobs on their way to devices. Devices that want the same blob share one sending of it: a carousel goes on until each
 //! of them has had every chunk pass by once since it asked.
 
+use crate::countdown::Millis;
 use crate::error::CoordinatorError;
 use crate::ids::{Applied, RoundId};
 use crate::ledger::{Ledger, LedgerError};
+use crate::repeats::Repeats;
 use sprig_protocol::send;
 use sprig_transport::blob::{CHUNK, chunk_count, seal};
 use sprig_transport::link::{Link, LinkError};
@@ -17,6 +19,9 @@ use std::ops::Range;
 const BLOBS: usize = 4;
 /// Chunks sent in one turn of the loop, so that updates and deadlines are not kept waiting: 256 KiB.
 const CHUNKS: usize = 16;
+/// Bytes that wait in the link while chunks go out, at most, a chunk more or less: tasks and receipts wait behind no more than
+/// those, 0.4 s at 150 kB/s.
+const WINDOW: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Carousel {
@@ -25,6 +30,7 @@ pub(super) struct Carousel {
     blobs: Vec<Blob>,
     /// Which blob's turn it is.
     next: usize,
+    repeats: Repeats,
 }
 
 #[derive(Debug)]
@@ -56,7 +62,7 @@ struct Parcel {
 
 impl Carousel {
     pub(crate) fn new(topics: Topics, run: RunId) -> Self {
-        Carousel { topics, run, blobs: Vec::new(), next: 0 }
+        Carousel { topics, run, blobs: Vec::new(), next: 0, repeats: Repeats::default() }
     }
 
     pub(crate) fn is_turning(&self) -> bool {
@@ -68,10 +74,13 @@ impl Carousel {
         &mut self,
         ledger: &Ledger,
         link: &mut L,
-        device: &DeviceId,
-        want: &Want,
+        (device, want): (&DeviceId, &Want),
+        now: Millis,
     ) -> Result<(), CoordinatorError> {
         if let Some((digest, chunk)) = want.resume {
+            if chunk == 0 && !self.repeats.allow(device, digest, now) {
+                return Ok(());
+            }
             if let Some(blob) = self.blobs.iter_mut().find(|b| b.digest == digest) {
                 blob.join(chunk);
                 return Ok(());
@@ -84,6 +93,9 @@ impl Carousel {
         let Some(Parcel { kind, rounds, digest, bytes, source }) = parcel(ledger, want)? else {
             return Ok(());
         };
+        if !self.repeats.allow(device, digest, now) {
+            return Ok(());
+        }
         let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start.0, to: rounds.end.0 };
         send(link, &self.topics.offer(device), offer.encode(), false)?;
         match self.blobs.iter_mut().find(|b| b.digest == digest) {
@@ -103,7 +115,7 @@ impl Carousel {
     /// Sends the next chunks.
     pub(crate) fn turn<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
         for _ in 0..CHUNKS {
-            if self.blobs.is_empty() {
+            if self.blobs.is_empty() || link.queued() >= WINDOW {
                 break;
             }
             self.next %= self.blobs.len();

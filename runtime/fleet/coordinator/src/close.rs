@@ -137,7 +137,7 @@ impl Closer {
             round,
             after: snapshot.after.0,
             applied: sum.applied,
-            loss: sum.loss(self.robust) as f32,
+            loss: if self.whole.tells_losses() { sum.loss(self.robust) as f32 } else { f32::NAN },
             bins: (sum.bins.n() > 0).then(|| sum.bins.rows()),
             weights: (!self.weights.is_empty()).then(|| self.weights.clone()),
             reverted: None,

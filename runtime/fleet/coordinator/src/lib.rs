@@ -32,6 +32,7 @@ mod options;
 mod pace;
 mod pieces;
 mod registry;
+mod repeats;
 mod restore;
 mod rival;
 mod round;

@@ -31,6 +31,8 @@ pub struct Options {
     pub per_round: u32,
     /// Updates with which a round may close at its deadline.
     pub quorum: u32,
+    /// Devices act on their tasks alone: no round is told to all.
+    pub by_task: bool,
     /// Time that devices have for a round, each attempt.
     pub deadline: Duration,
     /// Devices selected for a round beside those, each with a share that another has too: what comes first will do.
@@ -124,6 +126,7 @@ impl Options {
             min_devices: rounds.min_devices.get(),
             per_round: rounds.devices.get(),
             quorum: rounds.quorum.get(),
+            by_task: rounds.follow.is_by_task(),
             deadline: rounds.deadline_seconds.duration(),
             spares: rounds.spares.get(),
             lease: rounds.lease_seconds.duration(),

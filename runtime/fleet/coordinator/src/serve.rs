@@ -300,8 +300,10 @@ impl<L: Link> Coordinator<L> {
                         }
                         Some(Topic::Job) => {
                             self.echoed += echo;
+                            let over = self.options.by_task && self.core.machine.over();
                             let ours = |job: &Job| {
-                                job.run == self.options.run && job.settings == self.options.settings
+                                let same = job.settings == self.options.settings;
+                                job.run == self.options.run && same && job.over.is_some() == over
                             };
                             events
                                 .push(Event::Job { ours: Job::decode(&payload).is_ok_and(|job| ours(&job)) });
@@ -365,7 +367,7 @@ impl<L: Link> Coordinator<L> {
             match outward {
                 Outward::Publish { topic, payload, retain } => send(link, &topic, payload, retain)?,
                 Outward::Ask { topic } => link.unsubscribe(&topic).and_then(|()| link.subscribe(&topic))?,
-                Outward::Serve { device, want } => carousel.serve(ledger, link, &device, &want)?,
+                Outward::Serve { device, want } => carousel.serve(ledger, link, (&device, &want), now)?,
                 Outward::Tell(notice) => tell(&notice),
                 Outward::Evaluate { applied } => {
                     let row = ledger.snapshot_row(applied)?;

@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use sprig_learn::LearnError;
+use sprig_learn::estimator::AnyEstimator;
 use sprig_learn::readout::fleet::FleetSums;
 use sprig_learn::spry::{Layout, Server};
 use sprig_transport::messages::Digest;
@@ -33,6 +34,14 @@ impl Whole {
                 **sums = found.map_err(|flaw| LearnError::Settings(format!("a snapshot: {flaw}")))?;
                 Ok(())
             }
+        }
+    }
+
+    /// Whether its updates say how large their losses were: sums have none, and what has noise keeps it to itself.
+    pub(super) fn tells_losses(&self) -> bool {
+        match self {
+            Self::Adapter(server) => !matches!(server.rules().estimator, AnyEstimator::Bounded(_)),
+            Self::Sums(_) => false,
         }
     }
 

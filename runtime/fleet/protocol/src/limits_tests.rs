@@ -63,7 +63,7 @@ fn updates_that_no_blob_can_hold_are_refused() {
 fn jobs_that_no_announcement_can_hold_are_refused() {
     let job = |template: usize| {
         let line = format!("template = \"{{text}} {{options}} {}\"", "x".repeat(template));
-        JobSettings { model: "ab".repeat(32), train: train(&line) }
+        JobSettings::new("ab".repeat(32), train(&line))
     };
     assert!(check_job(&job(100)).is_ok());
     let error = check_job(&job(MAX_SETTINGS)).unwrap_err().to_string();
@@ -140,10 +140,10 @@ fn the_largest_adapter_is_read_back_and_one_weight_more_is_refused() {
 fn the_longest_job_travels_and_one_byte_more_is_refused() {
     let job = |template: usize| {
         let line = format!("template = \"{{text}} {{options}} {}\"", "x".repeat(template));
-        JobSettings { model: "ab".repeat(32), train: train(&line) }
+        JobSettings::new("ab".repeat(32), train(&line))
     };
     let room = MAX_SETTINGS - job(0).to_text().len();
-    let announced = |job: &JobSettings| Job { run: RUN, settings: job.to_text() }.checked();
+    let announced = |job: &JobSettings| Job { run: RUN, settings: job.to_text(), over: None }.checked();
     let longest = job(room);
     assert!(longest.to_text().len() == MAX_SETTINGS && check_job(&longest).is_ok());
     let heard = Job::decode(&travels(&announced(&longest).unwrap())).unwrap();

@@ -9,6 +9,7 @@ use sprig_coordinator::select::{self, Deal};
 use sprig_coordinator::step::{How, Updates, step};
 use sprig_coordinator::{DeviceNumber, RoundId, record_limit};
 use sprig_engine::adapter::Adapter;
+use sprig_ground::random::mix;
 use sprig_learn::LearnError;
 use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::data::{DataSet, Examples};
@@ -17,6 +18,7 @@ use sprig_learn::evaluate::{Evaluation, evaluate_from_prefix};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{Objective, Preference, prefer};
 use sprig_learn::prefix::PrefixCache;
+use sprig_learn::privacy::{Noise, Visits};
 use sprig_learn::session::Session;
 use sprig_learn::spry::{Assignment, LocalRound, LocalUpdate, Robust, Server, Share};
 use sprig_protocol::settings::Upload;
@@ -73,6 +75,8 @@ pub(crate) struct Device<'m> {
     /// What it never learns from.
     pub(super) test: Option<Examples<'m>>,
     guard: Guard,
+    /// How it visits its examples where its scalars get noise, and the noise.
+    visits: Option<Visits>,
     /// Examples behind its applied updates of each group.
     pub(super) behind: Vec<u64>,
 }
@@ -97,12 +101,17 @@ pub(crate) struct Turn {
 impl<'m> Device<'m> {
     /// A device that has not trained yet.
     pub(crate) fn new(examples: impl Into<Examples<'m>>, guard: Guard) -> Self {
-        Self { examples: examples.into(), test: None, guard, behind: Vec::new() }
+        Self { examples: examples.into(), test: None, guard, visits: None, behind: Vec::new() }
     }
 
     /// The same with examples that it is only tested on.
     pub(crate) fn tested(self, test: Option<Examples<'m>>) -> Self {
         Self { test, ..self }
+    }
+
+    /// The same with noise for its scalars.
+    pub(crate) fn noised(self, visits: Option<Visits>) -> Self {
+        Self { visits, ..self }
     }
 
     /// What `devices` devices with `examples` examples in all take beside the data themselves, in a fleet of `groups`
@@ -230,12 +239,16 @@ impl Fleet<'_> {
         if self.preference.is_some() {
             return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
         }
-        let Self { session, adapter, server, cut, devices, .. } = self;
+        let Self { session, adapter, server, cut, devices, choice, .. } = self;
         let Some(device) = devices.get_mut(number as usize - 1) else {
             return Err(FleetError::Bug(format!("device {number} was chosen and is not there")));
         };
         let assignment = Assignment { round, number, share };
         let mut local = LocalRound::new(server, adapter, device.examples, assignment)?;
+        if let Some(Visits { variance, .. }) = device.visits {
+            let seed = choice.deal.seed ^ mix(u64::from(round) << 32 | u64::from(number));
+            local = local.noised(Noise::foreseeable(variance, seed));
+        }
         while local.step(session, adapter, *cut, &mut device.guard)? {
             alloc::check()?;
             if stop() {

@@ -95,11 +95,13 @@ impl Study {
         });
         let digest = map.digest_hex()?;
         let engine = base.engine(&opened.planned)?;
-        let set = &data.train;
-        let devices = shards
-            .iter()
-            .map(|s| Device::new(Examples::some(set, &s.train), train.guard()).tested(s.test(set)));
-        let devices = devices.collect();
+        let (set, rules) = (&data.train, train.rules());
+        let devices = shards.iter().map(|s| {
+            let device = Device::new(Examples::some(set, &s.train), train.guard()).tested(s.test(set));
+            let noise = train.noise.map(|set| set.visits(set.dp, s.train.len(), &rules)).transpose()?;
+            Ok(device.noised(noise))
+        });
+        let devices = devices.collect::<Result<Vec<_>, FleetError>>()?;
         let mut fleet = self.fleet(&engine, &opened, &data, devices, &digest)?;
         let course = Course::new(&mut fleet, follow, self.personal);
         let findings = course.run(&self.settings.rounds, train.mode, opened.planned.plan.budget)?;

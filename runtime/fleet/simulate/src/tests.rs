@@ -310,7 +310,7 @@ fn parts_are_weighed_as_the_round_is_closed() {
 /// The history of a coordinator and agents over a link in memory.
 fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     let (study, hub) = (&scene.study, memory::broker());
-    let job = JobSettings { model: scene.digest(), train: study.settings.train.clone() };
+    let job = JobSettings::new(scene.digest(), study.settings.train.clone());
     let mut options = Options::of(&study.settings, &job, RunId([7; 16]), None);
     std::fs::create_dir_all(&options.state).unwrap();
     options.min_devices = DEVICES as u32;
@@ -334,6 +334,7 @@ fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
             // Nothing is lost on this link.
             resend: Duration::from_secs(30),
             patience: Duration::from_secs(60),
+            by_task: None,
         };
         let mut link = hub.link(&format!("device-{i}"), None);
         let mut agent = Agent::new(who, scene.worker(i), leak(outbox), |_| ()).unwrap();

@@ -2,8 +2,8 @@
 //! unless they are told otherwise. Another estimator is a name, a variant, and a line in each match.
 
 use super::{
-    Differences, Estimator, Forward, FwdLlm, Needs, Parted, Projected, Reverse, ScalarEstimator, Scalars,
-    StepInput,
+    Bounded, Differences, Estimator, Forward, FwdLlm, Needs, Parted, Projected, Reverse, ScalarEstimator,
+    Scalars, StepInput,
 };
 use crate::error::LearnError;
 use crate::session::Session;
@@ -36,6 +36,8 @@ names!(
 pub enum AnyEstimator {
     /// Derivatives along directions.
     Forward(Forward),
+    /// Derivatives along directions, of which no example has a larger share, with noise.
+    Bounded(Bounded),
     /// Derivatives along directions, of each part of the loss.
     Parted(Parted),
     /// A pass backwards.
@@ -73,6 +75,7 @@ impl AnyEstimator {
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Forward(forward)
+            | Self::Bounded(Bounded { along: forward })
             | Self::Parted(Parted { along: forward, .. })
             | Self::Projected(Projected { along: forward }) => vec![
                 ("tangents", forward.tangents.to_string()),
@@ -98,6 +101,7 @@ impl AnyEstimator {
     pub fn tangents(&self) -> usize {
         match self {
             Self::Forward(forward)
+            | Self::Bounded(Bounded { along: forward })
             | Self::Parted(Parted { along: forward, .. })
             | Self::Projected(Projected { along: forward }) => forward.tangents,
             Self::Differences(differences) => differences.pairs,
@@ -114,7 +118,9 @@ impl AnyEstimator {
     /// Whether its passes run at the weights as they are, so that what they find of an example is the model's own.
     pub fn is_in_place(&self) -> bool {
         match self {
-            Self::Forward(_) | Self::Parted(_) | Self::Reverse(_) | Self::Projected(_) => true,
+            Self::Forward(_) | Self::Bounded(_) | Self::Parted(_) | Self::Reverse(_) | Self::Projected(_) => {
+                true
+            }
             Self::Differences(_) | Self::FwdLlm(_) => false,
         }
     }
@@ -123,6 +129,7 @@ impl AnyEstimator {
     pub fn scalars(&self) -> Option<&dyn ScalarEstimator> {
         match self {
             Self::Forward(forward) => Some(forward),
+            Self::Bounded(bounded) => Some(bounded),
             Self::Parted(parted) => Some(parted),
             Self::Projected(projected) => Some(projected),
             Self::Differences(differences) => Some(differences),
@@ -134,6 +141,7 @@ impl AnyEstimator {
     fn chosen(&self) -> &dyn Estimator {
         match self {
             Self::Forward(forward) => forward,
+            Self::Bounded(bounded) => bounded,
             Self::Parted(parted) => parted,
             Self::Projected(projected) => projected,
             Self::Differences(differences) => differences,

@@ -6,6 +6,7 @@
 //! (algorithm.md 6.9).
 
 mod beside;
+mod bounded;
 pub(crate) mod buffers;
 mod differences;
 mod forward;
@@ -18,6 +19,7 @@ mod scalars;
 
 pub use crate::directions::Iteration;
 pub use crate::workload::Cut;
+pub use bounded::Bounded;
 pub use buffers::{Needs, Scalars};
 pub use differences::Differences;
 pub use forward::Forward;
@@ -32,6 +34,7 @@ use crate::directions::Directions;
 use crate::error::LearnError;
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
+use crate::privacy::Noise;
 use crate::session::Session;
 use sprig_engine::adapter::{Adapter, Tensor};
 
@@ -100,4 +103,6 @@ pub struct StepInput<'a> {
     pub last: &'a [f32],
     /// Judge of the scalars.
     pub guard: &'a mut Guard,
+    /// What the scalars get before they leave the device, of estimators that ask for it.
+    pub noise: Option<&'a mut Noise>,
 }

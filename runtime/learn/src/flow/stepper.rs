@@ -66,7 +66,8 @@ impl Stepper {
         let Batch { examples, cut, at, policy } = batch;
         adapter.follow(policy);
         adapter.train(self.group);
-        let step = StepInput { batch: examples, cut, tensors: &self.tensors, at, last: &[], guard };
+        let step =
+            StepInput { batch: examples, cut, tensors: &self.tensors, at, last: &[], guard, noise: None };
         estimator.gradient(session, adapter, step, scalars, &mut self.gradient)?;
         self.steps += 1;
         let values = &mut adapter.values_mut()[self.range.clone()];

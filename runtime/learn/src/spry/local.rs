@@ -6,10 +6,11 @@ use super::{Exchange, Layout, Part, Rules, Server, Share};
 use crate::calibration::{Bins, FLEET_BINS};
 use crate::data::{Examples, Shuffle};
 use crate::error::LearnError;
-use crate::estimator::{Cut, Estimator, Scalars, StepInput};
+use crate::estimator::{AnyEstimator, Cut, Estimator, Scalars, StepInput};
 use crate::guard::Guard;
 use crate::minibatch::Minibatch;
 use crate::outcome::Outcome;
+use crate::privacy::Noise;
 use crate::session::Session;
 use sprig_budget::Bytes;
 use sprig_engine::adapter::Adapter;
@@ -42,6 +43,8 @@ pub struct LocalRound<'d> {
     last: Vec<f32>,
     scalars: Scalars,
     sent: Vec<f32>,
+    /// What scalars get before they leave, if they do.
+    noise: Option<Noise>,
     bins: Bins,
     loss: f64,
     weight: f64,
@@ -124,12 +127,18 @@ impl<'d> LocalRound<'d> {
             last,
             scalars,
             sent: Vec::with_capacity(rules.sent_count(examples)),
+            noise: None,
             bins: Bins::new(FLEET_BINS),
             loss: 0.0,
             weight: 0.0,
             tokens: 0,
             rules,
         })
+    }
+
+    /// The same with `noise` for its scalars, of estimators that ask for it.
+    pub fn noised(self, noise: Noise) -> Self {
+        Self { noise: Some(noise), ..self }
     }
 
     /// Heap bytes of a round with a share of up to all of `layout`.
@@ -171,11 +180,16 @@ impl<'d> LocalRound<'d> {
         self.ids.clear();
         let place = |i: u64| self.data.id(self.order.at(first + i));
         self.ids.extend((0..rules.batch.min(left) as u64).map(place));
+        if matches!(rules.estimator, AnyEstimator::Bounded(_)) {
+            // Where one pass over the data ends and the next begins, an example may be there twice: it is to count once.
+            self.ids.sort_unstable();
+            self.ids.dedup();
+        }
         let (tensors, number) = (&self.part.tensors, self.assignment.number);
         let at = rules.at(round, self.iteration, number);
         let batch =
             Minibatch::new(self.data.set(), &self.ids).under(rules.masks(round, self.iteration, number));
-        let step = StepInput { batch, cut, tensors, at, last: &self.last, guard };
+        let step = StepInput { batch, cut, tensors, at, last: &self.last, guard, noise: self.noise.as_mut() };
         let per_epoch = rules.exchange != Exchange::PerIteration;
         match rules.estimator.scalars() {
             Some(along) => {

@@ -153,6 +153,7 @@ fn estimates_tend_to_the_gradient() {
                     last: &[],
                     // A new guard clips nothing.
                     guard: &mut Guard::default(),
+                    noise: None,
                 };
                 forward
                     .gradient(&mut session, &mut adapter.clone(), step, &mut scalars, &mut gradient)

@@ -159,8 +159,15 @@ fn derivatives_and_gradients_are_those_of_the_loss_under_its_mask() {
         let (mut scalars, mut gradient) = (Scalars::new(&Reverse.needs(), 4, n), vec![0.0; n]);
         let at = Iteration::of_step(3);
         let guard = &mut Guard::default();
-        let step =
-            StepInput { batch, cut: Cut { tangents: 0, ..cut }, tensors: &tensors, at, last: &[], guard };
+        let step = StepInput {
+            batch,
+            cut: Cut { tangents: 0, ..cut },
+            tensors: &tensors,
+            at,
+            last: &[],
+            guard,
+            noise: None,
+        };
         let mut back = session_of(ctx(2), data, &spec, cut, true);
         Reverse.gradient(&mut back, &mut adapter, step, &mut scalars, &mut gradient).unwrap();
         assert_eq!(scalars.outcomes, outcomes);

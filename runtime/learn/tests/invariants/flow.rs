@@ -86,6 +86,7 @@ pub fn gradient(
         at: Iteration::of_step(0),
         last: &[],
         guard: &mut Guard::default(),
+        noise: None,
     };
     estimator.gradient(session, adapter, step, &mut scalars, &mut found).unwrap();
     found

@@ -47,6 +47,7 @@ fn logits_moved_one_by_one_give_the_gradient() {
         at: Iteration::of_step(0),
         last: &[],
         guard: &mut Guard::default(),
+        noise: None,
     };
     let mut scalars = Scalars::new(&gates.needs(), 4, 0);
     let mut found = vec![0.0; adapter.range(Group::Router).len()];
@@ -77,6 +78,7 @@ fn random_signs_are_unbiased_with_the_stated_variance() {
                 at: Iteration::of_step(0),
                 last: &[],
                 guard: &mut Guard::default(),
+                noise: None,
             };
             let (mut scalars, mut g) = (Scalars::new(&exact.needs(), 1, 0), [0.0f32; 2]);
             exact.gradient(&mut session, &mut adapter, step, &mut scalars, &mut g).unwrap();
@@ -96,6 +98,7 @@ fn random_signs_are_unbiased_with_the_stated_variance() {
             at: Iteration { round: 0, number, device: 0 },
             last: &[],
             guard: &mut guard,
+            noise: None,
         };
         let (mut scalars, mut g) = (Scalars::new(&signs.needs(), 4, 0), [0.0f32; 2]);
         signs.gradient(&mut session, &mut adapter, step, &mut scalars, &mut g).unwrap();

@@ -70,6 +70,7 @@ fn gradient(
         at: Iteration::of_step(0),
         last: &[],
         guard: &mut guard,
+        noise: None,
     };
     Reverse.gradient(session, adapter, step, &mut scalars, &mut found).unwrap();
     assert_eq!((guard.seen, guard.skipped, guard.clipped), (1, 0, 0));

@@ -56,8 +56,7 @@ impl Machine {
     /// Publishes all that those who come later need, as far as the broker is not known to have it.
     pub(super) fn announce_again(&mut self, now: Millis, out: &mut Decision) {
         if !self.job_kept {
-            let job = Job { run: self.options.run, settings: self.options.settings.clone() };
-            out.publish(self.topics.job(), job.encode(), true);
+            self.publish_job(out);
         } else if now >= self.job_asked + ASK {
             // No answer is one too: the job is published again with the next announcement.
             self.job_kept = false;
@@ -77,14 +76,28 @@ impl Machine {
             Stage::Gathering => Phase::Gathering,
             Stage::Collecting | Stage::Closing => Phase::Collecting,
         };
-        let round = Round {
-            run: self.options.run,
-            round: self.round.id().0,
-            phase,
-            base: self.round.base(),
-            result: self.result.clone(),
-        };
+        let round = self.standing(phase);
         out.publish(self.topics.round(), round.encode(), true);
+        if self.options.by_task && phase == Phase::Finished && self.told_over != Some(round.clone()) {
+            self.told_over = Some(round);
+            self.publish_job(out);
+        }
+    }
+
+    /// Where the run stands, as all are told. Devices that act on their tasks ask for what they lack, and are told of no record.
+    fn standing(&self, phase: Phase) -> Round {
+        let result = self.result.clone().filter(|_| !self.options.by_task || phase == Phase::Finished);
+        // A record of the last round would lead nobody further who has not followed.
+        let is_last =
+            |result: &RoundResult| matches!(result, RoundResult::Blob { kind: BlobKind::Snapshot, .. });
+        let result = result.filter(|result| !self.options.by_task || is_last(result));
+        Round { run: self.options.run, round: self.round.id().0, phase, base: self.round.base(), result }
+    }
+
+    fn publish_job(&self, out: &mut Decision) {
+        let over = (self.options.by_task && self.over()).then(|| self.standing(Phase::Finished));
+        let job = Job { run: self.options.run, settings: self.options.settings.clone(), over };
+        out.publish(self.topics.job(), job.encode(), true);
     }
 
     /// Says where the last adapter is from now on: with the broker, for whoever comes late, or here alone.
@@ -132,7 +145,8 @@ impl Machine {
                 base: self.round.base(),
                 seconds: (self.round.left(now) / 1000).min(u64::from(u32::MAX)) as u32,
             };
-            out.publish(self.topics.task(device.id()), task.encode(), true);
+            // Who acts on tasks alone could not tell one that the broker kept from a new one.
+            out.publish(self.topics.task(device.id()), task.encode(), !self.options.by_task);
         }
     }
 }

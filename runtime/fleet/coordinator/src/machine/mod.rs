@@ -26,7 +26,7 @@ use crate::rows::Best;
 use crate::state::{Saved, Stage, State};
 use sprig_learn::spry::Layout;
 use sprig_protocol::settings::Evaluate;
-use sprig_transport::messages::{NameError, RoundResult};
+use sprig_transport::messages::{NameError, Round as RoundMessage, RoundResult};
 use sprig_transport::topics::Topics;
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     job_kept: bool,
     /// When the broker was last asked for it.
     job_asked: Millis,
+    /// The end of the run as the job tells it, to devices that act on their tasks alone.
+    told_over: Option<RoundMessage>,
     /// When round and tasks are published again.
     resend: Millis,
     /// When it was last looked for devices that are silent.
@@ -92,6 +94,7 @@ impl Machine {
             connected: None,
             job_kept: false,
             job_asked: 0,
+            told_over: None,
             resend: 0,
             looked: 0,
             strangers: 0,

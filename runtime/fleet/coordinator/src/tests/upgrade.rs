@@ -22,7 +22,7 @@ const STEPS: u32 = 75;
 fn world() -> World {
     let labels = vec!["yes".to_owned(), "no".to_owned()];
     let train = Train::new(TrainTable { labels, ..TrainTable::default() }).unwrap();
-    let settings = JobSettings { model: "ab".repeat(32), train }.to_text();
+    let settings = JobSettings::new("ab".repeat(32), train).to_text();
     let mut world = World::new(Options { settings, ..options(DEVICES as u32, ROUNDS) }, DEVICES);
     world.group = 1;
     world

@@ -4,6 +4,7 @@ use super::{SettingsError, join};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::PathError;
+use sprig_learn::recipe::Whole;
 use sprig_transport::expiry::Expiry;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::messages::DeviceId;
@@ -12,6 +13,7 @@ use sprig_transport::topics::Topics;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The `[fleet]` table.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -37,6 +39,14 @@ pub struct Connection {
     /// Allows an unencrypted connection to another machine.
     #[serde(default)]
     pub allow_plain: bool,
+    /// Seconds of silence after which the connection is tried, and the broker tells others that we are gone after half as many
+    /// again. Each time costs some fifty bytes under TLS; the networks between must not forget a connection sooner.
+    #[serde(default = "keep_alive")]
+    pub keep_alive_seconds: Whole<5, 3600>,
+}
+
+fn keep_alive() -> Whole<5, 3600> {
+    Whole::of::<30>()
 }
 
 /// Name of a fleet.
@@ -116,6 +126,7 @@ impl Connection {
             ca: self.ca.clone(),
             identity: self.cert.clone().zip(self.key.clone()),
             allow_plain: self.allow_plain,
+            keep_alive: Duration::from_secs(self.keep_alive_seconds.get().into()),
             ..LinkConfig::new(&self.broker, client)
         })
     }

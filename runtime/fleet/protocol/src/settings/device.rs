@@ -5,7 +5,7 @@ use super::{join, named, parse, read, size};
 use serde::{Deserialize, Serialize};
 use sprig_budget::{Bytes, Size};
 use sprig_ground::{file, names};
-use sprig_learn::readout::fleet::privacy::Epsilon;
+use sprig_learn::privacy::Epsilon;
 use std::path::{Path, PathBuf};
 
 /// Seconds of the least patience: a device asks twice for what it misses.
@@ -33,8 +33,8 @@ pub struct LocalData {
     /// Records to learn from: a file (JSONL, a JSON array, CSV or TSV with a header), or a folder whose files that end in .jsonl,
     /// .csv or .tsv are read in the order of their names. They never leave the board. While rounds of steps are under way, files that change are read again between two of them.
     pub train: PathBuf,
-    /// ε of differential privacy: this device's sums for a read-out get noise before they leave, and it takes part in
-    /// nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
+    /// ε of differential privacy: this device's sums for a read-out, or scalars for a fleet with [train.noise], get noise before
+    /// they leave, and it takes part in nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
     pub dp: Option<Epsilon>,
 }
 

@@ -1,5 +1,6 @@
 //! `fleet.toml`: the coordinator's settings.
 
+use super::rounds::LONG_LEASE;
 use super::{
     Connection, ModelSettings, Rounds, RoundsTable, Seconds, SettingsError, Train, TrainTable, Version,
 };
@@ -170,8 +171,15 @@ impl FleetFile {
         if train.readout.is_some() && !given.rounds.contains_key("count") {
             rounds.count = Whole::of::<1>();
         }
+        if rounds.follow.is_by_task() && !given.rounds.contains_key("lease_seconds") {
+            rounds.lease_seconds = LONG_LEASE;
+        }
         let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
-        let train = Train::new(train.completed(&given.train)?)?;
+        let mut table = train.completed(&given.train)?;
+        if let Some(noise) = &mut table.noise {
+            noise.rounds.get_or_insert(rounds.count);
+        }
+        let train = Train::new(table)?;
         if coordinator.alert.first().is_some_and(String::is_empty) {
             let problem = "its first word is the command to call";
             return Err(SettingsError::value("coordinator", "alert", "\"\"", problem));

@@ -7,39 +7,56 @@
 //! leaves them out.
 
 use super::known::{self, Known};
-use super::{Flow, ReadOut, Server, SettingsError, Train, TrainTable, explained};
+use super::{
+    Flow, NoiseTable, ReadOut, Rounds, Seconds, Server, SettingsError, Train, TrainTable, explained,
+};
 use serde::{Deserialize, Serialize};
 use sprig_learn::recipe::AdamW;
 use toml::{Table, Value};
 
 /// Format of the jobs that this program writes, and the last of which it knows every key.
-pub const JOB_FORMAT: u32 = 1;
+pub const JOB_FORMAT: u32 = 2;
 
 /// A key that format 1 does not have, after its tables; the format that has it first; whether a device that left it out
 /// would train something else.
 type Later = (&'static str, u32, bool);
 
 /// All keys that later formats have added.
-const LATER: &[Later] = &[];
+const LATER: &[Later] = &[("train.noise", 2, true), ("by_task", 2, false)];
 
 /// The training, and the model it starts from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JobSettings {
     /// SHA-256 of the base model's file, hexadecimal.
     pub model: String,
+    /// Devices act on their tasks alone, instead of following the rounds, and say every so many seconds that they are here; they
+    /// follow if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_task: Option<Seconds<604_800>>,
     /// What is trained.
     pub train: Train,
 }
 
 impl JobSettings {
+    /// `train` on the model whose file has the SHA-256 `model`, hexadecimal; every device follows the rounds.
+    pub fn new(model: String, train: Train) -> Self {
+        Self { model, by_task: None, train }
+    }
+
+    /// The same of a fleet whose rounds go as `rounds` says.
+    #[must_use]
+    pub fn following(self, rounds: &Rounds) -> Self {
+        Self { by_task: rounds.tell(), ..self }
+    }
+
     /// Reads a text that must have no key but those known here.
     ///
     /// # Errors
     /// [`SettingsError::Parse`], with the line and the key.
     pub fn from_text(text: &str) -> Result<Self, SettingsError> {
         let text_of = |e| unreadable(format!("{}; the older side is to be upgraded", explained(text, &e)));
-        let Written { model, train, .. } = toml::from_str(text).map_err(text_of)?;
-        Ok(Self { model, train })
+        let Written { model, by_task, train, .. } = toml::from_str(text).map_err(text_of)?;
+        Ok(Self { model, by_task, train })
     }
 
     /// Reads an announcement, perhaps of a later program: what it says, and the keys that are not known here, which may be
@@ -82,10 +99,10 @@ impl JobSettings {
                 named(&unknown)
             )));
         }
-        let Written { model, train, .. } = table.try_into().map_err(|e: toml::de::Error| {
+        let Written { model, by_task, train, .. } = table.try_into().map_err(|e: toml::de::Error| {
             unreadable(format!("{}; upgrade sprig on this device", e.message().replace('\n', " ")))
         })?;
-        Ok((Self { model, train }, unknown))
+        Ok((Self { model, by_task, train }, unknown))
     }
 }
 
@@ -99,6 +116,7 @@ struct Written {
     #[serde(default)]
     least: u32,
     model: String,
+    by_task: Option<Seconds<604_800>>,
     train: Train,
 }
 
@@ -134,13 +152,14 @@ fn form(table: &Table, later: &[Later]) -> Form {
 }
 
 /// All tables of a job.
-fn tables() -> [Known; 6] {
+fn tables() -> [Known; 7] {
     [
         ("", known::fields::<Written>()),
         ("train", known::fields::<TrainTable>()),
         ("train.adamw", known::fields::<AdamW>()),
         ("train.server", known::fields::<Server>()),
         ("train.readout", known::fields::<ReadOut>()),
+        ("train.noise", known::fields::<NoiseTable>()),
         ("train.flow", known::fields::<Flow>()),
     ]
 }

@@ -34,7 +34,10 @@ impl TrainTable {
                     adapter,
                     dealing,
                     tangents: FLEET.tangents(estimator),
-                    directions: defaults::directions(estimator),
+                    directions: match self.noise {
+                        Some(_) => Sharing::Shared,
+                        None => defaults::directions(estimator),
+                    },
                     lr: defaults::fleet_lr(mode, self.local_optimizer, estimator, adapter),
                     server: Server::of(rule),
                     up,
@@ -181,7 +184,7 @@ mod tests {
         let train =
             Train::new(table.clone().try_into::<TrainTable>().unwrap().completed(&table).unwrap()).unwrap();
         // What travels says the same, with nothing left to the reader.
-        let job = JobSettings { model: "ab".repeat(32), train: train.clone() };
+        let job = JobSettings::new("ab".repeat(32), train.clone());
         assert_eq!(JobSettings::from_text(&job.to_text()).unwrap().train, train);
         assert!(job.to_text().contains("\nlr = ") && job.to_text().contains("\neta = "), "{}", job.to_text());
         train
@@ -323,7 +326,7 @@ mod tests {
         ] {
             let table: Table = file.parse().unwrap();
             let completed = table.clone().try_into::<TrainTable>().unwrap().completed(&table).unwrap();
-            let settings = JobSettings { model: "ab".repeat(32), train: Train::new(completed).unwrap() };
+            let settings = JobSettings::new("ab".repeat(32), Train::new(completed).unwrap());
             assert_eq!(settings.to_text(), job, "{name}");
             assert_eq!(JobSettings::from_text(job).unwrap(), settings, "{name}");
         }

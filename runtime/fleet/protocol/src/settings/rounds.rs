@@ -1,6 +1,6 @@
 //! The `[rounds]` table: how many there are, and what each waits for.
 
-use super::{Seconds, SettingsError};
+use super::{Follow, Seconds, SettingsError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sprig_ground::names;
 use sprig_learn::recipe::Whole;
@@ -9,6 +9,10 @@ use std::ops::Deref;
 
 /// Seconds of the shortest lease: one word of an agent may be lost.
 const LEAST_LEASE: f64 = 61.0;
+/// Seconds after which a device that follows rounds says again that it is here.
+const USUAL_TELL: f64 = 30.0;
+/// Lease of devices that hear of a round only if they have a task in it, where none is given.
+pub(super) const LONG_LEASE: Seconds<604_800> = Seconds::of(1800.0);
 
 /// How rounds go: a table whose numbers agree with each other.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +35,11 @@ pub struct RoundsTable {
     pub deadline_seconds: Seconds<604_800>,
     /// Devices selected beside those: each has the share of another one, and what comes first will do.
     pub spares: Whole<0, 65_535>,
-    /// Seconds without a word after which a device is taken for gone. Agents say that they are here every 30 seconds.
+    /// Who follows the rounds: all devices, for some hundred bytes a round each; or the selected, which fetch the adapter when they
+    /// get a task, so that all others hear nothing: for fleets of which a round takes few.
+    pub follow: Follow,
+    /// Seconds without a word after which a device is taken for gone. Agents say that they are here every 30 seconds, or three times
+    /// in that time where the selected alone follow: it is 1800 then, if absent.
     pub lease_seconds: Seconds<604_800>,
     /// Deadlines a round may pass without a quorum.
     pub attempts: Whole<1, 255>,
@@ -88,6 +96,12 @@ impl Rounds {
         }
         Ok(Self(table))
     }
+
+    /// How often devices that act on their tasks alone say that they are here: three times a lease, but no more often than those
+    /// that follow. `None` where they follow.
+    pub fn tell(&self) -> Option<Seconds<604_800>> {
+        self.follow.is_by_task().then(|| Seconds::of((self.lease_seconds.get() / 3.0).max(USUAL_TELL)))
+    }
 }
 
 impl Evaluate {
@@ -138,6 +152,7 @@ impl Default for RoundsTable {
             quorum: Whole::of::<1>(),
             deadline_seconds: Seconds::of(300.0),
             spares: Whole::of::<0>(),
+            follow: Follow::All,
             lease_seconds: Seconds::of(180.0),
             attempts: Whole::of::<3>(),
             evaluate_every: Evaluate::every(10),

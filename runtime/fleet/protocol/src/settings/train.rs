@@ -1,18 +1,20 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::{Flow, Head, Preset, ReadOut, Server, SettingsError, Upload, join};
+use super::noise::Beside;
+use super::unsaid::{is_default, is_none, is_plain, is_usual, is_usual_clip};
+use super::{Flow, Head, NoiseTable, Preset, ReadOut, Server, SettingsError, Upload, join};
 use serde::{Deserialize, Serialize};
 use sprig_engine::adapter::{AdapterSpec, Kind};
 use sprig_engine::model::Geometry;
 use sprig_learn::data::{LabelStyle, Task};
 use sprig_learn::directions::{Family, Sharing};
 use sprig_learn::dropout::Dropout;
-use sprig_learn::estimator::{AnyEstimator, Method, Parted, Projected};
+use sprig_learn::estimator::{AnyEstimator, Bounded, Method, Parted, Projected};
 use sprig_learn::guard::Guard;
 use sprig_learn::objective::{Aim, Distance, LabelLoss};
 use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::readout;
-use sprig_learn::recipe::defaults::{self, FLEET, FLEET_LABEL_LOSS};
+use sprig_learn::recipe::defaults::FLEET;
 use sprig_learn::recipe::{
     AdamW, AdapterRecipe, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Preferring, Rank,
     Recipe, Records, Tangents, Targets,
@@ -170,6 +172,9 @@ pub struct TrainTable {
     /// Labels in closed form, in one round, instead of steps; steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadOut>,
+    /// Noise on every device's scalars; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseTable>,
     /// A local adapter on each device beside the fleet's, and routers that choose for each text; one adapter if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
@@ -194,6 +199,7 @@ impl Train {
         }
         table.head.check()?;
         ReadOut::check(table.readout, table.task)?;
+        table.noise.map_or(Ok(()), |_| NoiseTable::check(table.beside_noise()))?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }
@@ -301,6 +307,18 @@ impl TrainTable {
         }
     }
 
+    fn beside_noise(&self) -> Beside {
+        let Self { parts, up, estimator, directions, .. } = *self;
+        Beside {
+            readout: self.readout.is_some(),
+            flow: self.flow.is_some(),
+            parts,
+            up,
+            estimator,
+            directions,
+        }
+    }
+
     fn terms(&self) -> Result<Terms, SettingError> {
         let recipe = self.recipe();
         Ok(Terms {
@@ -310,6 +328,9 @@ impl TrainTable {
             },
             batch: self.batch.as_usize(),
             estimator: match recipe.estimator()? {
+                AnyEstimator::Forward(along) if self.noise.is_some() => {
+                    AnyEstimator::Bounded(Bounded { along })
+                }
                 AnyEstimator::Forward(along) if self.parts => {
                     let parts = self.preferring().weights(self.task).len();
                     if parts == 0 {
@@ -341,28 +362,6 @@ impl TrainTable {
             decay: self.server.decay_rounds,
         })
     }
-}
-
-/// What a job does not name where it is as it always was: so that its text stays what it was.
-fn is_plain<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-fn is_usual_clip(clip: &NotNegative) -> bool {
-    *clip == defaults::CLIP
-}
-
-fn is_none(dropout: &Fraction) -> bool {
-    *dropout == defaults::DROPOUT
-}
-
-fn is_usual(estimator: &Method) -> bool {
-    *estimator == defaults::ESTIMATOR
-}
-
-/// What a job does not name: jobs and ledgers of before it could be chosen mean this one.
-fn is_default(loss: &LabelLoss) -> bool {
-    *loss == FLEET_LABEL_LOSS
 }
 
 impl Deref for Train {

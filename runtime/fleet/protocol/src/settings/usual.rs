@@ -58,6 +58,7 @@ impl Default for TrainTable {
             mask_shared: None,
             parts: false,
             readout: None,
+            noise: None,
             flow: None,
         }
     }

@@ -3,11 +3,12 @@
 use super::super::eigen::lift_bytes;
 use super::super::symmetric::packed_len;
 use super::packed::most_bytes;
-use super::privacy::{Clipped, Epsilon, Reference};
+use super::privacy::{Clipped, Reference};
 use super::sums::{FleetSums, Shape, quantise};
 use crate::data::Target;
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
+use crate::privacy::Epsilon;
 use crate::session::{LastRows, Session};
 use sprig_budget::Bytes;
 use sprig_engine::model::Geometry;

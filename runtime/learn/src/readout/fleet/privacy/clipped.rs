@@ -3,11 +3,11 @@
 use super::super::super::sums::Sums;
 use super::super::super::symmetric::packed_len;
 use super::super::sums::{FleetSums, Shape};
-use super::discrete::Bits;
-use super::epsilon::Epsilon;
+use super::noise::Noise;
 use super::reference::Reference;
 use super::valid::{Noisy, valid};
 use crate::error::LearnError;
+use crate::privacy::{Bits, Epsilon};
 use sprig_engine::kernels::Pool;
 use std::io::{self, Read};
 
@@ -45,7 +45,7 @@ impl Clipped {
     /// # Errors
     /// Those of `source`.
     pub fn noised(&self, epsilon: Epsilon, source: &mut dyn Read) -> io::Result<FleetSums> {
-        let noise = epsilon.noise(self.shape.kept);
+        let noise = Noise::of(epsilon, self.shape.kept);
         let mut bits = Bits::new(source);
         let counts = self.sums.counts.iter().map(|&n| Ok(n as i64 + bits.gaussian(noise.counts)?));
         let counts = counts.collect::<io::Result<Vec<i64>>>()?;

@@ -3,8 +3,8 @@
 use super::super::super::packed::most_bytes;
 use super::super::super::sums::quantise;
 use super::super::CLIP;
-use super::super::discrete::tests::Seeded;
 use super::*;
+use crate::privacy::Seeded;
 use sprig_ground::random::SplitMix64;
 
 const SHAPE: Shape = Shape { inputs: 96, kept: 12, classes: 3 };
@@ -52,7 +52,7 @@ fn clipped(reference: &Reference, rows: &[Vec<f32>], answers: &[usize]) -> Clipp
 
 /// Σ (difference)²/2(variance), which is ρ of the discrete Gaussian.
 fn rho(a: &Clipped, b: &Clipped, epsilon: Epsilon) -> f64 {
-    let noise = epsilon.noise(SHAPE.kept);
+    let noise = Noise::of(epsilon, SHAPE.kept);
     let of = |a: i64, b: i64, variance: u64| {
         let apart = (a - b) as f64;
         apart * apart / (2.0 * variance as f64)
@@ -105,7 +105,7 @@ fn the_furthest_example_spends_all_of_it_and_no_more() {
         sums
     };
     let (a, b) = (with([32, 0]), with([-16, 27]));
-    let noise = epsilon.noise(64);
+    let noise = Noise::of(epsilon, 64);
     let square = |a: &[i64], b: &[i64]| a.iter().zip(b).map(|(a, b)| ((a - b) * (a - b)) as f64).sum::<f64>();
     let diagonal =
         |sums: &Clipped| -> Vec<i64> { (0..64).map(|i| sums.sums.products[packed_len(i + 1) - 1]).collect() };

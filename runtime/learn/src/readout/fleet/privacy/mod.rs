@@ -1,7 +1,7 @@
 //! Sums that say little of each example: differential privacy, by noise that a device adds before anything leaves it.
 //!
 //! What is claimed: whoever sees all that a device sends of a run cannot tell its examples from others of which one was
-//! replaced, but for (ε, δ), δ = [`DELTA`]; how many examples there are is not hidden. An example is centred by a row
+//! replaced, but for (ε, δ), δ = [`DELTA`](crate::privacy::DELTA); how many examples there are is not hidden. An example is centred by a row
 //! that everybody knows ([`Reference`]) and clipped to |x|² ≤ C² in whole numbers, C² = [`CLIP`]·m over m directions.
 //! With ψ = (x, s·e_y), e_y the unit vector of its class and s² = C²/2, the sums are the blocks of M = Σ ψψᵀ: the
 //! products, s times the sums of classes, s² times their examples. Replacing ψ by ψ′ moves M by
@@ -18,13 +18,11 @@
 //! What is made of the noisy sums afterwards ([`valid`](valid::valid)) sees the examples no more, and costs nothing.
 
 mod clipped;
-mod discrete;
-mod epsilon;
+mod noise;
 mod reference;
 mod valid;
 
 pub use clipped::Clipped;
-pub use epsilon::{DELTA, Epsilon, EpsilonError};
 pub use reference::Reference;
 
 /// C² of a direction, steps²: rows are about 16 steps a direction long before they are centred, and of the demo's task a

@@ -10,14 +10,14 @@ const BLOCK: usize = 4096;
 const FAR: u64 = 1 << 10;
 
 /// Random bits from a source that gives them in bytes.
-pub(super) struct Bits<'s> {
+pub(crate) struct Bits<'s> {
     source: &'s mut dyn Read,
     block: Box<[u8; BLOCK]>,
     at: usize,
 }
 
 impl<'s> Bits<'s> {
-    pub(super) fn new(source: &'s mut dyn Read) -> Self {
+    pub(crate) fn new(source: &'s mut dyn Read) -> Self {
         Self { source, block: Box::new([0; BLOCK]), at: BLOCK }
     }
 
@@ -25,7 +25,7 @@ impl<'s> Bits<'s> {
     ///
     /// # Errors
     /// Those of the source.
-    pub(super) fn gaussian(&mut self, variance: u64) -> io::Result<i64> {
+    pub(crate) fn gaussian(&mut self, variance: u64) -> io::Result<i64> {
         let spread = variance.isqrt() + 1;
         let (variance, t) = (u128::from(variance), u128::from(spread));
         loop {
@@ -106,7 +106,7 @@ impl<'s> Bits<'s> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use sprig_ground::random::SplitMix64;
 

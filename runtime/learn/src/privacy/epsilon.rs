@@ -1,6 +1,5 @@
-//! ε as a setting, and the noise that it asks for.
+//! ε as a setting, and the ρ of zero-concentrated differential privacy that it allows (Canonne, Kamath, Steinke 2020).
 
-use super::CLIP;
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{self, Display, Formatter};
@@ -18,19 +17,8 @@ pub struct Epsilon(f64);
 
 /// A text that is no ε.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("use {LIMITS}; leave it out for sums without noise")]
+#[error("use {LIMITS}; leave it out for no noise")]
 pub struct EpsilonError;
-
-/// Variances of what is added to the sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Noise {
-    /// Of a sum of products of two directions; twice that of a sum of squares.
-    pub(super) products: u64,
-    /// Of a number of a class's sum.
-    pub(super) classes: u64,
-    /// Of a class's examples.
-    pub(super) counts: u64,
-}
 
 impl Eq for Epsilon {} // never not a number
 
@@ -52,29 +40,33 @@ impl Epsilon {
 
     /// ρ, the zero-concentrated differential privacy that this and δ allow: the most that any order α proves, by
     /// δ = exp((α − 1)(αρ − ε) + α·ln(1 − 1/α))/(α − 1). An order that is not the best gives less, and no wrong one.
-    pub(super) fn rho(self) -> f64 {
-        let by = |sixteenth: i32| {
-            let over = libm::exp2(f64::from(sixteenth) / 16.0); // α − 1
-            let alpha = 1.0 + over;
-            let delta = libm::log(DELTA) + libm::log(over) - alpha * libm::log(over / alpha);
-            (self.0 + delta / over) / alpha
-        };
-        (-96..=256).map(by).fold(0.0, f64::max)
+    pub(crate) fn rho(self) -> f64 {
+        orders().map(|(over, alpha)| (self.0 - correction(over, alpha)) / alpha).fold(0.0, f64::max)
     }
 
-    /// What sums over `kept` directions need.
-    pub(super) fn noise(self, kept: usize) -> Noise {
-        let square = (CLIP * kept as u64) as f64; // C²
-        let class = square / 2.0; // s²
-        // Rounded up, and a billionth for the rounding of ρ itself. Below 2⁵⁰: 2,048 directions at the least ε have 7·10¹⁴.
-        let up = |variance: f64| (variance * (1.0 + 1e-9)).ceil() as u64;
-        let products = (square + class) * (square + class) / (2.0 * self.rho());
-        Noise {
-            products: up(products),
-            classes: up(products / class),
-            counts: up(2.0 * products / (class * class)),
+    /// The least ε that `rho` proves, at the same δ: what was spent. Infinite where that is beyond any order's reach.
+    pub fn spent(rho: f64) -> f64 {
+        if rho <= 0.0 {
+            return 0.0;
         }
+        orders()
+            .map(|(over, alpha)| alpha * rho + correction(over, alpha))
+            .fold(f64::INFINITY, f64::min)
+            .max(0.0)
     }
+}
+
+/// Orders α of Rényi divergence that are tried, as (α − 1, α).
+fn orders() -> impl Iterator<Item = (f64, f64)> {
+    (-96..=256).map(|sixteenth: i32| {
+        let over = libm::exp2(f64::from(sixteenth) / 16.0);
+        (over, 1.0 + over)
+    })
+}
+
+/// ε − αρ, of δ = exp((α − 1)(αρ − ε) + α·ln(1 − 1/α))/(α − 1).
+fn correction(over: f64, alpha: f64) -> f64 {
+    -(libm::log(DELTA) + libm::log(over) - alpha * libm::log(over / alpha)) / over
 }
 
 impl FromStr for Epsilon {
@@ -165,20 +157,27 @@ mod tests {
             // What the usual ε = ρ + 2√(ρ·ln 1/δ) proves is less.
             let usual = rho + 2.0 * (rho * (1.0 / DELTA).ln()).sqrt();
             assert!(usual > epsilon, "{usual} {epsilon}");
+            let spent = Epsilon::spent(rho);
+            assert!((spent / epsilon - 1.0).abs() < 1e-3, "{spent} {epsilon}");
         }
     }
 
+    /// Against an accountant that others keep: Google's dp-accounting 0.6.0, `GaussianDpEvent` of that noise multiplier composed so
+    /// often, at δ = 10⁻⁶: by Rényi's divergences, as here, and by privacy loss distributions, which are as good as exact.
     #[test]
-    fn variances_are_those_of_the_rule_rounded_up() {
-        let noise = Epsilon(8.0).noise(128);
-        // C² = 2048, s² = 1024, ρ = 1.052.
-        let sigma = 3072.0 * 3072.0 / (2.0 * Epsilon(8.0).rho());
-        assert!(
-            (noise.products as f64 - sigma).abs() <= 1.0 + 1e-6 * sigma && noise.products as f64 >= sigma
-        );
-        assert!((noise.classes as f64 - sigma / 1024.0).abs() <= 1.0);
-        assert_eq!(noise.counts, 9);
-        assert!(Epsilon(LEAST).noise(2048).products < 1 << 50);
-        assert!(Epsilon(MOST).noise(2).counts >= 1);
+    fn epsilons_are_those_of_an_accountant_of_others() {
+        for (multiplier, times, by_orders, exact) in [
+            (2.0, 1.0, 2.41910, 2.25408),
+            (4.0, 10.0, 4.01038, 3.74722),
+            (1.0, 1.0, 5.22154, 4.88655),
+            (10.0, 100.0, 5.22154, 4.88655),
+            (3.0, 60.0, 15.95298, 15.04190),
+            (8.0, 3.0, 0.97979, 0.90840),
+        ] {
+            let spent = Epsilon::spent(times / (2.0 * multiplier * multiplier));
+            assert!((spent / by_orders - 1.0).abs() < 2e-4, "{spent} {by_orders}");
+            assert!(spent > exact && spent < 1.09 * exact, "never less than is spent: {spent} {exact}");
+        }
+        assert_eq!(Epsilon::spent(0.0), 0.0);
     }
 }
