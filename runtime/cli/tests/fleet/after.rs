@@ -8,20 +8,13 @@ use std::time::{Duration, Instant};
 
 const FLEET: &str = "fleet/coordinator/fleet.toml";
 
-/// Replaces `from` in a settings file, where it is.
-fn edit(world: &World, file: &str, from: &str, to: &str) {
-    let text = std::fs::read_to_string(world.folder(file)).unwrap();
-    assert!(text.contains(from), "{from} is not in {text}");
-    world.scene.write(file, &text.replace(from, to));
-}
-
 fn settings(i: usize) -> String {
     format!("fleet/devices/{}/device.toml", device(i))
 }
 
 /// Adds lines to a device's `[agent]`.
 fn agent(world: &World, i: usize, lines: &str) {
-    edit(world, &settings(i), "[agent]\n", &format!("[agent]\n{lines}\n"));
+    world.edit(&settings(i), "[agent]\n", &format!("[agent]\n{lines}\n"));
 }
 
 fn written(world: &World, i: usize) -> Vec<u8> {
@@ -68,7 +61,7 @@ fn devices_have_the_adapter_and_whoever_comes_late_too() {
     let folder = format!("fleet/devices/{second}");
     std::fs::remove_dir_all(world.folder(&format!("{folder}/state"))).unwrap();
     std::fs::remove_file(world.folder(&format!("{folder}/adapter.gguf"))).unwrap();
-    edit(&world, &settings(2), "label.jsonl", "nowhere.jsonl");
+    world.edit(&settings(2), "label.jsonl", "nowhere.jsonl");
     world.events.clear();
     world.start(&second);
     assert_eq!(ended(&mut world, &second).0, Some(0));
@@ -115,7 +108,7 @@ fn whoever_comes_too_late_says_so_and_ends() {
         assert!(message.contains(words), "{words}: {message}");
     }
     // Its coordinator is started again, and has been told to stay longer.
-    edit(&world, FLEET, "[coordinator]\n", "[coordinator]\nlinger_seconds = 20.0\n");
+    world.edit(FLEET, "[coordinator]\n", "[coordinator]\nlinger_seconds = 20.0\n");
     world.start("coordinator");
     world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
     world.start(&device(1));
@@ -143,13 +136,13 @@ fn a_finished_run_goes_on_for_more_rounds() {
         assert_eq!(written(&world, i), world.adapter());
     }
     let config = format!("--config {FLEET}");
-    edit(&world, FLEET, "count = 4", "count = 3");
+    world.edit(FLEET, "count = 4", "count = 3");
     world.scene.fails(
         2,
         &format!("coordinate {config}"),
         &["4 rounds are done", "[rounds] count", "more than 4"],
     );
-    edit(&world, FLEET, "count = 3", "count = 6");
+    world.edit(FLEET, "count = 3", "count = 6");
     world.events.clear();
     world.start("coordinator");
     assert_eq!(ended(&mut world, "coordinator").0, Some(0));
@@ -221,7 +214,7 @@ fn a_run_begins_with_the_adapter_of_another() {
             .any(|(who, e)| *who == device(1) && e["event"] == "synced" && e["by"] == "snapshot")
     );
     // Once begun, it began with that.
-    edit(&world, FLEET, "init = \"first.gguf\"\n", "");
+    world.edit(FLEET, "init = \"first.gguf\"\n", "");
     world.scene.fails(
         2,
         &format!("coordinate --config {FLEET}"),
@@ -233,7 +226,7 @@ fn a_run_begins_with_the_adapter_of_another() {
 #[test]
 fn a_run_that_came_to_nothing_says_so() {
     let mut world = World::with(Scene::new(), &Setup { devices: 1, rounds: 2, ..Setup::default() });
-    edit(&world, FLEET, "deadline_seconds = 60", "deadline_seconds = 1\nattempts = 1");
+    world.edit(FLEET, "deadline_seconds = 60", "deadline_seconds = 1\nattempts = 1");
     agent(&world, 1, "stay = true");
     world.start("coordinator");
     world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
@@ -252,8 +245,8 @@ fn a_run_that_came_to_nothing_says_so() {
     assert_eq!((&done["rounds"], &done["abandoned"]), (&Value::from(2), &Value::from(2)), "{done}");
     assert!(!world.folder("fleet/coordinator/adapter.gguf").exists());
     // It can still come to something.
-    edit(&world, FLEET, "count = 2", "count = 3");
-    edit(&world, FLEET, "deadline_seconds = 1", "deadline_seconds = 60");
+    world.edit(FLEET, "count = 2", "count = 3");
+    world.edit(FLEET, "deadline_seconds = 1", "deadline_seconds = 60");
     world.start("coordinator");
     world.until("connected", |who, e| who == "coordinator" && e["event"] == "connected");
     world.freeze(&device(1), false);
@@ -272,8 +265,8 @@ fn a_device_writes_over_nothing_that_it_reads() {
     let line = format!("agent --config {}", settings(1));
     agent(&world, 1, "adapter = \"../../../label.jsonl\"");
     world.scene.fails(2, &line, &["adapter", "same file as the data"]);
-    edit(&world, &settings(1), "../../../label.jsonl", "../../../tiny.gguf");
+    world.edit(&settings(1), "../../../label.jsonl", "../../../tiny.gguf");
     world.scene.fails(2, &line, &["adapter", "same file as the model"]);
-    edit(&world, &settings(1), "../../../tiny.gguf", "nowhere/adapter.gguf");
+    world.edit(&settings(1), "../../../tiny.gguf", "nowhere/adapter.gguf");
     world.scene.fails(5, &line, &["nowhere"]);
 }

@@ -10,19 +10,9 @@ const DEVICES: usize = 3;
 /// Three devices of which one is selected a round, which keep to `follow`; started one after another.
 fn fleet(follow: &str, rounds: usize) -> World {
     let mut world = World::with(Scene::new(), &Setup { devices: DEVICES, rounds, ..Setup::default() });
-    edit(
-        &world,
-        FLEET,
-        "devices = 3\nmin_devices = 3\nquorum = 3",
-        "devices = 1\nmin_devices = 3\nquorum = 1",
-    );
-    edit(
-        &world,
-        FLEET,
-        "devices = 1\nmin_devices = 3",
-        &format!("devices = 1\nfollow = \"{follow}\"\nmin_devices = 1"),
-    );
-    edit(&world, &settings(1), "[agent]\n", "[agent]\nadapter = \"adapter.gguf\"\n");
+    let one = format!("devices = 1\nmin_devices = 1\nquorum = 1\nfollow = {follow:?}");
+    world.edit(FLEET, "devices = 3\nmin_devices = 3\nquorum = 3", &one);
+    world.edit(&settings(1), "[agent]\n", "[agent]\nadapter = \"adapter.gguf\"\n");
     world.start("coordinator");
     for i in 1..=DEVICES {
         join(&mut world, i);
@@ -34,12 +24,6 @@ fn join(world: &mut World, i: usize) {
     let name = device(i);
     world.start(&name);
     world.until("joined", |who, e| who == "coordinator" && e["event"] == "joined" && e["device"] == *name);
-}
-
-fn edit(world: &World, file: &str, from: &str, to: &str) {
-    let text = std::fs::read_to_string(world.folder(file)).unwrap();
-    assert!(text.contains(from), "{from} is not in {text}");
-    world.scene.write(file, &text.replace(from, to));
 }
 
 fn settings(i: usize) -> String {
@@ -76,7 +60,7 @@ fn whoever_has_no_task_hears_of_no_round() {
 fn a_fleet_by_tasks_survives_kills_and_goes_on() {
     let mut world = fleet("selected", 6);
     for i in 1..=2 {
-        edit(&world, &settings(i), "[agent]\n", "[agent]\nstay = true\n");
+        world.edit(&settings(i), "[agent]\n", "[agent]\nstay = true\n");
     }
     world.until("a round", |_, e| e["event"] == "round" && e["round"] == 1);
     world.kill("coordinator");
@@ -92,7 +76,7 @@ fn a_fleet_by_tasks_survives_kills_and_goes_on() {
             world.until("its rest", |who, e| who == name && e["event"] == "finished");
         }
     }
-    edit(&world, FLEET, "count = 6", "count = 8");
+    world.edit(FLEET, "count = 6", "count = 8");
     world.start("coordinator");
     let done = world.until("the second end", |who, e| {
         who == "coordinator" && e["event"] == "done" && e["rounds"].as_u64() == Some(8)
@@ -100,7 +84,7 @@ fn a_fleet_by_tasks_survives_kills_and_goes_on() {
     assert_eq!(done["abandoned"].as_u64(), Some(0), "{done}");
     // With nothing in its state, after everybody has gone.
     std::fs::remove_dir_all(world.folder("fleet/devices/device-003/state")).unwrap();
-    edit(&world, &settings(3), "[agent]\n", "[agent]\nadapter = \"adapter.gguf\"\n");
+    world.edit(&settings(3), "[agent]\n", "[agent]\nadapter = \"adapter.gguf\"\n");
     world.start(&device(3));
     world.until("the late adapter", |who, e| who == device(3) && e["event"] == "adapter");
     assert_eq!(world.scene.bytes("fleet/devices/device-003/adapter.gguf"), world.adapter());

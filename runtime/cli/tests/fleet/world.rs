@@ -267,6 +267,13 @@ impl World {
         self.scene.path(name)
     }
 
+    /// Replaces `from` in a file, where it is.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.folder(file)).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        self.scene.write(file, &text.replace(from, to));
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -13,7 +13,8 @@ use sprig_transport::messages::Task;
 pub(crate) struct Private {
     epsilon: Epsilon,
     visits: Visits,
-    told: Told,
+    /// `None` where what was told before a restart cannot be read: then nobody knows what is left.
+    told: Option<Told>,
 }
 
 /// What was told; part of the note that is committed with each update.
@@ -63,7 +64,7 @@ impl Private {
         };
         let epsilon = asked.map_or(set.dp, |asked| asked.least(set.dp));
         let visits = set.visits(epsilon, records, &train.rules())?;
-        Ok(Some(Self { epsilon, visits, told: Told::default() }))
+        Ok(Some(Self { epsilon, visits, told: Some(Told::default()) }))
     }
 
     /// What the run spends of a record, at most.
@@ -73,14 +74,12 @@ impl Private {
 
     /// ε spent so far.
     pub(crate) fn spent(&self) -> f64 {
-        self.told.account.spent()
+        self.told.as_ref().map_or(f64::INFINITY, |told| told.account.spent())
     }
 
     /// Takes up what was told before a restart.
     pub(crate) fn remember(&mut self, memory: &[u8]) {
-        if let Ok(told) = serde_json::from_slice(memory) {
-            self.told = told;
-        }
+        self.told = serde_json::from_slice(memory).ok();
     }
 
     /// What must survive until the next round.
@@ -91,7 +90,12 @@ impl Private {
 
     /// What to do about `task`.
     pub(crate) fn answer(&self, task: &Task) -> Answer {
-        if let Some(last) = self.told.last.as_ref().filter(|last| last.round == task.round) {
+        let Some(told) = &self.told else {
+            return Answer::Declines(
+                "what was told of the data in this run before cannot be read".to_owned(),
+            );
+        };
+        if let Some(last) = told.last.as_ref().filter(|last| last.round == task.round) {
             if (last.number, last.groups) == (task.number, groups(task)) {
                 return Answer::Again(last.update());
             }
@@ -99,7 +103,7 @@ impl Private {
                 "this round was answered already, for another share of the adapter".to_owned(),
             );
         }
-        match self.told.account.with(task.round, self.visits) {
+        match told.account.with(task.round, self.visits) {
             None => Answer::Declines("a later round was answered already".to_owned()),
             Some(account) if !account.is_within(self.epsilon) => Answer::Declines(format!(
                 "{:.2} of ε = {} is spent, and this round would spend more; a new run, or more `rounds` under [train.noise] \
@@ -115,10 +119,11 @@ impl Private {
     pub(crate) fn tell(&mut self, task: &Task, update: &mut LocalUpdate) {
         (update.loss, update.bins) = (0.0, None);
         // One that goes out again is counted.
-        if let Some(account) = self.told.account.with(task.round, self.visits) {
+        let Some(told) = &self.told else { return };
+        if let Some(account) = told.account.with(task.round, self.visits) {
             let (examples, scalars) = (update.examples, update.scalars.clone());
             let (round, number, groups) = (task.round, task.number, groups(task));
-            self.told = Told { account, last: Some(Last { round, number, groups, examples, scalars }) };
+            self.told = Some(Told { account, last: Some(Last { round, number, groups, examples, scalars }) });
         }
     }
 

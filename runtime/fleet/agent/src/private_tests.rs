@@ -83,6 +83,8 @@ fn an_update_with_noise_is_drawn_once() {
         assert!(other.contains("another share"), "{other}");
         let earlier = answer(&mut again, (2, 1), memory).unwrap_err();
         assert!(earlier.contains("later round"), "{earlier}");
+        let unread = answer(&mut again, (4, 1), Some(b"{")).unwrap_err();
+        assert!(unread.contains("cannot be read"), "{unread}");
         // Whoever forgot, draws anew: never the same noise.
         let mut fresh = device();
         let drawn = answer(&mut fresh, (3, 1), None).unwrap();

@@ -16,6 +16,8 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     asked: HashMap<DeviceId, Asked>,
+    /// Devices left when those of long ago were last forgotten.
+    left: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +30,10 @@ struct Asked {
 impl Repeats {
     /// Whether `device` is sent the blob `digest` from its beginning now.
     pub(crate) fn allow(&mut self, device: &DeviceId, digest: Digest, now: Millis) -> bool {
-        if self.asked.len() >= REMEMBERED {
+        // Once they have doubled: many that ask in one minute are not all looked at for each of them.
+        if self.asked.len() >= REMEMBERED.max(2 * self.left) {
             self.asked.retain(|_, asked| now < asked.since + WINDOW);
+            self.left = self.asked.len();
         }
         let fresh = Asked { digest, times: 0, since: now };
         let asked = self.asked.entry(device.clone()).or_insert(fresh);
