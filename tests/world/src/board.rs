@@ -131,7 +131,13 @@ impl<'a> Board<'a> {
         self.running.as_ref()?.agent.as_ref().map(|(_, agent)| agent)
     }
 
-    /// Whether it has the last adapter of `run`, and a receipt for whatever it sent.
+    /// Whether it has the last adapter when a run is over: one that acts on its tasks alone may have no use of it.
+    pub(crate) fn keeps(&self) -> bool {
+        let agent = self.running.as_ref().and_then(|running| running.agent.as_ref());
+        agent.is_some_and(|(job, _)| acts(job).is_none_or(|how| how.keeps))
+    }
+
+    /// Whether it is through with `run`: it has the last adapter if it keeps one, and a receipt for whatever it sent.
     pub(crate) fn is_done(&self, run: RunId) -> bool {
         let agent = self.running.as_ref().and_then(|running| running.agent.as_ref());
         agent.is_some_and(|(job, agent)| job.run == run && agent.state() == State::Finished)
@@ -267,7 +273,7 @@ impl<'a> Board<'a> {
             presence: simulate::presence(self.session),
             resend: Duration::from_secs(5),
             patience: Duration::from_secs(60),
-            by_task: tells(&job.settings).map(|tell| ByTask { tell, keeps: job.run.0[0].is_multiple_of(2) }),
+            by_task: acts(&job),
         };
         let learner = Learner::new(self.desk.clone(), job.run)?;
         let (at, run, device) = (self.at, job.run, self.desk.device.clone());
@@ -286,6 +292,11 @@ impl<'a> Board<'a> {
         running.agent = Some((job, agent));
         Ok(())
     }
+}
+
+/// How devices act on a job's tasks alone, if they do; those of every second fleet keep the last adapter.
+fn acts(job: &Job) -> Option<ByTask> {
+    tells(&job.settings).map(|tell| ByTask { tell, keeps: job.run.0[0].is_multiple_of(2) })
 }
 
 /// A process that has yet to take anything: of its outbox, which is left open for as long as there is a world, all that it may.

@@ -295,7 +295,7 @@ impl<'a> World<'a> {
         }
         let last = history.last().map(|row| row.adapter_digest.clone()).unwrap_or_default();
         let mut values: Option<Vec<u32>> = None;
-        for board in &self.boards {
+        for board in self.boards.iter().filter(|board| board.keeps()) {
             let worker = board.agent().ok_or("a device is gone")?.worker();
             let bits: Vec<u32> = worker.values().iter().map(|v| v.to_bits()).collect();
             let digest = sprig_agent::Worker::digest(worker).to_string();
