@@ -206,7 +206,7 @@ impl Fleet {
         let limit = Instant::now() + Duration::from_secs(60);
         while !done(self) {
             self.turn();
-            assert!(Instant::now() < limit, "{what}: {:?}", self.view().waiting_for);
+            assert!(Instant::now() < limit, "{what}: {:?}, {:?}", self.view().waiting_for, self.last());
             std::thread::sleep(Duration::from_micros(200));
         }
     }
@@ -215,13 +215,26 @@ impl Fleet {
         self.coordinator.as_ref().unwrap().view().unwrap()
     }
 
+    /// What each device did last, the latest first.
+    fn last(&self) -> Vec<Vec<AgentEvent>> {
+        let told = |event: &&AgentEvent| !matches!(event, AgentEvent::Dropped { .. });
+        let last =
+            |device: &Device| device.events.borrow().iter().rev().filter(told).take(9).cloned().collect();
+        self.devices.iter().map(last).collect()
+    }
+
     fn finish(&mut self) -> String {
         self.until("all finish", |f| {
             f.devices.iter().all(|d| d.agent.as_ref().is_some_and(|(a, _)| a.state() == State::Finished))
         });
         let view = self.view();
         assert_eq!(view.history.len(), ROUNDS as usize);
-        assert!(view.history.iter().all(|r| r.reported as usize == self.devices.len()), "{:?}", view.history);
+        assert!(
+            view.history.iter().all(|r| r.reported as usize == self.devices.len()),
+            "{:?}, {:?}",
+            view.history,
+            self.last()
+        );
         let digest = view.history.last().unwrap().adapter_digest.clone();
         for device in &self.devices {
             let (agent, _) = device.agent.as_ref().unwrap();
@@ -251,10 +264,12 @@ fn a_fleet_trains_and_everyone_ends_with_the_same_adapter() {
     }
 }
 
-/// 20 % lost, 10 % twice, some in another order, some damaged: the same adapter, nothing applied twice.
+/// 10 % lost at each end, 10 % twice, some in another order, some damaged: the same adapter, nothing applied twice. One message
+/// in four does not come through; that an update does not in nine sendings, when its round would close without it, is rarer than
+/// one such run in five thousand.
 #[test]
 fn faults_cost_time_and_nothing_else() {
-    let faults = Faults { drop: 0.2, duplicate: 0.1, reorder: 0.1, corrupt: 0.1, ..Faults::default() };
+    let faults = Faults { drop: 0.1, duplicate: 0.1, reorder: 0.1, corrupt: 0.05, ..Faults::default() };
     let mut fleet = Fleet::new(3, faults);
     fleet.start();
     assert_eq!(fleet.finish(), undisturbed());

@@ -78,22 +78,24 @@ impl Carousel {
         now: Millis,
     ) -> Result<(), CoordinatorError> {
         if let Some((digest, chunk)) = want.resume {
-            if chunk == 0 && !self.repeats.allow(device, digest, now) {
-                return Ok(());
-            }
+            let mut allow = |chunks| chunk > 0 || self.repeats.allow(device, (digest, chunks), now);
             if let Some(blob) = self.blobs.iter_mut().find(|b| b.digest == digest) {
-                blob.join(chunk);
+                if allow(blob.chunks) {
+                    blob.join(chunk);
+                }
                 return Ok(());
             }
             if let Some((bytes, source)) = current(ledger, digest)? {
-                self.begin(digest, bytes, source, chunk);
+                if allow(chunk_count(bytes)) {
+                    self.begin(digest, bytes, source, chunk);
+                }
                 return Ok(());
             }
         }
         let Some(Parcel { kind, rounds, digest, bytes, source }) = parcel(ledger, want)? else {
             return Ok(());
         };
-        if !self.repeats.allow(device, digest, now) {
+        if !self.repeats.allow(device, (digest, chunk_count(bytes)), now) {
             return Ok(());
         }
         let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start.0, to: rounds.end.0 };

@@ -6,7 +6,10 @@ use sprig_transport::messages::{DeviceId, Digest};
 use std::collections::HashMap;
 
 /// A blob is begun for a device so often in [`WINDOW`]; a device that lacks some of its chunks asks from the first of those.
-const MOST: u8 = 4;
+const MOST: u32 = 4;
+/// A small one so often as makes so many chunks, 512 KiB: a link that loses much loses it several times in a row, and a device
+/// asks every three seconds.
+const CHUNKS: u32 = 32;
 /// The time in which that is counted.
 const WINDOW: Millis = 60_000;
 /// Devices that are remembered, at most, beyond those of the last minute.
@@ -23,13 +26,13 @@ pub(crate) struct Repeats {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     digest: Digest,
-    times: u8,
+    times: u32,
     since: Millis,
 }
 
 impl Repeats {
-    /// Whether `device` is sent the blob `digest` from its beginning now.
-    pub(crate) fn allow(&mut self, device: &DeviceId, digest: Digest, now: Millis) -> bool {
+    /// Whether `device` is sent the blob `digest` of so many chunks from its beginning now.
+    pub(crate) fn allow(&mut self, device: &DeviceId, (digest, chunks): (Digest, u32), now: Millis) -> bool {
         // Once they have doubled: many that ask in one minute are not all looked at for each of them.
         if self.asked.len() >= REMEMBERED.max(2 * self.left) {
             self.asked.retain(|_, asked| now < asked.since + WINDOW);
@@ -41,7 +44,7 @@ impl Repeats {
             *asked = fresh;
         }
         asked.times = asked.times.saturating_add(1);
-        asked.times <= MOST
+        asked.times <= MOST.max(CHUNKS / chunks.max(1))
     }
 }
 
@@ -53,7 +56,7 @@ mod tests {
     fn the_same_blob_is_begun_a_few_times_a_minute_for_a_device() {
         let mut repeats = Repeats::default();
         let (one, other) = (DeviceId::parse("one").unwrap(), DeviceId::parse("other").unwrap());
-        let (blob, next) = (Digest([1; 32]), Digest([2; 32]));
+        let (blob, next) = ((Digest([1; 32]), 300), (Digest([2; 32]), 300));
         let asked: Vec<bool> = (0..6).map(|i| repeats.allow(&one, blob, 1000 * i)).collect();
         assert_eq!(asked, [true, true, true, true, false, false]);
         assert!(repeats.allow(&other, blob, 6000), "another device");
@@ -66,12 +69,23 @@ mod tests {
     }
 
     #[test]
+    fn a_small_blob_is_begun_whenever_a_device_asks_as_devices_do() {
+        let (mut repeats, device) = (Repeats::default(), DeviceId::parse("one").unwrap());
+        let begun = |every: Millis, chunks: u32, repeats: &mut Repeats| {
+            let asks = (0..WINDOW / every).map(|i| i * every);
+            asks.filter(|now| repeats.allow(&device, (Digest([chunks as u8; 32]), chunks), *now)).count()
+        };
+        assert_eq!(begun(3000, 1, &mut repeats), 20, "all");
+        assert_eq!(begun(100, 2, &mut repeats), 16, "no more than 512 KiB");
+    }
+
+    #[test]
     fn whoever_asked_long_ago_is_forgotten() {
         let mut repeats = Repeats::default();
         for i in 0..REMEMBERED {
-            repeats.allow(&DeviceId::parse(&format!("d{i}")).unwrap(), Digest([0; 32]), 0);
+            repeats.allow(&DeviceId::parse(&format!("d{i}")).unwrap(), (Digest([0; 32]), 1), 0);
         }
-        repeats.allow(&DeviceId::parse("late").unwrap(), Digest([0; 32]), WINDOW);
+        repeats.allow(&DeviceId::parse("late").unwrap(), (Digest([0; 32]), 1), WINDOW);
         assert_eq!(repeats.asked.len(), 1);
     }
 }
