@@ -160,7 +160,15 @@ fn messages() -> Vec<Check> {
         vector!(
             "update-bins",
             Update,
-            Update { bins: vec![[0; 3], [8, 6, 0x4_8000_0000]], ..update(Body::Scalars(vec![0.5])) }
+            Update {
+                bins: vec![[1, 0, 0x4000_0000], [7, 6, 0x4_8000_0000]],
+                ..update(Body::Scalars(vec![0.5]))
+            }
+        ),
+        vector!(
+            "update-few-bins",
+            Update,
+            Update { bins: vec![[0; 3], [8, 6, 0x4_8000_0000], [0; 3]], ..update(Body::Scalars(vec![0.5])) }
         ),
         vector!("update-dense", Update, update(Body::Dense { digest: digest(0x60), bytes: 30_720 })),
         vector!("receipt-accepted", Receipt, receipt(Verdict::Accepted, "in the ledger")),
@@ -178,7 +186,28 @@ fn messages() -> Vec<Check> {
         vector!(
             "offer",
             Offer,
-            Offer { run: run(), kind: BlobKind::Records, digest: digest(0x60), bytes: 4711, from: 3, to: 8 }
+            Offer {
+                run: run(),
+                kind: BlobKind::Records,
+                digest: digest(0x60),
+                bytes: 4711,
+                from: 3,
+                to: 8,
+                blob: None
+            }
+        ),
+        vector!(
+            "offer-brought",
+            Offer,
+            Offer {
+                run: run(),
+                kind: BlobKind::Snapshot,
+                digest: digest(0x60),
+                bytes: 3,
+                from: 0,
+                to: 8,
+                blob: Some(vec![0xfe; 3])
+            }
         ),
         ("records", join_records(&[[1u8, 2, 3].as_slice(), &[4]]), |bytes| {
             let parts: Vec<_> = sprig_transport::messages::split_records(bytes).map(Result::unwrap).collect();

@@ -25,7 +25,7 @@ pub use record::{
 };
 pub use report::{HOLDS, MAX_REGIONS, Region, Report, holds};
 pub use round::{BlobKind, Job, MAX_INLINE, MAX_SETTINGS, Phase, Round, RoundResult};
-pub use sync::{Offer, Want};
+pub use sync::{MAX_BROUGHT, Offer, Want};
 pub use task::Task;
 pub use update::{Body, MAX_BINS, MAX_SCALARS, Update};
 

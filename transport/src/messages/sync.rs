@@ -4,6 +4,9 @@ use super::codec::{self, FRAME, Fields, Map, fields};
 use super::error::Fault;
 use super::{BlobKind, Digest, RunId};
 
+/// Bytes of a blob at most that an offer brings itself: half of what a broker of ours takes in a message.
+pub const MAX_BROUGHT: usize = 32 << 10;
+
 /// Sent to `want/<device>`: what the device lacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Want {
@@ -44,7 +47,7 @@ impl Want {
     }
 }
 
-/// Sent to `offer/<device>`: the blob that brings the device up to date; its chunks follow.
+/// Sent to `offer/<device>`: the blob that brings the device up to date; its chunks follow, unless the offer brings it itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
     /// The run.
@@ -59,9 +62,11 @@ pub struct Offer {
     pub from: u32,
     /// First round it does not bring.
     pub to: u32,
+    /// The blob, of at most [`MAX_BROUGHT`] bytes: no chunks follow.
+    pub blob: Option<Vec<u8>>,
 }
 
-super::message!(Offer, FRAME + 18 + 2 + 35 + 3 * 6);
+super::message!(Offer, FRAME + 18 + 2 + 35 + 3 * 6 + (4 + MAX_BROUGHT));
 
 impl Offer {
     fn write(&self, map: &mut Map<'_>) {
@@ -71,6 +76,9 @@ impl Offer {
         map.uint(4, self.bytes);
         map.uint(5, self.from);
         map.uint(6, self.to);
+        if let Some(blob) = &self.blob {
+            map.bytes(7, blob);
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
@@ -86,6 +94,7 @@ impl Offer {
             bytes: f.need(4, "bytes", codec::u32)?,
             from: f.need(5, "from", codec::u32)?,
             to: f.need(6, "to", codec::u32)?,
+            blob: f.maybe(7, "blob", codec::bytes(MAX_BROUGHT))?,
         })
     }
 }

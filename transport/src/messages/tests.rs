@@ -149,8 +149,9 @@ proptest! {
               loss in float(), body in prop_oneof![
         vec(float(), 0..100).prop_map(Body::Scalars),
         (digest(), any::<u32>()).prop_map(|(digest, bytes)| Body::Dense { digest, bytes }),
-    ], bins in vec(any::<(u32, u32, u64)>(), 0..16)) {
-        let bins = bins.into_iter().map(|(n, hits, sum)| [n.into(), hits.into(), sum]).collect();
+    ], bins in vec(option::of(any::<(u32, u32, u64)>()), 0..16)) {
+        let bins = bins.into_iter().map(Option::unwrap_or_default);
+        let bins = bins.map(|(n, hits, sum)| [n.into(), hits.into(), sum]).collect();
         check(&Update { run, round, number, groups, base, examples, loss, bins, body })?;
     }
 
@@ -194,8 +195,8 @@ proptest! {
 
     #[test]
     fn offer(run in run(), kind in kind(BlobKind::Records, BlobKind::Snapshot), digest in digest(), bytes: u32,
-             from: u32, to: u32) {
-        check(&Offer { run, kind, digest, bytes, from, to })?;
+             from: u32, to: u32, blob in option::of(vec(any::<u8>(), 0..100))) {
+        check(&Offer { run, kind, digest, bytes, from, to, blob })?;
     }
 
     #[test]
@@ -287,7 +288,9 @@ fn the_largest_messages_fit_and_are_accepted() {
     assert!(refused.contains("regions") && refused.contains("at most 32"), "{refused}");
     let resume = Some((base, u32::MAX));
     exact(Want { run, round, base, resume }.encode(), Want::MAX);
-    let offer = Offer { run, kind: BlobKind::Snapshot, digest: base, bytes: round, from: round, to: round };
+    let blob = Some(vec![9; MAX_BROUGHT]);
+    let offer =
+        Offer { run, kind: BlobKind::Snapshot, digest: base, bytes: round, from: round, to: round, blob };
     exact(offer.encode(), Offer::MAX);
 }
 

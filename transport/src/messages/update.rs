@@ -11,6 +11,8 @@ pub const MAX_SCALARS: usize = 16_000;
 pub const MAX_BINS: usize = 15;
 /// Bytes of a bin: two numbers of 32 bits, one of 64.
 const BIN: usize = 16;
+/// Bytes of a bin that is told with its place.
+const PLACED: usize = 1 + BIN;
 
 /// Sent to `update/<device>` until a receipt arrives.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +70,10 @@ impl Update {
                 blob.uint(1, *bytes);
             }),
         }
-        if !self.bins.is_empty() {
+        let few = few(&self.bins);
+        if few.len() < BIN * self.bins.len() {
+            map.bytes(11, &few);
+        } else if !self.bins.is_empty() {
             map.bytes(10, &self.bins.iter().flat_map(|bin| to_bytes(*bin)).collect::<Vec<u8>>());
         }
     }
@@ -83,7 +88,10 @@ impl Update {
             examples: f.need(6, "examples", codec::u32)?,
             loss: f.need(7, "loss", codec::f32)?,
             body: read_body(f)?,
-            bins: f.maybe(10, "bins", read_bins)?.unwrap_or_default(),
+            bins: match (f.maybe(10, "bins", read_bins)?, f.maybe(11, "few bins", read_few)?) {
+                (Some(_), Some(_)) => return Err(Fault::new("bins twice").within("few bins")),
+                (all, few) => all.or(few).unwrap_or_default(),
+            },
         })
     }
 }
@@ -95,6 +103,33 @@ fn read_bins(d: &mut Decoder<'_>) -> Result<Vec<[u64; 3]>, Fault> {
         return Err(Fault::new("a byte string of whole bins of 16 bytes is needed"));
     }
     Ok(bins.iter().map(from_bytes).collect())
+}
+
+/// How many bins there are, then those with examples, each behind its place: a batch of two fills two of fifteen.
+fn few(bins: &[[u64; 3]]) -> Vec<u8> {
+    let filled = (0u8..).zip(bins).filter(|(_, bin)| **bin != [0; 3]);
+    let placed = filled.flat_map(|(place, bin)| std::iter::once(place).chain(to_bytes(*bin)));
+    std::iter::once(bins.len().min(usize::from(u8::MAX)) as u8).chain(placed).collect()
+}
+
+fn read_few(d: &mut Decoder<'_>) -> Result<Vec<[u64; 3]>, Fault> {
+    let bytes = codec::bytes(1 + PLACED * MAX_BINS)(d)?;
+    let wrong = || {
+        Fault::new(format!("a count of 1 to {MAX_BINS} and bins of {PLACED} bytes, ascending, are needed"))
+    };
+    let (count, filled) = bytes.split_first().ok_or_else(wrong)?;
+    let (filled, rest) = filled.as_chunks::<PLACED>();
+    let mut bins = vec![[0; 3]; usize::from(*count)];
+    let mut from = 0;
+    for [place, bin @ ..] in filled {
+        let place = usize::from(*place);
+        *bins.get_mut(place).filter(|_| place >= from).ok_or_else(wrong)? = from_bytes(bin);
+        from = place + 1;
+    }
+    if !rest.is_empty() || bins.is_empty() || bins.len() > MAX_BINS {
+        return Err(wrong());
+    }
+    Ok(bins)
 }
 
 /// A device's examples are no more than 32 bits hold; what cannot be is no count, and is refused as one.

@@ -5,6 +5,7 @@
 //! reader makes the broker wait ([`RECEIVE_MAXIMUM`]) instead of filling memory.
 
 mod address;
+mod many;
 mod session;
 mod shared;
 mod state;
@@ -16,6 +17,7 @@ use crate::link::{Event, Farewell, Link, LinkConfig, LinkError, MAX_PAYLOAD, MAX
 use crate::rules;
 use crate::tls::Identity;
 use address::Address;
+pub use many::Many;
 use rumqttc::tokio_rustls::rustls::ClientConfig;
 use rumqttc::{AckMode, LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 use shared::Shared;
@@ -49,22 +51,27 @@ pub struct MqttLink {
 /// # Errors
 /// What the user must put right: the address, the files, a plain connection to another machine.
 pub fn connect(config: &LinkConfig) -> Result<MqttLink, LinkError> {
-    let (address, options, identity) = options(config)?;
-    let shared = Arc::new(Shared::new(config.queue_bytes, config.inbox_bytes));
-    let task = session::Task {
-        shared: shared.clone(),
-        options,
-        identity,
-        broker: address.to_string(),
-        first_pause: config.first_pause,
-        longest_pause: config.longest_pause,
-    };
+    let task = prepared(config)?;
+    let shared = task.shared.clone();
     let thread = thread::Builder::new()
         .name("mqtt".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || task.run())
         .map_err(|error| LinkError::Closed(format!("its thread cannot be started: {error}")))?;
     Ok(MqttLink { shared, patience: config.patience, thread: Some(thread) })
+}
+
+/// A session that is yet to begin.
+fn prepared(config: &LinkConfig) -> Result<session::Task, LinkError> {
+    let (address, options, identity) = options(config)?;
+    Ok(session::Task {
+        shared: Arc::new(Shared::new(config.queue_bytes, config.inbox_bytes)),
+        options,
+        identity,
+        broker: address.to_string(),
+        first_pause: config.first_pause,
+        longest_pause: config.longest_pause,
+    })
 }
 
 /// Where to connect, how, and, where the connection is encrypted, the files that say who we are and whom we trust.

@@ -41,8 +41,7 @@ pub(super) struct Task {
 type Published = (u64, String, Result<(), PublishNoticeError>);
 
 impl Task {
-    pub(super) fn run(mut self) {
-        let _ended = Ended(self.shared.clone());
+    pub(super) fn run(self) {
         // One thread for the link, and one at most for names that take time to resolve.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -51,16 +50,20 @@ impl Task {
             .build();
         match runtime {
             Ok(runtime) => {
-                let shared = self.shared.clone();
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = shared.until_abandoned() => {}
-                        () = self.keep_connected() => {}
-                    }
-                });
+                runtime.block_on(self.live());
                 runtime.shutdown_background();
             }
             Err(error) => self.shared.ended(&format!("no runtime for its thread: {error}")),
+        }
+    }
+
+    /// Keeps the session until nobody has a use of it.
+    pub(super) async fn live(mut self) {
+        let _ended = Ended(self.shared.clone());
+        let shared = self.shared.clone();
+        tokio::select! {
+            () = shared.until_abandoned() => {}
+            () = self.keep_connected() => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use super::choice::choice;
 use clap::{ArgGroup, Args};
 use sprig_budget::Size;
-use sprig_protocol::settings::Preset;
+use sprig_protocol::settings::{Follow, Preset};
 use sprig_simulate::{Attack, Control, Trouble};
 use std::path::PathBuf;
 
@@ -18,6 +18,12 @@ pub struct SimulateArgs {
     /// Broker that light devices go through [default: an embedded one]
     #[arg(long, value_name = "URL", conflicts_with = "learning")]
     pub broker: Option<String>,
+    /// Connections that carry the light devices, evenly; as many as devices give each its own
+    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "learning", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub connections: u32,
+    /// Which light devices follow the rounds: selected = none but for its tasks, each of which fetches the adapter
+    #[arg(long, default_value = "all", conflicts_with = "learning", value_parser = choice::<Follow>())]
+    pub follow: Follow,
     /// Seconds that the slowest light device works on a task, and the fastest half as long [default: all answer at once]
     #[arg(long, value_name = "S", conflicts_with = "learning", value_parser = parse_seconds)]
     pub work: Option<f32>,

@@ -142,14 +142,7 @@ fn address(args: &ServeArgs, at: SocketAddr) -> Result<Address, Failure> {
     let keeper = args.token_file.as_deref().map(Token::read).transpose();
     let keeper = keeper.map_err(|e| Failure::new(Exit::Usage, format!("--token-file {e}")))?.map(Keeper::new);
     let tls = match (&args.tls_cert, &args.tls_key) {
-        #[cfg(feature = "coordinator")]
         (Some(certificate), Some(key)) => Some(sprig_transport::tls::acceptor(certificate, key)?),
-        #[cfg(not(feature = "coordinator"))]
-        (Some(_), Some(_)) => {
-            let message = "--tls-cert: a board's build does not encrypt what it serves, for want of room; use --mqtt, or a \
-                           proxy before an address of this machine";
-            return Err(Failure::new(Exit::Usage, message));
-        }
         _ => None,
     };
     if !at.ip().is_loopback() && (keeper.is_none() || tls.is_none()) {

@@ -7,11 +7,11 @@ use serde_json::Value;
 const FLEET: &str = "fleet/coordinator/fleet.toml";
 const DEVICES: usize = 3;
 
-/// Three devices of which one is selected a round, which keep to `follow`; started one after another.
-fn fleet(follow: &str, rounds: usize) -> World {
+/// Three devices that act on their tasks alone, of which one is selected a round; started one after another.
+fn fleet(rounds: usize) -> World {
     let mut world = World::with(Scene::new(), &Setup { devices: DEVICES, rounds, ..Setup::default() });
-    let one = format!("devices = 1\nmin_devices = 1\nquorum = 1\nfollow = {follow:?}");
-    world.edit(FLEET, "devices = 3\nmin_devices = 3\nquorum = 3", &one);
+    let one = "devices = 1\nmin_devices = 1\nquorum = 1\nfollow = \"selected\"";
+    world.edit(FLEET, "devices = 3\nmin_devices = 3\nquorum = 3", one);
     world.edit(&settings(1), "[agent]\n", "[agent]\nadapter = \"adapter.gguf\"\n");
     world.start("coordinator");
     for i in 1..=DEVICES {
@@ -38,7 +38,7 @@ fn of<'w>(world: &'w World, name: &str, event: &str) -> Vec<&'w Value> {
 /// Whoever has no task fetches nothing; whoever keeps the adapter fetches it once more, at the end.
 #[test]
 fn whoever_has_no_task_hears_of_no_round() {
-    let mut world = fleet("selected", 9);
+    let mut world = fleet(9);
     let done = world.finish();
     assert_eq!((done["rounds"].as_u64(), done["abandoned"].as_u64()), (Some(9), Some(0)), "{done}");
     let trained: Vec<usize> = (1..=DEVICES).map(|i| of(&world, &device(i), "trained").len()).collect();
@@ -58,7 +58,7 @@ fn whoever_has_no_task_hears_of_no_round() {
 /// rounds for those that stay.
 #[test]
 fn a_fleet_by_tasks_survives_kills_and_goes_on() {
-    let mut world = fleet("selected", 6);
+    let mut world = fleet(6);
     for i in 1..=2 {
         world.edit(&settings(i), "[agent]\n", "[agent]\nstay = true\n");
     }

@@ -144,11 +144,19 @@ impl CatchUp {
         match topic {
             Some(Topic::Offer(_)) => {
                 let offer = Offer::decode(payload).map_err(|e| e.to_string())?;
-                if offer.run == who.run {
-                    self.heard = Some(now);
-                    self.begin(offer.digest, offer.bytes, offer.kind, watch);
+                if offer.run != who.run {
+                    return Ok(None);
                 }
-                Ok(None)
+                self.heard = Some(now);
+                let Some(blob) = offer.blob else {
+                    self.begin(offer.digest, offer.bytes, offer.kind, watch);
+                    return Ok(None);
+                };
+                if Digest::of(&blob) != offer.digest {
+                    return Err(format!("an offer's blob is {}, not {}", Digest::of(&blob), offer.digest));
+                }
+                self.drop_download();
+                steps(offer.kind, blob).map(Some)
             }
             Some(Topic::Blob { digest, chunk }) => {
                 let Some(download) = self.download.as_mut().filter(|d| d.digest == *digest) else {
@@ -161,16 +169,7 @@ impl CatchUp {
                 }
                 let Some(download) = self.drop_download() else { return Ok(None) };
                 let bytes = download.parts.finish().map_err(|e| e.to_string())?;
-                let steps = match download.kind {
-                    BlobKind::Snapshot => {
-                        Steps::Snapshot(Box::new(Snapshot::decode(&bytes).map_err(|e| e.to_string())?))
-                    }
-                    BlobKind::Record => {
-                        Steps::Record(Box::new(Record::decode(&bytes).map_err(|e| e.to_string())?))
-                    }
-                    BlobKind::Records => Steps::Records(bytes),
-                };
-                Ok(Some(steps))
+                steps(download.kind, bytes).map(Some)
             }
             _ => Ok(None),
         }
@@ -243,6 +242,16 @@ impl CatchUp {
         }
         Some(download)
     }
+}
+
+/// What a blob that is whole says.
+fn steps(kind: BlobKind, bytes: Vec<u8>) -> Result<Steps, String> {
+    let steps = match kind {
+        BlobKind::Snapshot => Snapshot::decode(&bytes).map(|snapshot| Steps::Snapshot(Box::new(snapshot))),
+        BlobKind::Record => Record::decode(&bytes).map(|record| Steps::Record(Box::new(record))),
+        BlobKind::Records => return Ok(Steps::Records(bytes)),
+    };
+    steps.map_err(|e| e.to_string())
 }
 
 fn reached(worker: &impl Worker, round: &Round) -> bool {

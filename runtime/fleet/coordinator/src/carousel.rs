@@ -1,5 +1,6 @@
 //! Blobs on their way to devices. Devices that want the same blob share one sending of it: a carousel goes on until each
-//! of them has had every chunk pass by once since it asked.
+//! of them has had every chunk pass by once since it asked. Where devices act on their tasks alone, a small blob is brought to
+//! each of them with its offer: what it would take a device to listen for chunks is more than its update.
 
 use crate::countdown::Millis;
 use crate::error::CoordinatorError;
@@ -10,9 +11,10 @@ use sprig_protocol::send;
 use sprig_transport::blob::{CHUNK, chunk_count, seal};
 use sprig_transport::link::{Link, LinkError};
 use sprig_transport::messages::{
-    BlobKind, DeviceId, Digest, Offer, Record, RoundResult, RunId, Want, join_records,
+    BlobKind, DeviceId, Digest, MAX_BROUGHT, Offer, Record, RoundResult, RunId, Want, join_records,
 };
 use sprig_transport::topics::Topics;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Blobs on their way at a time; who wants another asks again later.
@@ -22,6 +24,8 @@ const CHUNKS: usize = 16;
 /// Bytes that wait in the link while chunks go out, at most, a chunk more or less: tasks and receipts wait behind no more than
 /// those, 0.4 s at 150 kB/s.
 const WINDOW: usize = 64 << 10;
+/// Devices that wait for a blob to be brought, at most, 100 bytes each; who is one too many asks again.
+const WAITING: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Carousel {
@@ -31,6 +35,10 @@ pub(super) struct Carousel {
     /// Which blob's turn it is.
     next: usize,
     repeats: Repeats,
+    /// Whether small blobs are brought to each device.
+    brings: bool,
+    /// Whom to, once the link has room.
+    waiting: VecDeque<(DeviceId, Want)>,
 }
 
 #[derive(Debug)]
@@ -61,12 +69,13 @@ struct Parcel {
 }
 
 impl Carousel {
-    pub(crate) fn new(topics: Topics, run: RunId) -> Self {
-        Carousel { topics, run, blobs: Vec::new(), next: 0, repeats: Repeats::default() }
+    pub(crate) fn new(topics: Topics, run: RunId, brings: bool) -> Self {
+        let (repeats, waiting) = Default::default();
+        Carousel { topics, run, blobs: Vec::new(), next: 0, repeats, brings, waiting }
     }
 
     pub(crate) fn is_turning(&self) -> bool {
-        !self.blobs.is_empty()
+        !self.blobs.is_empty() || !self.waiting.is_empty()
     }
 
     /// Starts sending a device what it misses.
@@ -92,19 +101,33 @@ impl Carousel {
                 return Ok(());
             }
         }
-        let Some(Parcel { kind, rounds, digest, bytes, source }) = parcel(ledger, want)? else {
-            return Ok(());
-        };
-        if !self.repeats.allow(device, (digest, chunk_count(bytes)), now) {
+        let Some(parcel) = parcel(ledger, want)? else { return Ok(()) };
+        if !self.repeats.allow(device, (parcel.digest, chunk_count(parcel.bytes)), now) {
             return Ok(());
         }
-        let offer = Offer { run: self.run, kind, digest, bytes, from: rounds.start.0, to: rounds.end.0 };
-        send(link, &self.topics.offer(device), offer.encode(), false)?;
+        if self.brings && parcel.bytes as usize <= MAX_BROUGHT {
+            if !self.waiting.iter().any(|(waits, _)| waits == device) && self.waiting.len() < WAITING {
+                self.waiting.push_back((device.clone(), want.clone()));
+            }
+            return Ok(());
+        }
+        send(link, &self.topics.offer(device), parcel.offer(self.run).encode(), false)?;
+        let Parcel { digest, bytes, source, .. } = parcel;
         match self.blobs.iter_mut().find(|b| b.digest == digest) {
             Some(blob) => blob.join(0),
             None => self.begin(digest, bytes, source, 0),
         }
         Ok(())
+    }
+
+    /// Brings the next device that waits what it lacks by now.
+    fn bring<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
+        let Some((device, want)) = self.waiting.pop_front() else { return Ok(()) };
+        let Some(parcel) = parcel(ledger, &want)? else { return Ok(()) };
+        // A longer one by now, or a snapshot that was pruned meanwhile: the device asks again.
+        let Some(blob) = parcel.whole(ledger)? else { return Ok(()) };
+        let offer = Offer { blob: Some(blob), ..parcel.offer(self.run) };
+        Ok(send(link, &self.topics.offer(&device), offer.encode(), false)?)
     }
 
     fn begin(&mut self, digest: Digest, bytes: u32, source: Source, chunk: u32) {
@@ -117,8 +140,12 @@ impl Carousel {
     /// Sends the next chunks.
     pub(crate) fn turn<L: Link>(&mut self, ledger: &Ledger, link: &mut L) -> Result<(), CoordinatorError> {
         for _ in 0..CHUNKS {
-            if self.blobs.is_empty() || link.queued() >= WINDOW {
+            if !self.is_turning() || link.queued() >= WINDOW {
                 break;
+            }
+            if !self.waiting.is_empty() {
+                self.bring(ledger, link)?;
+                continue;
             }
             self.next %= self.blobs.len();
             let blob = &mut self.blobs[self.next];
@@ -140,6 +167,29 @@ impl Carousel {
             }
         }
         Ok(())
+    }
+}
+
+impl Parcel {
+    /// What a device is told of it.
+    fn offer(&self, run: RunId) -> Offer {
+        let Self { kind, rounds, digest, bytes, .. } = self;
+        let (from, to) = (rounds.start.0, rounds.end.0);
+        Offer { run, kind: *kind, digest: *digest, bytes: *bytes, from, to, blob: None }
+    }
+
+    /// All of its bytes, if an offer can bring them and they are there.
+    fn whole(&self, ledger: &Ledger) -> Result<Option<Vec<u8>>, LedgerError> {
+        if self.bytes as usize > MAX_BROUGHT {
+            return Ok(None);
+        }
+        match &self.source {
+            Source::Memory(bytes) => Ok(Some(bytes.clone())),
+            Source::Snapshot(applied) => {
+                let slices = (0..chunk_count(self.bytes)).map(|n| ledger.slice(*applied, n));
+                Ok(slices.collect::<Result<Option<Vec<_>>, _>>()?.map(|slices| slices.concat()))
+            }
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl<L: Link> Coordinator<L> {
             rivals: Rivals::new(options.run),
             certificates: Certificates::of(&options),
             echoed: 0,
-            carousel: Carousel::new(topics.clone(), options.run),
+            carousel: Carousel::new(topics.clone(), options.run, options.by_task),
             options,
             core,
             link,

@@ -25,6 +25,11 @@ const GROUPS: (usize, usize) = (24, 64);
 const LOOK: Duration = Duration::from_millis(20);
 /// Time without any message after which a load is given up.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Connections that begin at once, and the time for their handshakes: more would stand in the broker's queue until they give up.
+const AT_ONCE: usize = 64;
+const HANDSHAKES: Duration = Duration::from_millis(50);
+/// Threads that the devices share where each has a connection of its own.
+const HANDS: usize = 4;
 /// Time for what a coordinator said before it ended to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -47,6 +52,8 @@ pub struct Plan {
     pub reports: bool,
     /// How the devices behave.
     pub habits: Habits,
+    /// Whether they act on their tasks alone, and fetch the adapter for each.
+    pub by_task: bool,
 }
 
 /// What a load showed.
@@ -69,6 +76,8 @@ pub struct Load {
     pub counts: Counts,
     /// Updates that are in the ledger, by receipt.
     pub accepted: u64,
+    /// Adapters that devices fetched for their tasks.
+    pub fetched: u64,
     /// Resident memory of the coordinator before any device came, bytes.
     pub rss_idle: u64,
     /// The same at the end of each round.
@@ -115,6 +124,7 @@ impl Plan {
             scalars: 32,
             reports: true,
             habits: Habits::default(),
+            by_task: false,
         }
     }
 
@@ -135,6 +145,7 @@ impl Plan {
         options.settle = Duration::from_secs(1);
         options.resend = Duration::from_secs(30);
         options.linger = Duration::from_secs(1);
+        options.by_task = self.by_task;
         options
     }
 }
@@ -174,21 +185,25 @@ pub fn load<L: Link>(
     let each = plan.devices.div_ceil(plan.connections.max(1)).max(1);
     let mut swarms = Vec::new();
     for first in (0..plan.devices).step_by(each as usize) {
+        if !swarms.is_empty() && swarms.len().is_multiple_of(AT_ONCE) {
+            thread::sleep(HANDSHAKES);
+        }
         let devices = first..(first + each).min(plan.devices);
         let link = link(&format!("load-{first}"))?;
         let kind = Kind::new(rules(plan.scalars), Duration::from_secs(30));
-        let kind = Kind { reports: plan.reports, habits: plan.habits, ..kind };
+        let kind = Kind { reports: plan.reports, habits: plan.habits, by_task: plan.by_task, ..kind };
         swarms.push(Swarm::new(link, &plan.fleet, devices, kind)?);
     }
     let stop = AtomicBool::new(false);
     let failed = Mutex::new(None);
     let mut watch = Watch::default();
     let watched = thread::scope(|scope| {
-        for swarm in &mut swarms {
+        let share = swarms.len().div_ceil(HANDS).max(1);
+        for swarms in swarms.chunks_mut(share) {
             let (stop, failed) = (&stop, &failed);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(e) = swarm.turn(LOOK) {
+                    if let Err(e) = turns(swarms) {
                         failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(e);
                         return;
                     }
@@ -214,6 +229,7 @@ pub fn load<L: Link>(
         messages_per_second: exchanged / (ended - begun).as_secs_f64(),
         counts,
         accepted: counts.accepted,
+        fetched: counts.fetched,
         rss_idle,
         rss_rounds: watch.rounds,
         rss_peak: watch.peak,
@@ -224,6 +240,16 @@ pub fn load<L: Link>(
             / f64::from(plan.rounds),
         plan: plan.clone(),
     })
+}
+
+/// A turn of each. One alone waits for its messages; of several none can wait for all.
+fn turns<L: Link>(swarms: &mut [Swarm<L>]) -> Result<(), LinkError> {
+    if let [one] = swarms {
+        return one.turn(LOOK);
+    }
+    swarms.iter_mut().try_for_each(|swarm| swarm.turn(Duration::ZERO))?;
+    thread::sleep(LOOK);
+    Ok(())
 }
 
 fn wait_for_coordinator<L: Link>(watcher: &mut L, pid: u32) -> Result<(), LoadError> {

@@ -5,7 +5,9 @@ use super::synthetic::{answer, presence};
 use super::trouble::{Habits, Trouble, spoil};
 use sprig_learn::spry::Rules;
 use sprig_transport::link::{Event, Link, LinkError};
-use sprig_transport::messages::{DeviceId, Presence, Receipt, Region, Report, Round, RunId, Task, Verdict};
+use sprig_transport::messages::{
+    DeviceId, Digest, Offer, Presence, Receipt, Region, Report, Round, RunId, Snapshot, Task, Verdict, Want,
+};
 use sprig_transport::topics::{Topic, Topics};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,9 @@ pub struct Swarm<L> {
     resend: Duration,
     reports: bool,
     habits: Habits,
+    by_task: bool,
+    /// Tasks whose adapter was asked for: one a device.
+    lacking: Vec<(usize, Task)>,
     /// Tasks that are being worked on: one a device.
     work: Vec<Work>,
     begun: Instant,
@@ -43,6 +48,8 @@ pub struct Counts {
     pub tasks: u64,
     /// Updates they sent, repetitions included.
     pub updates: u64,
+    /// Adapters they were brought, whole and of the task's digest.
+    pub fetched: u64,
     /// Updates in the ledger, by receipt.
     pub accepted: u64,
     /// Receipts of what was in the ledger already.
@@ -75,12 +82,14 @@ pub struct Kind {
     pub reports: bool,
     /// How devices behave.
     pub habits: Habits,
+    /// Whether they act on their tasks alone: they hear of no round, and ask for the adapter of each task.
+    pub by_task: bool,
 }
 
 impl Kind {
     /// Devices that do their part at once, and report.
     pub fn new(rules: Rules, resend: Duration) -> Self {
-        Self { rules, resend, reports: true, habits: Habits::default() }
+        Self { rules, resend, reports: true, habits: Habits::default(), by_task: false }
     }
 }
 
@@ -105,6 +114,7 @@ impl Counts {
         Counts {
             tasks: self.tasks + other.tasks,
             updates: self.updates + other.updates,
+            fetched: self.fetched + other.fetched,
             accepted: self.accepted + other.accepted,
             duplicates: self.duplicates + other.duplicates,
             refused: self.refused + other.refused,
@@ -125,11 +135,16 @@ impl<L: Link> Swarm<L> {
         devices: std::ops::Range<u32>,
         kind: Kind,
     ) -> Result<Self, LinkError> {
-        let Kind { rules, resend, reports, habits } = kind;
+        let Kind { rules, resend, reports, habits, by_task } = kind;
         let topics = Topics::new(fleet).map_err(|e| LinkError::Settings(e.to_string()))?;
-        link.subscribe(&topics.round())?;
+        if !by_task {
+            link.subscribe(&topics.round())?;
+        }
         for n in devices.clone() {
             let id = name(n);
+            if by_task {
+                link.subscribe(&topics.offer(&id))?;
+            }
             link.subscribe(&topics.task(&id))?;
             link.subscribe(&topics.receipt(&id))?;
         }
@@ -143,6 +158,8 @@ impl<L: Link> Swarm<L> {
             resend,
             reports,
             habits,
+            by_task,
+            lacking: Vec::new(),
             work: Vec::new(),
             begun: Instant::now(),
             counts: Counts::default(),
@@ -180,14 +197,15 @@ impl<L: Link> Swarm<L> {
         self.counts.received += 1;
         match self.topics.parse(topic) {
             Some(Topic::Round) => {
-                if let Ok(round) = Round::decode(payload)
-                    && self.run.replace(round.run) != Some(round.run)
-                {
-                    self.devices.fill(Light::NEW);
+                if let Ok(round) = Round::decode(payload) {
+                    self.takes_part(round.run);
                 }
             }
             Some(Topic::Task(id)) => {
                 let (Ok(task), Some(at)) = (Task::decode(payload), self.at(&id)) else { return Ok(()) };
+                if self.by_task {
+                    self.takes_part(task.run);
+                }
                 if self.run != Some(task.run) {
                     return Ok(());
                 }
@@ -196,8 +214,12 @@ impl<L: Link> Swarm<L> {
                 let news = device.round == u32::MAX || task.round > device.round;
                 if news || task.round == device.round && device.waiting {
                     (device.round, device.waiting) = (task.round, true);
-                    self.begin(at, task)?;
+                    if self.by_task { self.ask(&id, at, task)? } else { self.begin(at, task)? }
                 }
+            }
+            Some(Topic::Offer(id)) => {
+                let (Ok(offer), Some(at)) = (Offer::decode(payload), self.at(&id)) else { return Ok(()) };
+                self.brought(at, &offer)?;
             }
             Some(Topic::Receipt(id)) => {
                 let (Ok(receipt), Some(at)) = (Receipt::decode(payload), self.at(&id)) else {
@@ -217,6 +239,34 @@ impl<L: Link> Swarm<L> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A run has begun, for all that is known here.
+    fn takes_part(&mut self, run: RunId) {
+        if self.run.replace(run) != Some(run) {
+            self.devices.fill(Light::NEW);
+        }
+    }
+
+    /// Asks for the adapter of a task, as a device that was away for long.
+    fn ask(&mut self, id: &DeviceId, at: usize, task: Task) -> Result<(), LinkError> {
+        let want = Want { run: task.run, round: u32::MAX, base: Digest([0; 32]), resume: None };
+        self.lacking.retain(|(lacks, _)| *lacks != at);
+        self.lacking.push((at, task));
+        self.send(self.topics.want(id), want.encode(), false)
+    }
+
+    /// Begins what a device lacked the adapter for, if this is it.
+    fn brought(&mut self, at: usize, offer: &Offer) -> Result<(), LinkError> {
+        let Some(blob) = offer.blob.as_ref().filter(|blob| Digest::of(blob) == offer.digest) else {
+            return Ok(());
+        };
+        let Ok(snapshot) = Snapshot::decode(blob) else { return Ok(()) };
+        let ours = |(lacks, task): &(usize, Task)| *lacks == at && task.base == snapshot.after;
+        let Some(place) = self.lacking.iter().position(ours) else { return Ok(()) };
+        self.counts.fetched += 1;
+        let (at, task) = self.lacking.swap_remove(place);
+        self.begin(at, task)
     }
 
     /// Sets a device to work on a task, which takes the place of an earlier one.

@@ -6,15 +6,21 @@
 use sprig_simulate::{self as simulate, Plan};
 use sprig_testkit::mosquitto::Mosquitto;
 use sprig_transport::link::{LinkConfig, LinkError};
-use sprig_transport::mqtt::{self, MqttLink};
+use sprig_transport::mqtt::{self, Many, MqttLink};
 use std::process::{Child, Command};
 use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
 
-/// Tells a process started by this test what it is: the broker's URL, and the state folder.
+/// Tells a process started by this test what it is: the load's name, the broker's URL, and the state folder.
 const ROLE: &str = "SPRIG_TEST_LOAD_COORDINATOR";
 
-fn plan() -> Plan {
-    Plan::new("load", 2000, 8)
+/// The load of that name.
+fn plan(name: &str) -> Plan {
+    match name {
+        "shared" => Plan::new("load", 2000, 8),
+        "own" => Plan { connections: 200, per_round: 50, by_task: true, ..Plan::new("load", 200, 4) },
+        other => panic!("no load {other}"),
+    }
 }
 
 fn link(url: &str, name: &str) -> Result<MqttLink, LinkError> {
@@ -35,20 +41,24 @@ impl Drop for Process {
 #[test]
 fn coordinator_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
-    let (url, state) = role.split_once(' ').unwrap();
+    let [name, url, state] = role.split(' ').collect::<Vec<_>>()[..] else { panic!("{role}") };
     let link = link(url, "coordinator").unwrap();
     let stop = AtomicBool::new(false);
-    assert!(simulate::coordinate(&plan(), state.as_ref(), link, Box::new(|_| {}), &stop).unwrap());
+    assert!(simulate::coordinate(&plan(name), state.as_ref(), link, Box::new(|_| {}), &stop).unwrap());
+}
+
+/// Starts the coordinator of a load.
+fn coordinator(name: &str, broker: &Mosquitto, state: &TempDir) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "coordinator_process"]);
+    command.env(ROLE, format!("{name} {} {}", broker.url(), state.path().display()));
+    Process(command.spawn().unwrap())
 }
 
 #[test]
 fn memory_is_bounded_by_device_and_flat_over_rounds() {
     let (broker, state) = (Mosquitto::open(), tempfile::tempdir().unwrap());
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "coordinator_process"]);
-    command.env(ROLE, format!("{} {}", broker.url(), state.path().display()));
-    let mut coordinator = Process(command.spawn().unwrap());
-    let plan = plan();
+    let (mut coordinator, plan) = (coordinator("shared", &broker, &state), plan("shared"));
     let load = simulate::load(&plan, coordinator.0.id(), |name| link(&broker.url(), name)).unwrap();
     assert!(coordinator.0.wait().unwrap().success());
     // Each device's update of each round is in the ledger once.
@@ -61,4 +71,19 @@ fn memory_is_bounded_by_device_and_flat_over_rounds() {
     let (before, after) = (mean(&load.rss_rounds[1..4]), mean(&load.rss_rounds[5..8]));
     assert!(after <= before + (3 << 19), "{load:#?}");
     println!("{}", serde_json::to_string_pretty(&load).unwrap());
+}
+
+/// Every device has a connection, and none hears of a round without a task; whoever has one is brought the adapter first.
+#[test]
+fn devices_on_connections_of_their_own_fetch_the_adapter_of_each_task() {
+    let (broker, state) = (Mosquitto::open(), tempfile::tempdir().unwrap());
+    let (mut coordinator, plan) = (coordinator("own", &broker, &state), plan("own"));
+    let many = Many::start().unwrap();
+    let connect = |name: &str| many.connect(&LinkConfig::new(&broker.url(), name));
+    let load = simulate::load(&plan, coordinator.0.id(), connect).unwrap();
+    assert!(coordinator.0.wait().unwrap().success());
+    let updates = u64::from(plan.per_round * plan.rounds);
+    // A round ends with a part of its updates, while others are at work.
+    assert!((updates / 2..=updates).contains(&load.accepted), "{load:#?}");
+    assert!((load.accepted..=updates).contains(&load.fetched), "{load:#?}");
 }

@@ -12,7 +12,6 @@ mod reply;
 mod shared;
 
 pub use shared::Behind;
-#[cfg(feature = "tls")]
 pub use sprig_transport::tls::TlsAcceptor;
 
 use crate::desk::Piece;
@@ -45,11 +44,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 /// Stack of the door's thread.
 const STACK: usize = 512 << 10;
-
-/// What encrypts where this build has it; there is none.
-#[cfg(not(feature = "tls"))]
-#[derive(Clone)]
-pub enum TlsAcceptor {}
 
 /// Where it listens.
 #[derive(Default)]
@@ -124,9 +118,6 @@ async fn serve(
                     let (caller, shared) = (Caller::Address(from.ip()), shared.clone());
                     match tls.clone() {
                         None => attend(stream, place, shared, caller),
-                        #[cfg(not(feature = "tls"))]
-                        Some(none) => match none {},
-                        #[cfg(feature = "tls")]
                         Some(tls) => {
                             tokio::spawn(async move {
                                 // What goes wrong on a connection is its peer's to see.

@@ -8,12 +8,16 @@ use sprig_budget::Bytes;
 use sprig_simulate::{Habits, Plan};
 use sprig_transport::broker::Broker;
 use sprig_transport::link::{LinkConfig, LinkError};
-use sprig_transport::mqtt::{self, MqttLink};
+use sprig_transport::mqtt::{self, Many, MqttLink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Bytes of messages on their way, each direction, of a connection that carries thousands of devices.
 const QUEUE: usize = 8 << 20;
+/// The same of one among many.
+const FEW: usize = 256 << 10;
+/// Connections beyond which they share a thread.
+const THREADS: u32 = 64;
 
 /// Rounds unless told otherwise.
 const ROUNDS: u32 = 20;
@@ -42,12 +46,16 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .args(["simulate", "--broker", &url, "--coordinator-state"])
         .arg(folder.path())
         .args(["--devices", &args.devices.to_string(), "--rounds", &rounds.to_string()])
-        .args(["--per-round", &plan.per_round.to_string()])
+        .args(["--per-round", &plan.per_round.to_string(), "--follow", args.follow.name()])
         .args(troubled(&plan.habits))
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
-    let found = sprig_simulate::load(&plan, coordinator.id(), |name| link(&url, name));
+    let many = Many::start().map_err(|e| Failure::new(Exit::Io, e))?;
+    let found = sprig_simulate::load(&plan, coordinator.id(), |name| match plan.connections {
+        ..=THREADS => link(&url, name),
+        _ => many.connect(&LinkConfig { queue_bytes: FEW, inbox_bytes: FEW, ..LinkConfig::new(&url, name) }),
+    });
     if found.is_err() {
         let _ = coordinator.kill();
     }
@@ -67,9 +75,12 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     seconds.sort_by(f64::total_cmp);
     let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
     line(format_args!(
-        "{} devices, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
-        args.devices, rounds, found.seconds, found.rounds_per_second, found.accepted
+        "{} devices on {} connections, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
+        args.devices, plan.connections, rounds, found.seconds, found.rounds_per_second, found.accepted
     ))?;
+    if plan.by_task {
+        line(format_args!("adapters     {} fetched", found.fetched))?;
+    }
     if let (Some(median), Some(longest)) = (seconds.get(seconds.len() / 2), seconds.last()) {
         line(format_args!("a round      {median:.2} s (median), {longest:.2} s at most"))?;
     }
@@ -104,7 +115,8 @@ fn planned(args: &SimulateArgs, rounds: u32) -> Result<Plan, Failure> {
         );
         return Err(Failure::new(Exit::Usage, problem));
     }
-    Ok(Plan { per_round, habits, ..Plan::new("simulation", args.devices, rounds) })
+    let (connections, by_task) = (args.connections.min(args.devices), args.follow.is_by_task());
+    Ok(Plan { per_round, habits, connections, by_task, ..Plan::new("simulation", args.devices, rounds) })
 }
 
 /// The same for the coordinator, which need not know how long devices work.

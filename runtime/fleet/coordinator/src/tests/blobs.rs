@@ -53,7 +53,9 @@ impl Late {
                 Some(Topic::Round) => self.round = Some(Round::decode(&payload).unwrap()),
                 Some(Topic::Offer(_)) => {
                     let offer = Offer::decode(&payload).unwrap();
-                    self.expect(offer.digest, offer.bytes);
+                    if offer.blob.is_none() {
+                        self.expect(offer.digest, offer.bytes);
+                    }
                     self.offers.push(offer);
                 }
                 Some(Topic::Blob { digest, chunk }) => {
@@ -232,4 +234,32 @@ fn a_large_record_is_fetched_by_the_digest_announced() {
     let mut server = Server::new(layout.clone(), rules, vec![0.5; layout.len()]).unwrap();
     assert_eq!(record.base.0, server.digest());
     replay(&mut server, &record);
+}
+
+/// Where devices act on their tasks alone, each is brought what is small, and only that.
+#[test]
+fn a_small_blob_comes_with_its_offer_to_devices_that_act_on_tasks() {
+    for (weights, brought) in [(100, true), (16_000, false)] {
+        let (dir, hub) = (tempfile::tempdir().unwrap(), memory::broker());
+        let layout = Layout::synthetic(6, weights);
+        let mut options = settings(3, 2, dir.path());
+        options.by_task = true;
+        let (mut coordinator, _) = coordinator_of(layout.clone(), options, hub.link("c", None));
+        run(&mut coordinator, &mut swarm(&hub, 3));
+        let [mut one, mut two] = ["one", "two"].map(|name| Late::new(&hub, name));
+        turns(&mut coordinator, &mut [&mut one, &mut two], 3);
+        let chunks = one.chunks;
+        for late in [&mut one, &mut two] {
+            late.want(u32::MAX, Digest([0; 32]), None);
+        }
+        turns(&mut coordinator, &mut [&mut one, &mut two], 30);
+        for late in [&mut one, &mut two] {
+            let offer = late.offers.pop().expect("an offer");
+            assert_eq!((offer.kind, offer.blob.is_some()), (BlobKind::Snapshot, brought), "{weights}");
+            let blob = offer.blob.unwrap_or_else(|| late.blob());
+            assert_eq!((blob.len() as u32, Digest::of(&blob)), (offer.bytes, offer.digest));
+            assert_eq!(Snapshot::decode(&blob).unwrap().after, late.round.as_ref().unwrap().base);
+            assert!(late.offers.is_empty() && brought == (late.chunks == chunks), "{weights}");
+        }
+    }
 }
