@@ -18,6 +18,9 @@ pub struct SimulateArgs {
     /// Broker that light devices go through [default: an embedded one]
     #[arg(long, value_name = "URL", conflicts_with = "learning")]
     pub broker: Option<String>,
+    /// Authority that the broker's certificate is signed by (PEM), where the URL is mqtts:// [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "broker")]
+    pub ca: Option<PathBuf>,
     /// Connections that carry the light devices, evenly; as many as devices give each its own
     #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "learning", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub connections: u32,

@@ -16,6 +16,9 @@ const GROUP: usize = 1024;
 /// Devices looked at in one turn for what they must send again.
 const LOOK: usize = 256;
 
+/// Seconds after which a device asks again for an adapter that did not come, as an agent does.
+const PATIENCE: f32 = 3.0;
+
 /// Devices `first..first + count` on one connection.
 #[derive(Debug)]
 pub struct Swarm<L> {
@@ -31,7 +34,7 @@ pub struct Swarm<L> {
     habits: Habits,
     by_task: bool,
     /// Tasks whose adapter was asked for: one a device.
-    lacking: Vec<(usize, Task)>,
+    lacking: Vec<Lacking>,
     /// Tasks that are being worked on: one a device.
     work: Vec<Work>,
     begun: Instant,
@@ -60,6 +63,15 @@ pub struct Counts {
     pub sent: u64,
     /// Messages received.
     pub received: u64,
+}
+
+/// A device that asked for the adapter of its task.
+#[derive(Debug)]
+struct Lacking {
+    at: usize,
+    task: Task,
+    /// Seconds since the swarm's beginning when it asks again.
+    again: f32,
 }
 
 /// A device at work.
@@ -190,6 +202,7 @@ impl<L: Link> Swarm<L> {
             wait = Duration::ZERO;
         }
         self.finish_work()?;
+        self.ask_again()?;
         self.remind()
     }
 
@@ -251,8 +264,9 @@ impl<L: Link> Swarm<L> {
     /// Asks for the adapter of a task, as a device that was away for long.
     fn ask(&mut self, id: &DeviceId, at: usize, task: Task) -> Result<(), LinkError> {
         let want = Want { run: task.run, round: u32::MAX, base: Digest([0; 32]), resume: None };
-        self.lacking.retain(|(lacks, _)| *lacks != at);
-        self.lacking.push((at, task));
+        let again = self.begun.elapsed().as_secs_f32() + PATIENCE;
+        self.lacking.retain(|lacks| lacks.at != at);
+        self.lacking.push(Lacking { at, task, again });
         self.send(self.topics.want(id), want.encode(), false)
     }
 
@@ -262,11 +276,19 @@ impl<L: Link> Swarm<L> {
             return Ok(());
         };
         let Ok(snapshot) = Snapshot::decode(blob) else { return Ok(()) };
-        let ours = |(lacks, task): &(usize, Task)| *lacks == at && task.base == snapshot.after;
+        let ours = |lacks: &Lacking| lacks.at == at && lacks.task.base == snapshot.after;
         let Some(place) = self.lacking.iter().position(ours) else { return Ok(()) };
         self.counts.fetched += 1;
-        let (at, task) = self.lacking.swap_remove(place);
+        let Lacking { at, task, .. } = self.lacking.swap_remove(place);
         self.begin(at, task)
+    }
+
+    /// Asks again for what did not come.
+    fn ask_again(&mut self) -> Result<(), LinkError> {
+        let now = self.begun.elapsed().as_secs_f32();
+        let due: Vec<_> = self.lacking.extract_if(.., |lacks| lacks.again <= now).collect();
+        due.into_iter()
+            .try_for_each(|lacks| self.ask(&name(self.first + lacks.at as u32), lacks.at, lacks.task))
     }
 
     /// Sets a device to work on a task, which takes the place of an earlier one.

@@ -7,8 +7,9 @@ use crate::output::line;
 use sprig_budget::Bytes;
 use sprig_simulate::{Habits, Plan};
 use sprig_transport::broker::Broker;
-use sprig_transport::link::{LinkConfig, LinkError};
-use sprig_transport::mqtt::{self, Many, MqttLink};
+use sprig_transport::link::LinkConfig;
+use sprig_transport::mqtt::{self, Many};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,7 +28,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let rounds = args.rounds.unwrap_or(ROUNDS);
     let plan = planned(args, rounds)?;
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
-        let link = link(url, "load-coordinator")?;
+        let link = mqtt::connect(&config(args, url, ("load-coordinator", QUEUE)))?;
         sprig_simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
         return Ok(Exit::Done);
     }
@@ -48,13 +49,14 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .args(["--devices", &args.devices.to_string(), "--rounds", &rounds.to_string()])
         .args(["--per-round", &plan.per_round.to_string(), "--follow", args.follow.name()])
         .args(troubled(&plan.habits))
+        .args(args.ca.iter().flat_map(|ca| [OsStr::new("--ca"), ca.as_os_str()]))
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
     let many = Many::start().map_err(|e| Failure::new(Exit::Io, e))?;
     let found = sprig_simulate::load(&plan, coordinator.id(), |name| match plan.connections {
-        ..=THREADS => link(&url, name),
-        _ => many.connect(&LinkConfig { queue_bytes: FEW, inbox_bytes: FEW, ..LinkConfig::new(&url, name) }),
+        ..=THREADS => mqtt::connect(&config(args, &url, (name, QUEUE))),
+        _ => many.connect(&config(args, &url, (name, FEW))),
     });
     if found.is_err() {
         let _ = coordinator.kill();
@@ -126,6 +128,7 @@ fn troubled(habits: &Habits) -> Vec<String> {
     })
 }
 
-fn link(url: &str, name: &str) -> Result<MqttLink, LinkError> {
-    mqtt::connect(&LinkConfig { queue_bytes: QUEUE, inbox_bytes: QUEUE, ..LinkConfig::new(url, name) })
+/// A connection of that name, which holds so many bytes each way.
+fn config(args: &SimulateArgs, url: &str, (name, bytes): (&str, usize)) -> LinkConfig {
+    LinkConfig { queue_bytes: bytes, inbox_bytes: bytes, ca: args.ca.clone(), ..LinkConfig::new(url, name) }
 }
