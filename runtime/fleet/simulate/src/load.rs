@@ -182,18 +182,7 @@ pub fn load<L: Link>(
     let rss_idle = process(pid)?.resident;
     let begun = Instant::now();
 
-    let each = plan.devices.div_ceil(plan.connections.max(1)).max(1);
-    let mut swarms = Vec::new();
-    for first in (0..plan.devices).step_by(each as usize) {
-        if !swarms.is_empty() && swarms.len().is_multiple_of(AT_ONCE) {
-            thread::sleep(HANDSHAKES);
-        }
-        let devices = first..(first + each).min(plan.devices);
-        let link = link(&format!("load-{first}"))?;
-        let kind = Kind::new(rules(plan.scalars), Duration::from_secs(30));
-        let kind = Kind { reports: plan.reports, habits: plan.habits, by_task: plan.by_task, ..kind };
-        swarms.push(Swarm::new(link, &plan.fleet, devices, kind)?);
-    }
+    let mut swarms = connected(plan, link)?;
     let stop = AtomicBool::new(false);
     let failed = Mutex::new(None);
     let mut watch = Watch::default();
@@ -240,6 +229,26 @@ pub fn load<L: Link>(
             / f64::from(plan.rounds),
         plan: plan.clone(),
     })
+}
+
+/// The devices, on their connections.
+fn connected<L: Link>(
+    plan: &Plan,
+    mut link: impl FnMut(&str) -> Result<L, LinkError>,
+) -> Result<Vec<Swarm<L>>, LinkError> {
+    let each = plan.devices.div_ceil(plan.connections.max(1)).max(1);
+    let mut swarms: Vec<Swarm<L>> = Vec::new();
+    for first in (0..plan.devices).step_by(each as usize) {
+        if !swarms.is_empty() && swarms.len().is_multiple_of(AT_ONCE) {
+            thread::sleep(HANDSHAKES);
+        }
+        let devices = first..(first + each).min(plan.devices);
+        let link = link(&format!("load-{first}"))?;
+        let kind = Kind::new(rules(plan.scalars), Duration::from_secs(30));
+        let kind = Kind { reports: plan.reports, habits: plan.habits, by_task: plan.by_task, ..kind };
+        swarms.push(Swarm::new(link, &plan.fleet, devices, kind)?);
+    }
+    Ok(swarms)
 }
 
 /// A turn of each. One alone waits for its messages; of several none can wait for all.

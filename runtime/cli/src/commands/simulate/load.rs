@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::line;
 use sprig_budget::Bytes;
-use sprig_simulate::{Habits, Plan};
+use sprig_simulate::{Habits, Load, Plan};
 use sprig_transport::broker::Broker;
 use sprig_transport::link::LinkConfig;
 use sprig_transport::mqtt::{self, Many};
@@ -41,6 +41,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     };
     let url = args.broker.clone().or_else(|| broker.as_ref().map(Broker::url)).unwrap_or_default();
     let folder = tempfile::tempdir().map_err(|e| Failure::io("make a folder in", Path::new("/tmp"), e))?;
+    let many = Many::start().map_err(|e| Failure::new(Exit::Io, e))?;
     // The coordinator is another process, so that what it takes is its own.
     let program = std::env::current_exe().map_err(|e| Failure::io("find", Path::new("sprig"), e))?;
     let mut coordinator = Command::new(program)
@@ -53,7 +54,6 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .stdout(Stdio::null())
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
-    let many = Many::start().map_err(|e| Failure::new(Exit::Io, e))?;
     let found = sprig_simulate::load(&plan, coordinator.id(), |name| match plan.connections {
         ..=THREADS => mqtt::connect(&config(args, &url, (name, QUEUE))),
         _ => many.connect(&config(args, &url, (name, FEW))),
@@ -64,8 +64,14 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let _ = coordinator.wait();
     let found = found.map_err(|e| Failure::new(Exit::Peer, e))?;
     let ledger = std::fs::metadata(folder.path().join("ledger.redb")).map_or(0, |m| m.len());
+    tell(args, &found, ledger)
+}
+
+/// Says what was found.
+fn tell(args: &SimulateArgs, found: &Load, ledger: u64) -> Result<Exit, Failure> {
+    let plan = &found.plan;
     if args.json {
-        let mut value = serde_json::to_value(&found).map_err(|e| Failure::new(Exit::Bug, e))?;
+        let mut value = serde_json::to_value(found).map_err(|e| Failure::new(Exit::Bug, e))?;
         value["event"] = "done".into();
         value["ledger_bytes"] = ledger.into();
         line(value)?;
@@ -78,7 +84,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let at = |i: usize| found.rss_rounds.get(i).map_or_else(|| "-".to_owned(), |b| Bytes(*b).to_string());
     line(format_args!(
         "{} devices on {} connections, {} rounds in {:.1} s ({:.2} a second); {} updates in the ledger",
-        args.devices, plan.connections, rounds, found.seconds, found.rounds_per_second, found.accepted
+        plan.devices, plan.connections, plan.rounds, found.seconds, found.rounds_per_second, found.accepted
     ))?;
     if plan.by_task {
         line(format_args!("adapters     {} fetched", found.fetched))?;
