@@ -272,7 +272,7 @@ impl<'o, W: Worker> Agent<'o, W> {
                 Ok(_) => {}
                 Err(e) => (self.watch)(dropped(e.to_string())),
             },
-            Some(Topic::Offer(_)) if self.training.is_some() => {} // a late one: it has what it asked for
+            Some(Topic::Offer(_)) if self.training.is_some() || self.is_level() => {} // it has what it asked for
             Some(Topic::Offer(_) | Topic::Blob { .. }) => {
                 let steps = self.catch_up.take(&parsed, payload, &self.who, &mut self.watch, now);
                 match steps {
