@@ -11,18 +11,22 @@
 use super::TokenizerError;
 use regex::Regex;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 /// The `pre` names [`Splitter::new`] knows, for messages.
 pub(super) const SUPPORTED: &str =
     "\"smollm\", \"gpt-2\", \"llama-bpe\" (also called \"llama3\", \"llama-v3\"), \"qwen2\"";
 
 /// GPT-2's pattern: contractions, letters, numbers, other marks, white space.
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
+static GPT2: Pattern = Pattern::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+");
 /// Llama 3's pattern: numbers in groups of three, line ends kept with the marks before them.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+static LLAMA3: Pattern = Pattern::new(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+",
+);
 /// Qwen 2's pattern: Llama 3's with every number on its own.
-const QWEN2: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+static QWEN2: Pattern = Pattern::new(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+",
+);
 
 /// The splitting rules of one `pre` name.
 #[derive(Debug)]
@@ -40,17 +44,16 @@ pub(super) struct Splitter {
 
 impl Splitter {
     pub(super) fn new(pre: &str) -> Result<Self, TokenizerError> {
-        let (digits, pattern) = match pre {
-            "smollm" => (true, GPT2),
-            "gpt-2" => (false, GPT2),
-            "llama-bpe" | "llama3" | "llama-v3" => (false, LLAMA3),
-            "qwen2" => (false, QWEN2),
+        let (digits, pattern, lines, llama3) = match pre {
+            "smollm" => (true, &GPT2, false, false),
+            "gpt-2" => (false, &GPT2, false, false),
+            "llama-bpe" | "llama3" | "llama-v3" => (false, &LLAMA3, true, true),
+            "qwen2" => (false, &QWEN2, true, false),
             other => {
                 return Err(TokenizerError::Pre { pre: super::short(other), supported: SUPPORTED });
             }
         };
-        let (lines, llama3) = (pattern != GPT2, pattern == LLAMA3);
-        let pattern = Regex::new(pattern).map_err(|e| TokenizerError::Encode { why: e.to_string() })?;
+        let pattern = pattern.compiled().map_err(|e| TokenizerError::Encode { why: e.to_string() })?;
         Ok(Self { digits, pattern, lines, whole_words: llama3, add_bos: llama3 })
     }
 
@@ -93,6 +96,26 @@ impl Splitter {
             Some(last) if last.is_whitespace() && found.len() > last.len_utf8() => last.len_utf8(),
             _ => 0,
         }
+    }
+}
+
+/// A pattern that is compiled once in a process: that takes milliseconds, and clones share what was made.
+struct Pattern {
+    text: &'static str,
+    made: OnceLock<Regex>,
+}
+
+impl Pattern {
+    const fn new(text: &'static str) -> Self {
+        Self { text, made: OnceLock::new() }
+    }
+
+    fn compiled(&self) -> Result<Regex, regex::Error> {
+        if let Some(known) = self.made.get() {
+            return Ok(known.clone());
+        }
+        let new = Regex::new(self.text)?;
+        Ok(self.made.get_or_init(|| new).clone())
     }
 }
 

@@ -11,7 +11,8 @@ const MAX_COLUMNS: usize = 1024;
 /// Reads the records of a table.
 pub(super) struct Table<'p> {
     input: Input<'p>,
-    parser: Reader,
+    /// By the header's delimiter.
+    parser: Option<Reader>,
     delimiter: u8,
     /// Whether the last line was ended, where the file does not.
     ended: bool,
@@ -42,8 +43,8 @@ impl<'a> Cells<'a> {
 
 impl<'p> Table<'p> {
     pub(super) fn new(input: Input<'p>) -> Self {
-        let (parser, buffer, ends) = (Reader::new(), Vec::new(), Vec::new());
-        Self { input, parser, delimiter: b',', ended: false, header: None, buffer, ends }
+        let (buffer, ends) = (Vec::new(), Vec::new());
+        Self { input, parser: None, delimiter: b',', ended: false, header: None, buffer, ends }
     }
 
     /// The next record, with the line that it begins in.
@@ -80,7 +81,7 @@ impl<'p> Table<'p> {
         self.delimiter = if tabbed { b'\t' } else { other.unwrap_or(b',') };
         // Between tabs quotes are text: they are so in the files that people publish, where a quote without a second one would
         // swallow lines.
-        self.parser = ReaderBuilder::new().delimiter(self.delimiter).quoting(!tabbed).build();
+        self.parser = Some(ReaderBuilder::new().delimiter(self.delimiter).quoting(!tabbed).build());
         self.ends = vec![0; MAX_COLUMNS];
         let Some((line, found)) = self.record(room)? else { return Ok(None) };
         let text = self.text(line, found)?;
@@ -118,8 +119,11 @@ impl<'p> Table<'p> {
             // At its end the file gets a line's end of its own: one that stays in the text is within quotes.
             let last = available.is_empty() && !self.ended;
             let from = if last { b"\n" } else { available };
-            let (result, read, wrote, more) =
-                self.parser.read_record(from, &mut self.buffer[text..], &mut self.ends[cells..]);
+            let (result, read, wrote, more) = self.parser.get_or_insert_with(Reader::new).read_record(
+                from,
+                &mut self.buffer[text..],
+                &mut self.ends[cells..],
+            );
             (text, cells) = (text + wrote, cells + more);
             if last {
                 self.ended = read > 0;
