@@ -1,10 +1,12 @@
 //! Held-out evaluation on the coordinator: model and data live in its evaluation thread, so that rounds go on meanwhile.
 
+use crate::files::scratch;
 use sprig_budget::{Bytes, Plan};
 use sprig_coordinator::{EvaluationThread, HeldOut, Ready};
 use sprig_engine::adapter::Adapter;
 use sprig_engine::gguf::Mapped;
 use sprig_ground::PathError;
+use sprig_learn::data::{LoadOptions, Overflow};
 use sprig_learn::readout::fleet::{adapt, solving_needs};
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
 use sprig_protocol::FleetError;
@@ -43,7 +45,9 @@ impl Evaluator {
         let map = Mapped::open(&self.model)?;
         let base = Base::open(&map)?;
         let spec = self.train.adapter(&base.geometry)?;
-        let data = base.data(&[&self.data], &[], self.train.recipe().records.load_options(), self.budget)?;
+        let overflow = Some(Overflow::into(scratch()));
+        let options = LoadOptions { overflow, ..self.train.recipe().records.load_options() };
+        let data = base.data(&[&self.data], &[], options, self.budget)?;
         let means = Means { threads: self.threads, residency: Residency::Auto };
         let objective = self.train.recipe().judged();
         let (adapted, batch) = (Adapted::Made(spec.clone()), self.train.batch.as_usize());

@@ -12,7 +12,7 @@ use sprig_coordinator::select::Deal;
 use sprig_engine::adapter::{AdapterMeta, AdapterSpec};
 use sprig_engine::gguf::Mapped;
 use sprig_learn::LearnError;
-use sprig_learn::data::{DataSet, Examples};
+use sprig_learn::data::{DataSet, Examples, LoadOptions, Overflow};
 use sprig_learn::estimator::Estimator;
 use sprig_learn::objective::references_bytes;
 use sprig_learn::prefix::PrefixCache;
@@ -43,7 +43,8 @@ pub struct Study {
     /// Whether a fifth of each device's data is set aside to evaluate the server's model and the devices' own on; per epoch
     /// only, for an iteration leaves a device no model of its own.
     pub personal: bool,
-    /// Folder for activations below the adapter; studies of the same data and lowest block share them.
+    /// Folder for activations below the adapter, which studies of the same data and lowest block share, and for examples that
+    /// are more than memory should hold.
     pub cache: PathBuf,
     /// How many devices lie, and how.
     pub liars: Option<(u32, Attack)>,
@@ -75,8 +76,7 @@ impl Study {
             return Err(LearnError::Settings(problem.to_owned()).into());
         }
         let budget = sprig_run::budget(model.budget, None)?;
-        let data =
-            base.data(&[&self.data], &[&self.held_out], train.recipe().records.load_options(), budget)?;
+        let data = base.data(&[&self.data], &[&self.held_out], self.options(), budget)?;
         let mut dealt = deal(&data.train, self.devices as usize, self.skew, train.seed)?;
         dealt.retain(|ids| !ids.is_empty());
         let shard = |mut ids: Vec<usize>| {
@@ -112,6 +112,12 @@ impl Study {
             fleet.adapter.write(out, &meta)?;
         }
         Ok(findings)
+    }
+
+    /// How the data are read: as a device reads its own, and what memory should not hold goes beside the activations.
+    pub(super) fn options(&self) -> LoadOptions {
+        let overflow = Some(Overflow::into(&self.cache));
+        LoadOptions { overflow, ..self.settings.train.recipe().records.load_options() }
     }
 
     /// Plans a fleet of `devices` devices within the budget.

@@ -2,9 +2,10 @@
 
 use crate::args::{ItemArgs, LookalikeArgs};
 use crate::exit::{Exit, Failure};
+use crate::files::scratch;
 use serde_json::{Value, json};
 use sprig_engine::tokenizer::{Specials, Tokenizer};
-use sprig_learn::data::{DataSet, LoadOptions, Task as Records};
+use sprig_learn::data::{DataSet, LoadOptions, Overflow, Task as Records};
 use sprig_lookalike::{Asking, Task};
 use sprig_mcq::{Asked, Fault, Holdout, Manifest, Part, Plan, Split, Suite, Wording};
 use std::path::Path;
@@ -59,7 +60,8 @@ impl Material {
                     lines.push('\n');
                 });
             }
-            let options = LoadOptions { raw: true, ..LoadOptions::new(Records::Lm, len) };
+            let overflow = Some(Overflow::into(scratch()));
+            let options = LoadOptions { raw: true, overflow, ..LoadOptions::new(Records::Lm, len) };
             let set = DataSet::read(lines.as_bytes(), Path::new(named), &options, tokenizer)?;
             match set.cut() {
                 0 => Ok(set),

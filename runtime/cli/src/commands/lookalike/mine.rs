@@ -3,7 +3,7 @@
 use super::under_way::{Held, Lookalike};
 use crate::args::Anchor;
 use crate::exit::{Exit, Failure};
-use crate::files::beside;
+use crate::files::{beside, scratch};
 use serde_json::json;
 use sprig_budget::process;
 use sprig_engine::adapter::Adapter;
@@ -11,7 +11,7 @@ use sprig_engine::tokenizer::Specials;
 use sprig_ground::PathError;
 use sprig_ground::file;
 use sprig_learn::checkpoint;
-use sprig_learn::data::{DataSet, LoadOptions, Shuffle, Task as Records};
+use sprig_learn::data::{DataSet, LoadOptions, Overflow, Shuffle, Task as Records};
 use sprig_learn::directions::run_key;
 use sprig_learn::objective::{Candidates, Reference, references};
 use sprig_learn::sampling::Sampler;
@@ -216,6 +216,7 @@ impl<'a> Lookalike<'a> {
         let lines = sprig_lookalike::write(pairs).map_err(|e| Failure::new(Exit::Bug, e))?;
         let options = LoadOptions {
             raw: true,
+            overflow: Some(Overflow::into(scratch())),
             ..LoadOptions::new(Records::Pair, self.material.len.max(self.planned.work.length))
         };
         Ok(DataSet::read(lines.as_bytes(), Path::new("the mined pairs"), &options, self.tokenizer)?)

@@ -4,7 +4,7 @@ use super::curve::Curve;
 use crate::args::{SimulateArgs, StudyArgs};
 use crate::commands::eval::describe;
 use crate::exit::{Exit, Failure};
-use crate::files::{Content, Files, check_writable};
+use crate::files::{Content, Files, check_writable, scratch};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
@@ -50,8 +50,8 @@ impl Folder {
     /// The one that was named, which is made if it is not there, or a temporary one.
     pub(super) fn of(args: &SimulateArgs) -> Result<Self, Failure> {
         let Some(folder) = &args.study.cache else {
-            let made = tempfile::tempdir();
-            let made = made.map_err(|e| Failure::io("make a folder in", &std::env::temp_dir(), e))?;
+            let disk = scratch();
+            let made = tempfile::tempdir_in(&disk).map_err(|e| Failure::io("make a folder in", &disk, e))?;
             return Ok(Self::Temporary(made));
         };
         std::fs::create_dir_all(folder).map_err(|e| Failure::io("make the folder", folder, e))?;

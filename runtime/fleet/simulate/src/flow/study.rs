@@ -66,8 +66,7 @@ impl FlowStudy {
             let problem = "Flow learns texts, labels or choices by themselves; leave it out";
             return Err(SettingsError::from(Setting::Objective.error(aim, problem)).into());
         }
-        let options = train.recipe().records.load_options();
-        let data = base.data(&[&self.study.data], &[], options, budget)?;
+        let data = base.data(&[&self.study.data], &[], self.study.options(), budget)?;
         let members = self.members(&data.train, follow)?;
         let opened = OpenedStudy { study: self, base: &base, data: &data, members: &members, budget };
         let (closed, steps): (Vec<Control>, _) = self.controls.iter().partition(|c| **c == Control::ReadOut);
