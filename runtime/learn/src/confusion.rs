@@ -5,12 +5,30 @@ use crate::data::{DataSet, Labels};
 /// Most labels of which every pair is counted: 256 KiB.
 pub const MOST_LABELS: usize = 256;
 
-/// A confusion matrix.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Mistakes that are kept one by one: those that cost most.
+pub const DEAREST: usize = 20;
+
+/// A confusion matrix, and the mistakes that cost most.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Confusion {
     labels: usize,
     /// Examples, label by label, and in a label answer by answer.
     counts: Vec<u32>,
+    /// By falling loss, [`DEAREST`] at most.
+    dearest: Vec<Wrong>,
+}
+
+/// An example that was given another label than its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wrong {
+    /// Its place in the data, from 0.
+    pub example: usize,
+    /// The label that it has.
+    pub label: usize,
+    /// The label that it was given.
+    pub given: usize,
+    /// Its loss, nats: the surer of another label, the more.
+    pub loss: f64,
 }
 
 /// What became of the examples of a label.
@@ -39,17 +57,29 @@ impl Confusion {
     /// An empty one for `data`; `None` where there are no labels, or more than [`MOST_LABELS`].
     pub fn of(data: &DataSet) -> Option<Self> {
         let labels = count_of(data)?;
-        Some(Self { labels, counts: vec![0; labels * labels] })
+        Some(Self { labels, counts: vec![0; labels * labels], dearest: Vec::with_capacity(DEAREST + 1) })
     }
 
     /// Its heap bytes for `data`.
     pub fn bytes(data: &DataSet) -> usize {
-        count_of(data).map_or(0, |labels| labels * labels * size_of::<u32>())
+        let dearest = (DEAREST + 1) * size_of::<Wrong>();
+        count_of(data).map_or(0, |labels| labels * labels * size_of::<u32>() + dearest)
     }
 
-    /// Counts an example; labels by their place among [`Labels::names`].
-    pub(crate) fn count(&mut self, label: usize, given: usize) {
+    /// Counts an example, given its own label or another; labels by their place among [`Labels::names`].
+    pub(crate) fn count(&mut self, found: Wrong) {
+        let Wrong { label, given, loss, .. } = found;
         self.counts[label * self.labels + given] += 1;
+        if label != given {
+            let place = self.dearest.partition_point(|known| known.loss.total_cmp(&loss).is_ge());
+            self.dearest.insert(place, found);
+            self.dearest.truncate(DEAREST);
+        }
+    }
+
+    /// The mistakes that cost most, the dearest first; of equal ones those that came first.
+    pub fn dearest(&self) -> &[Wrong] {
+        &self.dearest
     }
 
     /// Each label, in the order of [`Labels::names`].
@@ -100,11 +130,24 @@ mod tests {
 
     /// Two cats, both found; three dogs, of which one is taken for a cat and one for a bird; no bird.
     fn animals() -> Confusion {
-        let mut found = Confusion { labels: 3, counts: vec![0; 9] };
-        for (label, given) in [(0, 0), (0, 0), (1, 1), (1, 0), (1, 2)] {
-            found.count(label, given);
+        let mut found = Confusion { labels: 3, counts: vec![0; 9], dearest: Vec::new() };
+        let examples = [(0, 0, 0.1), (0, 0, 0.2), (1, 1, 0.3), (1, 0, 2.0), (1, 2, 5.0)];
+        for (example, (label, given, loss)) in examples.into_iter().enumerate() {
+            found.count(Wrong { example, label, given, loss });
         }
         found
+    }
+
+    #[test]
+    fn the_dearest_mistakes_are_kept_and_no_more_of_them() {
+        let mut found = animals();
+        let kept = |found: &Confusion| found.dearest().iter().map(|wrong| wrong.example).collect::<Vec<_>>();
+        assert_eq!(kept(&found), [4, 3]);
+        for example in 5..40 {
+            found.count(Wrong { example, label: 2, given: 0, loss: 3.0 });
+        }
+        let rest: Vec<usize> = [4].into_iter().chain(5..4 + DEAREST).collect();
+        assert_eq!(kept(&found), rest);
     }
 
     #[test]
@@ -119,7 +162,7 @@ mod tests {
     #[test]
     fn mistakes_come_by_how_many() {
         let mut found = animals();
-        found.count(1, 2);
+        found.count(Wrong { example: 5, label: 1, given: 2, loss: 1.0 });
         let told = found.mistakes(9);
         assert_eq!(told, [Mistaken { label: 1, given: 2, n: 2 }, Mistaken { label: 1, given: 0, n: 1 }]);
         assert_eq!(found.mistakes(1), told[..1]);

@@ -1,6 +1,6 @@
 //! Evaluation: mean loss and accuracy with a 95 % interval.
 
-use crate::confusion::Confusion;
+use crate::confusion::{Confusion, Wrong};
 use crate::data::{Examples, Target};
 use crate::error::LearnError;
 use crate::minibatch::Minibatch;
@@ -98,7 +98,8 @@ fn tally(
                 if let (Some(given), Target::Label { answer, .. }) =
                     (outcome.chosen, data.set().example(id).target)
                 {
-                    confusion.count(answer, given as usize);
+                    let (label, given) = (answer, given as usize);
+                    confusion.count(Wrong { example: id, label, given, loss: outcome.loss });
                 }
             }
         }

@@ -14,6 +14,22 @@ pub struct ByLabel {
     pub mistakes: Vec<Mistaken>,
     /// Mean of the labels' F1 scores.
     pub macro_f1: f64,
+    /// The mistakes that cost most, the dearest first; none where records have no numbers of their own, as a share of a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dearest: Vec<Wrong>,
+}
+
+/// A record that was given another label than its own: by its number, for a page is handed on and its text may not be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wrong {
+    /// Its number in the data, from 1, files one after another.
+    pub record: u64,
+    /// The label that it has.
+    pub label: String,
+    /// The label that it was given.
+    pub given: String,
+    /// Its loss, nats.
+    pub loss: f64,
 }
 
 /// What became of the examples of a label.
@@ -40,6 +56,13 @@ pub struct Mistaken {
     pub given: String,
     /// How many.
     pub n: u64,
+}
+
+impl ByLabel {
+    /// The same, of records that have no numbers.
+    pub fn without_records(self) -> Self {
+        Self { dearest: Vec::new(), ..self }
+    }
 }
 
 impl OfLabel {

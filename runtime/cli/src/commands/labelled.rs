@@ -2,7 +2,7 @@
 
 use sprig_learn::confusion::Confusion;
 use sprig_learn::data::DataSet;
-use sprig_report::by_label::{ByLabel, MOST_MISTAKES, Mistaken, OfLabel};
+use sprig_report::by_label::{ByLabel, MOST_MISTAKES, Mistaken, OfLabel, Wrong};
 use std::fmt::Write as _;
 
 /// Labels that people are shown; of more, those with the lowest F1.
@@ -27,10 +27,17 @@ pub fn by_label(confusion: &Confusion, data: &DataSet) -> Option<ByLabel> {
         given: names[found.given].clone(),
         n: found.n.into(),
     };
+    let wrong = |found: &sprig_learn::confusion::Wrong| Wrong {
+        record: found.example as u64 + 1,
+        label: names[found.label].clone(),
+        given: names[found.given].clone(),
+        loss: found.loss,
+    };
     Some(ByLabel {
         labels: names.iter().zip(confusion.labels()).map(label).collect(),
         mistakes: confusion.mistakes(MOST_MISTAKES).into_iter().map(mistaken).collect(),
         macro_f1: confusion.macro_f1(),
+        dearest: confusion.dearest().iter().map(wrong).collect(),
     })
 }
 
@@ -65,6 +72,11 @@ pub fn table(found: &ByLabel) -> String {
     if !mistakes.is_empty() {
         let _ = write!(text, "; answered most often in place of another: {}", mistakes.join(", "));
     }
+    let dearest = found.dearest.iter().take(MISTAKES);
+    let dearest: Vec<_> = dearest.map(|w| format!("{} ({} for {})", w.record, w.given, w.label)).collect();
+    if !dearest.is_empty() {
+        let _ = write!(text, "\nrecords it was surest of in error: {}", dearest.join(", "));
+    }
     text
 }
 
@@ -89,7 +101,7 @@ mod tests {
             f1: 1.0 - (i % 10) as f64 / 10.0,
         };
         let mistakes = vec![Mistaken { label: "label-009".into(), given: "label-001".into(), n: 9 }];
-        ByLabel { labels: (0..labels).map(label).collect(), mistakes, macro_f1: 0.55 }
+        ByLabel { labels: (0..labels).map(label).collect(), mistakes, macro_f1: 0.55, dearest: Vec::new() }
     }
 
     #[test]
@@ -107,6 +119,14 @@ mod tests {
             many.contains("label-009 ") && !many.contains("label-000 ") && many.contains("57 labels"),
             "{many}"
         );
+    }
+
+    #[test]
+    fn records_that_were_mistaken_are_named_by_their_numbers() {
+        let wrong = |record, label: &str| Wrong { record, label: label.into(), given: "b".into(), loss: 4.0 };
+        let found = ByLabel { dearest: vec![wrong(17, "a"), wrong(3, "c")], ..found(3) };
+        let text = table(&found);
+        assert!(text.ends_with("records it was surest of in error: 17 (b for a), 3 (b for c)"), "{text}");
     }
 
     #[test]

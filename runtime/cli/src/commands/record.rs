@@ -309,7 +309,9 @@ impl Recorder {
                     .confusion
                     .as_ref()
                     .zip(data.held_out.as_ref())
-                    .and_then(|(c, set)| by_label(c, set)),
+                    .and_then(|(c, set)| by_label(c, set))
+                    // Records of a drawn share have no numbers by which they are found in the file.
+                    .map(|found| if args.split.is_some() { found.without_records() } else { found }),
                 ..evaluation(found)
             }),
             speed: record::Speed {

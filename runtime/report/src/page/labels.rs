@@ -15,6 +15,7 @@ pub(super) fn card(found: &ByLabel) -> Markup {
         @if found.labels.len() <= DRAWN { (matrix(found)) }
         (rows(found))
         @if found.labels.len() > DRAWN { (mistakes(found)) }
+        (dearest(found))
         p.note {
             "After training, on the held-out examples; macro F1 " (format!("{:.3}", found.macro_f1))
             " is the mean over labels. Recall is the share of a label's examples that were given it, precision the share of \
@@ -87,6 +88,26 @@ fn mistakes(found: &ByLabel) -> Markup {
     }
 }
 
+fn dearest(found: &ByLabel) -> Markup {
+    html! {
+        @if !found.dearest.is_empty() {
+            p { "Records that it was surest of in error, by their numbers in the held-out data:" }
+            div.wide { table.numbers {
+                thead { tr {
+                    th.num scope="col" { "record" } th scope="col" { "is" } th scope="col" { "taken for" }
+                    th.num scope="col" { "loss" }
+                } }
+                tbody { @for wrong in &found.dearest { tr {
+                    th.num scope="row" { (wrong.record) }
+                    td { (wrong.label) }
+                    td { (wrong.given) }
+                    td.num { (format!("{:.2}", wrong.loss)) }
+                } } }
+            } }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -101,11 +122,14 @@ mod tests {
             few.contains("class=\"num miss\" style=\"--share: 10%\">30<") && !few.contains("Most often"),
             "{few}"
         );
+        assert!(few.contains("surest of in error") && few.contains(">17<") && few.contains("4.25"), "{few}");
         let label = |i: usize| OfLabel { label: format!("l{i}"), n: 4, given: 4, right: 3, f1: 0.75 };
         let mistakes = vec![Mistaken { label: "l3".into(), given: "l4".into(), n: 1 }];
-        let many = ByLabel { labels: (0..77).map(label).collect(), mistakes, macro_f1: 0.75 };
+        let many =
+            ByLabel { labels: (0..77).map(label).collect(), mistakes, macro_f1: 0.75, dearest: Vec::new() };
         let many = card(&many).into_string();
         assert!(many.contains("Most often") && !many.contains("--share"), "{many}");
+        assert!(!many.contains("surest of in error"), "{many}");
     }
 
     #[test]

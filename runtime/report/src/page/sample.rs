@@ -1,6 +1,6 @@
 //! A record as a real run writes it: the fixture of the report's tests.
 
-use crate::by_label::{ByLabel, Mistaken, OfLabel};
+use crate::by_label::{ByLabel, Mistaken, OfLabel, Wrong};
 use crate::record::*;
 use sprig_budget::{Bytes, Kind, Plan, Region, Rung, Sample};
 
@@ -71,6 +71,7 @@ pub(crate) fn by_label() -> ByLabel {
         labels: vec![label("film", 270, 335), label("news", 235, 265)],
         mistakes: vec![mistaken("news", "film", 65), mistaken("film", "news", 30)],
         macro_f1: 0.841,
+        dearest: vec![Wrong { record: 17, label: "news".into(), given: "film".into(), loss: 4.25 }],
     }
 }
 
