@@ -78,6 +78,14 @@ pub fn set_data_limit(limit: Bytes) -> io::Result<()> {
     sys::set_data_limit(limit)
 }
 
+/// Lets this process and those that it starts have `files` open at a time, or as many as the system lets it: how many that is.
+///
+/// # Errors
+/// The system tells no limit, or does not let it be raised.
+pub fn allow_files(files: u64) -> io::Result<u64> {
+    sys::allow_files(files)
+}
+
 /// The limit that [`set_data_limit`] set; `None` without one.
 pub fn data_limit() -> Option<Bytes> {
     // Columns without a colon, unlike the kernel's other texts.

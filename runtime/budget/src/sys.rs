@@ -108,15 +108,34 @@ pub(crate) fn page_size() -> Bytes {
 
 /// Lowers the soft `RLIMIT_DATA` to `limit`, or to the hard limit if that is lower.
 pub(crate) fn set_data_limit(limit: Bytes) -> io::Result<()> {
+    let limit = libc::rlim_t::try_from(limit.0).unwrap_or(libc::RLIM_INFINITY);
+    set_limit(libc::RLIMIT_DATA, |now| now.rlim_cur = limit.min(now.rlim_max)).map(drop)
+}
+
+/// Raises the soft `RLIMIT_NOFILE` to `files`, as far as the hard limit lets it; the soft limit that holds then.
+pub(crate) fn allow_files(files: u64) -> io::Result<u64> {
+    let files = libc::rlim_t::try_from(files).unwrap_or(libc::RLIM_INFINITY);
+    let held = set_limit(libc::RLIMIT_NOFILE, |now| now.rlim_cur = now.rlim_cur.max(files.min(now.rlim_max)));
+    #[allow(clippy::useless_conversion, reason = "limits have 32 bits on some targets")]
+    held.map(|held| u64::try_from(held.rlim_cur).unwrap_or(u64::MAX))
+}
+
+#[cfg(target_env = "gnu")]
+type Limited = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Limited = libc::c_int;
+
+/// Changes a limit of this process; what it is then.
+fn set_limit(of: Limited, change: impl FnOnce(&mut libc::rlimit)) -> io::Result<libc::rlimit> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `now` is a valid rlimit to write to.
-    if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &raw mut now) } != 0 {
+    if unsafe { libc::getrlimit(of, &raw mut now) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    now.rlim_cur = libc::rlim_t::try_from(limit.0).unwrap_or(libc::RLIM_INFINITY).min(now.rlim_max);
+    change(&mut now);
     // SAFETY: `now` is a valid rlimit to read from.
-    if unsafe { libc::setrlimit(libc::RLIMIT_DATA, &raw const now) } != 0 {
+    if unsafe { libc::setrlimit(of, &raw const now) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    Ok(now)
 }

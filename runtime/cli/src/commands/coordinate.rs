@@ -20,6 +20,7 @@ use sprig_learn::evaluate::interval;
 use sprig_protocol::settings::{CoordinatorSettings, FleetSettings, JobSettings};
 use sprig_protocol::{beginning, limits, warm};
 use sprig_run::Base;
+use sprig_transport::link::Link;
 use sprig_transport::messages::RunId;
 use sprig_transport::mqtt::connect;
 use std::path::Path;
@@ -111,20 +112,27 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
         output.log(Level::Info, Target::Coordinator, value, || {
             Some(format!("interrupted in round {}; the same command goes on", view.round))
         });
+        drop(dashboard);
+        leave(coordinator, output);
         return Ok(Some(Exit::Interrupted));
     }
     let (abandoned, reverted) = (coordinator.abandoned()?, coordinator.reverted()?);
     // The ledger is free again once the coordinator is gone.
     drop(dashboard);
+    leave(coordinator, output);
+    let mut done = done(&view, evaluated, weights);
+    (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
+    conclude(&settings, output, (view.round, abandoned), &done).map(Some)
+}
+
+/// Leaves the broker with a farewell once all is sent.
+fn leave<L: Link>(coordinator: Coordinator<L>, output: &Output) {
     if let Err(e) = coordinator.close() {
         let lost = json!({ "event": "unsent", "problem": e.to_string() });
         output.log(Level::Warn, Target::Link, lost, || {
             Some(format!("not everything could be sent: {e}; the same command sends it again"))
         });
     }
-    let mut done = done(&view, evaluated, weights);
-    (done["abandoned"], done["reverted"]) = (abandoned.into(), reverted.into());
-    conclude(&settings, output, (view.round, abandoned), &done).map(Some)
 }
 
 /// What hears of all that happens.

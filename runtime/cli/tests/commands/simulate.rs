@@ -239,3 +239,15 @@ fn flow_is_compared_with_its_controls() {
         STUDY.replace("--json", "--set flow.gamma=0.1 --set mode=per-epoch --set estimator=reverse --json");
     scene.fails(2, &flow, &["flow", "--flow"]);
 }
+
+/// More connections than files may be open are refused before anything is begun, with the limit.
+#[test]
+fn connections_beyond_the_open_files_are_refused_by_their_limit() {
+    let sprig = env!("CARGO_BIN_EXE_sprig");
+    let line = format!("ulimit -n 300 && exec {sprig} simulate --devices 100 --connections 100 --rounds 1");
+    let ran = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{text}");
+    let words = ["--connections 100", "456 open files", "may have 300", "ulimit -Hn"];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}

@@ -4,7 +4,7 @@ use crate::args::SimulateArgs;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::line;
-use sprig_budget::Bytes;
+use sprig_budget::{Bytes, process};
 use sprig_simulate::{Habits, Load, Plan};
 use sprig_transport::broker::Broker;
 use sprig_transport::link::LinkConfig;
@@ -20,6 +20,8 @@ const FEW: usize = 256 << 10;
 /// Connections beyond which they share a thread.
 const THREADS: u32 = 64;
 
+/// Files that are open beside the connections, with room to spare: some three a thread.
+const FILES: u64 = 256;
 /// Rounds unless told otherwise.
 const ROUNDS: u32 = 20;
 
@@ -27,6 +29,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen();
     let rounds = args.rounds.unwrap_or(ROUNDS);
     let plan = planned(args, rounds)?;
+    check_files(&plan, args.broker.is_none())?;
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
         let link = mqtt::connect(&config(args, url, ("load-coordinator", QUEUE)))?;
         sprig_simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
@@ -125,6 +128,23 @@ fn planned(args: &SimulateArgs, rounds: u32) -> Result<Plan, Failure> {
     }
     let (connections, by_task) = (args.connections.min(args.devices), args.follow.is_by_task());
     Ok(Plan { per_round, habits, connections, by_task, ..Plan::new("simulation", args.devices, rounds) })
+}
+
+/// Each connection is an open file, and two where the broker is in this process too.
+fn check_files(plan: &Plan, own_broker: bool) -> Result<(), Failure> {
+    let connections = u64::from(plan.connections);
+    let need = FILES + connections * if own_broker { 2 } else { 1 };
+    let may = process::allow_files(need).map_err(|e| Failure::new(Exit::Io, e))?;
+    if may >= need {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!(
+            "--connections {connections} takes {need} open files, and this process may have {may} (`ulimit -Hn`); use fewer \
+             connections, or raise that limit"
+        ),
+    ))
 }
 
 /// The same for the coordinator, which need not know how long devices work.
