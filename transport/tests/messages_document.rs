@@ -154,6 +154,21 @@ fn messages() -> Vec<Check> {
                 groups: GroupSet::new(1, 4, 2).unwrap(),
                 base: digest(0x20),
                 seconds: 600,
+                word: Vec::new(),
+            }
+        ),
+        vector!(
+            "task-word",
+            Task,
+            Task {
+                run: run(),
+                round: 0,
+                attempt: 0,
+                number: 3,
+                groups: GroupSet::new(0, 1, 1).unwrap(),
+                base: digest(0x20),
+                seconds: 600,
+                word: vec![0xfe; 3],
             }
         ),
         vector!("update-scalars", Update, update(Body::Scalars(vec![0.5, -2.0]))),
@@ -171,6 +186,7 @@ fn messages() -> Vec<Check> {
             Update { bins: vec![[0; 3], [8, 6, 0x4_8000_0000], [0; 3]], ..update(Body::Scalars(vec![0.5])) }
         ),
         vector!("update-dense", Update, update(Body::Dense { digest: digest(0x60), bytes: 30_720 })),
+        vector!("update-word", Update, Update { loss: 0.0, ..update(Body::Word(vec![0xfe; 3])) }),
         vector!("receipt-accepted", Receipt, receipt(Verdict::Accepted, "in the ledger")),
         vector!("receipt-refused", Receipt, receipt(Verdict::Refused(Reason::Norm), "norm 80, limit 20")),
         vector!("report", Report, report()),

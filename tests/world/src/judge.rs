@@ -125,7 +125,8 @@ impl Judge {
 
 /// What the device of this number answers a task of the round with.
 fn sent(run: RunId, round: u32, number: u32, groups: GroupSet, rules: &Rules) -> Vec<f32> {
-    let task = Task { run, round, attempt: 0, number, groups, base: Digest([0; 32]), seconds: 0 };
+    let task =
+        Task { run, round, attempt: 0, number, groups, base: Digest([0; 32]), seconds: 0, word: Vec::new() };
     match simulate::answer(&task, rules).body {
         Body::Scalars(scalars) => scalars,
         _ => Vec::new(),

@@ -26,7 +26,7 @@ pub use record::{
 pub use report::{HOLDS, MAX_REGIONS, Region, Report, holds};
 pub use round::{BlobKind, Job, MAX_INLINE, MAX_SETTINGS, Phase, Round, RoundResult};
 pub use sync::{MAX_BROUGHT, Offer, Want};
-pub use task::Task;
+pub use task::{MAX_WORD, Task};
 pub use update::{Body, MAX_BINS, MAX_SCALARS, Update};
 
 /// Version of the messages; key 0 of each.

@@ -4,6 +4,9 @@ use super::codec::{self, FRAME, Fields, Map};
 use super::error::Fault;
 use super::{Digest, GroupSet, RunId};
 
+/// Bytes that either side says at a stage of secure aggregation, at most: packages for 511 others.
+pub const MAX_WORD: usize = 44 << 10;
+
 /// Retained at `task/<device>`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
@@ -21,9 +24,11 @@ pub struct Task {
     pub base: Digest,
     /// Seconds left until the deadline when this was sent.
     pub seconds: u32,
+    /// Where updates are aggregated securely, what the coordinator tells the device at the present stage; empty elsewhere.
+    pub word: Vec<u8>,
 }
 
-super::message!(Task, FRAME + 18 + 6 + 3 + 6 + 11 + 35 + 6);
+super::message!(Task, FRAME + 18 + 6 + 3 + 6 + 11 + 35 + 6 + (4 + MAX_WORD));
 
 impl Task {
     fn write(&self, map: &mut Map<'_>) {
@@ -34,6 +39,9 @@ impl Task {
         map.groups(5, self.groups);
         map.bytes(6, &self.base.0);
         map.uint(7, self.seconds);
+        if !self.word.is_empty() {
+            map.bytes(8, &self.word);
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
@@ -45,6 +53,7 @@ impl Task {
             groups: f.need(5, "groups", codec::groups)?,
             base: f.need(6, "base", codec::digest)?,
             seconds: f.need(7, "seconds", codec::u32)?,
+            word: f.maybe(8, "word", codec::bytes(MAX_WORD))?.unwrap_or_default(),
         })
     }
 }

@@ -140,8 +140,9 @@ proptest! {
     }
 
     #[test]
-    fn task(run in run(), round: u32, attempt: u8, number: u32, groups in groups(), base in digest(), seconds: u32) {
-        check(&Task { run, round, attempt, number, groups, base, seconds })?;
+    fn task(run in run(), round: u32, attempt: u8, number: u32, groups in groups(), base in digest(), seconds: u32,
+            word in vec(any::<u8>(), 0..100)) {
+        check(&Task { run, round, attempt, number, groups, base, seconds, word })?;
     }
 
     #[test]
@@ -149,6 +150,7 @@ proptest! {
               loss in float(), body in prop_oneof![
         vec(float(), 0..100).prop_map(Body::Scalars),
         (digest(), any::<u32>()).prop_map(|(digest, bytes)| Body::Dense { digest, bytes }),
+        vec(any::<u8>(), 0..100).prop_map(Body::Word),
     ], bins in vec(option::of(any::<(u32, u32, u64)>()), 0..16)) {
         let bins = bins.into_iter().map(Option::unwrap_or_default);
         let bins = bins.map(|(n, hits, sum)| [n.into(), hits.into(), sum]).collect();
@@ -235,8 +237,11 @@ fn the_largest_messages_fit_and_are_accepted() {
     let message = Round { run, round, phase: Phase::Finished, base, result };
     assert_eq!(Round::decode(&message.encode()).unwrap(), message);
     exact(message.encode(), Round::MAX);
-    let task = Task { run, round, attempt: 255, number, groups, base, seconds: u32::MAX };
+    let word = vec![9; MAX_WORD];
+    let mut task = Task { run, round, attempt: 255, number, groups, base, seconds: u32::MAX, word };
     assert!(Task::decode(&task.encode()).is_ok() && task.encode().len() <= Task::MAX);
+    task.word.push(9);
+    assert!(Task::decode(&task.encode()).is_err());
     let mut update = Update {
         run,
         round,
@@ -251,6 +256,10 @@ fn the_largest_messages_fit_and_are_accepted() {
     assert_eq!(Update::decode(&update.encode()).unwrap(), update);
     const { assert!(Update::MAX <= 64 << 10) };
     update.body = Body::Scalars(vec![1.0; MAX_SCALARS + 1]);
+    assert!(Update::decode(&update.encode()).is_err());
+    update.body = Body::Word(vec![9; MAX_WORD]);
+    assert_eq!(Update::decode(&update.encode()).unwrap(), update);
+    update.body = Body::Word(vec![9; MAX_WORD + 1]);
     assert!(Update::decode(&update.encode()).is_err());
     update.body = Body::Scalars(Vec::new());
     update.bins.push([0; 3]);

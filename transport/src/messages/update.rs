@@ -1,8 +1,8 @@
-//! What one device learned in a round.
+//! What one device learned in a round, or says on the way there.
 
 use super::codec::{self, FRAME, Fields, Map, fields};
 use super::error::Fault;
-use super::{Digest, GroupSet, RunId};
+use super::{Digest, GroupSet, MAX_WORD, RunId};
 use minicbor::Decoder;
 
 /// Scalars of an update at most: with the other fields, one message of 64 KiB.
@@ -50,6 +50,9 @@ pub enum Body {
         /// Length of the blob.
         bytes: u32,
     },
+    /// Nothing yet: what the device says at a stage of secure aggregation, at most [`MAX_WORD`] bytes. It has no receipt; the
+    /// task is given again until it is there.
+    Word(Vec<u8>),
 }
 
 super::message!(Update, FRAME + 18 + 6 + 6 + 11 + 35 + 6 + 6 + (4 + 4 * MAX_SCALARS) + (3 + BIN * MAX_BINS));
@@ -69,6 +72,7 @@ impl Update {
                 blob.bytes(0, &digest.0);
                 blob.uint(1, *bytes);
             }),
+            Body::Word(_) => {}
         }
         let few = few(&self.bins);
         if few.len() < BIN * self.bins.len() {
@@ -76,10 +80,13 @@ impl Update {
         } else if !self.bins.is_empty() {
             map.bytes(10, &self.bins.iter().flat_map(|bin| to_bytes(*bin)).collect::<Vec<u8>>());
         }
+        if let Body::Word(word) = &self.body {
+            map.bytes(12, word);
+        }
     }
 
     fn read(f: &mut Fields<'_, '_>) -> Result<Self, Fault> {
-        Ok(Self {
+        let mut update = Self {
             run: f.need(1, "run", codec::run)?,
             round: f.need(2, "round", codec::u32)?,
             number: f.need(3, "number", codec::u32)?,
@@ -87,12 +94,24 @@ impl Update {
             base: f.need(5, "base", codec::digest)?,
             examples: f.need(6, "examples", codec::u32)?,
             loss: f.need(7, "loss", codec::f32)?,
-            body: read_body(f)?,
-            bins: match (f.maybe(10, "bins", read_bins)?, f.maybe(11, "few bins", read_few)?) {
-                (Some(_), Some(_)) => return Err(Fault::new("bins twice").within("few bins")),
-                (all, few) => all.or(few).unwrap_or_default(),
-            },
-        })
+            bins: Vec::new(),
+            body: Body::Word(Vec::new()),
+        };
+        let scalars = f.maybe(8, "scalars", codec::floats(MAX_SCALARS))?.map(Body::Scalars);
+        let dense = f.maybe(9, "dense", read_dense)?;
+        update.bins = match (f.maybe(10, "bins", read_bins)?, f.maybe(11, "few bins", read_few)?) {
+            (Some(_), Some(_)) => return Err(Fault::new("bins twice").within("few bins")),
+            (all, few) => all.or(few).unwrap_or_default(),
+        };
+        let word = f.maybe(12, "word", codec::bytes(MAX_WORD))?.map(Body::Word);
+        update.body = match (scalars, dense, word) {
+            (Some(body), None, None) | (None, Some(body), None) | (None, None, Some(body)) => body,
+            _ => {
+                let needed = "either scalars (key 8), a blob (key 9) or a word (key 12) are needed";
+                return Err(Fault::new(needed).within("body"));
+            }
+        };
+        Ok(update)
     }
 }
 
@@ -144,19 +163,11 @@ fn from_bytes(bin: &[u8; BIN]) -> [u64; 3] {
     [n, hits, (bits >> 64) as u64]
 }
 
-fn read_body(f: &mut Fields<'_, '_>) -> Result<Body, Fault> {
-    let scalars = f.maybe(8, "scalars", codec::floats(MAX_SCALARS))?;
-    let dense = f.maybe(9, "dense", |d| {
-        fields(d, |f| {
-            Ok(Body::Dense {
-                digest: f.need(0, "digest", codec::digest)?,
-                bytes: f.need(1, "bytes", codec::u32)?,
-            })
+fn read_dense(d: &mut Decoder<'_>) -> Result<Body, Fault> {
+    fields(d, |f| {
+        Ok(Body::Dense {
+            digest: f.need(0, "digest", codec::digest)?,
+            bytes: f.need(1, "bytes", codec::u32)?,
         })
-    })?;
-    match (scalars, dense) {
-        (Some(values), None) => Ok(Body::Scalars(values)),
-        (None, Some(dense)) => Ok(dense),
-        _ => Err(Fault::new("either scalars (key 8) or a blob (key 9) are needed").within("body")),
-    }
+    })
 }

@@ -70,6 +70,7 @@ pub fn of_notice(notice: &Notice) -> (Level, Target) {
         | N::Reverted { .. }
         | N::TakenOver { .. }
         | N::Rival { .. }
+        | N::NotAggregated { .. }
         | N::NotEvaluated { .. }
         | N::NotRenewed { .. }
         | N::NotKept { .. } => Level::Warn,

@@ -44,6 +44,18 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
     assert_eq!(judged["accuracy"], done["accuracy_after"], "{judged} {done}");
 }
 
+/// Three devices whose sums nobody sees are one that has each record three times, to the bit, over a real broker.
+#[test]
+fn sums_that_are_aggregated_securely_make_the_same_adapter() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let (three, done) = read_out(3, "secure_aggregation = true\n", records);
+    assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(3)), "{done}");
+    // What is hidden does not pack: 18 bytes and 8 of each of 171 numbers.
+    assert!(done["bytes_up_per_device_round"].as_f64().unwrap() > 1386.0, "{done}");
+    let (one, _) = read_out(1, "", |scene| records(scene).repeat(3));
+    assert_eq!(three.adapter(), one.adapter());
+}
+
 /// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same. Texts that
 /// are too long for the fleet are told of where they lie. Of ε = 100 the two devices' noise is 0.6 examples of a class in
 /// standard deviation; of 2 it was 16, and left at times one of two dozen texts' classes.

@@ -19,6 +19,7 @@ mod private;
 mod randomness;
 mod regions;
 mod run;
+mod secure;
 mod sending;
 mod stock;
 mod sums;
@@ -37,10 +38,11 @@ pub use worker::{Begun, Trained, Worker};
 
 use catch_up::CatchUp;
 use note::Note;
+use secure::Hidden;
 use sending::{Outgoing, Resend};
 use sprig_protocol::FleetError;
 use sprig_transport::link::{Event, Link, Traffic};
-use sprig_transport::messages::{DeviceId, Phase, Presence, Receipt, Round, RunId, Task, Verdict};
+use sprig_transport::messages::{DeviceId, Phase, Presence, Receipt, Round, RunId, Task};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::{Topic, Topics};
 use std::collections::BTreeSet;
@@ -80,6 +82,8 @@ pub struct Agent<'o, W> {
     note: Option<Note>,
     catch_up: CatchUp,
     training: Option<Training>,
+    /// What is done and waits to be hidden among others'.
+    hidden: Option<Hidden>,
     outgoing: Outgoing,
     resend: Resend,
     counted: Traffic,
@@ -153,6 +157,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             took: None,
             note,
             training: None,
+            hidden: None,
             counted: Traffic::default(),
             tell_at: by_task::tell_every(&who),
             reported: None,
@@ -228,7 +233,10 @@ impl<'o, W: Worker> Agent<'o, W> {
         {
             let took = now().saturating_sub(since);
             self.took = Some(took);
-            self.finish(&task, trained, took, link, now())?;
+            match task.word.is_empty() {
+                true => self.finish(&task, trained, took, link, now())?,
+                false => self.hide(task, trained, took, link, now())?,
+            }
         }
         if let Some((examples, of)) = self.worker.progress() {
             (self.watch)(AgentEvent::Read { round: self.worker.round(), examples, of });
@@ -263,6 +271,7 @@ impl<'o, W: Worker> Agent<'o, W> {
                     let before = self.task.take().filter(|asked| asked.task.round == task.round);
                     let (declined, times) = before.map_or((false, 0), |asked| (asked.declined, asked.times));
                     self.task = Some(Asked { task, at: now, declined, times: times.saturating_add(1) });
+                    self.speak(link, now)?;
                 }
                 Ok(_) => {} // retained from another run
                 Err(e) => (self.watch)(dropped(e.to_string())),
@@ -295,6 +304,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             self.worker.abandon();
             (self.watch)(AgentEvent::Abandoned { round: training.task.round });
         }
+        self.hidden.take_if(|hidden| hidden.round() < round.round);
         self.outbox.forget_before(round.round);
         self.catch_up.follow(&round, &mut self.worker, &mut self.watch)?;
         // The coordinator may have been away: whatever is unanswered goes out now.
@@ -304,35 +314,6 @@ impl<'o, W: Worker> Agent<'o, W> {
         self.heard_of(round.phase, now);
         self.round = Some(round);
         self.catch_up.ask(&self.who, &self.worker, self.round.as_ref(), link, now)
-    }
-
-    fn receipt(&mut self, receipt: &Receipt) -> Result<(), FleetError> {
-        // Of a message that the coordinator could not read: which round it was for, it does not know. Sent again at once
-        // it would be refused again; the next round, or another connection, may find a coordinator that can.
-        if let (u32::MAX, Verdict::Refused(reason)) = (receipt.round, receipt.verdict) {
-            let (reason, text) = (reason.name(), receipt.text.clone());
-            (self.watch)(AgentEvent::Unread { reason, text });
-            (self.outgoing, self.resend.at) = (Outgoing::default(), Duration::MAX);
-            return Ok(());
-        }
-        let verdict = match receipt.verdict {
-            Verdict::Accepted => "accepted".to_owned(),
-            Verdict::Duplicate => "duplicate".to_owned(),
-            Verdict::Refused(reason) => format!("refused: {}: {}", reason.name(), receipt.text),
-        };
-        if self.unanswered.remove(&receipt.round) {
-            self.outbox.remove(receipt.round)?;
-            self.accepted =
-                matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate).then_some(receipt.round);
-            self.ask_anew();
-            (self.watch)(AgentEvent::Receipt { round: receipt.round, verdict });
-        }
-        Ok(())
-    }
-
-    /// Counts from now on how often a task is given.
-    fn ask_anew(&mut self) {
-        self.task.iter_mut().for_each(|asked| asked.times = 0);
     }
 
     /// Whatever the present knowledge allows: catch up, send again, begin training.
@@ -355,13 +336,14 @@ impl<'o, W: Worker> Agent<'o, W> {
             let digest = round.base.to_string();
             (self.watch)(AgentEvent::Finished { rounds: round.round, digest });
         }
+        let hiding = self.is_hiding(round.round);
         let ours = |t: &&mut Asked| t.task.round == round.round && t.task.base == round.base;
         let Some(Asked { task, at, declined, times }) = self.task.as_mut().filter(ours) else {
             return Ok(());
         };
         let again = self.accepted == Some(task.round) && *times >= ASKED_AGAIN;
         let done = !again && self.note.as_ref().is_some_and(|n| n.round >= task.round);
-        if here && round.phase == Phase::Collecting && !done && self.training.is_none() {
+        if here && round.phase == Phase::Collecting && !done && self.training.is_none() && !hiding {
             let left = Duration::from_secs(task.seconds.into()).saturating_sub(now.saturating_sub(*at));
             if let Some(took) = self.took.filter(|took| *took > left) {
                 if !std::mem::replace(declined, true) {

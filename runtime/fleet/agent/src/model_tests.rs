@@ -73,6 +73,7 @@ fn train(settings: &DeviceSettings, train: &Train, readings: &[Reading]) -> (Tra
         groups: GroupSet { first: 1, step: 1, count: 3 },
         base: worker.digest(),
         seconds: 60,
+        word: Vec::new(),
     };
     worker.begin(&task, None).unwrap();
     let (mut moves, mut readings) = (Vec::new(), (0u64..).zip(readings));
@@ -122,6 +123,7 @@ fn a_device_of_a_flow_fleet_keeps_its_own_adapter() {
             groups: GroupSet { first: 0, step: 1, count: groups as u16 },
             base: worker.digest(),
             seconds: 60,
+            word: Vec::new(),
         };
         let round = |worker: &mut ModelWorker<'_>| {
             worker.begin(&task, None).unwrap();

@@ -26,6 +26,7 @@ fn ask(worker: &ModelWorker<'_>, round: u32, first: u16) -> Task {
         groups: GroupSet { first, step: 1, count: 3 },
         base: worker.digest(),
         seconds: 60,
+        word: Vec::new(),
     }
 }
 

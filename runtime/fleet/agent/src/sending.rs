@@ -8,7 +8,7 @@ use sprig_learn::privacy::DELTA;
 use sprig_protocol::{FleetError, send};
 use sprig_transport::blob::{CHUNK, seal};
 use sprig_transport::link::Link;
-use sprig_transport::messages::{Body, MAX_REGIONS, Report, Task, Update};
+use sprig_transport::messages::{Body, MAX_REGIONS, Receipt, Report, Task, Update, Verdict};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -198,6 +198,37 @@ impl<W: Worker> Agent<'_, W> {
             self.outgoing.next += 1;
         }
         Ok(true)
+    }
+
+    /// What the coordinator says of an update.
+    pub(super) fn receipt(&mut self, receipt: &Receipt) -> Result<(), FleetError> {
+        // Of a message that the coordinator could not read: which round it was for, it does not know. Sent again at once
+        // it would be refused again; the next round, or another connection, may find a coordinator that can.
+        if let (u32::MAX, Verdict::Refused(reason)) = (receipt.round, receipt.verdict) {
+            let (reason, text) = (reason.name(), receipt.text.clone());
+            (self.watch)(AgentEvent::Unread { reason, text });
+            (self.outgoing, self.resend.at) = (Outgoing::default(), Duration::MAX);
+            return Ok(());
+        }
+        let verdict = match receipt.verdict {
+            Verdict::Accepted => "accepted".to_owned(),
+            Verdict::Duplicate => "duplicate".to_owned(),
+            Verdict::Refused(reason) => format!("refused: {}: {}", reason.name(), receipt.text),
+        };
+        if self.unanswered.remove(&receipt.round) {
+            self.hidden.take_if(|hidden| hidden.round() == receipt.round);
+            self.outbox.remove(receipt.round)?;
+            self.accepted =
+                matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate).then_some(receipt.round);
+            self.ask_anew();
+            (self.watch)(AgentEvent::Receipt { round: receipt.round, verdict });
+        }
+        Ok(())
+    }
+
+    /// Counts from now on how often a task is given.
+    pub(super) fn ask_anew(&mut self) {
+        self.task.iter_mut().for_each(|asked| asked.times = 0);
     }
 
     pub(super) fn say_present(&self, link: &mut dyn Link) -> Result<(), FleetError> {

@@ -7,7 +7,7 @@ use super::*;
 use sprig_simulate as simulate;
 use sprig_transport::blob::{CHUNK, MAX_CHUNK, chunk_count};
 use sprig_transport::link::{Farewell, LinkError};
-use sprig_transport::messages::{Body, Digest, GroupSet, Update};
+use sprig_transport::messages::{Body, Digest, GroupSet, Update, Verdict};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;

@@ -112,6 +112,10 @@ impl OpenedSums {
         let private = private.transpose()?;
         let (batch, judged) = (train.batch.as_usize(), to_judge(train.task, train.label_loss));
         let mut held_elsewhere = gathering_needs(g, shape, batch, private.is_some());
+        if train.readout.is_some_and(|readout| readout.secure_aggregation) {
+            // As numbers, under veils, their veils, and as bytes.
+            held_elsewhere.push(("sums under veils", Bytes(4 * 8 * shape.numbers() as u64)));
+        }
         held_elsewhere.extend(outside(settings));
         if settings.agent.adapter.is_some() {
             held_elsewhere.extend(making(train, g, means.threads)?);
@@ -301,6 +305,12 @@ fn private(train: &Train, settings: &DeviceSettings) -> Option<Epsilon> {
     asked.into_iter().flatten().reduce(Epsilon::least)
 }
 
+#[cfg(test)]
+#[path = "sums_noise_tests.rs"]
+mod noise_tests;
+#[cfg(test)]
+#[path = "secure_tests.rs"]
+mod secure_tests;
 #[cfg(test)]
 #[path = "sums_tests.rs"]
 mod tests;

@@ -6,13 +6,12 @@ use crate::{Agent, AgentEvent, Identity, State, absent};
 use sprig_coordinator::{Coordinator, Options, RoundRow, control};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::privacy::Epsilon;
-use sprig_learn::readout::fleet::adapt;
 use sprig_learn::recipe::Whole;
 use sprig_protocol::settings::{JobSettings, ReadOut, Rounds, TrainTable};
 use sprig_protocol::{beginning, limits};
 use sprig_transport::link::Link;
 use sprig_transport::memory::{self, Hub, HubLink};
-use sprig_transport::messages::{DeviceId, GroupSet, Presence, RunId};
+use sprig_transport::messages::{DeviceId, Presence, RunId};
 use sprig_transport::outbox::Outbox;
 use sprig_transport::topics::Topics;
 use std::cell::RefCell;
@@ -20,25 +19,27 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-const RUN: RunId = RunId([5; 16]);
-const RECORDS: usize = 18;
+pub(super) const RUN: RunId = RunId([5; 16]);
+pub(super) const RECORDS: usize = 18;
 
 /// A fleet's folder, its base model and what is learnt. What a test opens lives to the end of the process.
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
-    base: &'static Base<'static>,
-    train: Train,
-    hub: Hub,
+    pub base: &'static Base<'static>,
+    pub train: Train,
+    pub hub: Hub,
+    /// How often the coordinator says again what is waited for.
+    pub resend: Duration,
     began: Instant,
 }
 
-struct Device {
-    agent: Agent<'static, SumsWorker<'static>>,
-    link: HubLink,
-    events: Rc<RefCell<Vec<AgentEvent>>>,
+pub(super) struct Device {
+    pub agent: Agent<'static, SumsWorker<'static>>,
+    pub link: HubLink,
+    pub events: Rc<RefCell<Vec<AgentEvent>>>,
 }
 
-fn leak<T>(value: T) -> &'static mut T {
+pub(super) fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
 
@@ -48,34 +49,42 @@ impl Scene {
     }
 
     /// Of a fleet in which every device adds noise for `dp`.
-    fn with(min_examples: u32, dp: Option<f64>) -> Self {
+    pub(super) fn with(min_examples: u32, dp: Option<f64>) -> Self {
+        let dp = dp.map(|dp| Epsilon::new(dp).unwrap());
+        Self::of(ReadOut { min_examples: toml_of(min_examples), dp, ..ReadOut::default() })
+    }
+
+    /// Of a fleet with that read-out, of 16 directions.
+    pub(super) fn of(readout: ReadOut) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Synthetic::tiny().write_atomic(folder.path().join("tiny.gguf")).unwrap();
-        let min_examples: Whole<1, 1_000_000> = toml_of(min_examples);
         let table = TrainTable {
             raw: true,
             template: Some("{text} =".to_owned()),
             labels: vec!["a".to_owned(), "t".to_owned()],
             len: Whole::of::<48>(),
             batch: Whole::of::<4>(),
-            readout: Some(ReadOut {
-                min_examples,
-                directions: Whole::of::<16>(),
-                dp: dp.map(|dp| Epsilon::new(dp).unwrap()),
-            }),
+            readout: Some(ReadOut { directions: Whole::of::<16>(), ..readout }),
             ..TrainTable::default()
         };
         let map = leak(Mapped::open(folder.path().join("tiny.gguf")).unwrap());
         let base = leak(Base::open(map).unwrap());
         let train = Train::new(table).unwrap();
-        Self { folder, base, train, hub: memory::broker(), began: Instant::now() }
+        Self {
+            folder,
+            base,
+            train,
+            hub: memory::broker(),
+            resend: Duration::from_millis(100),
+            began: Instant::now(),
+        }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn coordinator(&self, rounds: u32, devices: u32) -> Coordinator<HubLink> {
+    pub(super) fn coordinator(&self, rounds: u32, devices: u32) -> Coordinator<HubLink> {
         let job = JobSettings::new(self.base.map.digest_hex().unwrap(), self.train.clone());
         let (layout, start) = beginning(&self.train, &self.base.geometry).unwrap();
         limits::check(&self.train, &layout).unwrap();
@@ -84,20 +93,21 @@ impl Scene {
         std::fs::create_dir_all(&state).unwrap();
         let mut options = Options::new("test", RUN, job.to_text(), state, &Rounds::default(), rules);
         let shape = self.train.sums(&self.base.geometry).unwrap();
-        options.readout = Some(sprig_coordinator::ReadOut { shape, min_examples: 1 });
+        let secure = self.train.readout.is_some_and(|readout| readout.secure_aggregation);
+        options.readout = Some(sprig_coordinator::ReadOut { shape, min_examples: 1, secure });
         options.dealing = sprig_learn::spry::Dealing::Unsplit;
         (options.rounds, options.per_round, options.min_devices, options.quorum) =
             (rounds, devices, devices, devices);
         options.deadline = Duration::from_secs(600);
         options.settle = Duration::from_millis(10);
         options.linger = Duration::from_millis(100);
-        options.resend = Duration::from_millis(100);
+        options.resend = self.resend;
         let link = self.hub.link("coordinator", None);
         Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap()
     }
 
     /// The device `name` with the records `of`.
-    fn opened(
+    pub(super) fn opened(
         &self,
         name: &str,
         of: Range<usize>,
@@ -122,7 +132,7 @@ impl Scene {
         Ok((opened, settings, data))
     }
 
-    fn device(&self, name: &str, of: Range<usize>) -> Device {
+    pub(super) fn device(&self, name: &str, of: Range<usize>) -> Device {
         let (opened, settings, data) = self.opened(name, of).unwrap();
         let opened = leak(opened);
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
@@ -130,7 +140,13 @@ impl Scene {
         self.join(name, worker, data.train.len(), &settings.agent.state)
     }
 
-    fn join(&self, name: &str, worker: SumsWorker<'static>, examples: usize, state: &Path) -> Device {
+    pub(super) fn join(
+        &self,
+        name: &str,
+        worker: SumsWorker<'static>,
+        examples: usize,
+        state: &Path,
+    ) -> Device {
         let outbox = leak(Outbox::open(&state.join("outbox.redb"), 1 << 20).unwrap());
         let who = Identity {
             device: DeviceId::parse(name).unwrap(),
@@ -156,7 +172,7 @@ impl Scene {
         Device { agent, link, events }
     }
 
-    fn turn(&self, coordinator: &mut Coordinator<HubLink>, devices: &mut [Device]) {
+    pub(super) fn turn(&self, coordinator: &mut Coordinator<HubLink>, devices: &mut [Device]) {
         coordinator.turn(Duration::from_millis(1)).unwrap();
         for Device { agent, link, .. } in devices {
             while let Some(event) = link.next(Duration::ZERO).unwrap() {
@@ -168,7 +184,7 @@ impl Scene {
     }
 
     /// Has everybody work until all rounds are done and known; the history and the total.
-    fn finish(
+    pub(super) fn finish(
         &self,
         mut coordinator: Coordinator<HubLink>,
         devices: &mut [Device],
@@ -188,12 +204,12 @@ impl Scene {
     }
 }
 
-fn toml_of<T: for<'de> serde::Deserialize<'de>>(number: u32) -> T {
+pub(super) fn toml_of<T: for<'de> serde::Deserialize<'de>>(number: u32) -> T {
     serde_json::from_value(number.into()).unwrap()
 }
 
 /// History and total of a round in which devices have these records.
-fn dealt(parts: &[Range<usize>]) -> (Vec<RoundRow>, FleetSums) {
+pub(super) fn dealt(parts: &[Range<usize>]) -> (Vec<RoundRow>, FleetSums) {
     let scene = Scene::new(1);
     let coordinator = scene.coordinator(1, parts.len() as u32);
     let mut devices: Vec<Device> =
@@ -287,96 +303,4 @@ fn too_few_examples_are_never_summed_up() {
     let refused = scene.opened("device-0", 0..9).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("[data] train = 9 examples") && refused.contains("fewer than 10"), "{refused}");
     assert!(scene.opened("device-1", 0..10).is_ok());
-}
-
-/// The total of a fleet whose devices add noise is another each time, and every time one that all checks take. Of a device
-/// the coordinator has nothing but its sums.
-#[test]
-fn noisy_sums_of_a_fleet_are_taken_and_nothing_else_is_told() {
-    let total = |dp: Option<f64>| {
-        let scene = Scene::with(1, dp);
-        let mut coordinator = scene.coordinator(1, 3);
-        let mut devices: Vec<Device> = [0..7, 7..11, 11..RECORDS]
-            .into_iter()
-            .enumerate()
-            .map(|(i, of)| scene.device(&format!("device-{i}"), of))
-            .collect();
-        while coordinator.view().unwrap().round == 0 {
-            scene.turn(&mut coordinator, &mut devices);
-        }
-        let told = coordinator.view().unwrap().devices.iter().filter(|d| d.planned_bytes.is_some()).count();
-        let (rows, total) = scene.finish(coordinator, &mut devices);
-        assert_eq!((rows[0].reported, rows[0].refused, total.examples()), (3, 0, RECORDS as u64));
-        (told, total)
-    };
-    let (told, plain) = total(None);
-    assert_eq!(told, 3);
-    let noisy = [total(Some(4.0)), total(Some(4.0))];
-    assert_eq!((noisy[0].0, noisy[1].0), (0, 0));
-    assert!(noisy[0].1 != noisy[1].1 && noisy[0].1 != plain);
-}
-
-/// Asked for a run again, a device gives what it drew for it; for another run it draws anew.
-#[test]
-fn noise_is_drawn_once_a_run() {
-    let scene = Scene::with(1, Some(8.0));
-    let (opened, settings, data) = scene.opened("device-0", 0..9).unwrap();
-    assert!(opened.epsilon() == Epsilon::new(8.0));
-    let opened = leak(opened);
-    let engine: &'static Engine<'static> = leak(scene.base.engine(&opened.planned).unwrap());
-    let mut worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings, "digest").unwrap();
-    let groups = GroupSet { first: 0, step: 1, count: 1 };
-    let task = Task { run: RUN, round: 0, number: 1, groups, base: worker.digest(), attempt: 0, seconds: 60 };
-    let mut trained = |memory: Option<&[u8]>| {
-        worker.begin(&task, memory).unwrap();
-        loop {
-            if let Some(trained) = worker.step().unwrap() {
-                return trained;
-            }
-        }
-    };
-    let first = trained(None);
-    let again = trained(Some(&first.memory));
-    assert!(first.quiet && again.quiet);
-    assert_eq!((&again.dense, &again.memory, again.examples), (&first.dense, &first.memory, 9));
-    assert_ne!(trained(None).dense, first.dense);
-}
-
-/// Whatever noise makes of a few examples can be fitted.
-#[test]
-fn a_fit_of_hardly_anything_but_noise_is_finite() {
-    for dp in [0.01, 1.0, 8.0] {
-        let scene = Scene::with(1, Some(dp));
-        let mut coordinator = scene.coordinator(1, 2);
-        let mut devices = vec![scene.device("device-0", 0..5), scene.device("device-1", 5..RECORDS)];
-        while coordinator.view().unwrap().round == 0 {
-            scene.turn(&mut coordinator, &mut devices);
-        }
-        let (_, total) = scene.finish(coordinator, &mut devices);
-        let (opened, _, data) = scene.opened("device-0", 0..5).unwrap();
-        let engine = scene.base.engine(&opened.planned).unwrap();
-        let spec = scene.train.adapter(&scene.base.geometry).unwrap();
-        let mut adapter = engine.adapter(&spec, [0; 2]).unwrap();
-        let labels = data.train.labels().unwrap().tokens();
-        let fitted = (&*total.values(), total.shape());
-        adapt(&mut adapter, fitted, labels, &engine.model, &engine.ctx).unwrap();
-        let values = adapter.values();
-        assert!(values.iter().all(|v| v.is_finite()) && values.iter().any(|&v| v != 0.0), "ε {dp}");
-    }
-}
-
-#[test]
-fn the_most_private_of_fleet_and_device_holds() {
-    let epsilon = |fleet: Option<f64>, device: Option<f64>| {
-        let scene = Scene::with(1, fleet);
-        let (_, mut settings, data) = scene.opened("device-0", 0..9).unwrap();
-        settings.data.dp = device.and_then(Epsilon::new);
-        let shape = scene.train.sums(&scene.base.geometry).unwrap();
-        let opened = OpenedSums::plan(scene.base, (&scene.train, shape), data, &settings).unwrap();
-        opened.epsilon().map(Epsilon::get)
-    };
-    assert_eq!(epsilon(None, None), None);
-    assert_eq!(epsilon(Some(4.0), None), Some(4.0));
-    assert_eq!(epsilon(Some(4.0), Some(2.0)), Some(2.0));
-    assert_eq!(epsilon(Some(4.0), Some(9.0)), Some(4.0));
 }

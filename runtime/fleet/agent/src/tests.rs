@@ -7,7 +7,7 @@ use sprig_protocol::settings::Rounds;
 use sprig_simulate as simulate;
 use sprig_transport::faults::{Faults, Faulty};
 use sprig_transport::memory::{self, Hub};
-use sprig_transport::messages::{Digest, Record, Snapshot};
+use sprig_transport::messages::{Digest, Record, Snapshot, Verdict};
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -360,7 +360,8 @@ fn a_round_that_a_restored_ledger_asks_for_is_done_again() {
     let base = agent.worker().digest();
     let round = Round { run, round: 0, phase: Phase::Collecting, base, result: None }.encode();
     let groups = sprig_transport::messages::GroupSet { first: 0, step: 1, count: 2 };
-    let task = Task { run, round: 0, attempt: 0, number: 1, groups, base, seconds: 60 }.encode();
+    let task =
+        Task { run, round: 0, attempt: 0, number: 1, groups, base, seconds: 60, word: Vec::new() }.encode();
     let receipt = Receipt { run, round: 0, verdict: Verdict::Accepted, text: String::new() }.encode();
     let mut hear = |topic: String, payload: &[u8]| {
         let message = Event::Message { topic, payload: payload.to_vec() };

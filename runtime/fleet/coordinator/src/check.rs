@@ -44,15 +44,10 @@ pub(super) fn check_sums(
     shape: Shape,
     examples: u32,
 ) -> Result<Result<f32, Refusal>, LedgerError> {
-    let mut bytes = Vec::new();
-    ledger.chunks(number, |piece| {
-        bytes.extend_from_slice(piece);
-        Ok(())
-    })?;
-    if Digest::of(&bytes) != digest {
-        let text = format!("its {} bytes are not those of {}", bytes.len(), digest.short());
-        return Ok(Err(Refusal::new(Reason::Blob, text)));
-    }
+    let bytes = match gather(ledger, number, digest)? {
+        Ok(bytes) => bytes,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let found = FleetSums::unpacked(shape, &bytes, u64::from(examples)).map(|_| 0.0);
     Ok(found.map_err(|flaw| {
         let reason = match flaw {
@@ -62,4 +57,18 @@ pub(super) fn check_sums(
         };
         Refusal::new(reason, flaw.to_string())
     }))
+}
+
+/// All pieces of a device's update, if they are what it announced.
+pub(super) fn gather(
+    ledger: &Ledger,
+    number: DeviceNumber,
+    digest: Digest,
+) -> Result<Result<Vec<u8>, Refusal>, LedgerError> {
+    let bytes = ledger.whole(number)?;
+    if Digest::of(&bytes) != digest {
+        let text = format!("its {} bytes are not those of {}", bytes.len(), digest.short());
+        return Ok(Err(Refusal::new(Reason::Blob, text)));
+    }
+    Ok(Ok(bytes))
 }

@@ -8,7 +8,7 @@ use crate::ledger::{Ledger, LedgerError, ResultRow};
 use crate::norms::Bounds;
 use crate::options::Options;
 use crate::step::{How, Kept, record_limit, step};
-use crate::total::add;
+use crate::total::{add, add_total};
 use crate::whole::Whole;
 use sprig_learn::spry::{Layout, Robust};
 use sprig_protocol::settings::Downlink;
@@ -27,6 +27,8 @@ pub(crate) struct Closer {
     weights: Vec<f64>,
     /// Whether numbers that come in pieces are weights.
     takes_weights: bool,
+    /// Whether a round's sums are in the ledger as their total alone.
+    secure: bool,
     /// Rounds applied.
     applied: Applied,
 }
@@ -45,9 +47,10 @@ impl Closer {
         let mut whole = Whole::new(options, layout, initial)?;
         let (run, sync, robust, weights) =
             (ledger.run(), options.sync, options.robust, options.weights.clone());
-        let takes_weights = options.takes_weights();
+        let (takes_weights, secure) = (options.takes_weights(), options.is_secure());
         let Some(row) = ledger.last_snapshot()? else {
-            let closer = Closer { whole, run, sync, robust, weights, takes_weights, applied: Applied::NONE };
+            let closer =
+                Closer { whole, run, sync, robust, weights, takes_weights, secure, applied: Applied::NONE };
             ledger.begin_with(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -57,7 +60,7 @@ impl Closer {
         if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { whole, run, sync, robust, weights, takes_weights, applied: row.applied })
+        Ok(Closer { whole, run, sync, robust, weights, takes_weights, secure, applied: row.applied })
     }
 
     /// The weights of the groups `groups`, which exist; none of sums.
@@ -121,6 +124,7 @@ impl Closer {
                 };
                 step(server, &how, limit, &Kept(ledger, round), round)?
             }
+            Whole::Sums(sums) if self.secure => add_total(sums, ledger, round)?,
             Whole::Sums(sums) => add(sums, ledger, round, self.robust)?,
         };
         self.applied = round.applied_after();

@@ -64,7 +64,7 @@ impl Core {
             let problem = format!("round {round} does not follow its last adapter");
             return Err(ledger.damaged(problem).into());
         }
-        ledger.sweep(&saved.accepted)?;
+        ledger.sweep(&saved.needed_pieces())?;
         let machine = Machine::new(Arc::clone(options), Arc::new(layout), saved)?;
         Ok(Core {
             machine,
@@ -156,6 +156,10 @@ impl Core {
             Work::Check { number, digest, bytes, examples, groups } => {
                 let (ledger, what) = (&self.ledger, (number, digest, bytes));
                 let norm = match self.options.readout {
+                    Some(readout) if readout.secure => {
+                        let values = check::gather(ledger, number, digest)?;
+                        return Ok(Event::Gathered { number, digest, values });
+                    }
                     Some(readout) => check::check_sums(ledger, number, digest, readout.shape, examples)?,
                     None if self.options.takes_weights() => {
                         check::check(ledger, what, self.closer.weights(groups).into_iter())?

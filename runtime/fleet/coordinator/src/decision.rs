@@ -1,5 +1,6 @@
 //! What is to be done about an event. The type says what must be durable before anything else is done.
 
+use crate::aggregation::Word;
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::norms::Bounds;
 use crate::notice::Notice;
@@ -126,6 +127,10 @@ pub(crate) enum Entry {
         /// Whose they are.
         number: DeviceNumber,
     },
+    /// What was said of a secure aggregation.
+    Word(Word),
+    /// All that was said goes, with the pieces of updates.
+    Unsay,
     /// A device's account of a round.
     Report {
         /// Whose it is.

@@ -80,6 +80,15 @@ pub(crate) enum Event {
         /// Root mean square of its weights, or why it is refused.
         norm: Result<f32, Refusal>,
     },
+    /// Veiled sums are whole.
+    Gathered {
+        /// The device.
+        number: DeviceNumber,
+        /// SHA-256 that the update claims.
+        digest: Digest,
+        /// Their bytes, or why they are refused.
+        values: Result<Vec<u8>, Refusal>,
+    },
     /// A round was applied.
     Closed(Outcome),
     /// An adapter was evaluated.

@@ -40,6 +40,11 @@ number! {
     Applied
 }
 
+impl DeviceNumber {
+    /// The number of no device.
+    pub const NOBODY: Self = Self(0);
+}
+
 impl RoundId {
     /// The first.
     pub const FIRST: Self = Self(0);

@@ -3,6 +3,7 @@
 //! `Machine` decides and is pure; `Ledger` remembers; `Closer` applies; [`Coordinator`] runs them on a link. It adds
 //! numbers up and opens no model: whoever evaluates adapters does so in an [`EvaluationThread`].
 
+mod aggregation;
 mod alert;
 mod backup;
 mod carousel;

@@ -92,6 +92,8 @@ pub struct ReadOut {
     pub shape: Shape,
     /// Examples below which a device's are refused.
     pub min_examples: u32,
+    /// Whether they are aggregated securely: nobody sees a device's by themselves.
+    pub secure: bool,
 }
 
 /// The authority that signs for devices.
@@ -164,9 +166,11 @@ impl Options {
             dealing: if shape.is_some() { Dealing::Unsplit } else { train.dealing },
             up: train.up,
             weights: train.weights(coordinator.lam, coordinator.sft_weight),
-            readout: shape
-                .zip(train.readout)
-                .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
+            readout: shape.zip(train.readout).map(|(shape, set)| ReadOut {
+                shape,
+                min_examples: set.min_examples.get(),
+                secure: set.secure_aggregation,
+            }),
             robust: train.server.robust,
             holders: train.server.holders.get(),
             seed: train.seed,
@@ -185,6 +189,11 @@ impl Options {
     pub(crate) fn deal(&self, groups: usize) -> Deal {
         let team = if self.robust.has_teams() { self.holders as usize } else { 1 };
         Deal { dealing: self.dealing, groups, team, seed: self.seed }
+    }
+
+    /// Whether what devices send is aggregated securely.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.readout.is_some_and(|readout| readout.secure)
     }
 
     /// Whether an update may be weights: then numbers that come in pieces are those, else scalars.

@@ -1,5 +1,6 @@
 //! What the coordinator must still know after a restart.
 
+use crate::aggregation::Word;
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::{Best, DeviceRow, HeldOut, Member, RoundRow};
 use minicbor::{Decode, Encode};
@@ -66,6 +67,10 @@ pub(crate) struct Saved {
     pub devices: Vec<DeviceRow>,
     /// Updates of the current round in the ledger: number and norm.
     pub accepted: Vec<(DeviceNumber, f32)>,
+    /// What was said of a secure aggregation in it, stage by stage.
+    pub words: Vec<Word>,
+    /// The veiled values that are in.
+    pub values: Vec<(DeviceNumber, Vec<u8>)>,
     /// What the round before gave; `None` before the first.
     pub result: Option<RoundResult>,
     /// Rows of all rounds that wait for an evaluation, or none.
@@ -92,6 +97,13 @@ impl State {
 }
 
 impl Saved {
+    /// Whose pieces are needed: of updates that are in, of veiled values, and of the total.
+    pub(crate) fn needed_pieces(&self) -> Vec<DeviceNumber> {
+        let accepted = self.accepted.iter().map(|(number, _)| *number);
+        let veiled = self.values.iter().map(|(number, _)| *number);
+        accepted.chain(veiled).chain([DeviceNumber::NOBODY]).collect()
+    }
+
     /// Before the first round.
     pub(crate) fn fresh(base: Digest) -> Self {
         Saved {
@@ -99,6 +111,8 @@ impl Saved {
             members: Vec::new(),
             devices: Vec::new(),
             accepted: Vec::new(),
+            words: Vec::new(),
+            values: Vec::new(),
             result: None,
             evaluating: Vec::new(),
             before: None,

@@ -217,7 +217,7 @@ impl How<'_> {
                 let base = step.part(share_of(update.groups));
                 weights.iter_mut().zip(base).for_each(|(w, base)| *w = base + factor * (*w - base));
             }
-            Body::Dense { .. } => {}
+            Body::Dense { .. } | Body::Word(_) => {}
         }
         Ok(Given { update, weights })
     }
@@ -227,7 +227,8 @@ impl Given {
     fn body(&self) -> spry::Body<'_> {
         match &self.update.body {
             Body::Scalars(scalars) => spry::Body::Scalars(scalars),
-            Body::Dense { .. } => spry::Body::Dense(&self.weights),
+            // A word is none of a round of steps, and is not in the ledger as an update.
+            Body::Dense { .. } | Body::Word(_) => spry::Body::Dense(&self.weights),
         }
     }
 }
@@ -253,7 +254,7 @@ impl Sum {
             Body::Scalars(scalars) => {
                 self.record_part(Contribution { number: number.0, groups, examples, scalars });
             }
-            Body::Dense { .. } => self.parts = None,
+            Body::Dense { .. } | Body::Word(_) => self.parts = None,
         }
     }
 

@@ -1,10 +1,10 @@
 //! The total of a read-out: every device's sums, once.
 
 use crate::error::CoordinatorError;
-use crate::ids::RoundId;
+use crate::ids::{DeviceNumber, RoundId};
 use crate::ledger::Ledger;
 use crate::step::{Sum, decoded};
-use sprig_learn::readout::fleet::{FleetSums, most_bytes};
+use sprig_learn::readout::fleet::FleetSums;
 use sprig_learn::spry::{CLIP, Robust};
 
 /// Devices that a median of examples needs before anybody's is held against it.
@@ -22,11 +22,7 @@ pub(super) fn add(
     let mut sum = Sum::new(0);
     ledger.updates(round, |number, _, frame| {
         let update = decoded(ledger, round, number, frame)?;
-        let mut bytes = Vec::with_capacity(most_bytes(sums.shape().numbers()));
-        ledger.chunks(number, |piece| {
-            bytes.extend_from_slice(piece);
-            Ok(())
-        })?;
+        let bytes = ledger.whole(number)?;
         let mut own = FleetSums::unpacked(sums.shape(), &bytes, u64::from(update.examples))
             .map_err(|flaw| ledger.damaged(format!("sums of device {number} in round {round}: {flaw}")))?;
         own.cut(most);
@@ -37,6 +33,35 @@ pub(super) fn add(
         }
         Ok::<_, CoordinatorError>(())
     })?;
+    Ok(sum)
+}
+
+/// Adds the total of a round that was aggregated securely, which is that of its updates.
+pub(super) fn add_total(
+    sums: &mut FleetSums,
+    ledger: &Ledger,
+    round: RoundId,
+) -> Result<Sum, CoordinatorError> {
+    let (mut sum, mut said) = (Sum::new(0), 0);
+    ledger.updates(round, |number, _, frame| {
+        let update = decoded(ledger, round, number, frame)?;
+        said += u64::from(update.examples);
+        sum.count(number, &update);
+        sum.parts = None;
+        Ok::<_, CoordinatorError>(())
+    })?;
+    if sum.applied == 0 {
+        return Ok(sum);
+    }
+    let bytes = ledger.whole(DeviceNumber::NOBODY)?;
+    let (numbers, _) = bytes.as_chunks();
+    let numbers: Vec<i64> = numbers.iter().map(|number| i64::from_le_bytes(*number)).collect();
+    let total = FleetSums::from_numbers(sums.shape(), &numbers, said)
+        .map_err(|flaw| ledger.damaged(format!("the total of round {round}: {flaw}")))?;
+    // Past what sums have room for, the round goes on without it.
+    if sums.merge(&total).is_err() {
+        return Ok(Sum::new(0));
+    }
     Ok(sum)
 }
 

@@ -6,6 +6,7 @@ use crate::rows::Member;
 use sprig_learn::calibration::{Bins, FLEET_BINS};
 use sprig_learn::readout::fleet::most_bytes;
 use sprig_learn::spry::Rules;
+use sprig_masking::Veiled;
 use sprig_transport::messages::{Body, Digest, GroupSet, MAX_SCALARS, Reason, RunId, Update};
 
 /// Why something is refused.
@@ -51,6 +52,8 @@ pub(super) enum Sound {
     Scalars { norm: f32 },
     /// Its numbers are to come in pieces.
     Dense { digest: Digest, bytes: u32 },
+    /// What is said at a stage of secure aggregation.
+    Word,
 }
 
 /// Whether an update is what its task asked for.
@@ -86,6 +89,7 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
             Ok(Sound::Dense { digest, bytes })
         }
         (Body::Scalars(_), _) => refuse(Reason::ScalarCount, "scalars; this run takes weights".into()),
+        (Body::Word(_), _) => refuse(Reason::Blob, "a word of secure aggregation; this run has none".into()),
         (Body::Dense { .. }, None) if want <= MAX_SCALARS => {
             refuse(Reason::Blob, "weights; this run takes scalars".into())
         }
@@ -116,7 +120,7 @@ fn counted(update: &Update) -> Result<(), Refusal> {
 
 /// Whether it announces sums of enough examples, in as many bytes as they can have.
 fn sums(update: &Update, readout: ReadOut) -> Result<Sound, Refusal> {
-    let ReadOut { shape, min_examples } = readout;
+    let ReadOut { shape, min_examples, secure } = readout;
     let refuse = |reason, text: String| Err(Refusal::new(reason, text));
     if update.examples < min_examples {
         let text = format!("{} examples; sums are taken of {min_examples} and more", update.examples);
@@ -125,15 +129,25 @@ fn sums(update: &Update, readout: ReadOut) -> Result<Sound, Refusal> {
     if !update.loss.is_finite() {
         return refuse(Reason::NotFinite, format!("loss {}", update.loss));
     }
-    let most = most_bytes(shape.numbers());
+    if let Body::Word(_) = update.body {
+        let text = "a word of secure aggregation; this run takes sums as they are".to_owned();
+        return if secure { Ok(Sound::Word) } else { refuse(Reason::Blob, text) };
+    }
+    let veiled = Veiled::bytes(shape.numbers());
+    let most = if secure { veiled } else { most_bytes(shape.numbers()) };
     match update.body {
+        Body::Dense { bytes, .. } if secure && bytes as usize != veiled => {
+            refuse(Reason::Blob, format!("{bytes} bytes; veiled sums of this run are {veiled}"))
+        }
         Body::Dense { digest, bytes } if (1..=most).contains(&(bytes as usize)) => {
             Ok(Sound::Dense { digest, bytes })
         }
         Body::Dense { bytes, .. } => {
             refuse(Reason::Blob, format!("{bytes} bytes of sums; they take up to {most}"))
         }
-        Body::Scalars(_) => refuse(Reason::ScalarCount, "scalars; this run takes sums".into()),
+        Body::Scalars(_) | Body::Word(_) => {
+            refuse(Reason::ScalarCount, "scalars; this run takes sums".into())
+        }
     }
 }
 

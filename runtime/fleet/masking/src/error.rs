@@ -49,6 +49,14 @@ pub enum MaskingError {
         /// What is wrong.
         why: String,
     },
+    /// A member's message of another attempt, or of a stage that went on without it: late, in all likelihood.
+    #[error("member {member}: {what}")]
+    Late {
+        /// Which.
+        member: u32,
+        /// Of what, after what.
+        what: &'static str,
+    },
     /// The collector sent what cannot be.
     #[error("the collector: {why}: no further part is taken in this round")]
     Collector {
@@ -95,7 +103,7 @@ impl MaskingError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::TooFew { .. } => Blame::Nobody,
-            Self::Member { member, .. } => Blame::Member(*member),
+            Self::Member { member, .. } | Self::Late { member, .. } => Blame::Member(*member),
             // The dealer in all likelihood: a wrong giver shows in everybody's secrets.
             Self::Unopened { owner, .. } => Blame::Member(*owner),
             Self::Collector { .. } => Blame::Collector,

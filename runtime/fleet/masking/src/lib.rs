@@ -42,7 +42,8 @@
 //! - Each attempt has a round of its own in its [`Terms`]: a member refuses a second list under the same ones.
 //! - Terms come from the collector: a device that wants to hide among many holds them to a least number of members.
 //! - Keys come from the device they say they come from: by its topic, its certificate, or a signature.
-//! - *Commit, then speak*: [`Member::to_bytes`] is stored, synced, before what it made is sent.
+//! - *Commit, then speak*: [`Member::to_bytes`] is stored, synced, before what it made is sent; or nothing is stored at all, and
+//!   a member that lost its power is a lost one. What must not be is one that has its keys and forgot what it said.
 //!
 //! # Costs
 //!
@@ -72,6 +73,6 @@ pub use collector::{Collector, Total};
 pub use error::{Blame, MaskingError, Stage};
 pub use member::Member;
 pub use messages::{
-    Answer, Delivery, Keys, Package, Packages, Peer, Piece, Question, Roster, SEALED, Tag, Veiled,
+    Answer, Delivery, Keys, Package, Packages, Peer, Piece, Question, Roster, SEALED, Said, Tag, Told, Veiled,
 };
 pub use terms::{MAX_MEMBERS, MAX_VALUES, MIN_MEMBERS, Terms};

@@ -1,6 +1,7 @@
 //! What a round's members and its collector have agreed on before it begins.
 
 use crate::MaskingError;
+use crate::messages::{Reader, Writer};
 
 /// Fewest members: of two, each could tell the other's values from the total.
 pub const MIN_MEMBERS: u32 = 3;
@@ -80,6 +81,21 @@ impl Terms {
         self.values as usize
     }
 
+    /// As the collector tells its members.
+    pub(crate) fn to_message(self) -> Vec<u8> {
+        let mut out = Writer::new(Self::KIND, Self::BYTES);
+        out.bytes(&self.to_bytes());
+        out.end()
+    }
+
+    /// Reads what came over the wire, held to the same limits.
+    pub(crate) fn from_message(bytes: &[u8]) -> Result<Self, MaskingError> {
+        let mut from = Reader::new("terms", Self::KIND, bytes)?;
+        let found = Self::from_bytes(from.array()?);
+        let terms = found.map_err(|e| from.wrong(e.to_string()))?;
+        from.end(terms)
+    }
+
     /// Each field in turn, little-endian.
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut out = [0; Self::BYTES];
@@ -103,6 +119,8 @@ impl Terms {
 
     /// Bytes of terms.
     pub(crate) const BYTES: usize = 36;
+    /// Kind of the message that they are.
+    pub(crate) const KIND: u8 = 8;
 }
 
 #[cfg(test)]

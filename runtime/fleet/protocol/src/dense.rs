@@ -48,6 +48,7 @@ mod tests {
             let mut update = LocalUpdate { examples: 1, tokens: 1, loss: 1.0, scalars, bins: None, weights };
             match body(&mut update, up) {
                 (Body::Scalars(scalars), dense) => (scalars.len(), dense.len()),
+                (Body::Word(_), _) => unreachable!("a body of an update is none"),
                 (Body::Dense { bytes, .. }, dense) => {
                     assert_eq!(bytes as usize, dense.len());
                     (0, dense.len())

@@ -1,7 +1,7 @@
 //! What can travel between devices and coordinator. Whatever is larger is encoded all the same and refused by every
 //! receiver, the coordinator's own ledger among them: so settings that lead there are refused before anything is trained.
 
-use crate::settings::{JobSettings, SettingsError, Train, TrainTable, Upload};
+use crate::settings::{JobSettings, MOST_HIDDEN, SettingsError, Train, TrainTable, Upload};
 use sprig_learn::setting::quoted;
 use sprig_learn::spry::{Dealing, Layout};
 use sprig_transport::messages::{MAX_SETTINGS, MAX_VALUES};
@@ -34,6 +34,16 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
             train.rank
         );
         return refuse("adapter", quoted(train.adapter.name()), problem);
+    }
+    // Of sums each number has two values.
+    if let Some(readout) = train.readout.filter(|readout| readout.secure_aggregation)
+        && weights / 2 > MOST_HIDDEN
+    {
+        let (numbers, found) = (weights / 2, readout.directions.to_string());
+        let problem = format!(
+            "sums of {numbers} numbers, and {MOST_HIDDEN} can be aggregated securely; use fewer directions"
+        );
+        return Err(SettingsError::value("train.readout", "directions", found, problem));
     }
     let moments = weights * rules.server.moments();
     if moments > MAX_VALUES {

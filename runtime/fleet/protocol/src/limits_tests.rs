@@ -41,6 +41,18 @@ fn adapters_and_moments_that_cannot_be_read_back_are_refused() {
     assert!(error.contains("[train] adapter = \"lora-xs\"") && error.contains("rank"), "{error}");
 }
 
+#[test]
+fn sums_that_cannot_be_hidden_are_refused() {
+    let train = |secure: bool| {
+        train(&format!("server.rule = \"avg\"\n[readout]\ndirections = 2048\nsecure_aggregation = {secure}"))
+    };
+    assert_eq!(refused(&train(true), 2097), None);
+    let error = refused(&train(true), 2098).unwrap();
+    assert!(error.contains("directions = 2048") && error.contains("1049000 numbers"), "{error}");
+    assert!(error.contains("1048576 can be aggregated"), "{error}");
+    assert_eq!(refused(&train(false), 2098), None);
+}
+
 /// Scalars that are more than a message holds go in pieces, up to the largest blob there is.
 #[test]
 fn updates_that_no_blob_can_hold_are_refused() {

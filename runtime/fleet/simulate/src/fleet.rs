@@ -320,7 +320,7 @@ impl Fleet<'_> {
                 let part = self.server.part(share_of(groups));
                 Norms::of_weights(squares(&mut dense::numbers(&dense).zip(part).map(|(w, base)| w - base)))
             }
-            Body::Dense { .. } => squares(&mut dense::numbers(&dense)),
+            Body::Dense { .. } | Body::Word(_) => squares(&mut dense::numbers(&dense)),
         };
         let (examples, loss) = (update.examples, update.loss as f32);
         let (run, bins) = (self.wire.run(), update.bins.as_ref().map(Bins::rows).unwrap_or_default());

@@ -187,6 +187,7 @@ fn a_simulated_device_is_a_real_one() {
                     groups: GroupSet { first: share.first, step: share.step, count: share.count },
                     base: Digest(fleet.server.digest()),
                     seconds: 60,
+                    word: Vec::new(),
                 };
                 worker.begin(&task, None).unwrap();
                 let trained = loop {

@@ -103,7 +103,7 @@ impl Wire {
                 self.up += packet_bytes(&self.topics.up(&self.device, &digest, n), &chunk);
             }
             let Update { run, number, groups, .. } = *update;
-            let task = Task { run, round, attempt: 0, number, groups, base, seconds: 300 };
+            let task = Task { run, round, attempt: 0, number, groups, base, seconds: 300, word: Vec::new() };
             let receipt = Receipt { run, round, verdict: Verdict::Accepted, text: String::new() };
             self.down += packet_bytes(&self.topics.task(&self.device), &task.encode());
             self.down += packet_bytes(&self.topics.receipt(&self.device), &receipt.encode());

@@ -1,5 +1,6 @@
 //! Entries of the machine, as rows of the tables.
 
+use super::words::{WORDS, key};
 use super::{CHUNKS, DEVICES, HISTORY, Ledger, LedgerError, META, REPORTS, UPDATES};
 use crate::decision::Entry;
 use crate::rows::encode_members;
@@ -23,6 +24,7 @@ impl Ledger {
                 updates: txn.open_table(UPDATES)?,
                 chunks: txn.open_table(CHUNKS)?,
                 history: txn.open_table(HISTORY)?,
+                words: txn.open_table(WORDS)?,
             };
             entries.iter().try_for_each(|entry| tables.put(entry))
         })
@@ -37,6 +39,7 @@ struct Tables<'t> {
     updates: redb::Table<'t, (u32, u32), &'static [u8]>,
     chunks: redb::Table<'t, (u32, u32), &'static [u8]>,
     history: redb::Table<'t, u32, &'static [u8]>,
+    words: redb::Table<'t, (u32, u32), &'static [u8]>,
 }
 
 impl Tables<'_> {
@@ -65,6 +68,13 @@ impl Tables<'_> {
             }
             Entry::Discard { number } => {
                 self.chunks.retain_in((number.0, 0)..=(number.0, u32::MAX), |_, _| false)?;
+            }
+            Entry::Word(word) => {
+                self.words.insert(key(word), word.bytes.as_slice())?;
+            }
+            Entry::Unsay => {
+                self.words.retain(|_, _| false)?;
+                self.chunks.retain(|_, _| false)?;
             }
             Entry::Report { number, frame } => {
                 self.reports.insert(number.0, frame.as_slice())?;

@@ -1,5 +1,6 @@
 //! The ledger as it stood at one moment, copied row by row into a file of its own while the coordinator goes on.
 
+use super::words::WORDS;
 use super::{
     CHUNKS, DEVICES, HISTORY, META, RECORDS, REPORTS, RESULTS, SLICES, SNAPSHOTS, UPDATES, coverage,
 };
@@ -20,7 +21,7 @@ const PORTION: u64 = 4 << 20;
 /// Tables by what their keys are.
 const NUMBERED: [TableDefinition<u32, &[u8]>; 7] =
     [DEVICES, REPORTS, RESULTS, RECORDS, SNAPSHOTS, HISTORY, coverage::COVERAGE];
-const PAIRED: [TableDefinition<(u32, u32), &[u8]>; 3] = [UPDATES, CHUNKS, SLICES];
+const PAIRED: [TableDefinition<(u32, u32), &[u8]>; 4] = [UPDATES, CHUNKS, SLICES, WORDS];
 
 /// What a ledger holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

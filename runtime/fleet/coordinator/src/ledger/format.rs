@@ -9,6 +9,7 @@
 //! ledger as it was, or brought up. There is no way back, for an earlier program cannot know what a later one wrote; who may
 //! want to go back keeps a copy.
 
+use super::words::WORDS;
 use super::{Ledger, LedgerError, META};
 use redb::{ReadableTable, WriteTransaction};
 
@@ -42,6 +43,8 @@ impl Ledger {
                 Some(later) => return Ok(Some((later.ok(), program))),
             };
             STEPS[found as usize - 1..].iter().try_for_each(|step| step(txn))?;
+            // Programs of this format that do not know it have no use of it, and harm none.
+            txn.open_table(WORDS)?;
             let mut meta = txn.open_table(META)?;
             meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
             meta.insert(PROGRAM, env!("CARGO_PKG_VERSION").as_bytes())?;

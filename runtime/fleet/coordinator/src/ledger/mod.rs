@@ -7,7 +7,8 @@
 //! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |
-//! | `chunks` | number, n | a piece of a dense update of the current round |
+//! | `chunks` | number, n | a piece of a dense update of the current round; of number 0 those of an aggregated total |
+//! | `words` | kind, number | what was said of a secure aggregation in the current round ([`Word`](crate::aggregation::Word)) |
 //! | `results` | round | [`ResultRow`], CBOR |
 //! | `records` | round | the round's record, its frame; the last ones, up to `keep_records` bytes |
 //! | `snapshots` | rounds applied | [`SnapshotRow`](results::SnapshotRow), CBOR; the last ones, up to `keep_snapshots` bytes |
@@ -24,6 +25,7 @@ mod format;
 mod reading;
 mod results;
 mod stood_down;
+mod words;
 
 pub(crate) use copy::Moment;
 pub use copy::{Copied, Held};
@@ -32,7 +34,7 @@ pub use coverage::CoverageRow;
 pub use error::LedgerError;
 pub(crate) use results::ResultRow;
 
-use crate::ids::DeviceNumber;
+use crate::ids::{DeviceNumber, RoundId};
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
     WriteTransaction,
@@ -74,8 +76,8 @@ impl fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger in folder `dir`, or begins one for the run `fresh`. `settings` are those that must not change
-    /// during a run.
+    /// Opens the ledger in folder `dir`, or begins one for the run `fresh`, also in the place of one by other settings that
+    /// has no round. `settings` are those that must not change during a run.
     ///
     /// # Errors
     /// [`LedgerError`] names the file and the remedy.
@@ -91,7 +93,14 @@ impl Ledger {
             file::move_into_place(&aside, &path)?;
         }
         let db = guarded(&path, || builder().open(&path))?;
-        Self::begin(db, path, fresh, settings)
+        match Self::begin(db, path.clone(), fresh, settings) {
+            // Nothing was learnt by the settings that there were before: nobody needs that run.
+            Err(LedgerError::Foreign { .. }) if Self::at(path.clone())?.is_untouched()? => {
+                file::remove(&path)?;
+                Self::open(dir, fresh, settings)
+            }
+            found => found,
+        }
     }
 
     /// Opens the ledger of a run that was begun, whatever its settings: to look at what it holds.
@@ -177,19 +186,29 @@ impl Ledger {
         Ok((run, settings.ok_or_else(|| self.damaged("it has no settings"))?))
     }
 
+    /// Whether its run has neither a round that is over nor an update of the first.
+    fn is_untouched(&self) -> Result<bool, LedgerError> {
+        let mut updates = false;
+        self.updates(RoundId::FIRST, |_, _, _| {
+            updates = true;
+            Ok::<_, LedgerError>(())
+        })?;
+        Ok(!updates && self.history(RoundId::FIRST)?.is_empty())
+    }
+
     /// The run it holds.
     pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
-    /// Removes the pieces of dense updates that are not in the ledger: which there are is not remembered.
+    /// Removes the pieces of all but these devices: which there are of an update under way is not remembered.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn sweep(&mut self, accepted: &[(DeviceNumber, f32)]) -> Result<(), LedgerError> {
+    pub(crate) fn sweep(&mut self, needed: &[DeviceNumber]) -> Result<(), LedgerError> {
         self.write(|txn| {
             let mut chunks = txn.open_table(CHUNKS)?;
-            chunks.retain(|(number, _), _| accepted.iter().any(|(n, _)| n.0 == number))?;
+            chunks.retain(|(number, _), _| needed.contains(&DeviceNumber(number)))?;
             Ok(())
         })
     }

@@ -1,6 +1,7 @@
 //! What a restart begins with, and what is asked of a ledger in between.
 
 use super::{CHUNKS, DEVICES, HISTORY, Ledger, LedgerError, META, REPORTS, UPDATES};
+use crate::aggregation::VALUES;
 use crate::ids::{DeviceNumber, RoundId};
 use crate::rows::{DeviceRow, HeldOut, RoundRow, decode_members};
 use crate::state::{Saved, Stage};
@@ -48,6 +49,10 @@ impl Ledger {
             Ok::<_, LedgerError>(())
         })?;
         saved.accepted = accepted;
+        saved.words = self.words()?;
+        for word in saved.words.iter().filter(|word| word.kind == VALUES) {
+            saved.values.push((word.number, self.whole(word.number)?));
+        }
         if let Some(before) = round.before() {
             let row = self.result(before)?;
             let row = row.ok_or_else(|| self.damaged(format!("round {before} has no result")))?;
@@ -102,6 +107,19 @@ impl Ledger {
             each(row.map_err(|e| failed(e.into()))?.1.value())?;
         }
         Ok(())
+    }
+
+    /// All pieces of a device's dense update, joined.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub(crate) fn whole(&self, number: DeviceNumber) -> Result<Vec<u8>, LedgerError> {
+        let mut bytes = Vec::new();
+        self.chunks(number, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
     }
 
     /// Rows of all rounds from `first` on, ascending.

@@ -31,6 +31,7 @@ impl Machine {
                 self.registry.fit(),
                 self.needed()
             ),
+            Stage::Collecting if let Some(words) = self.waits_for_words() => words,
             Stage::Collecting => {
                 let (covered, all) = self.round.shares();
                 format!(
@@ -46,7 +47,7 @@ impl Machine {
     pub(super) fn connect(&mut self, now: Millis, out: &mut Decision) {
         self.connected = Some(now);
         self.registry.renew(now);
-        self.round.ask_again(now);
+        self.ask_again(now);
         out.tell(Notice::Connected);
         self.job_kept = false;
         self.job_asked = now;
@@ -123,7 +124,10 @@ impl Machine {
     /// Gives members whose shares lack an update their tasks.
     pub(super) fn hand_out(&self, now: Millis, out: &mut Decision) {
         if self.round.stage() == Stage::Collecting && !self.paused {
-            self.hand_out_to(self.round.asked(), now, out);
+            match self.options.is_secure() {
+                true => self.hand_out_to(self.round.members(), now, out),
+                false => self.hand_out_to(self.round.asked(), now, out),
+            }
         }
     }
 
@@ -136,6 +140,11 @@ impl Machine {
     ) {
         for &Member { number, groups, .. } in members {
             let Some(device) = self.registry.get(number) else { continue };
+            let word = self.aggregation.as_ref().and_then(|at| at.told(number));
+            // Nothing is asked of it at this stage.
+            if word.is_none() && self.options.is_secure() {
+                continue;
+            }
             let task = Task {
                 run: self.options.run,
                 round: self.round.id().0,
@@ -144,6 +153,7 @@ impl Machine {
                 groups,
                 base: self.round.base(),
                 seconds: (self.round.left(now) / 1000).min(u64::from(u32::MAX)) as u32,
+                word: word.unwrap_or_default(),
             };
             // Who acts on tasks alone could not tell one that the broker kept from a new one.
             out.publish(self.topics.task(device.id()), task.encode(), !self.options.by_task);

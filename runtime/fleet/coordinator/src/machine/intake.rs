@@ -15,7 +15,7 @@ use crate::state::Stage;
 use crate::validate::{self, Expected, Refusal, Sound};
 use sprig_protocol::share_of;
 use sprig_transport::messages::{
-    DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want,
+    Body, DeviceId, Digest, GroupSet, Presence, Reason, Receipt, Report, Update, Verdict, Want,
 };
 
 impl Machine {
@@ -84,6 +84,12 @@ impl Machine {
         match self.validate(number, &update) {
             Ok(None) => self.receipt(number, round, Verdict::Duplicate, String::new(), out),
             Ok(Some(Sound::Scalars { norm })) => self.accept(number, norm, frame, now, out),
+            Ok(Some(Sound::Word)) => {
+                if let Body::Word(word) = &update.body {
+                    self.word(number, word, now, out);
+                }
+            }
+            Ok(Some(Sound::Dense { .. })) if !self.wants_values(number) => {}
             Ok(Some(Sound::Dense { digest, bytes })) => {
                 self.expect(number, digest, Pieces::new(digest, bytes, update.examples, frame), out);
             }
@@ -158,13 +164,21 @@ impl Machine {
         }
     }
 
-    pub(super) fn chunk(&mut self, id: &DeviceId, digest: Digest, n: u32, frame: &[u8], out: &mut Decision) {
-        let Some(number) = self.registry.number(id) else { return };
+    /// Takes a piece of an update; whether it is one that was waited for.
+    pub(super) fn chunk(
+        &mut self,
+        id: &DeviceId,
+        digest: Digest,
+        n: u32,
+        frame: &[u8],
+        out: &mut Decision,
+    ) -> bool {
+        let Some(number) = self.registry.number(id) else { return false };
         // The update itself was lost, or is in the ledger already: the device sends both again, or has its receipt.
         let Some(pieces) = self.round.pieces(number).filter(|pieces| pieces.digest() == digest) else {
-            return;
+            return false;
         };
-        let Some(data) = pieces.take(n, frame) else { return };
+        let Some(data) = pieces.take(n, frame) else { return false };
         out.commit(Entry::Chunk { number, n, data });
         if pieces.are_whole() {
             let (bytes, examples) = (pieces.bytes(), pieces.examples());
@@ -172,6 +186,7 @@ impl Machine {
                 out.work(Work::Check { number, digest, bytes, examples, groups });
             }
         }
+        true
     }
 
     pub(super) fn checked(
@@ -246,7 +261,7 @@ impl Machine {
 
     /// Counts a refusal; answers (for the round that the message named, if it did) and tells the first few of a device
     /// and round.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         number: DeviceNumber,
         named: Option<u32>,
@@ -273,7 +288,14 @@ impl Machine {
         }
     }
 
-    fn receipt(&self, number: DeviceNumber, round: u32, verdict: Verdict, text: String, out: &mut Decision) {
+    pub(super) fn receipt(
+        &self,
+        number: DeviceNumber,
+        round: u32,
+        verdict: Verdict,
+        text: String,
+        out: &mut Decision,
+    ) {
         let Some(device) = self.registry.get(number) else { return };
         let receipt = Receipt { run: self.options.run, round, verdict, text };
         out.publish(self.topics.receipt(device.id()), receipt.encode(), false);

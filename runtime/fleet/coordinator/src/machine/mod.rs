@@ -9,10 +9,12 @@ mod announce;
 mod gate;
 mod intake;
 mod progress;
+mod secure;
 mod standing;
 mod view;
 mod waiting;
 
+use crate::aggregation::Aggregation;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward};
 use crate::evaluations::Evaluations;
@@ -37,6 +39,8 @@ pub(crate) struct Machine {
     topics: Topics,
     layout: Arc<Layout>,
     round: Round,
+    /// Of its sums, where they are aggregated securely.
+    aggregation: Option<Aggregation>,
     registry: Registry,
     evaluations: Evaluations,
     /// What a round gave that is not announced before its adapter is evaluated.
@@ -72,10 +76,16 @@ impl Machine {
     /// # Errors
     /// When the fleet's name cannot be part of a topic.
     pub(crate) fn new(options: Arc<Options>, layout: Arc<Layout>, saved: Saved) -> Result<Self, NameError> {
+        let (mut round, aggregation) =
+            (Round::new(&saved, options.deadline), secure::left(options.run, &saved));
+        for number in aggregation.iter().flat_map(Aggregation::reported) {
+            round.cover(number, 0.0, None);
+        }
         Ok(Machine {
             topics: Topics::new(&options.fleet)?,
             layout,
-            round: Round::new(&saved, options.deadline),
+            round,
+            aggregation,
             registry: Registry::new(
                 saved.devices,
                 options.max_devices,
@@ -145,10 +155,17 @@ impl Machine {
             Event::Want { device, want } => self.want(device, want, now, &mut out),
             Event::Chunk { device, digest, n, frame } => {
                 self.heard(&device, now);
-                self.chunk(&device, digest, n, &frame, &mut out);
+                if self.chunk(&device, digest, n, &frame, &mut out)
+                    && let Some(aggregation) = &mut self.aggregation
+                {
+                    aggregation.hears(now);
+                }
             }
             Event::Unreadable { device, why } => self.unreadable(device, why, now, &mut out),
             Event::Checked { number, digest, norm } => self.checked(number, digest, norm, now, &mut out),
+            Event::Gathered { number, digest, values } => {
+                self.gathered(number, digest, values, now, &mut out)
+            }
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
             Event::Evaluated { applied, found } => self.evaluated(applied, found, now, &mut out),
             Event::Left { digest, bytes, kept } => self.left(digest, bytes, kept, now, &mut out),

@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::gate::Judged;
+use crate::aggregation::{LEAST, MOST};
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Outcome;
@@ -31,6 +32,7 @@ impl Machine {
                     self.wait(now, out);
                 }
             }
+            Stage::Collecting if self.options.is_secure() => self.aggregate(now, out),
             Stage::Collecting => {
                 self.round.run(now);
                 let (covered, all) = self.round.shares();
@@ -50,12 +52,14 @@ impl Machine {
     /// Devices that must be here before the round opens. Sums of a device that comes late are added when it comes.
     pub(super) fn needed(&self) -> u32 {
         let late = self.options.readout.is_some() && self.round.id() > RoundId::FIRST;
-        if late { 1 } else { self.options.min_devices.max(1) }
+        let least = if self.options.is_secure() { LEAST } else { 1 };
+        if late { least } else { self.options.min_devices.max(least) }
     }
 
     /// Devices that a round asks, at most.
     fn most(&self) -> u32 {
-        self.options.per_round.saturating_add(self.options.spares)
+        let most = self.options.per_round.saturating_add(self.options.spares);
+        if self.options.is_secure() { most.min(MOST) } else { most }
     }
 
     fn wait(&mut self, now: Millis, out: &mut Decision) {
@@ -84,8 +88,9 @@ impl Machine {
     }
 
     /// Hands out the tasks of an attempt.
-    fn open_attempt(&mut self, now: Millis, out: &mut Decision) {
+    pub(super) fn open_attempt(&mut self, now: Millis, out: &mut Decision) {
         out.commit(Entry::State(self.state()));
+        self.begin_aggregation(now, out);
         self.announce(now, out);
         self.hand_out(now, out);
         out.tell(Notice::Opened {
@@ -110,7 +115,7 @@ impl Machine {
     }
 
     /// Takes no more updates, and has those in the ledger applied.
-    fn close(&mut self, out: &mut Decision) {
+    pub(super) fn close(&mut self, out: &mut Decision) {
         self.round.close();
         out.commit(Entry::State(self.state()));
         self.apply(out);
@@ -242,7 +247,7 @@ impl Machine {
         }
         self.paused = paused;
         self.round.stop(now);
-        self.round.ask_again(now);
+        self.ask_again(now);
         out.commit(Entry::State(self.state()));
         out.tell(if paused { Notice::Paused } else { Notice::Resumed });
         if self.connected.is_some() {

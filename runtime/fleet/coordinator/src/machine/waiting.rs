@@ -84,6 +84,14 @@ impl Machine {
         self.round.idle(now).is_some_and(|since| now >= since.saturating_add(GRACE))
     }
 
+    /// Whoever is waited for has all its time again: nothing could be heard for a while.
+    pub(super) fn ask_again(&mut self, now: Millis) {
+        self.round.ask_again(now);
+        if let Some(aggregation) = &mut self.aggregation {
+            aggregation.hears(now);
+        }
+    }
+
     /// Whether a member has had its time.
     fn is_over(&self, number: DeviceNumber, asked: Millis, now: Millis) -> bool {
         let Some(pace) = self.round.pace() else { return false };
@@ -93,7 +101,8 @@ impl Machine {
 
     /// Has free devices take over shares of which nobody is waited for.
     fn relieve(&mut self, now: Millis, out: &mut Decision) {
-        if self.paused || self.connected.is_none() {
+        // Who takes part in an aggregation is agreed on before its first stage.
+        if self.paused || self.connected.is_none() || self.options.is_secure() {
             return;
         }
         let vacant = self.round.vacant();

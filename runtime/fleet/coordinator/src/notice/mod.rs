@@ -130,6 +130,15 @@ pub enum Notice {
         /// Updates the round has now.
         reported: u32,
     },
+    /// An attempt to aggregate sums securely led to no total.
+    NotAggregated {
+        /// The round.
+        round: RoundId,
+        /// From 0.
+        attempt: u8,
+        /// Why.
+        why: String,
+    },
     /// A message was refused. Of one device and round only the first few are told one by one.
     Refused {
         /// The round the message was for.

@@ -59,6 +59,9 @@ impl fmt::Display for Notice {
                 if *attempt > 0 { write!(f, ", attempt {}", attempt + 1) } else { Ok(()) }
             }
             Notice::Accepted { round, device, reported } => accepted(f, *round, device, *reported),
+            Notice::NotAggregated { round, attempt, why } => {
+                write!(f, "round {round}, attempt {}: no total of the devices' sums: {why}", attempt + 1)
+            }
             Notice::Refused { round, device, reason, text } => {
                 write!(f, "round {round}: refused from {device}: {reason}: {text}")
             }

@@ -148,6 +148,11 @@ impl Round {
         self.open_parts().filter(|part| part.hope != Hope::Refused).map(|part| &part.member)
     }
 
+    /// Members that are here, and of whom nothing was refused.
+    pub(crate) fn present(&self) -> impl Iterator<Item = DeviceNumber> {
+        self.parts.iter().filter(|part| part.hope == Hope::Awaited).map(|part| part.member.number)
+    }
+
     /// Opens it with these members.
     pub(crate) fn open(&mut self, members: &[Member], now: Millis, deadline: Duration) {
         self.stage = Stage::Collecting;
@@ -178,6 +183,18 @@ impl Round {
         }
         let others: Vec<Member> = others.into_iter().collect();
         self.join(&others, now);
+        self.deadline = Countdown::new(deadline, Some(now));
+    }
+
+    /// Begins another attempt for which nothing counts that came before.
+    pub(crate) fn begin_anew(&mut self, now: Millis, deadline: Duration) {
+        self.attempt = self.attempt.saturating_add(1);
+        for part in &mut self.parts {
+            (part.norm, part.asked) = (None, now);
+        }
+        self.covered.fill(false);
+        (self.open, self.reported, self.idle) = (self.covered.len(), 0, None);
+        self.pieces.clear();
         self.deadline = Countdown::new(deadline, Some(now));
     }
 

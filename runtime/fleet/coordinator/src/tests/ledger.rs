@@ -1,6 +1,7 @@
 //! The ledger on a real file: locks, foreign and damaged files, limits.
 
 use super::world::{RUN, World, core, digest, options};
+use crate::decision::Entry;
 use crate::ledger::Ledger;
 use crate::*;
 use sprig_testkit::power::Disk;
@@ -27,10 +28,22 @@ fn a_run_is_known_again_and_its_file_is_locked() {
     assert_eq!(again.run(), RUN);
 }
 
+/// A file of settings that was tried before it was finished stands in nobody's way.
+#[test]
+fn a_run_without_a_round_gives_way_to_other_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let other = Ledger::open(dir.path(), RunId([9; 16]), "rounds = 3\nrate = 2").unwrap();
+    assert_eq!(other.run(), RunId([9; 16]));
+}
+
 #[test]
 fn other_settings_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()).unwrap());
+    let mut ledger = open(dir.path()).unwrap();
+    let (round, number) = (RoundId::FIRST, crate::ids::DeviceNumber(1));
+    ledger.commit(&[Entry::Update { round, number, norm: 1.0, frame: vec![1] }]).unwrap();
+    drop(ledger);
     let error = Ledger::open(dir.path(), RUN, "rounds = 3\nrate = 2").unwrap_err().to_string();
     assert!(error.contains("there `rate = 1`, here `rate = 2`"), "{error}");
     assert!(error.contains("ledger.redb") && error.contains("`state` under [coordinator]"), "{error}");

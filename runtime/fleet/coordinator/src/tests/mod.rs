@@ -12,6 +12,7 @@ mod pace;
 mod random;
 mod rogue;
 mod rounds;
+mod secure;
 mod served;
 mod sums;
 mod two;

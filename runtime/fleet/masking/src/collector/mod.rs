@@ -1,5 +1,6 @@
 //! The collector: the coordinator, which gets a round's total and no member's values (the paper's server, figure 4).
 
+mod course;
 mod opening;
 #[cfg(test)]
 mod tests;
@@ -84,7 +85,7 @@ impl Collector {
             return same(member, *known == keys);
         }
         if self.listed.is_some() {
-            return Err(MaskingError::member(member, "keys after the list was closed"));
+            return Err(MaskingError::Late { member, what: "keys after the list was closed" });
         }
         if self.keys.len() >= self.terms.members() {
             return Err(MaskingError::member(member, "keys of more members than were agreed on"));
@@ -131,7 +132,7 @@ impl Collector {
             return same(member, *known == packages);
         }
         if self.dealt.is_some() {
-            return Err(MaskingError::member(member, "packages after those of others were passed on"));
+            return Err(MaskingError::Late { member, what: "packages after those of others were passed on" });
         }
         let wanted = roster.peers.iter().map(|peer| peer.member).filter(|peer| *peer != member);
         let found = packages.packages.iter().map(|package| package.peer);
@@ -198,7 +199,7 @@ impl Collector {
             return same(member, *known == digest);
         }
         if self.asked.is_some() {
-            return Err(MaskingError::member(member, "values after it counted as lost"));
+            return Err(MaskingError::Late { member, what: "values after it counted as lost" });
         }
         self.sums.iter_mut().zip(&veiled.values).for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
         self.reported.insert(member, digest);
@@ -262,10 +263,8 @@ fn tagged(member: u32, tag: crate::Tag, context: &Context) -> Result<(), Masking
     if tag == context.tag() {
         return Ok(());
     }
-    Err(MaskingError::member(
-        member,
-        "a message of another round, list of members, set of dealers or question",
-    ))
+    let what = "a message of another round, list of members, set of dealers or question";
+    Err(MaskingError::Late { member, what })
 }
 
 /// Known already: fine, if it is the same.

@@ -4,8 +4,10 @@
 //! message or as a blob. A decoder holds lengths to their limits; whether the content can be is the receiver's to judge.
 
 mod bytes;
+mod stages;
 
 pub(crate) use bytes::{Reader, Writer};
+pub use stages::{Said, Told};
 
 use crate::MaskingError;
 use crate::terms::{MAX_MEMBERS, MAX_VALUES};
@@ -212,6 +214,11 @@ impl Veiled {
             out.bytes(&value.to_le_bytes());
         });
         out.end()
+    }
+
+    /// Bytes on the wire of so many values.
+    pub fn bytes(values: usize) -> usize {
+        2 + 16 + 8 * values
     }
 
     /// Reads what came over the wire.

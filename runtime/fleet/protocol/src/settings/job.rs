@@ -15,14 +15,15 @@ use sprig_learn::recipe::AdamW;
 use toml::{Table, Value};
 
 /// Format of the jobs that this program writes, and the last of which it knows every key.
-pub const JOB_FORMAT: u32 = 2;
+pub const JOB_FORMAT: u32 = 3;
 
 /// A key that format 1 does not have, after its tables; the format that has it first; whether a device that left it out
 /// would train something else.
 type Later = (&'static str, u32, bool);
 
 /// All keys that later formats have added.
-const LATER: &[Later] = &[("train.noise", 2, true), ("by_task", 2, false)];
+const LATER: &[Later] =
+    &[("train.noise", 2, true), ("by_task", 2, false), ("train.readout.secure_aggregation", 3, true)];
 
 /// The training, and the model it starts from.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -38,7 +38,7 @@ pub use head::Head;
 pub use job::{JOB_FORMAT, JobSettings};
 pub use model::ModelSettings;
 pub use noise::NoiseTable;
-pub use readout::ReadOut;
+pub use readout::{AGGREGATED, MOST_HIDDEN, ReadOut};
 pub use rounds::{Downlink, Evaluate, Rounds, RoundsTable};
 pub use seconds::Seconds;
 pub use server::Server;

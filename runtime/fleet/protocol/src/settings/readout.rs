@@ -1,5 +1,6 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
+use super::SettingsError;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sprig_engine::model::Geometry;
@@ -11,6 +12,14 @@ use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
 use std::fmt::{self, Formatter};
+use std::ops::RangeInclusive;
+
+/// Devices of a round whose sums can be aggregated securely: of two each could tell the other's, and what one says to more than
+/// 511 others is longer than a message.
+pub const AGGREGATED: RangeInclusive<u32> = 3..=512;
+
+/// Numbers of sums that can be aggregated securely, at most.
+pub const MOST_HIDDEN: usize = 1 << 20;
 
 /// A read-out instead of steps. With this table, all keys of `[train]` count that say what is asked and how many examples
 /// are a pass; those of steps do not.
@@ -25,6 +34,10 @@ pub struct ReadOut {
     /// added if absent, but by devices that ask for it themselves (`[data] dp`).
     #[serde(skip_serializing_if = "Option::is_none")] // so that the text of a job stays what it was
     pub dp: Option<Epsilon>,
+    /// Sums are aggregated securely: of each round the coordinator learns their total, and of no device its own; 3 to 512
+    /// devices a round, two in three of which have to stay to its end. Nothing then holds a single device's sums to a limit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub secure_aggregation: bool,
 }
 
 impl ReadOut {
@@ -35,6 +48,18 @@ impl ReadOut {
         }
         let remedy = Setting::Task.to(Task::Label);
         Err(Setting::Task.error(task, format!("[train.readout] learns labels; use {remedy}")))
+    }
+
+    /// Refuses to aggregate securely among `devices` of a round, where those are too few or too many.
+    pub(super) fn check_devices(&self, devices: u32) -> Result<(), SettingsError> {
+        if !self.secure_aggregation || AGGREGATED.contains(&devices) {
+            return Ok(());
+        }
+        let (least, most) = (AGGREGATED.start(), AGGREGATED.end());
+        let problem = format!(
+            "[train.readout] secure_aggregation hides a device among {least} to {most} of a round; set `devices` so, or leave it out"
+        );
+        Err(SettingsError::value("rounds", "devices", devices, problem))
     }
 
     /// What devices of a model of shape `g` sum up, for `classes` labels.
@@ -69,13 +94,30 @@ impl Visitor<'_> for StepsAlone {
 
 impl Default for ReadOut {
     fn default() -> Self {
-        Self { directions: Whole::of::<128>(), min_examples: Whole::of::<20>(), dp: None }
+        Self {
+            directions: Whole::of::<128>(),
+            min_examples: Whole::of::<20>(),
+            dp: None,
+            secure_aggregation: false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Train;
+    use super::super::{JobSettings, Train};
+    use super::*;
+
+    /// A device that does not know what it means would send its sums as they are: it refuses the job.
+    #[test]
+    fn devices_that_cannot_hide_their_sums_refuse_to_send_them() {
+        let train = |secure: bool| {
+            let text = format!("labels = [\"a\", \"b\"]\n[readout]\nsecure_aggregation = {secure}");
+            JobSettings::new("x".to_owned(), toml::from_str::<Train>(&text).unwrap()).to_text()
+        };
+        assert!(train(true).starts_with("format = 3\nleast = 3\n"), "{}", train(true));
+        assert!(!train(false).contains("format") && !train(false).contains("secure"), "{}", train(false));
+    }
 
     #[test]
     fn a_read_out_is_of_labels_and_travels_with_the_job() {
@@ -90,6 +132,11 @@ mod tests {
         let error = train("estimator = \"reverze\"").unwrap_err();
         assert!(error.contains("there is no estimator \"reverze\"; use forward, reverse"), "{error}");
         let set = train("").unwrap().readout.unwrap();
+        assert!(set.check_devices(1).is_ok());
+        let secure = ReadOut { secure_aggregation: true, ..set };
+        assert!(secure.check_devices(3).is_ok() && secure.check_devices(512).is_ok());
+        let error = secure.check_devices(2).unwrap_err().to_string();
+        assert!(error.contains("[rounds] devices = 2") && error.contains("among 3 to 512"), "{error}");
         assert_eq!((set.directions.get(), set.min_examples.get()), (64, 20));
     }
 }

@@ -162,16 +162,33 @@ impl FleetSums {
         bytes
     }
 
+    /// The `count` numbers that [`pack`](Self::pack) wrote, whatever they are; `None` for other bytes.
+    pub fn unpack(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+        let mut numbers = vec![0; count];
+        unpack(bytes, &mut numbers)?;
+        Some(numbers)
+    }
+
+    /// Reads the numbers of sums of `said` examples, and believes nothing of them.
+    ///
+    /// # Errors
+    /// What cannot be the sums of so many examples.
+    pub fn from_numbers(shape: Shape, numbers: &[i64], said: u64) -> Result<Self, Flaw> {
+        if numbers.len() != shape.numbers() {
+            return Err(Flaw::Form);
+        }
+        let found = Self::of(shape, numbers)?;
+        found.check(said)?;
+        Ok(found)
+    }
+
     /// Reads what [`packed`](Self::packed) wrote for `said` examples, and believes nothing of it.
     ///
     /// # Errors
     /// What cannot be the sums of so many examples.
     pub fn unpacked(shape: Shape, bytes: &[u8], said: u64) -> Result<Self, Flaw> {
-        let mut numbers = vec![0; shape.numbers()];
-        unpack(bytes, &mut numbers).ok_or(Flaw::Form)?;
-        let found = Self::of(shape, &numbers)?;
-        found.check(said)?;
-        Ok(found)
+        let numbers = Self::unpack(bytes, shape.numbers()).ok_or(Flaw::Form)?;
+        Self::from_numbers(shape, &numbers, said)
     }
 
     /// As a total travels to devices and lies in a ledger: two floats a number, v = a·2²⁴ + b with |b| ≤ 2²³, exactly.

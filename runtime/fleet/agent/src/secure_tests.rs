@@ -1,0 +1,156 @@
+//! Secure aggregation over the real coordinator: devices of the real model, whose sums nobody sees.
+
+use super::tests::{Device, RECORDS, Scene, dealt};
+use super::*;
+use crate::{AgentEvent, State};
+use sprig_protocol::settings::ReadOut;
+use sprig_transport::link::{Event, Link};
+use sprig_transport::messages::{Receipt, Update};
+use std::ops::Range;
+
+const PARTS: [Range<usize>; 4] = [0..5, 5..9, 9..14, 14..RECORDS];
+
+/// A fleet that goes on without a device of which nothing was heard for three times `resend`.
+fn secure(resend: Duration) -> Scene {
+    let mut scene = scene();
+    scene.resend = resend;
+    scene
+}
+
+/// Longer than any test: nobody is given up.
+const PATIENT: Duration = Duration::from_secs(100);
+/// A device that is slow for a second and a half in a test is lost.
+const QUICK: Duration = Duration::from_millis(500);
+
+fn scene() -> Scene {
+    Scene::of(ReadOut {
+        min_examples: super::tests::toml_of(1),
+        secure_aggregation: true,
+        ..ReadOut::default()
+    })
+}
+
+fn devices(scene: &Scene) -> Vec<Device> {
+    (0..).zip(PARTS).map(|(i, of)| scene.device(&format!("device-{i}"), of)).collect()
+}
+
+fn whole() -> FleetSums {
+    dealt(std::slice::from_ref(&(0..RECORDS))).1
+}
+
+#[test]
+fn the_total_of_veiled_sums_is_that_of_plain_ones_to_the_bit() {
+    let scene = secure(PATIENT);
+    let coordinator = scene.coordinator(1, 4);
+    let (rows, total) = scene.finish(coordinator, &mut devices(&scene));
+    assert_eq!((rows[0].reported, rows[0].refused, total), (4, 0, whole()));
+}
+
+/// All that passes the broker: no device's sums are in it, as they would be sent without veils or as whole numbers, though the
+/// same search finds them in a fleet that sends them as they are.
+#[test]
+fn no_message_holds_the_sums_of_a_device() {
+    for hidden in [true, false] {
+        let scene = if hidden { secure(PATIENT) } else { Scene::with(1, None) };
+        let mut broker = scene.hub.link("broker", None);
+        broker.subscribe("sprig/1/test/#").unwrap();
+        let mut coordinator = scene.coordinator(1, 4);
+        let mut devices = devices(&scene);
+        let mut seen: Vec<Vec<u8>> = Vec::new();
+        while devices.iter().any(|device| device.agent.state() != State::Finished) {
+            scene.turn(&mut coordinator, &mut devices);
+            while let Some(event) = broker.next(Duration::ZERO).unwrap() {
+                if let Event::Message { payload, .. } = event {
+                    seen.push(payload);
+                }
+            }
+        }
+        let holds =
+            |needle: &[u8]| seen.iter().any(|b| b.windows(needle.len()).any(|window| window == needle));
+        for part in PARTS {
+            let (_, own) = dealt(&[part]);
+            let packed = own.packed();
+            let numbers = FleetSums::unpack(&packed, own.shape().numbers()).unwrap();
+            let words: Vec<u8> = numbers[2..6].iter().flat_map(|n| n.to_le_bytes()).collect();
+            assert_eq!((holds(&packed), holds(&words)), (!hidden, false));
+        }
+    }
+}
+
+/// Two of four cannot be lost, one can: at whatever stage it goes, the others have their total, and it has none of its sums in
+/// it unless they had come.
+#[test]
+fn a_device_that_is_lost_is_made_up_for() {
+    for said in 1..=4 {
+        let scene = secure(QUICK);
+        let mut coordinator = scene.coordinator(1, 4);
+        let mut devices = devices(&scene);
+        let mut broker = scene.hub.link("broker", None);
+        broker.subscribe("sprig/1/test/update/device-3").unwrap();
+        // Keys, packages, veiled sums, answer: gone once it has said so many of them.
+        let mut told = 0;
+        while told < said {
+            scene.turn(&mut coordinator, &mut devices);
+            while let Some(event) = broker.next(Duration::ZERO).unwrap() {
+                if let Event::Message { payload, .. } = event
+                    && Update::decode(&payload).is_ok()
+                {
+                    told += 1;
+                }
+            }
+        }
+        let lost = devices.pop().unwrap();
+        drop(lost);
+        let (rows, total) = scene.finish(coordinator, &mut devices);
+        let (reported, expected) = if total.examples() == RECORDS as u64 {
+            (4, whole())
+        } else {
+            (3, dealt(std::slice::from_ref(&(0..14))).1)
+        };
+        assert!(said >= 3 || reported == 3, "said {said} of 4, reported {reported}");
+        assert_eq!((rows[0].reported, total), (reported, expected), "said {said} of 4");
+    }
+}
+
+/// Noise is drawn once, though the attempt in which it was veiled came to nothing.
+#[test]
+fn a_second_attempt_hides_the_same_sums() {
+    let scene = secure(QUICK);
+    let mut coordinator = scene.coordinator(1, 4);
+    let mut devices = devices(&scene);
+    let mut broker = scene.hub.link("broker", None);
+    broker.subscribe("sprig/1/test/#").unwrap();
+    // Of what was said since it was asked last: keys, receipts, and whether there is a second attempt.
+    let said = |broker: &mut dyn Link| {
+        let (mut words, mut receipts, mut again) = (0, 0, false);
+        while let Some(event) = broker.next(Duration::ZERO).unwrap() {
+            let Event::Message { payload, .. } = event else { continue };
+            words += u32::from(Update::decode(&payload).is_ok());
+            receipts += u32::from(Receipt::decode(&payload).is_ok());
+            again |= Task::decode(&payload).is_ok_and(|task| task.attempt > 0);
+        }
+        (words, receipts, again)
+    };
+    // Two of four hear nothing any more once all have sent their keys: two are too few to open anything.
+    let mut keys = 0;
+    while keys < 4 {
+        scene.turn(&mut coordinator, &mut devices);
+        keys += said(&mut broker).0;
+    }
+    let mut away = devices.split_off(2);
+    loop {
+        scene.turn(&mut coordinator, &mut devices);
+        let (_, receipts, again) = said(&mut broker);
+        assert_eq!(receipts, 0, "something counts before a total is out");
+        if again {
+            break;
+        }
+    }
+    devices.append(&mut away);
+    let (rows, total) = scene.finish(coordinator, &mut devices);
+    assert_eq!((rows[0].reported, total), (4, whole()));
+    for device in &devices {
+        let sums = device.events.borrow().iter().filter(|e| matches!(e, AgentEvent::Training { .. })).count();
+        assert_eq!(sums, 1, "sums are made once");
+    }
+}
