@@ -132,6 +132,10 @@ impl<W: Worker> Agent<'_, W> {
                 self.finish(&task, trained, took, link, now)
             }
             said => {
+                // Who is asked about the others has its own values there: they need not go out again.
+                if matches!(said, Said::Answer(_)) {
+                    self.resend.at = Duration::MAX;
+                }
                 // What was veiled for an attempt before is of no use any more.
                 if matches!(said, Said::Keys(_)) && self.unanswered.remove(&task.round) {
                     self.outbox.remove(task.round)?;
