@@ -235,7 +235,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             self.took = Some(took);
             match task.word.is_empty() {
                 true => self.finish(&task, trained, took, link, now())?,
-                false => self.hide(task, trained, took, link, now())?,
+                false => self.hide(task.round, trained, took, link, now())?,
             }
         }
         if let Some((examples, of)) = self.worker.progress() {
@@ -304,7 +304,7 @@ impl<'o, W: Worker> Agent<'o, W> {
             self.worker.abandon();
             (self.watch)(AgentEvent::Abandoned { round: training.task.round });
         }
-        self.hidden.take_if(|hidden| hidden.round() < round.round);
+        self.hidden.take_if(|hidden| hidden.round < round.round);
         self.outbox.forget_before(round.round);
         self.catch_up.follow(&round, &mut self.worker, &mut self.watch)?;
         // The coordinator may have been away: whatever is unanswered goes out now.

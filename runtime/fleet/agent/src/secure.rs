@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// A device's part of a round, done, whose sums are to be hidden.
 pub(super) struct Hidden {
-    /// The task that it answers.
-    task: Task,
+    /// The round that it is of.
+    pub(super) round: u32,
     trained: Trained,
     took: Duration,
     /// In the present attempt.
@@ -29,15 +29,6 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    fn new(task: Task, trained: Trained, took: Duration) -> Self {
-        Self { task, trained, took, member: None, stored: None, answered: false }
-    }
-
-    /// The round that it is of.
-    pub(super) fn round(&self) -> u32 {
-        self.task.round
-    }
-
     /// What is to be said to what the coordinator tells; nothing where that is of an attempt which this device is not in.
     fn hear(&mut self, task: &Task) -> Result<Option<Said>, MaskingError> {
         let told = Told::from_bytes(&task.word)?;
@@ -89,19 +80,19 @@ impl<W: Worker> Agent<'_, W> {
     /// Keeps what was learnt for a round that is aggregated securely, and says what is asked for now.
     pub(super) fn hide(
         &mut self,
-        task: Task,
+        round: u32,
         trained: Trained,
         took: Duration,
         link: &mut dyn Link,
         now: Duration,
     ) -> Result<(), FleetError> {
-        self.hidden = Some(Hidden::new(task, trained, took));
+        self.hidden = Some(Hidden { round, trained, took, member: None, stored: None, answered: false });
         self.speak(link, now)
     }
 
     /// Whether its part of this round is done, and waits to be sent under veils.
     pub(super) fn is_hiding(&self, round: u32) -> bool {
-        self.hidden.as_ref().is_some_and(|hidden| hidden.round() == round)
+        self.hidden.as_ref().is_some_and(|hidden| hidden.round == round)
     }
 
     /// Says what the present task asks for, as far as its own part is done.
@@ -109,7 +100,7 @@ impl<W: Worker> Agent<'_, W> {
         let Some(asked) = self.task.as_ref().filter(|asked| !asked.task.word.is_empty()) else {
             return Ok(());
         };
-        let Some(hidden) = self.hidden.as_mut().filter(|hidden| hidden.round() == asked.task.round) else {
+        let Some(hidden) = self.hidden.as_mut().filter(|hidden| hidden.round == asked.task.round) else {
             return Ok(());
         };
         let task = asked.task.clone();

@@ -5,7 +5,7 @@ use super::*;
 use crate::{AgentEvent, State};
 use sprig_protocol::settings::ReadOut;
 use sprig_transport::link::{Event, Link};
-use sprig_transport::messages::{Receipt, Update};
+use sprig_transport::messages::{GroupSet, Receipt, Update};
 use std::ops::Range;
 
 const PARTS: [Range<usize>; 4] = [0..5, 5..9, 9..14, 14..RECORDS];
@@ -75,6 +75,24 @@ fn no_message_holds_the_sums_of_a_device() {
             assert_eq!((holds(&packed), holds(&words)), (!hidden, false));
         }
     }
+}
+
+/// A coordinator that announced to hide sums, and asks for them as they are, has none.
+#[test]
+fn sums_that_were_to_be_hidden_are_not_sent_as_they_are() {
+    let scene = secure(PATIENT);
+    let (opened, settings, data) = scene.opened("device-0", 0..9).unwrap();
+    let opened = super::tests::leak(opened);
+    let engine: &'static Engine<'static> = super::tests::leak(scene.base.engine(&opened.planned).unwrap());
+    let mut worker = SumsWorker::new(scene.base, engine, opened, &data.train, &settings, "digest").unwrap();
+    let groups = GroupSet { first: 0, step: 1, count: 1 };
+    let (run, base) = (super::tests::RUN, worker.digest());
+    let mut task = Task { run, round: 0, number: 1, groups, base, attempt: 0, seconds: 60, word: Vec::new() };
+    assert!(
+        matches!(worker.begin(&task, None).unwrap(), Begun::Declined(why) if why.contains("as they are"))
+    );
+    task.word = vec![8];
+    assert_eq!(worker.begin(&task, None).unwrap(), Begun::Part);
 }
 
 /// Two of four cannot be lost, one can: at whatever stage it goes, the others have their total, and it has none of its sums in

@@ -216,7 +216,7 @@ impl<W: Worker> Agent<'_, W> {
             Verdict::Refused(reason) => format!("refused: {}: {}", reason.name(), receipt.text),
         };
         if self.unanswered.remove(&receipt.round) {
-            self.hidden.take_if(|hidden| hidden.round() == receipt.round);
+            self.hidden.take_if(|hidden| hidden.round == receipt.round);
             self.outbox.remove(receipt.round)?;
             self.accepted =
                 matches!(receipt.verdict, Verdict::Accepted | Verdict::Duplicate).then_some(receipt.round);

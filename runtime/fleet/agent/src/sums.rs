@@ -227,7 +227,12 @@ impl Worker for SumsWorker<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, _task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError> {
+    fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError> {
+        if self.train.readout.is_some_and(|readout| readout.secure_aggregation) && task.word.is_empty() {
+            let why =
+                "the job says that sums are aggregated securely, and the task asks for them as they are";
+            return Ok(Begun::Declined(why.to_owned()));
+        }
         // What was drawn for this run goes out again, whatever came of it: a second draw would tell more.
         if let Some((&examples, packed)) = memory.and_then(<[u8]>::split_first_chunk) {
             let (examples, packed) = (u32::from_le_bytes(examples), packed.to_vec());

@@ -76,8 +76,8 @@ impl Aggregation {
         Ok((Self::of(terms, now), word))
     }
 
-    /// The one of `run` that `words` are of, which ascend by kind; `values` are those that each device announced. `None` where they lead
-    /// to none: another attempt begins then.
+    /// The one of `run` that `words` are of, which ascend by kind; `values` are those that each device announced. `None` where
+    /// they lead to none: another attempt begins then.
     pub(crate) fn again(
         run: RunId,
         words: &[Word],
