@@ -277,6 +277,16 @@ fn the_total_is_the_plain_one_with_thirty_percent_lost_at_each_stage() {
     }
 }
 
+/// Sixty members, of which a third is lost, some at each stage: as many as may be.
+#[test]
+fn a_third_of_many_is_made_up_for() {
+    let mut scene = Scene::new(settings(60));
+    let away: BTreeMap<u32, At> = (0..20).map(|n| (3 * n, STAGES[n as usize % 4])).collect();
+    scene.finish(&away);
+    let reported = (0..60).filter(|n| away.get(n).is_none_or(|at| *at == At::Question));
+    assert_eq!(scene.total(), plain(reported));
+}
+
 /// Nothing that came from devices holds the sums of one, neither as they are nor as a read-out would pack them, and what took
 /// their place is not the same twice.
 #[test]
