@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 /// What `value.method(arguments)` gives, for strings; and `items` of maps.
 pub(super) fn call(
-    _: &mut State<'_, '_>,
+    state: &mut State<'_, '_>,
     value: &Value,
     method: &str,
     arguments: &[Value],
@@ -34,7 +34,11 @@ pub(super) fn call(
         ("endswith", &[Some(end)]) => text.ends_with(end).into(),
         ("upper", []) => text.to_uppercase().into(),
         ("lower", []) => text.to_lowercase().into(),
-        ("replace", &[Some(from), Some(to)]) => text.replace(from, to).into(),
+        // The filter is charged for what it makes before it makes it.
+        ("replace", [Some(_), Some(_)]) => {
+            let [from, to] = arguments else { return Err(unknown(value, method)) };
+            state.apply_filter("replace", &[value.clone(), from.clone(), to.clone()])?
+        }
         ("split", []) => text.split_whitespace().map(Value::from).collect(),
         ("split", &[Some(at)]) if !at.is_empty() => text.split(at).map(Value::from).collect(),
         _ => return Err(unknown(value, method)),

@@ -11,6 +11,7 @@ mod error;
 mod methods;
 mod pieces;
 mod pre;
+mod shallow;
 mod source;
 mod specials;
 mod stream;

@@ -102,6 +102,88 @@ fn a_hostile_template_ends() {
     assert!(message.contains("fuel"), "{message}");
     let deep = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
     assert!(chat(Some(deep), &[]).is_err());
+    // Each of these would take gigabytes: what a value takes is paid for before it is made.
+    let long =
+        "{% set n = namespace(x='abcdefgh') %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
+    let many = "{% set x = 'a' * 60000 %}{{ x.replace('a', x) }}";
+    for template in [long, many] {
+        let message = chat(Some(template), &[]).unwrap_err().to_string();
+        assert!(message.contains("fuel"), "{message}");
+    }
+}
+
+/// Values that would grow deeper by a loop, which the template engine lets go of, compares and writes by recursion: refused,
+/// or as shallow as it takes for a small stack, with all the steps that a long conversation gives.
+#[test]
+fn a_template_cannot_fill_the_stack() {
+    let long = "a ".repeat(200_000);
+    let messages = [Message { role: "user", content: &long }; 20];
+    let grown = |deeper: &str| {
+        let template = format!(
+            "{{% set n = namespace(x=0, y=0) %}}{{% for i in range(9000) %}}{{% set q = n.x %}}{deeper}{{% endfor %}}\
+             {{{{ (n.x == n.y)|string ~ n.x }}}}"
+        );
+        let rendered = std::thread::scope(|scope| {
+            let render = || chat(Some(&template), &messages);
+            std::thread::Builder::new()
+                .stack_size(512 << 10)
+                .spawn_scoped(scope, render)
+                .unwrap()
+                .join()
+                .unwrap()
+        });
+        rendered.map_or_else(|refused| refused.to_string(), |text| format!("rendered {text}"))
+    };
+    for deeper in [
+        "{% set n.x = [n.x] %}",
+        "{% set n.x = [n.x], 1 %}",
+        "{%- set n.x = [[[[n.x]]]] -%}",
+        "{% set  n.x={'a': '%}' ~ '}}', 'b': n.x} %}",
+        "{% set n.x = namespace(x=n.x) %}",
+        "{% set n.x = dict(a=n.x) %}",
+        "{% set n.x = [n.x] if true else 0 %}",
+        "{% set n.x = [1, n.x][::-1] %}{% set n.y = [1, n.y][::-1] %}",
+        "{% set n.x = [n.x]|list|reverse %}",
+        "{% set n.x = {'a': n.x}|items %}",
+        "{% set n.x = [n.x]|map('default', 1) %}",
+    ] {
+        let message = grown(deeper);
+        assert!(message.contains("at most 16 levels"), "{deeper}: {message}");
+    }
+    assert!(grown("{% set n.x = [n.x]|batch(1) %}").contains("filter"));
+    let brackets = "[".repeat(13) + &"]".repeat(13);
+    assert!(grown(&format!("{{{{ {brackets} }}}}")).contains("more than 12 brackets"));
+    // What does not grow from one turn of a loop to the next: macros that call themselves, and blocks within blocks.
+    let macros = "{% macro m(x) %}{{ m([[[[[[[[[[x]]]]]]]]]]) }}{% endmacro %}{{ m(0) }}";
+    assert!(grown(macros).contains("recursion limit"));
+    let blocks = (0..40).fold("{{ (a == b)|string ~ a }}".to_owned(), |inner, _| {
+        format!("{{% with a = [[[[[[[[[[[a]]]]]]]]]]], b = [[[[[[[[[[[b]]]]]]]]]]] %}}{inner}{{% endwith %}}")
+    });
+    let message = grown(&blocks);
+    assert!(message.contains("fuel"), "{message}");
+    // Macros hold nothing of where they were made.
+    let closures = grown("{% macro m() %}{{ q }}{% endmacro %}{% set n.x = m %}");
+    assert!(closures.starts_with("rendered"), "{closures}");
+    // Lists that would be written before anybody counts what that makes.
+    assert!(grown("{{ messages * 4200000 }}").contains("lists are not multiplied"));
+    assert!(grown("{{ 4200000 * messages }}").contains("behind the `*`"));
+    assert!(grown("{% set x = [messages[0].content, messages[0].content]|list %}").starts_with("rendered"));
+    let long_text = "{% set x = ['a' * 50000, 'a' * 50000, 'a' * 50000] %}{% set x = [x, x, x, x, x, x, x, x] %}\
+                     {% set x = [x, x, x, x, x, x, x, x] %}";
+    assert!(grown(long_text).contains("65536 values"));
+    let block = format!("{{{{ [{}] }}}}", "messages, ".repeat(500));
+    assert!(grown(&block).contains("more than 1000 words and signs"));
+    assert!(chat(Some(&"a".repeat(200_000)), &[]).unwrap_err().to_string().contains("200000 bytes"));
+}
+
+/// What templates keep in earnest is kept as it is.
+#[test]
+fn what_is_kept_is_kept() {
+    let template = "{%- set a, b = 'x', \"y'\" -%}{% set c = [a, b][::-1]|join('-') -%}\n\
+                    {% set n = namespace(last=messages|length - 1) %}{% set rest = messages[1:] -%}{%- set d %}{{ c }}!{% endset -%}\n\
+                    {% raw %}{% set e = 1 %}{% endraw %}{% set n.last = n.last if rest else 7 %}{{ d ~ n.last ~ rest[0].content * 2 ~ -n.last * 2.5 ~ range(*[1, 2 * 3])|last }}";
+    let messages = [Message { role: "user", content: "é" }, Message { role: "assistant", content: "ü" }];
+    assert_eq!(chat(Some(template), &messages).unwrap(), "{% set e = 1 %}y'-x!1üü-2.55");
 }
 
 #[test]
