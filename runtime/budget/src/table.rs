@@ -118,6 +118,7 @@ impl Row<'_> {
         let percent = match 100.0 * share {
             // A budget that was left without its unit: how many times over does not matter.
             1000.0.. => "> 999%".to_owned(),
+            percent if percent > 0.0 && percent < 0.05 => "< 0.1%".to_owned(),
             percent => format!("{percent:.1}%"),
         };
         let (Self { name, note, .. }, width) = (self, scale.width);
@@ -158,7 +159,7 @@ mod tests {
         assert!(lines[0].starts_with("it fits: 225.0 MiB of 300.0 MiB, "), "{text}");
         let dwarfed =
             Plan::new(Bytes::mib(30_000), vec![Region::new("a", Kind::Arena, Bytes::mib(9))]).to_string();
-        assert!(dwarfed.contains(&format!("0.0%  {}", "█".repeat(24))), "{dwarfed}");
+        assert!(dwarfed.contains(&format!("< 0.1%  {}", "█".repeat(24))), "{dwarfed}");
         assert_eq!(bar(7.0, 24).chars().count(), 24);
         let tiny = Plan::new(Bytes(300), vec![Region::new("a", Kind::Arena, Bytes::mib(9))]).to_string();
         assert!(tiny.contains("9.00  > 999%  █") && tiny.contains("IT DOES NOT FIT"), "{tiny}");

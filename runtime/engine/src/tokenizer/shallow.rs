@@ -1,5 +1,5 @@
 //! Keeps the values of a chat template shallow and small. The template engine lets go of lists within lists, compares them
-//! and writes them by recursion, 500 bytes of stack a level, and counts its steps but not their depth: a template that puts a
+//! and writes them by recursion, up to 1.2 KB of stack a level, and counts its steps but not their depth: a template that puts a
 //! list into itself in a loop fills a stack. And it counts what a list makes as a text once that is made: `messages * 4200000`
 //! took five minutes and 800 MB. So what is kept (`set`) is bounded, lists are not multiplied, and an expression, its filters,
 //! and loops and macros within each other can add little to that.
@@ -14,20 +14,23 @@ const MOST_LEVELS: usize = 16;
 /// Values within one that is kept, 64 bytes of a text being one (4 MiB): each is looked at whenever it is kept.
 const MOST_VALUES: usize = 1 << 16;
 /// Brackets within brackets, of any kind, in an expression; published templates have four.
-const MOST_BRACKETS: usize = 12;
+const MOST_BRACKETS: usize = 8;
 /// Tokens of an expression or a statement; published templates have up to 200.
 const MOST_TOKENS: usize = 1_000;
-/// Loops, `with` blocks and macros (four each) within each other. With 12 levels for each, and 16: some 600 levels, 300 KB
-/// of stack.
-const MOST_FRAMES: usize = 48;
+/// `elif`s of a template, which are compiled by recursion; published ones have up to 20.
+const MOST_ELIFS: usize = 200;
+/// Loops, `with` blocks and macros (four each) within each other; published templates have a dozen. With two levels for each
+/// bracket (`{'a': x}|items`) and 16: 336 levels, 400 KB of stack.
+const MOST_FRAMES: usize = 20;
 /// Bytes of a template; published ones have up to 20 KB.
 const LONGEST: usize = 128 << 10;
 
 /// Filters that put values one level deeper in a word, or one behind the other without end. No published template has them.
 const REMOVED: [&str; 6] = ["batch", "slice", "groupby", "zip", "chain", "pprint"];
 
-/// Behind what is kept, and behind what is multiplied: the filters that look at it.
+/// Behind what a variable or a namespace keeps, and behind what is multiplied: the filters that look at it.
 const KEPT: &str = ")|shallow";
+const ATTRIBUTE: &str = ")|attribute";
 const MULTIPLIED: &str = "|single";
 
 /// Limits what templates of this environment can do in one expression.
@@ -36,10 +39,18 @@ pub(super) fn limit(environment: &mut Environment<'_>) {
     for filter in REMOVED {
         environment.remove_filter(filter);
     }
-    environment.add_filter("shallow", |value: Value| match levels(&value, MOST_LEVELS, &mut MOST_VALUES.clone()) {
+    environment.remove_global("debug");
+    environment.add_filter("shallow", |value: Value| match is_shallow(&value) {
         true => Ok(value),
         false => Err(refused(format!(
             "only values are kept, of at most {MOST_LEVELS} levels of lists and {MOST_VALUES} values in all"
+        ))),
+    });
+    // A namespace in its own attribute has no end of levels, and nobody who looks before it is there sees that.
+    environment.add_filter("attribute", |value: Value| match is_shallow(&value) && !is_namespace(&value) {
+        true => Ok(value),
+        false => Err(refused(format!(
+            "a namespace keeps no namespaces, and at most {MOST_LEVELS} levels of lists and {MOST_VALUES} values in all"
         ))),
     });
     environment.add_filter("single", |value: Value| match is_compound(&value) {
@@ -49,7 +60,7 @@ pub(super) fn limit(environment: &mut Environment<'_>) {
 }
 
 /// The template with a look at everything that it keeps or multiplies: `{% set a.b = c * 2 %}` becomes
-/// `{% set a.b = (c|single * 2)|shallow %}`.
+/// `{% set a.b = (c|single * 2)|attribute %}`.
 pub(super) fn guard(template: String, syntax: SyntaxConfig) -> Result<String, Error> {
     if template.len() > LONGEST {
         return Err(refused(format!("it has {} bytes, of which {LONGEST} are read", template.len())));
@@ -62,12 +73,16 @@ pub(super) fn guard(template: String, syntax: SyntaxConfig) -> Result<String, Er
         out.push_str(text);
         copied = at as usize;
     };
-    let (mut block, mut last) = (Block::default(), Span::default());
+    let (mut block, mut last, mut elifs) = (Block::default(), Span::default(), 0);
     for token in tokenize(&template, false, syntax) {
         let (token, span) = token?;
         put(&mut out, last.end_offset, block.before(&token));
         put(&mut out, span.end_offset, block.take(&token)?);
         last = span;
+        elifs += usize::from(matches!(token, Token::Ident("elif")));
+    }
+    if elifs > MOST_ELIFS {
+        return Err(refused(format!("it has {elifs} times `elif`, at most {MOST_ELIFS} are read")));
     }
     put(&mut out, template.len() as u32, "");
     Ok(out)
@@ -84,6 +99,8 @@ struct Block {
     begins: bool,
     /// Whether the last was a `*` that multiplies.
     times: bool,
+    /// Whether what it keeps is an attribute of a namespace, or one of several.
+    attribute: bool,
     keeps: Keeps,
 }
 
@@ -102,6 +119,7 @@ impl Block {
     /// What is to stand before this token, behind the last.
     fn before(&self, token: &Token<'_>) -> &'static str {
         match token {
+            Token::BlockEnd if self.keeps == Keeps::Value && self.attribute => ATTRIBUTE,
             Token::BlockEnd if self.keeps == Keeps::Value => KEPT,
             Token::Mul if !self.begins => MULTIPLIED,
             _ => "",
@@ -121,6 +139,7 @@ impl Block {
         match token {
             Token::BlockStart | Token::VariableStart => *self = Self::default(),
             Token::Ident("set") if self.tokens == 1 => self.keeps = Keeps::Target,
+            Token::Dot | Token::Comma if self.keeps == Keeps::Target => self.attribute = true,
             Token::Assign if self.keeps == Keeps::Target && self.brackets == 0 => {
                 self.keeps = Keeps::Value;
                 return Ok("(");
@@ -141,6 +160,15 @@ impl Block {
     }
 }
 
+/// Whether `value` has few levels and values, and no namespace within it.
+fn is_shallow(value: &Value) -> bool {
+    levels(value, MOST_LEVELS, &mut MOST_VALUES.clone())
+}
+
+fn is_namespace(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| object.type_name().ends_with("::Namespace"))
+}
+
 /// Whether `value` has at most that many levels of lists and maps, and values within it.
 fn levels(value: &Value, most: usize, values: &mut usize) -> bool {
     let counted = 1 + value.as_str().map_or(0, str::len) / 64;
@@ -155,7 +183,8 @@ fn levels(value: &Value, most: usize, values: &mut usize) -> bool {
     let Ok(mut within) = value.try_iter() else { return false };
     within.all(|item| {
         let held = if map { value.get_item(&item).unwrap_or_default() } else { Value::UNDEFINED };
-        levels(&item, most, values) && levels(&held, most, values)
+        let mut small = |value| !is_namespace(value) && levels(value, most, values);
+        small(&item) && small(&held)
     })
 }
 

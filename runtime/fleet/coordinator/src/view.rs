@@ -17,7 +17,8 @@ pub struct FleetView {
     pub run: String,
     /// Its epoch: 1 more for each time that it went on from a copy of its ledger.
     pub epoch: u32,
-    /// `gathering`, `collecting`, `closing`, `paused` or `finished`.
+    /// `gathering`, `collecting`, `closing`, `paused`, `evaluating` (all rounds are done, the last one is being judged) or
+    /// `finished`.
     pub state: String,
     /// What is waited for, and how long still.
     pub waiting_for: String,
@@ -44,6 +45,9 @@ pub struct FleetView {
     pub accuracy_before: Option<f64>,
     /// Held-out loss before the first round.
     pub loss_before: Option<f64>,
+    /// Answers that a held-out accuracy is the share of.
+    #[serde(default)]
+    pub judged_on: Option<u32>,
     /// Messages that no known device sent, or that came on no topic of the fleet.
     #[serde(rename = "strange")]
     pub strangers: u64,

@@ -24,6 +24,7 @@ impl Machine {
             run: self.options.run.to_string(),
             epoch: self.options.run.epoch(),
             state: match round.stage() {
+                Stage::Finished if !self.evaluations.under_way().is_empty() => "evaluating",
                 Stage::Finished => "finished",
                 _ if self.paused => "paused",
                 Stage::Gathering => "gathering",
@@ -43,6 +44,7 @@ impl Machine {
             history: Vec::new(),
             accuracy_before: self.evaluations.before().and_then(|b| b.accuracy),
             loss_before: self.evaluations.before().map(|b| b.loss),
+            judged_on: self.evaluations.before().filter(|b| b.accuracy.is_some()).map(|b| b.n),
             strangers: self.strangers,
             coordinator_rss: 0,
             certificates: Vec::new(),

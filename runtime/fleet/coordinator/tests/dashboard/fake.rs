@@ -25,6 +25,7 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
         devices,
         history,
         accuracy_before: Some(0.278),
+        judged_on: Some(600),
         loss_before: Some(1.908),
         strangers: 3,
         certificates: vec![CertificateView {

@@ -36,6 +36,7 @@ pub struct ReadOut {
     pub dp: Option<Epsilon>,
     /// Sums are aggregated securely: of each round the coordinator learns their total, and of no device its own; 3 to 512
     /// devices a round, two in three of which have to stay to its end. Nothing then holds a single device's sums to a limit.
+    /// False if absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub secure_aggregation: bool,
 }

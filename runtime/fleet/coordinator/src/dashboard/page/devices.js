@@ -86,7 +86,8 @@ function fill(entry) {
   say(entry.board, d.board);
   say(entry.figure, columns[2].cell(d));
   const share = d.budget_bytes ? (d.peak_bytes ?? 0) / d.budget_bytes : 0;
-  entry.peak.setAttribute('width', 96 * Math.min(1, share));
+  // What a large budget leaves of a bar is still seen.
+  entry.peak.setAttribute('width', share ? Math.max(2, 96 * Math.min(1, share)) : 0);
   entry.peak.setAttribute('class', `m-peak${share > 1 ? ' over' : share > .95 ? ' tight' : ''}`);
   entry.tick.setAttribute('visibility', d.planned_bytes && d.budget_bytes ? 'visible' : 'hidden');
   entry.tick.setAttribute('x', 94.5 * Math.min(1, (d.planned_bytes ?? 0) / (d.budget_bytes || 1)));
