@@ -4,6 +4,7 @@
 use super::alone::{judge, percent};
 use super::broker::Broker;
 use super::configs::{Configs, Way};
+use super::examples;
 use super::processes::{Process, Said};
 use super::shards;
 use crate::sprig::{Evaluation, Sprig};
@@ -78,6 +79,8 @@ pub fn run(args: &super::Args) -> Result<()> {
         println!("{summary}");
     } else {
         print!("{}{}", text(&done, args, training, total, &work), read_out(&read, reading, &work));
+        let adapter = work.join("adapter-readout.gguf");
+        print!("{}", examples::answers(&sprig, &model.path, &adapter, &files.held_out)?);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod alone;
 mod broker;
 mod configs;
+mod examples;
 mod fleet;
 pub mod processes;
 mod shards;

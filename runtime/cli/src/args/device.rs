@@ -14,6 +14,10 @@ pub struct AgentArgs {
     /// of each example, spent anew by every run; in place of `dp` in the file
     #[arg(long, value_name = "EPSILON")]
     pub dp: Option<Epsilon>,
+    /// Take part only where sums are aggregated securely, so that nobody learns this device's own; as `secure_aggregation` in the
+    /// file
+    #[arg(long)]
+    pub secure_aggregation: bool,
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,

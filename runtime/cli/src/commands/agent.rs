@@ -29,6 +29,7 @@ pub fn run(args: &AgentArgs) -> Result<Exit, Failure> {
     let output = Output::new(args.json);
     let mut settings = DeviceSettings::read(&args.config)?;
     settings.data.dp = args.dp.or(settings.data.dp);
+    settings.data.secure_aggregation |= args.secure_aggregation;
     let device = settings.fleet.device()?;
     let adapter = settings.agent.adapter.as_deref();
     Files::of_device(&args.config, &settings).writes("adapter", adapter, Content::Adapter).check()?;

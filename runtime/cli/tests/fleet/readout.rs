@@ -6,21 +6,29 @@ use serde_json::Value;
 
 const CONFIG: &str = "--config fleet/coordinator/fleet.toml";
 
-/// A fleet of `devices` that has every device's records from `data`, after its one round, with `more` in its read-out: its
-/// last line.
-fn read_out(devices: usize, more: &str, data: impl Fn(&Scene) -> String) -> (World, Value) {
+/// A fleet of `devices` that has every device's records from `data`, with `more` in its read-out: not started.
+fn fleet(devices: usize, more: &str, data: impl Fn(&Scene) -> String) -> World {
     let train = format!("len = 64\nbatch = 2\n[train.readout]\ndirections = 16\nmin_examples = 2\n{more}");
-    let mut world = World::with(Scene::new(), &Setup { devices, rounds: 1, train, ..Setup::default() });
+    let world = World::with(Scene::new(), &Setup { devices, rounds: 1, train, ..Setup::default() });
     world.scene.write("own.jsonl", &data(&world.scene));
+    (1..=devices).for_each(|i| world.edit(&settings(i), "label.jsonl", "own.jsonl"));
+    world
+}
+
+fn settings(i: usize) -> String {
+    format!("fleet/devices/{}/device.toml", device(i))
+}
+
+/// The fleet after its one round: its last line.
+fn run(mut world: World, devices: usize) -> (World, Value) {
     world.start("coordinator");
-    for i in 1..=devices {
-        let file = format!("fleet/devices/{}/device.toml", device(i));
-        let settings = std::fs::read_to_string(world.folder(&file)).unwrap();
-        world.scene.write(&file, &settings.replace("label.jsonl", "own.jsonl"));
-        world.start(&device(i));
-    }
+    (1..=devices).for_each(|i| world.start(&device(i)));
     let done = world.finish();
     (world, done)
+}
+
+fn read_out(devices: usize, more: &str, data: impl Fn(&Scene) -> String) -> (World, Value) {
+    run(fleet(devices, more, data), devices)
 }
 
 /// Two devices with the same records are one device that has each record twice, to the bit; the adapter is evaluated by the
@@ -44,7 +52,8 @@ fn one_round_of_sums_is_one_device_with_all_the_records() {
     assert_eq!(judged["accuracy"], done["accuracy_after"], "{judged} {done}");
 }
 
-/// Three devices whose sums nobody sees are one that has each record three times, to the bit, over a real broker.
+/// Three devices whose sums nobody sees are one that has each record three times, to the bit, over a real broker: whether all
+/// follow the rounds, or act on their tasks alone; and devices that send nothing openly take part.
 #[test]
 fn sums_that_are_aggregated_securely_make_the_same_adapter() {
     let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
@@ -54,6 +63,12 @@ fn sums_that_are_aggregated_securely_make_the_same_adapter() {
     assert!(done["bytes_up_per_device_round"].as_f64().unwrap() > 1386.0, "{done}");
     let (one, _) = read_out(1, "", |scene| records(scene).repeat(3));
     assert_eq!(three.adapter(), one.adapter());
+    let by_task = fleet(3, "secure_aggregation = true\n", records);
+    by_task.edit("fleet/coordinator/fleet.toml", "quorum = 3", "quorum = 3\nfollow = \"selected\"");
+    (1..=3).for_each(|i| by_task.edit(&settings(i), "[data]\n", "[data]\nsecure_aggregation = true\n"));
+    let (by_task, done) = run(by_task, 3);
+    assert_eq!(done["devices"].as_u64(), Some(3), "{done}");
+    assert_eq!(by_task.adapter(), one.adapter());
 }
 
 /// Noise that the fleet asks of its devices: a coordinator takes such sums, and no two runs have the same. Texts that

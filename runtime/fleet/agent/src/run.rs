@@ -164,6 +164,7 @@ fn take_part(
     watch: &mut dyn FnMut(AgentEvent),
 ) -> Result<Next, FleetError> {
     let settings = host.settings;
+    settings.data.admits(&what.train)?;
     let base = Base::open(map)?;
     let Kept { outbox, stock } = kept;
     let read = stocked(&base, settings, &what.train, stock.take(), watch)?;

@@ -209,3 +209,16 @@ fn a_device_that_adds_noise_takes_part_in_read_outs_alone() {
     let refused = device.thread.join().unwrap().unwrap_err().to_string();
     assert!(refused.contains("[data] dp = 2") && refused.contains("[train.readout]"), "{refused}");
 }
+
+/// Whoever hides its numbers sends none openly.
+#[test]
+fn a_device_that_hides_its_numbers_takes_part_in_nothing_else() {
+    let mut world = World::new(false);
+    world.settings.data.secure_aggregation = true;
+    let device = world.device();
+    let mut coordinator = world.coordinator(1, 3);
+    let view = world.work(&mut coordinator, |_| device.thread.is_finished());
+    assert!(view.history.is_empty());
+    let refused = device.thread.join().unwrap().unwrap_err().to_string();
+    assert!(refused.contains("[data] secure_aggregation = true"), "{refused}");
+}

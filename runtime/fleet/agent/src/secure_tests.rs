@@ -3,7 +3,7 @@
 use super::tests::{Device, RECORDS, Scene, dealt};
 use super::*;
 use crate::{AgentEvent, State};
-use sprig_protocol::settings::ReadOut;
+use sprig_protocol::settings::{LocalData, ReadOut};
 use sprig_transport::link::{Event, Link};
 use sprig_transport::messages::{GroupSet, Receipt, Update};
 use std::ops::Range;
@@ -44,6 +44,13 @@ fn the_total_of_veiled_sums_is_that_of_plain_ones_to_the_bit() {
     let coordinator = scene.coordinator(1, 4);
     let (rows, total) = scene.finish(coordinator, &mut devices(&scene));
     assert_eq!((rows[0].reported, rows[0].refused, total), (4, 0, whole()));
+}
+
+#[test]
+fn whoever_hides_its_sums_sends_none_as_they_are() {
+    let hiding = LocalData { train: "data.jsonl".into(), dp: None, secure_aggregation: true };
+    assert!(hiding.admits(&scene().train).is_ok());
+    assert!(hiding.admits(&Scene::of(ReadOut::default()).train).is_err());
 }
 
 /// All that passes the broker: no device's sums are in it, as they would be sent without veils or as whole numbers, though the

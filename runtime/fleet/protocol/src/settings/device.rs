@@ -1,6 +1,6 @@
 //! `device.toml`: one board's settings.
 
-use super::{Connection, ModelSettings, Seconds, SettingsError};
+use super::{Connection, ModelSettings, Seconds, SettingsError, Train};
 use super::{join, named, parse, read, size};
 use serde::{Deserialize, Serialize};
 use sprig_budget::{Bytes, Size};
@@ -36,6 +36,10 @@ pub struct LocalData {
     /// ε of differential privacy: this device's sums for a read-out, or scalars for a fleet with [train.noise], get noise before
     /// they leave, and it takes part in nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
     pub dp: Option<Epsilon>,
+    /// This device's numbers leave it only under the veils of secure aggregation ([train.readout] secure_aggregation): it takes
+    /// part in nothing else.
+    #[serde(default)]
+    pub secure_aggregation: bool,
 }
 
 /// What an agent keeps on disk.
@@ -80,6 +84,21 @@ pub enum AdapterWhen {
 }
 
 names!(AdapterWhen, "time to write the adapter", [End = "end", Round = "round"]);
+
+impl LocalData {
+    /// Refuses a training in which this device's numbers would leave it otherwise than it says here.
+    ///
+    /// # Errors
+    /// It is to hide them, and the fleet does not aggregate securely.
+    pub fn admits(&self, train: &Train) -> Result<(), SettingsError> {
+        if !self.secure_aggregation || train.readout.is_some_and(|readout| readout.secure_aggregation) {
+            return Ok(());
+        }
+        let remedy = "this fleet has each device send its numbers as they are; have its coordinator use secure_aggregation under \
+                      [train.readout], or leave it out here";
+        Err(SettingsError::value("data", "secure_aggregation", true, remedy))
+    }
+}
 
 impl Default for AgentSettings {
     fn default() -> Self {
