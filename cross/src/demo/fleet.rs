@@ -20,6 +20,9 @@ use std::{fmt, fs};
 /// Longest a process may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Rounds after which a line says so where there is no terminal to draw a bar on.
+const LINE: u64 = 10;
+
 /// Held-out records that the fleet is judged by on its way; by all of them before and after.
 const PART: usize = 120;
 
@@ -172,7 +175,11 @@ fn follow(
         match said.recv_timeout(Duration::from_secs(1)) {
             Ok(Said { name, event: Some(event) }) if name == "coordinator" => match event["event"].as_str() {
                 Some("round") => {
-                    bar.set_position(event["round"].as_u64().map_or(0, |r| r + 1));
+                    let round = event["round"].as_u64().map_or(0, |r| r + 1);
+                    bar.set_position(round);
+                    if bar.is_hidden() && round.is_multiple_of(LINE) {
+                        eprintln!("round {round} of {rounds}, {} s", bar.elapsed().as_secs());
+                    }
                     if let Some(loss) = event["loss"].as_f64() {
                         bar.set_message(format!("loss {loss:.3}"));
                     }
