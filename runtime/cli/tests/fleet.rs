@@ -53,6 +53,8 @@ mod rogue;
 #[path = "commands/scene.rs"]
 #[allow(dead_code)]
 mod scene;
+#[path = "fleet/secure.rs"]
+mod secure;
 #[path = "fleet/service.rs"]
 mod service;
 #[path = "fleet/serving.rs"]

@@ -118,6 +118,7 @@ impl Worker for Learner {
             planned: 0,
             weights: 0,
             quiet: false,
+            sharers: 1,
             spent: None,
         }))
     }

@@ -91,6 +91,9 @@ pub struct ExportArgs {
     /// Which adapter, by its digest in the history or the beginning of it [default: the latest]
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
+    /// Add the sums of a read-out that another coordinator has of its devices, by its fleet.toml; several times, for as many
+    #[arg(long, value_name = "FILE", conflicts_with = "digest")]
+    pub with: Vec<PathBuf>,
     /// File to write (GGUF LoRA)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -42,7 +42,7 @@ mod tests {
     use clap::CommandFactory;
 
     /// What only a fleet chooses.
-    const WITHOUT_FLAG: [Setting; 17] = [
+    const WITHOUT_FLAG: [Setting; 20] = [
         Setting::Beta1,
         Setting::Beta2,
         Setting::Epsilon,
@@ -51,9 +51,12 @@ mod tests {
         Setting::LocalSteps,
         Setting::Seeds,
         Setting::Noise,
+        Setting::NoiseAmong,
+        Setting::ReadOutNoiseAmong,
         Setting::Dealing,
         Setting::Up,
         Setting::Parts,
+        Setting::SecureAggregation,
         Setting::ServerRule,
         Setting::ServerEta,
         Setting::ServerBeta1,

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use sprig_coordinator::dashboard::{Dashboard, DashboardError, Identity, Listen, Token, still};
 use sprig_coordinator::{
     Alerts, Applied, Coordinator, CoordinatorError, EvaluationThread, FleetView, Handle, HeldOut, Hook,
-    Notice, Options, control,
+    Notice, Options, Settling, control,
 };
 use sprig_engine::gguf::Mapped;
 use sprig_learn::evaluate::interval;
 use sprig_protocol::settings::{CoordinatorSettings, FleetSettings, JobSettings};
-use sprig_protocol::{beginning, limits, warm};
+use sprig_protocol::{beginning, limits, reference, warm};
 use sprig_run::Base;
 use sprig_transport::link::Link;
 use sprig_transport::messages::RunId;
@@ -72,7 +72,9 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
     let job = JobSettings::new(map.digest_hex()?, settings.train.clone()).following(&settings.rounds);
     warm(&settings.train, &base, (&job.model, settings.model.threads()), &mut start)?;
     limits::check_job(&job)?;
-    let options = Options::of(&settings, &job, drawn()?, settings.train.sums(&base.geometry));
+    let mut options = Options::of(&settings, &job, drawn()?, settings.train.sums(&base.geometry));
+    options.settling = settling(&settings, &base)?;
+    options.numbers = settings.rounds.fresh_numbers.then(drawn_key).transpose()?;
     let weights = layout.len();
 
     let (evaluation, budget) = evaluation(&settings, output)?.unzip();
@@ -125,6 +127,15 @@ fn lead(config: &Path, last: bool, service: &Service) -> Result<Option<Exit>, Fa
     conclude(&settings, output, (view.round, abandoned), &done).map(Some)
 }
 
+/// What a read-out's total is made of where devices share its noise.
+fn settling(settings: &FleetSettings, base: &Base<'_>) -> Result<Option<Settling>, Failure> {
+    let (train, model) = (&settings.train, &settings.model);
+    let budget = sprig_run::budget(model.budget, None)?;
+    let row = reference(train, base, (model.threads(), budget))?;
+    let epsilon = train.readout.and_then(|readout| readout.dp);
+    Ok(row.zip(epsilon).map(|(reference, epsilon)| Settling { reference, epsilon }))
+}
+
 /// Leaves the broker with a farewell once all is sent.
 fn leave<L: Link>(coordinator: Coordinator<L>, output: &Output) {
     if let Err(e) = coordinator.close() {
@@ -175,6 +186,15 @@ fn drawn() -> Result<RunId, Failure> {
     name[..8].copy_from_slice(&nonce()?.to_le_bytes());
     name[8..].copy_from_slice(&nonce()?.to_le_bytes()[..4]);
     Ok(RunId::first(name))
+}
+
+/// A key that nobody else knows.
+fn drawn_key() -> Result<[u8; 32], Failure> {
+    let mut key = [0; 32];
+    for part in key.chunks_exact_mut(8) {
+        part.copy_from_slice(&nonce()?.to_le_bytes());
+    }
+    Ok(key)
 }
 
 /// Writes the adapter of a run that is over, of whose rounds so many were abandoned, and says how it went.

@@ -1,5 +1,6 @@
 //! `sprig fleet`: look at a fleet's training and its devices, pause it, go on, take an adapter out of it.
 
+use super::fold::fold;
 use super::{authority, backup, export};
 use crate::args::{ExportArgs, FleetArgs, FleetCommand, FleetQuery, MemberArgs};
 use crate::exit::{Exit, Failure};
@@ -8,8 +9,10 @@ use crate::output::line;
 use serde_json::json;
 use sprig_budget::Bytes;
 use sprig_coordinator::{Act, CertificateView, CoordinatorError, DeviceView, LedgerError, RoundRow, control};
+use sprig_learn::readout::fleet::FleetSums;
 use sprig_protocol::settings::FleetSettings;
 use sprig_transport::certificate::moment;
+use sprig_transport::messages::Digest;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -233,12 +236,30 @@ fn coverage(query: &FleetQuery) -> Result<(), Failure> {
 fn export(args: &ExportArgs) -> Result<(), Failure> {
     let settings = FleetSettings::read(&args.query.config)?;
     let files = Files::of_fleet(&args.query.config, &settings);
+    let files = args.with.iter().fold(files, |files, path| files.reads("--with", path.as_path()));
     files.writes("--out", args.out.as_path(), Content::Adapter).check()?;
     let found = control::adapter(&settings.coordinator.state, args.digest.as_deref())?;
+    if !args.with.is_empty() {
+        return folded(args, &fold(&settings, &found.values, &args.with)?, &settings);
+    }
     export::write(&settings, &found.values, &args.out)?;
     let (rounds, digest) = (found.round, found.after.to_string());
     if args.query.json {
         return line(json!({ "out": args.out, "rounds": rounds, "adapter_digest": digest }));
     }
     line(format_args!("adapter {} after {rounds} rounds: {}", &digest[..8], args.out.display()))
+}
+
+/// Writes the adapter of what several fleets have summed up.
+fn folded(args: &ExportArgs, total: &FleetSums, settings: &FleetSettings) -> Result<(), Failure> {
+    export::write(settings, &total.values(), &args.out)?;
+    let (fleets, examples) = (1 + args.with.len(), total.examples());
+    let digest = Digest(total.digest()).to_string();
+    if args.query.json {
+        return line(
+            json!({ "out": args.out, "fleets": fleets, "examples": examples, "adapter_digest": digest }),
+        );
+    }
+    let (short, out) = (&digest[..8], args.out.display());
+    line(format_args!("adapter {short} of {examples} examples of {fleets} fleets: {out}"))
 }

@@ -36,6 +36,8 @@ mod export;
 mod fits;
 #[cfg(feature = "coordinator")]
 pub mod fleet;
+#[cfg(feature = "coordinator")]
+mod fold;
 mod foreseen;
 #[cfg(feature = "coordinator")]
 pub mod handing;

@@ -80,6 +80,43 @@ fn a_fleet_learns_in_one_process() {
     assert_ne!(digest(&format!("{STUDY} --seed 3 --set lr=0.5")), done["adapter_digest"]);
 }
 
+/// A read-out: every device gives its sums once, with noise or without.
+#[test]
+fn a_fleet_sums_up_in_one_process() {
+    let scene = Scene::new();
+    let line = format!("{STUDY} --set readout.min_examples=2 --set readout.directions=8");
+    let ran = scene.done(&format!(
+        "{} --seed 3 --out a.gguf --curve curve.html",
+        line.replace("--per-round 2", "--per-round 6")
+    ));
+    let names: Vec<_> = ran.events().iter().map(|e| e["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["plan", "dealt", "evaluated", "round", "evaluated", "done"], "{}", ran.shown());
+    let done = ran.last();
+    assert_eq!((done["mode"].as_str(), done["rounds"].as_u64()), (Some("readout"), Some(1)));
+    assert!(done["peak_rss_bytes"].as_u64().unwrap() <= done["budget_bytes"].as_u64().unwrap());
+    let page = String::from_utf8(scene.bytes("curve.html")).unwrap();
+    assert!(page.contains("read-out, 8 directions") && page.contains("no noise"));
+    assert!(!page.contains("learning rate") && !page.contains("<script"));
+    scene.done("classify --model tiny.gguf --adapter a.gguf --text down");
+    let digest = |line: &str| scene.done(line).last()["adapter_digest"].clone();
+    let apart = line.replace("--threads 1", "--threads 2");
+    assert_eq!(digest(&format!("{apart} --seed 3")), done["adapter_digest"]);
+    let noisy = format!("{line} --seed 3 --set readout.dp=4");
+    assert_ne!(digest(&noisy), done["adapter_digest"]);
+    scene.fails(2, &format!("{line} --liars 1 --attack scaled"), &["--liars"]);
+    scene.fails(2, &format!("{line} --set readout.min_examples=9"), &["no device has 9", "min_examples"]);
+    // Under veils it is the same adapter of more bytes; noise that three share is another.
+    let all =
+        line.replace("--per-round 2", "--per-round 6") + " --seed 3 --set readout.secure_aggregation=true";
+    let hidden = scene.done(&all);
+    assert_eq!(hidden.last()["adapter_digest"], done["adapter_digest"]);
+    let bytes = |ran: &super::scene::Ran| ran.events()[3]["bytes_up_per_device_round"].as_f64().unwrap();
+    assert!(bytes(&hidden) > 1.2 * bytes(&ran), "{} {}", bytes(&hidden), bytes(&ran));
+    let shared = format!("{all} --set readout.dp=4 --set readout.noise_among=4");
+    assert_ne!(digest(&shared), digest(&noisy));
+    scene.fails(2, &shared.replace("--per-round 6", "--per-round 4"), &["[rounds] devices = 4", "5 to 512"]);
+}
+
 #[test]
 fn the_other_ways_to_deal_and_to_train_run_too() {
     let scene = Scene::new();

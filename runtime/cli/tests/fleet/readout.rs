@@ -89,10 +89,45 @@ fn sums_with_noise_are_taken_and_differ_from_run_to_run() {
     assert!(first != second && one != other, "the noise of two runs is the same");
 }
 
-/// A simulation takes steps; it does not pass a read-out over in silence.
+/// Noise that three of four devices have among them, put together on the coordinator.
 #[test]
-fn simulations_refuse_a_read_out_by_name() {
-    let world = World::new("[train.readout]\n");
-    let line = format!("simulate {CONFIG} --devices 2 --data label.jsonl --eval-data label.jsonl");
-    world.scene.fails(2, &line, &["[train] readout", "steps"]);
+fn noise_that_devices_share_is_put_together_on_the_coordinator() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let more = "secure_aggregation = true\ndp = 50.0\nnoise_among = 3\n";
+    let (world, done) = read_out(4, more, records);
+    assert_eq!((done["rounds"].as_u64(), done["devices"].as_u64()), (Some(1), Some(4)), "{done}");
+    assert!(done["accuracy_after"].is_f64(), "{done}");
+    let spent: Vec<_> = world.events.iter().filter(|(_, e)| e["event"] == "spent").collect();
+    assert!(spent.len() == 4 && spent.iter().all(|(_, e)| e["epsilon"] == 50.0), "{spent:?}");
+}
+
+/// A simulated read-out of all records is that of the fleet that has them, however they are dealt.
+#[test]
+fn a_simulation_makes_the_adapter_of_the_fleet() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let (world, done) = read_out(2, "", records);
+    world.scene.write("twice.jsonl", &records(&world.scene).repeat(2));
+    let line = format!("simulate {CONFIG} --devices 2 --data twice.jsonl --eval-data label.jsonl --json");
+    let simulated = world.scene.done(&line).last();
+    assert_eq!(simulated["adapter_digest"], done["adapter_digest"]);
+    assert_eq!(simulated["accuracy_after"], done["accuracy_after"]);
+}
+
+/// Two coordinators that lead a part of the devices each: their totals together are that of one that leads them all, to the
+/// bit; what does not add up is refused.
+#[test]
+fn totals_of_two_coordinators_add_up_to_that_of_one() {
+    let records = |scene: &Scene| String::from_utf8(scene.bytes("label.jsonl")).unwrap() + "\n";
+    let ((two, _), (one, _)) = (read_out(2, "", records), read_out(1, "", records));
+    let other = one.folder("fleet/coordinator/fleet.toml");
+    let line = format!("fleet export {CONFIG} --with {} --out folded.gguf --json", other.display());
+    let folded = two.scene.done(&line).last();
+    assert_eq!((folded["fleets"].as_u64(), folded["examples"].as_u64()), (Some(2), Some(36)), "{folded}");
+    let (all, done) = read_out(1, "", |scene| records(scene).repeat(3));
+    assert_eq!(folded["adapter_digest"], done["adapter_digest"]);
+    assert_eq!(two.scene.bytes("folded.gguf"), all.adapter());
+    let twice = format!("fleet export {CONFIG} --with fleet/coordinator/fleet.toml --out twice.gguf");
+    two.scene.fails(2, &twice, &["--with", "added up already"]);
+    one.edit("fleet/coordinator/fleet.toml", "directions = 16", "directions = 8");
+    two.scene.fails(2, &line, &["[train] is another"]);
 }

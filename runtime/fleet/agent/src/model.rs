@@ -3,6 +3,7 @@
 use super::held::{WRITING, budget, following, metrics};
 use super::private::{Answer, Private};
 use super::regions::regions;
+use super::sums::under_veils;
 use super::{Begun, Trained, Worker};
 use sprig_budget::Bytes;
 use sprig_engine::adapter::{Adapter, AdapterSpec};
@@ -15,14 +16,15 @@ use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::{Preference, prefer, references_bytes};
 use sprig_learn::outcome::Outcome;
 use sprig_learn::privacy::Epsilon;
+use sprig_learn::readout::fleet::FleetSums;
 use sprig_learn::session::Session;
-use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server};
+use sprig_learn::spry::{self, Assignment, Layout, LocalRound, LocalUpdate, Rules, Server, integers};
 use sprig_learn::workload::{Means, Residency, Workload};
 use sprig_protocol::export::Export;
 use sprig_protocol::settings::{DeviceSettings, SettingsError, Train, Upload};
 use sprig_protocol::{FleetError, dense, limits, share_of};
 use sprig_run::{Base, Data, Engine, Moved, Planned, Running, apart};
-use sprig_transport::messages::{Digest, Record, Snapshot, Task};
+use sprig_transport::messages::{Body, Digest, Record, Snapshot, Task};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -70,6 +72,9 @@ impl Opened {
         let pieces = dense::heap_bytes(&rules, train.up);
         if pieces > Bytes::ZERO {
             held_elsewhere.push(("scalars in pieces", pieces));
+        }
+        if train.secure_aggregation {
+            held_elsewhere.push(under_veils(integers(&rules, layout.len())));
         }
         if private.is_some() {
             held_elsewhere.push(("what was told last", Private::heap_bytes(&rules)));
@@ -229,6 +234,14 @@ impl<'m> ModelWorker<'m> {
         })
     }
 
+    /// The update in whole numbers, which are to be hidden; what else it says of the examples is left out.
+    fn hidden(&self, update: &mut LocalUpdate, task: &Task) -> Result<(Body, Vec<u8>), FleetError> {
+        (update.loss, update.bins) = (0.0, None);
+        let base = self.server.part(share_of(task.groups));
+        let dense = FleetSums::pack(&update.integers(self.server.rules(), &base)?);
+        Ok((Body::Dense { digest: Digest::of(&dense), bytes: dense.len() as u32 }, dense))
+    }
+
     fn follow(&mut self, moved: Option<Moved>) -> Option<Moved> {
         self.cut = moved.as_ref().map_or(self.cut, |moved| moved.tuning.cut);
         moved
@@ -266,6 +279,10 @@ impl Worker for ModelWorker<'_> {
     fn begin(&mut self, task: &Task, memory: Option<&[u8]>) -> Result<Begun, FleetError> {
         if self.preference.is_some() {
             return Err(FleetError::Bug("a preference that is measured against nothing".to_owned()));
+        }
+        if self.train.secure_aggregation && task.word.is_empty() {
+            let why = "the job says that updates are aggregated securely, and the task asks for one as it is";
+            return Ok(Begun::Declined(why.to_owned()));
         }
         let noise = match (&mut self.private, memory) {
             (None, memory) => {
@@ -306,11 +323,15 @@ impl Worker for ModelWorker<'_> {
 
     fn step(&mut self) -> Result<Option<Trained>, FleetError> {
         let Some(mut update) = self.advance()? else { return Ok(None) };
-        if let (Some(private), Some(task)) = (&mut self.private, self.task.take()) {
-            private.tell(&task, &mut update);
+        let task = self.task.take();
+        if let (Some(private), Some(task)) = (&mut self.private, &task) {
+            private.tell(task, &mut update);
         }
         let private = self.private.as_ref();
-        let (body, dense) = dense::body(&mut update, self.up);
+        let (body, dense) = match task.filter(|_| self.train.secure_aggregation) {
+            Some(task) => self.hidden(&mut update, &task)?,
+            None => dense::body(&mut update, self.up),
+        };
         Ok(Some(Trained {
             examples: update.examples,
             tokens: update.tokens.try_into().unwrap_or(u32::MAX),
@@ -325,6 +346,7 @@ impl Worker for ModelWorker<'_> {
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
             quiet: private.is_some(),
+            sharers: private.map_or(1, Private::sharers),
             spent: private.map(Private::spent),
         }))
     }

@@ -33,6 +33,8 @@ struct Last {
     groups: [u16; 3],
     examples: u32,
     scalars: Vec<f32>,
+    #[serde(default)]
+    sums: Vec<i64>,
 }
 
 /// What a device that spends an ε does about a task.
@@ -64,12 +66,19 @@ impl Private {
         };
         let epsilon = asked.map_or(set.dp, |asked| asked.least(set.dp));
         let visits = set.visits(epsilon, records, &train.rules())?;
+        // Who asks for more than the fleet gives adds all of that by itself.
+        let visits = if epsilon == set.dp { visits } else { visits.among(1) };
         Ok(Some(Self { epsilon, visits, told: Some(Told::default()) }))
     }
 
     /// What the run spends of a record, at most.
     pub(crate) fn epsilon(&self) -> Epsilon {
         self.epsilon
+    }
+
+    /// Devices that share the noise.
+    pub(crate) fn sharers(&self) -> u32 {
+        self.visits.among
     }
 
     /// ε spent so far.
@@ -111,7 +120,7 @@ impl Private {
                 self.spent(),
                 self.epsilon
             )),
-            Some(_) => Answer::Trains(Noise::new(self.visits.variance, Box::new(System))),
+            Some(_) => Answer::Trains(Noise::new(self.visits.part(), Box::new(System))),
         }
     }
 
@@ -121,15 +130,22 @@ impl Private {
         // One that goes out again is counted.
         let Some(told) = &self.told else { return };
         if let Some(account) = told.account.with(task.round, self.visits) {
-            let (examples, scalars) = (update.examples, update.scalars.clone());
-            let (round, number, groups) = (task.round, task.number, groups(task));
-            self.told = Some(Told { account, last: Some(Last { round, number, groups, examples, scalars }) });
+            let last = Last {
+                round: task.round,
+                number: task.number,
+                groups: groups(task),
+                examples: update.examples,
+                scalars: update.scalars.clone(),
+                sums: update.sums.clone(),
+            };
+            self.told = Some(Told { account, last: Some(last) });
         }
     }
 
     /// Heap bytes of the last update, as it is kept and as it is written down.
     pub(crate) fn heap_bytes(rules: &Rules) -> Bytes {
-        let (kept, written) = (size_of::<f32>(), 16);
+        // Scalars, and the sums that they are of.
+        let (kept, written) = (size_of::<f32>() + size_of::<i64>(), 16 + 20);
         Bytes((rules.sent_count(rules.examples()) * (kept + written)) as u64 + 1024)
     }
 }
@@ -141,6 +157,7 @@ impl Last {
             tokens: 0,
             loss: 0.0,
             scalars: self.scalars.clone(),
+            sums: self.sums.clone(),
             bins: None,
             weights: Vec::new(),
         }

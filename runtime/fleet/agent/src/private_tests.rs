@@ -13,7 +13,8 @@ use sprig_transport::messages::{Body, GroupSet, RunId};
 
 /// Seven records, one a round: twelve rounds are two passes.
 fn noisy(dp: f64) -> Train {
-    let noise = NoiseTable { dp: Epsilon::new(dp).unwrap(), rounds: Some(Whole::of::<12>()) };
+    let noise =
+        NoiseTable { dp: Epsilon::new(dp).unwrap(), rounds: Some(Whole::of::<12>()), noise_among: None };
     Train::new(TrainTable { noise: Some(noise), directions: Sharing::Shared, ..plain().into() }).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! Secure aggregation on the device's side: its sums are made once, and leave it only under veils that come off the total of
+//! Secure aggregation on the device's side: its numbers are made once, and leave it only under veils that come off the total of
 //! many (sprig-masking).
 //!
 //! Nothing of this is kept over a restart: a device that forgot its keys is one that was lost, which the others make up for;
@@ -43,7 +43,7 @@ impl Hidden {
             Told::Roster(roster) => Said::Packages(member.deal(&roster)?),
             Told::Delivery(delivery) => {
                 let values = FleetSums::unpack(&self.trained.dense, member.terms().values());
-                let values = values.ok_or_else(|| refused("it asks for other sums than this run has"))?;
+                let values = values.ok_or_else(|| refused("it asks for other numbers than this run has"))?;
                 Said::Veiled(member.veil(&delivery, &values)?)
             }
             Told::Question(question) => {
@@ -70,6 +70,11 @@ impl Hidden {
         }
         if terms.threshold() < Terms::new(of.0, of.1, terms.members() as u32, 1)?.threshold() {
             return Err(refused("terms by which fewer than two in three devices open a total"));
+        }
+        let sharers = self.trained.sharers as usize;
+        if terms.threshold() < sharers {
+            let why = format!("totals of {} devices, and {sharers} share the noise", terms.threshold());
+            return Err(refused(&why));
         }
         self.member = Some(Member::draw(terms, task.number, &mut System)?);
         Ok(())

@@ -179,3 +179,54 @@ fn a_second_attempt_hides_the_same_sums() {
         assert_eq!(sums, 1, "sums are made once");
     }
 }
+
+/// A fleet whose devices share the noise among so many.
+fn sharing(among: u32) -> Scene {
+    let mut scene = Scene::of(ReadOut {
+        min_examples: super::tests::toml_of(1),
+        secure_aggregation: true,
+        dp: Some(Epsilon::new(20.0).unwrap()),
+        noise_among: Some(super::tests::toml_of(among)),
+        ..ReadOut::default()
+    });
+    scene.resend = PATIENT;
+    scene
+}
+
+/// Three of four have to stay, so three can share the noise: of their parts the coordinator makes sums that all checks take,
+/// others each time.
+#[test]
+fn parts_of_noise_are_put_together_by_the_coordinator() {
+    let total = || {
+        let scene = sharing(3);
+        let coordinator = scene.coordinator(1, 4);
+        let (rows, total) = scene.finish(coordinator, &mut devices(&scene));
+        assert_eq!((rows[0].reported, rows[0].refused, total.examples()), (4, 0, RECORDS as u64));
+        total
+    };
+    let (one, other) = (total(), total());
+    assert!(one != other && one != whole());
+}
+
+/// Four cannot where three are enough to open a total: no device says anything then.
+#[test]
+fn a_total_of_fewer_than_share_the_noise_is_not_helped_to() {
+    let scene = sharing(4);
+    let mut coordinator = scene.coordinator(1, 4);
+    let mut devices = devices(&scene);
+    let passed = |device: &Device| {
+        let why = |event: &AgentEvent| match event {
+            AgentEvent::Passed { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        device.events.borrow().iter().find_map(why)
+    };
+    while devices.iter().any(|device| passed(device).is_none()) {
+        scene.turn(&mut coordinator, &mut devices);
+    }
+    for device in &devices {
+        let why = passed(device).unwrap();
+        assert!(why.contains("totals of 3 devices, and 4 share the noise"), "{why}");
+    }
+    assert_eq!(coordinator.view().unwrap().round, 0);
+}

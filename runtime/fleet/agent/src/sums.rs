@@ -12,6 +12,7 @@ use sprig_learn::data::DataSet;
 use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::to_judge;
 use sprig_learn::privacy::Epsilon;
+use sprig_learn::readout::fleet::privacy::REFERENCE;
 use sprig_learn::readout::fleet::{Flaw, FleetSums, Gatherer, Shape, gathering_needs, solving_needs};
 use sprig_learn::session::Session;
 use sprig_learn::workload::{Adapted, Means, Residency, Workload};
@@ -22,9 +23,6 @@ use sprig_run::{Base, Data, Engine, Moved, Planned, Running, apart};
 use sprig_transport::messages::{Body, Digest, Record, Snapshot, Task};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// What everybody's rows are measured from where sums get noise: a text that says nothing, asked about as all are.
-const REFERENCE: &str = "x";
 
 /// A device's part of a read-out, planned.
 pub struct OpenedSums {
@@ -39,6 +37,8 @@ pub struct OpenedSums {
 /// What noise is for, and the example that asks about [`REFERENCE`].
 struct Private {
     epsilon: Epsilon,
+    /// Devices that share the noise.
+    sharers: u32,
     reference: DataSet,
 }
 
@@ -106,15 +106,17 @@ impl OpenedSums {
         train.adapter(g)?;
         let means = Means { threads: settings.model.threads(), residency: Residency::Auto };
         let private = private(train, settings).map(|epsilon| {
+            // Who asks for more than the fleet gives adds all of that by itself.
+            let fleets = train.readout.and_then(|set| set.dp) == Some(epsilon);
+            let sharers = if fleets { train.sharers() } else { 1 };
             let reference = base.about(REFERENCE, train.recipe().records.load_options())?;
-            Ok::<_, FleetError>(Private { epsilon, reference })
+            Ok::<_, FleetError>(Private { epsilon, sharers, reference })
         });
         let private = private.transpose()?;
         let (batch, judged) = (train.batch.as_usize(), to_judge(train.task, train.label_loss));
         let mut held_elsewhere = gathering_needs(g, shape, batch, private.is_some());
         if train.readout.is_some_and(|readout| readout.secure_aggregation) {
-            // As numbers, under veils, their veils, and as bytes.
-            held_elsewhere.push(("sums under veils", Bytes(4 * 8 * shape.numbers() as u64)));
+            held_elsewhere.push(under_veils(shape.numbers()));
         }
         held_elsewhere.extend(outside(settings));
         if settings.agent.adapter.is_some() {
@@ -195,6 +197,7 @@ impl<'m> SumsWorker<'m> {
             planned: self.running.plan().total().0,
             weights: self.running.plan().mapped().0,
             quiet,
+            sharers: self.private.map_or(1, |private| private.sharers),
             spent: self.private.map(|private| private.epsilon.get()),
         }
     }
@@ -240,7 +243,7 @@ impl Worker for SumsWorker<'_> {
             return Ok(Begun::Part);
         }
         let mut gatherer = self.fresh();
-        if let Some(Private { epsilon, reference }) = self.private {
+        if let Some(Private { epsilon, reference, .. }) = self.private {
             gatherer = gatherer.private(*epsilon, &mut self.session, Minibatch::new(reference, &[0]))?;
         }
         self.under_way = Some(UnderWay::Reading { gatherer: Box::new(gatherer), done: 0, tokens: 0 });
@@ -264,9 +267,15 @@ impl Worker for SumsWorker<'_> {
             Some(UnderWay::Drawn { examples, packed }) => Some(self.trained((examples, 0), packed, true)),
             Some(UnderWay::Reading { gatherer, tokens, .. }) => {
                 let none = PathError::at("draw random numbers from", Path::new("the system"));
-                let sums = gatherer.finish(&mut System).map_err(none)?;
-                let examples = sums.examples().try_into().unwrap_or(u32::MAX);
-                Some(self.trained((examples, tokens), sums.packed(), self.private.is_some()))
+                let examples = self.data.len().try_into().unwrap_or(u32::MAX);
+                // Noise that many share is made into sums once it is together.
+                let packed = match self.private.filter(|_| self.train.sharers() > 1) {
+                    Some(private) => {
+                        FleetSums::pack(&gatherer.finish_part(private.sharers, &mut System).map_err(none)?)
+                    }
+                    None => gatherer.finish(&mut System).map_err(none)?.packed(),
+                };
+                Some(self.trained((examples, tokens), packed, self.private.is_some()))
             }
         })
     }
@@ -302,6 +311,11 @@ impl Worker for SumsWorker<'_> {
             export.write(&adapter, &values, out)
         })
     }
+}
+
+/// Numbers to be hidden: as they are, under veils, their veils, and as bytes.
+pub(crate) fn under_veils(numbers: usize) -> (&'static str, Bytes) {
+    ("numbers under veils", Bytes(4 * 8 * numbers as u64))
 }
 
 /// The most private of what fleet and device ask for.

@@ -3,12 +3,12 @@
 
 use super::*;
 use crate::{Agent, AgentEvent, Identity, State, absent};
-use sprig_coordinator::{Coordinator, Options, RoundRow, control};
+use sprig_coordinator::{Coordinator, Options, RoundRow, Settling, control};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::privacy::Epsilon;
 use sprig_learn::recipe::Whole;
 use sprig_protocol::settings::{JobSettings, ReadOut, Rounds, TrainTable};
-use sprig_protocol::{beginning, limits};
+use sprig_protocol::{beginning, limits, reference};
 use sprig_transport::link::Link;
 use sprig_transport::memory::{self, Hub, HubLink};
 use sprig_transport::messages::{DeviceId, Presence, RunId};
@@ -93,8 +93,13 @@ impl Scene {
         std::fs::create_dir_all(&state).unwrap();
         let mut options = Options::new("test", RUN, job.to_text(), state, &Rounds::default(), rules);
         let shape = self.train.sums(&self.base.geometry).unwrap();
-        let secure = self.train.readout.is_some_and(|readout| readout.secure_aggregation);
-        options.readout = Some(sprig_coordinator::ReadOut { shape, min_examples: 1, secure });
+        let secure = self.train.is_secure();
+        options.readout = Some(sprig_coordinator::ReadOut { shape, min_examples: 1 });
+        options.secure = secure;
+        options.settling = reference(&self.train, self.base, (1, Bytes::mib(64)))
+            .unwrap()
+            .zip(self.train.readout.and_then(|readout| readout.dp))
+            .map(|(reference, epsilon)| Settling { reference, epsilon });
         options.dealing = sprig_learn::spry::Dealing::Unsplit;
         (options.rounds, options.per_round, options.min_devices, options.quorum) =
             (rounds, devices, devices, devices);

@@ -81,6 +81,7 @@ impl Worker for Synthetic {
             planned: 0,
             weights: 0,
             quiet: false,
+            sharers: 1,
             spent: None,
         }))
     }

@@ -78,6 +78,9 @@ pub struct Trained {
     pub weights: u64,
     /// Whether the update is all that may be told of the examples: no report follows it.
     pub quiet: bool,
+    /// Devices that share the noise of it, so many of which have to be in a total before it is opened; 1 where it has all of it, or
+    /// none.
+    pub sharers: u32,
     /// ε of differential privacy that the device has spent of its records, with this; `None` where nothing has noise.
     pub spent: Option<f64>,
 }

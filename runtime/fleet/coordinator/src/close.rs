@@ -1,14 +1,15 @@
 //! Applying a round's updates: one after another from the ledger, ascending numbers, through the code that devices
 //! replay with. Memory: the adapter a few times over, whatever the number of devices.
 
+use crate::aliases::Aliases;
 use crate::error::CoordinatorError;
 use crate::event::Outcome;
 use crate::ids::{Applied, RoundId};
 use crate::ledger::{Ledger, LedgerError, ResultRow};
 use crate::norms::Bounds;
 use crate::options::Options;
-use crate::step::{How, Kept, record_limit, step};
-use crate::total::{add, add_total};
+use crate::step::{How, Kept, record_limit, step, step_by_sum};
+use crate::total::{add, add_total, numbers};
 use crate::whole::Whole;
 use sprig_learn::spry::{Layout, Robust};
 use sprig_protocol::settings::Downlink;
@@ -27,8 +28,10 @@ pub(crate) struct Closer {
     weights: Vec<f64>,
     /// Whether numbers that come in pieces are weights.
     takes_weights: bool,
-    /// Whether a round's sums are in the ledger as their total alone.
+    /// Whether what devices found in a round is in the ledger as its total alone.
     secure: bool,
+    /// Which numbers devices go by.
+    aliases: Aliases,
     /// Rounds applied.
     applied: Applied,
 }
@@ -41,16 +44,17 @@ impl Closer {
     pub(crate) fn open(
         ledger: &mut Ledger,
         options: &Options,
-        layout: Layout,
-        initial: Vec<f32>,
+        (layout, initial): (Layout, Vec<f32>),
+        aliases: Aliases,
     ) -> Result<Self, CoordinatorError> {
         let mut whole = Whole::new(options, layout, initial)?;
         let (run, sync, robust, weights) =
             (ledger.run(), options.sync, options.robust, options.weights.clone());
-        let (takes_weights, secure) = (options.takes_weights(), options.is_secure());
+        let (takes_weights, secure) = (options.takes_weights(), options.secure);
         let Some(row) = ledger.last_snapshot()? else {
+            let applied = Applied::NONE;
             let closer =
-                Closer { whole, run, sync, robust, weights, takes_weights, secure, applied: Applied::NONE };
+                Closer { whole, run, sync, robust, weights, takes_weights, secure, aliases, applied };
             ledger.begin_with(&closer.snapshot())?;
             return Ok(closer);
         };
@@ -60,7 +64,7 @@ impl Closer {
         if whole.digest().0 != row.adapter {
             return Err(ledger.damaged(format!("adapter after {} rounds is another", row.applied)).into());
         }
-        Ok(Closer { whole, run, sync, robust, weights, takes_weights, secure, applied: row.applied })
+        Ok(Closer { whole, run, sync, robust, weights, takes_weights, secure, aliases, applied: row.applied })
     }
 
     /// The weights of the groups `groups`, which exist; none of sums.
@@ -114,6 +118,10 @@ impl Closer {
         }
         let base = self.digest();
         let mut sum = match &mut self.whole {
+            Whole::Adapter(server) if self.secure => {
+                let limit = record_limit(self.sync, server);
+                step_by_sum(server, limit, &Kept(ledger, round, &self.aliases), &numbers(ledger)?, round)?
+            }
             Whole::Adapter(server) => {
                 let limit = record_limit(self.sync, server);
                 let how = How {
@@ -122,7 +130,7 @@ impl Closer {
                     bounds,
                     takes_weights: self.takes_weights,
                 };
-                step(server, &how, limit, &Kept(ledger, round), round)?
+                step(server, &how, limit, &Kept(ledger, round, &self.aliases), round)?
             }
             Whole::Sums(sums) if self.secure => add_total(sums, ledger, round)?,
             Whole::Sums(sums) => add(sums, ledger, round, self.robust)?,
@@ -141,7 +149,11 @@ impl Closer {
             round,
             after: snapshot.after.0,
             applied: sum.applied,
-            loss: if self.whole.tells_losses() { sum.loss(self.robust) as f32 } else { f32::NAN },
+            loss: if self.whole.tells_losses() && !self.secure {
+                sum.loss(self.robust) as f32
+            } else {
+                f32::NAN
+            },
             bins: (sum.bins.n() > 0).then(|| sum.bins.rows()),
             weights: (!self.weights.is_empty()).then(|| self.weights.clone()),
             reverted: None,

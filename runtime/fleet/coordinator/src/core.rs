@@ -1,5 +1,6 @@
 //! The machine with its ledger and adapter: everything but the network, the clock and the evaluation.
 
+use crate::aliases::Aliases;
 use crate::check;
 use crate::close::Closer;
 use crate::countdown::Millis;
@@ -45,7 +46,11 @@ impl Core {
         layout: Layout,
         initial: Vec<f32>,
     ) -> Result<Self, CoordinatorError> {
-        let closer = Closer::open(&mut ledger, options, layout.clone(), initial)?;
+        // Where all that is seen is sums, nobody sees a number.
+        let fresh = options.numbers.filter(|_| !options.secure);
+        let key = fresh.map(|fresh| ledger.key_of_numbers(fresh)).transpose()?;
+        let aliases = Aliases::new(key, options.max_devices);
+        let closer = Closer::open(&mut ledger, options, (layout.clone(), initial), aliases.clone())?;
         let mut saved = ledger.load(closer.digest())?;
         let round = saved.state.round;
         if saved.state.stage == Stage::Finished {
@@ -65,7 +70,7 @@ impl Core {
             return Err(ledger.damaged(problem).into());
         }
         ledger.sweep(&saved.needed_pieces())?;
-        let machine = Machine::new(Arc::clone(options), Arc::new(layout), saved)?;
+        let machine = Machine::new(Arc::clone(options), Arc::new(layout), saved)?.going_by(aliases);
         Ok(Core {
             machine,
             ledger,
@@ -156,7 +161,7 @@ impl Core {
             Work::Check { number, digest, bytes, examples, groups } => {
                 let (ledger, what) = (&self.ledger, (number, digest, bytes));
                 let norm = match self.options.readout {
-                    Some(readout) if readout.secure => {
+                    _ if self.options.secure => {
                         let values = check::gather(ledger, number, digest)?;
                         return Ok(Event::Gathered { number, digest, values });
                     }

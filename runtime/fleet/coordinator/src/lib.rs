@@ -5,6 +5,7 @@
 
 mod aggregation;
 mod alert;
+mod aliases;
 mod backup;
 mod carousel;
 mod certificates;
@@ -43,7 +44,7 @@ mod serve;
 mod state;
 pub mod step;
 mod surroundings;
-mod total;
+pub mod total;
 mod validate;
 mod view;
 mod whole;
@@ -57,7 +58,7 @@ pub use ids::{Applied, DeviceNumber, RoundId, Slot};
 pub use ledger::{Copied, CoverageRow, Held, LedgerError};
 pub use legacy::MOST_LEFT;
 pub use notice::Notice;
-pub use options::{Options, ReadOut, Renewing};
+pub use options::{Options, ReadOut, Renewing, Settling};
 pub use restore::{Restored, restore};
 pub use rows::{Calibration, HeldOut, Member, RoundRow, Standing};
 pub use serve::Coordinator;

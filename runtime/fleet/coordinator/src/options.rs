@@ -1,10 +1,14 @@
 //! What the coordinator is told when it starts.
 
 use crate::select::Deal;
+use sprig_learn::privacy::Epsilon;
 use sprig_learn::readout::fleet::Shape;
+use sprig_learn::readout::fleet::privacy::Reference;
 use sprig_learn::recipe::defaults;
-use sprig_learn::spry::{Dealing, Robust, Rules};
-use sprig_protocol::settings::{Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload, Version};
+use sprig_learn::spry::{Dealing, Robust, Rules, integers};
+use sprig_protocol::settings::{
+    Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload, Version, fewest_members,
+};
 use sprig_transport::messages::RunId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +61,14 @@ pub struct Options {
     pub weights: Vec<f64>,
     /// The sums that devices send instead, once each, for a read-out.
     pub readout: Option<ReadOut>,
+    /// Whether what devices send is aggregated securely: nobody sees a device's by itself.
+    pub secure: bool,
+    /// Devices that share the noise of what each sends; 1 where nobody does.
+    pub sharers: u32,
+    /// Devices go by other numbers each round, by this key if a run begins; a ledger keeps its own. They keep theirs without one.
+    pub numbers: Option<[u8; 32]>,
+    /// What a read-out's total is made of once the noise that devices share is together.
+    pub settling: Option<Settling>,
     /// What is done about updates that are far from the others.
     pub robust: Robust,
     /// Devices with the same groups, at least, where the rule puts those together by themselves.
@@ -92,8 +104,15 @@ pub struct ReadOut {
     pub shape: Shape,
     /// Examples below which a device's are refused.
     pub min_examples: u32,
-    /// Whether they are aggregated securely: nobody sees a device's by themselves.
-    pub secure: bool,
+}
+
+/// What all devices of a read-out measure from, and what their noise together is for.
+#[derive(Clone, Debug)]
+pub struct Settling {
+    /// The row that everybody knows.
+    pub reference: Reference,
+    /// ε of their total.
+    pub epsilon: Epsilon,
 }
 
 /// The authority that signs for devices.
@@ -141,6 +160,10 @@ impl Options {
             up: Upload::Scalars,
             weights: Vec::new(),
             readout: None,
+            secure: false,
+            sharers: 1,
+            numbers: None,
+            settling: None,
             robust: Robust::Clip,
             holders: 1,
             seed: 0,
@@ -166,11 +189,11 @@ impl Options {
             dealing: if shape.is_some() { Dealing::Unsplit } else { train.dealing },
             up: train.up,
             weights: train.weights(coordinator.lam, coordinator.sft_weight),
-            readout: shape.zip(train.readout).map(|(shape, set)| ReadOut {
-                shape,
-                min_examples: set.min_examples.get(),
-                secure: set.secure_aggregation,
-            }),
+            readout: shape
+                .zip(train.readout)
+                .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
+            secure: train.is_secure(),
+            sharers: train.sharers(),
             robust: train.server.robust,
             holders: train.server.holders.get(),
             seed: train.seed,
@@ -191,9 +214,16 @@ impl Options {
         Deal { dealing: self.dealing, groups, team, seed: self.seed }
     }
 
-    /// Whether what devices send is aggregated securely.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.readout.is_some_and(|readout| readout.secure)
+    /// Devices that a round takes, at least.
+    pub(crate) fn fewest(&self) -> u32 {
+        if self.secure { fewest_members(self.sharers) } else { 1 }
+    }
+
+    /// Numbers that each device hides among the others', of an adapter of `weights` weights; `None` where nothing is hidden.
+    pub(crate) fn hidden(&self, weights: usize) -> Option<usize> {
+        let numbers =
+            || self.readout.map_or_else(|| integers(&self.rules, weights), |set| set.shape.numbers());
+        self.secure.then(numbers)
     }
 
     /// Whether an update may be weights: then numbers that come in pieces are those, else scalars.

@@ -19,6 +19,7 @@ use crate::rival::{Heard, Rivals};
 use crate::rows::RoundRow;
 use crate::surroundings::{Clock, Surroundings};
 use crate::view::{FleetView, ROUNDS, RegionView};
+use sprig_learn::evaluate::interval;
 use sprig_learn::spry::Layout;
 use sprig_protocol::send;
 use sprig_protocol::settings::Evaluate;
@@ -268,6 +269,8 @@ impl<L: Link> Coordinator<L> {
         }
         let first = RoundId(view.round.saturating_sub(ROUNDS as u32));
         view.history = ledger.history(first)?;
+        let last = view.history.iter().rev().find_map(|row| row.accuracy);
+        view.interval = last.zip(view.judged_on).map(|(share, n)| interval(share, n.into()));
         view.coordinator_rss = sprig_budget::process::status().rss.map_or(0, |rss| rss.get());
         view.certificates = self.certificates.view();
         view.uptime_s = (self.clock)().as_secs_f64();

@@ -1,5 +1,6 @@
 //! The step of a round: its updates, one after another from the ledger, put together and counted up.
 
+use crate::aliases::Aliases;
 use crate::error::CoordinatorError;
 use crate::ids::{DeviceNumber, RoundId};
 use crate::ledger::Ledger;
@@ -20,7 +21,8 @@ pub trait Updates {
     /// What reading them may fail with.
     type Error: From<LearnError>;
 
-    /// Calls `each` with the number, norm and update of each device that `which` names, numbers ascending.
+    /// Calls `each` with the number, norm and update of each device that `which` names, those numbers ascending that the updates
+    /// say.
     ///
     /// # Errors
     /// When they cannot be read, or what `each` returns.
@@ -37,8 +39,8 @@ pub trait Updates {
     fn numbers(&self, number: DeviceNumber) -> Result<Vec<f32>, Self::Error>;
 }
 
-/// Those of a round in the ledger.
-pub(super) struct Kept<'l>(pub &'l Ledger, pub RoundId);
+/// Those of a round in the ledger, and which numbers devices go by.
+pub(super) struct Kept<'l>(pub &'l Ledger, pub RoundId, pub &'l Aliases);
 
 /// How contributions are put together.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,8 @@ pub fn step<U: Updates>(
                 |number| members.binary_search(&number).is_ok(),
                 |number, norm, update| {
                     let given = how.given(updates, &step, (number, norm), update)?;
-                    if is_sound(team.take(&mut step, number.0, given.update.examples, given.body()))? {
+                    let (said, examples) = (given.update.number, given.update.examples);
+                    if is_sound(team.take(&mut step, said, examples, given.body()))? {
                         sum.count(number, &given.update);
                     }
                     Ok(())
@@ -121,12 +124,48 @@ pub fn step<U: Updates>(
             |number, norm, update| {
                 let given = how.given(updates, &step, (number, norm), update)?;
                 let (share, examples) = (share_of(given.update.groups), given.update.examples);
-                if is_sound(step.add(number.0, share, examples, given.body()))? {
+                if is_sound(step.add(given.update.number, share, examples, given.body()))? {
                     sum.take(number, given.update);
                 }
                 Ok(())
             },
         )?;
+    }
+    step.finish();
+    Ok(sum)
+}
+
+/// The same where of the updates their sum alone is known, in whole `numbers`: they say whose they are and of how many examples.
+///
+/// # Errors
+/// When the updates cannot be read.
+pub fn step_by_sum<U: Updates>(
+    server: &mut Server,
+    limit: usize,
+    updates: &U,
+    numbers: &[i64],
+    round: RoundId,
+) -> Result<Sum, U::Error> {
+    let (mut sum, mut examples, mut groups) = (Sum::new(limit), 0, None);
+    updates.each(
+        |_| true,
+        |number, _, update| {
+            (examples, groups) = (examples + u64::from(update.examples), Some(update.groups));
+            sum.count(number, &update);
+            Ok(())
+        },
+    )?;
+    let Some(groups) = groups else { return Ok(sum) };
+    let mut step = server.begin(round.0);
+    match step.add_sum(share_of(groups), examples, numbers) {
+        Ok(Some((examples, scalars))) => {
+            let number = DeviceNumber::NOBODY.0;
+            sum.record_part(Contribution { number, groups, examples, scalars });
+        }
+        Ok(None) => sum.parts = None,
+        // It leads nowhere finite: the round goes on without it.
+        Err(LearnError::Update { .. }) => return Ok(Sum::new(limit)),
+        Err(other) => return Err(other.into()),
     }
     step.finish();
     Ok(sum)
@@ -140,10 +179,20 @@ impl Updates for Kept<'_> {
         which: impl Fn(DeviceNumber) -> bool,
         mut each: impl FnMut(DeviceNumber, f32, Update) -> Result<(), CoordinatorError>,
     ) -> Result<(), CoordinatorError> {
-        let &Self(ledger, round) = self;
-        ledger.updates(round, |number, norm, frame| {
+        let &Self(ledger, round, aliases) = self;
+        let mut take = |number, norm, frame: &[u8]| {
             if which(number) { each(number, norm, decoded(ledger, round, number, frame)?) } else { Ok(()) }
-        })
+        };
+        if !aliases.are_drawn() {
+            return ledger.updates(round, take);
+        }
+        let mut numbers = Vec::new();
+        ledger.updates(round, |number, _, _| {
+            numbers.push((aliases.of(round, number), number));
+            Ok::<_, CoordinatorError>(())
+        })?;
+        numbers.sort_unstable();
+        numbers.into_iter().try_for_each(|(_, number)| ledger.update(round, number, &mut take))
     }
 
     fn numbers(&self, number: DeviceNumber) -> Result<Vec<f32>, CoordinatorError> {
@@ -249,10 +298,10 @@ impl Sum {
 
     fn take(&mut self, number: DeviceNumber, update: Update) {
         self.count(number, &update);
-        let Update { groups, examples, body, .. } = update;
+        let Update { number, groups, examples, body, .. } = update;
         match body {
             Body::Scalars(scalars) => {
-                self.record_part(Contribution { number: number.0, groups, examples, scalars });
+                self.record_part(Contribution { number, groups, examples, scalars });
             }
             Body::Dense { .. } | Body::Word(_) => self.parts = None,
         }

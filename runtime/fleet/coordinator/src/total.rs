@@ -1,4 +1,4 @@
-//! The total of a read-out: every device's sums, once.
+//! Totals: of a read-out, every device's sums, once; and of rounds that are aggregated securely.
 
 use crate::error::CoordinatorError;
 use crate::ids::{DeviceNumber, RoundId};
@@ -6,13 +6,14 @@ use crate::ledger::Ledger;
 use crate::step::{Sum, decoded};
 use sprig_learn::readout::fleet::FleetSums;
 use sprig_learn::spry::{CLIP, Robust};
+use sprig_masking::Veiled;
 
 /// Devices that a median of examples needs before anybody's is held against it.
 const LEAST: usize = 5;
 
 /// Adds the sums of `round` to `sums`. Whole numbers: their order changes nothing. Those of far more examples than other devices
 /// have count as so many, unless everything counts as it is.
-pub(super) fn add(
+pub(crate) fn add(
     sums: &mut FleetSums,
     ledger: &Ledger,
     round: RoundId,
@@ -37,7 +38,7 @@ pub(super) fn add(
 }
 
 /// Adds the total of a round that was aggregated securely, which is that of its updates.
-pub(super) fn add_total(
+pub(crate) fn add_total(
     sums: &mut FleetSums,
     ledger: &Ledger,
     round: RoundId,
@@ -53,10 +54,7 @@ pub(super) fn add_total(
     if sum.applied == 0 {
         return Ok(sum);
     }
-    let bytes = ledger.whole(DeviceNumber::NOBODY)?;
-    let (numbers, _) = bytes.as_chunks();
-    let numbers: Vec<i64> = numbers.iter().map(|number| i64::from_le_bytes(*number)).collect();
-    let total = FleetSums::from_numbers(sums.shape(), &numbers, said)
+    let total = FleetSums::from_numbers(sums.shape(), &numbers(ledger)?, said)
         .map_err(|flaw| ledger.damaged(format!("the total of round {round}: {flaw}")))?;
     // Past what sums have room for, the round goes on without it.
     if sums.merge(&total).is_err() {
@@ -65,7 +63,14 @@ pub(super) fn add_total(
     Ok(sum)
 }
 
-/// Examples of a device that count, at most: [`CLIP`] medians of those that devices say they have, of this round and before.
+/// The total of a round that was aggregated securely, as the ledger holds it.
+pub(crate) fn numbers(ledger: &Ledger) -> Result<Vec<i64>, CoordinatorError> {
+    let bytes = ledger.whole(DeviceNumber::NOBODY)?;
+    let (numbers, _) = bytes.as_chunks();
+    Ok(numbers.iter().map(|number| i64::from_le_bytes(*number)).collect())
+}
+
+/// Examples of a device that count, at most: of those that devices say they have, of this round and before.
 fn most_examples(ledger: &Ledger, round: RoundId) -> Result<u64, CoordinatorError> {
     let before = ledger.coverage()?.into_iter().filter_map(|row| row.examples.into_iter().max());
     let mut examples: Vec<u64> = before.filter(|n| *n > 0).collect();
@@ -73,9 +78,19 @@ fn most_examples(ledger: &Ledger, round: RoundId) -> Result<u64, CoordinatorErro
         examples.push(u64::from(decoded(ledger, round, number, frame)?.examples));
         Ok::<_, CoordinatorError>(())
     })?;
+    Ok(most(examples))
+}
+
+/// Bytes of so many numbers under veils.
+pub fn veiled_bytes(numbers: usize) -> usize {
+    Veiled::bytes(numbers)
+}
+
+/// Examples of a device that count, at most, where devices have said that they have `examples`: [`CLIP`] medians of those.
+pub fn most(mut examples: Vec<u64>) -> u64 {
     if examples.len() < LEAST {
-        return Ok(u64::MAX);
+        return u64::MAX;
     }
     let middle = (examples.len() - 1) / 2;
-    Ok(CLIP as u64 * *examples.select_nth_unstable(middle).1)
+    CLIP as u64 * *examples.select_nth_unstable(middle).1
 }

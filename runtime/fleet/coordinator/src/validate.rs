@@ -37,6 +37,8 @@ pub(super) struct Expected<'a> {
     pub examples: u32,
     /// What sums are like, where those are what is sent.
     pub readout: Option<ReadOut>,
+    /// Numbers that each device hides among the others', where what is sent is aggregated securely.
+    pub hidden: Option<usize>,
     /// Whether it may be scalars.
     pub scalars: bool,
     /// Bytes of the share's weights where it may be those: pieces have scalars otherwise.
@@ -62,7 +64,7 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
     counted(update)?;
     let refuse = |reason, text: String| Err(Refusal::new(reason, text));
     if let Some(readout) = expected.readout {
-        return sums(update, readout);
+        return sums(update, readout, expected.hidden);
     }
     if update.examples == 0 || update.examples > expected.examples {
         let text = format!("{} examples; a round has 1 to {}", update.examples, expected.examples);
@@ -70,6 +72,9 @@ pub(super) fn update(update: &Update, expected: &Expected<'_>) -> Result<Sound, 
     }
     if !update.loss.is_finite() {
         return refuse(Reason::NotFinite, format!("loss {}", update.loss));
+    }
+    if let Some(numbers) = expected.hidden {
+        return hidden(update, numbers);
     }
     let want = expected.rules.sent_count(update.examples);
     match (&update.body, expected.weights) {
@@ -119,8 +124,8 @@ fn counted(update: &Update) -> Result<(), Refusal> {
 }
 
 /// Whether it announces sums of enough examples, in as many bytes as they can have.
-fn sums(update: &Update, readout: ReadOut) -> Result<Sound, Refusal> {
-    let ReadOut { shape, min_examples, secure } = readout;
+fn sums(update: &Update, readout: ReadOut, secure: Option<usize>) -> Result<Sound, Refusal> {
+    let ReadOut { shape, min_examples } = readout;
     let refuse = |reason, text: String| Err(Refusal::new(reason, text));
     if update.examples < min_examples {
         let text = format!("{} examples; sums are taken of {min_examples} and more", update.examples);
@@ -129,24 +134,36 @@ fn sums(update: &Update, readout: ReadOut) -> Result<Sound, Refusal> {
     if !update.loss.is_finite() {
         return refuse(Reason::NotFinite, format!("loss {}", update.loss));
     }
-    if let Body::Word(_) = update.body {
-        let text = "a word of secure aggregation; this run takes sums as they are".to_owned();
-        return if secure { Ok(Sound::Word) } else { refuse(Reason::Blob, text) };
+    if let Some(numbers) = secure {
+        return hidden(update, numbers);
     }
-    let veiled = Veiled::bytes(shape.numbers());
-    let most = if secure { veiled } else { most_bytes(shape.numbers()) };
+    let most = most_bytes(shape.numbers());
     match update.body {
-        Body::Dense { bytes, .. } if secure && bytes as usize != veiled => {
-            refuse(Reason::Blob, format!("{bytes} bytes; veiled sums of this run are {veiled}"))
-        }
         Body::Dense { digest, bytes } if (1..=most).contains(&(bytes as usize)) => {
             Ok(Sound::Dense { digest, bytes })
         }
         Body::Dense { bytes, .. } => {
             refuse(Reason::Blob, format!("{bytes} bytes of sums; they take up to {most}"))
         }
-        Body::Scalars(_) | Body::Word(_) => {
-            refuse(Reason::ScalarCount, "scalars; this run takes sums".into())
+        Body::Scalars(_) => refuse(Reason::ScalarCount, "scalars; this run takes sums".into()),
+        Body::Word(_) => {
+            refuse(Reason::Blob, "a word of secure aggregation; this run takes sums as they are".into())
+        }
+    }
+}
+
+/// Whether it is a word of secure aggregation, or announces so many numbers under veils.
+fn hidden(update: &Update, numbers: usize) -> Result<Sound, Refusal> {
+    let refuse = |reason, text: String| Err(Refusal::new(reason, text));
+    let veiled = Veiled::bytes(numbers);
+    match update.body {
+        Body::Word(_) => Ok(Sound::Word),
+        Body::Dense { digest, bytes } if bytes as usize == veiled => Ok(Sound::Dense { digest, bytes }),
+        Body::Dense { bytes, .. } => {
+            refuse(Reason::Blob, format!("{bytes} bytes; numbers under veils are {veiled} in this run"))
+        }
+        Body::Scalars(_) => {
+            refuse(Reason::ScalarCount, "scalars; this run takes numbers under veils alone".into())
         }
     }
 }

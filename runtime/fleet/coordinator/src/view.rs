@@ -48,6 +48,9 @@ pub struct FleetView {
     /// Answers that a held-out accuracy is the share of.
     #[serde(default)]
     pub judged_on: Option<u32>,
+    /// 95 % interval (Wilson) of the last held-out accuracy of the history.
+    #[serde(default)]
+    pub interval: Option<[f64; 2]>,
     /// Messages that no known device sent, or that came on no topic of the fleet.
     #[serde(rename = "strange")]
     pub strangers: u64,

@@ -45,7 +45,15 @@ mod tests {
     fn auto_sends_whichever_is_smaller() {
         let sent = |scalars: usize, weights: usize, up| {
             let (scalars, weights) = (vec![1.0; scalars], vec![1.0; weights]);
-            let mut update = LocalUpdate { examples: 1, tokens: 1, loss: 1.0, scalars, bins: None, weights };
+            let mut update = LocalUpdate {
+                examples: 1,
+                tokens: 1,
+                loss: 1.0,
+                scalars,
+                sums: Vec::new(),
+                bins: None,
+                weights,
+            };
             match body(&mut update, up) {
                 (Body::Scalars(scalars), dense) => (scalars.len(), dense.len()),
                 (Body::Word(_), _) => unreachable!("a body of an update is none"),
@@ -69,8 +77,15 @@ mod tests {
         for up in [Upload::Scalars, Upload::Auto] {
             for (scalars, pieces) in [(MAX_SCALARS, 0), (MAX_SCALARS + 1, 4 * (MAX_SCALARS + 1))] {
                 let (scalars, weights) = (vec![0.5; scalars], Vec::new());
-                let mut update =
-                    LocalUpdate { examples: 1, tokens: 1, loss: 1.0, scalars, bins: None, weights };
+                let mut update = LocalUpdate {
+                    examples: 1,
+                    tokens: 1,
+                    loss: 1.0,
+                    scalars,
+                    sums: Vec::new(),
+                    bins: None,
+                    weights,
+                };
                 let (body, bytes) = body(&mut update, up);
                 assert_eq!(bytes.len(), pieces);
                 assert_eq!(matches!(body, Body::Dense { .. }), pieces > 0);

@@ -5,6 +5,7 @@ pub mod dense;
 mod error;
 pub mod export;
 pub mod limits;
+mod reference;
 mod sending;
 pub mod settings;
 mod share;
@@ -12,6 +13,7 @@ mod warm;
 
 pub use beginning::beginning;
 pub use error::FleetError;
+pub use reference::reference;
 pub use sending::send;
 pub use share::share_of;
 pub use warm::warm;

@@ -3,7 +3,7 @@
 
 use crate::settings::{JobSettings, MOST_HIDDEN, SettingsError, Train, TrainTable, Upload};
 use sprig_learn::setting::quoted;
-use sprig_learn::spry::{Dealing, Layout};
+use sprig_learn::spry::{Dealing, Layout, integers};
 use sprig_transport::messages::{MAX_SETTINGS, MAX_VALUES};
 
 /// Whether adapter, moments and updates of this training can travel.
@@ -44,6 +44,14 @@ pub fn check(train: &Train, layout: &Layout) -> Result<(), SettingsError> {
             "sums of {numbers} numbers, and {MOST_HIDDEN} can be aggregated securely; use fewer directions"
         );
         return Err(SettingsError::value("train.readout", "directions", found, problem));
+    }
+    let hidden = if train.secure_aggregation { integers(&rules, weights) } else { 0 };
+    if hidden > MOST_HIDDEN {
+        let problem = format!(
+            "an adapter of rank {} has {hidden} weights here, and {MOST_HIDDEN} can be aggregated securely; use {smaller}",
+            train.rank
+        );
+        return refuse("adapter", quoted(train.adapter.name()), problem);
     }
     let moments = weights * rules.server.moments();
     if moments > MAX_VALUES {

@@ -101,6 +101,7 @@ mod tests {
             tokens: 1,
             loss: 1.0,
             scalars: vec![x, -3.0 * x],
+            sums: Vec::new(),
             bins: None,
             weights: Vec::new(),
         };

@@ -80,8 +80,8 @@ pub struct Findings {
     /// Whether somebody asked the study to stop before its last round.
     #[serde(skip)]
     pub stopped: bool,
-    /// `per-iteration` or `per-epoch`.
-    pub mode: Mode,
+    /// `per-iteration` or `per-epoch`, or `readout`.
+    pub mode: &'static str,
     /// Rounds whose adapter was taken back, for it was worse than the best before.
     pub reverted: u32,
     /// Evaluation of the untouched model.
@@ -178,7 +178,7 @@ impl<'f, 'm> Course<'f, 'm> {
             rounds: self.round,
             reverted: self.reverted,
             stopped,
-            mode,
+            mode: mode.name(),
             before,
             after,
             seconds: self.began.elapsed().as_secs_f64(),

@@ -2,11 +2,12 @@
 
 use super::attack::Liars;
 use super::personal::{AccG, AccP, together};
-use super::wire::{Sent, Wire};
+use super::wire::{Brought, Sent, Wire};
 use sprig_budget::{Bytes, alloc};
 use sprig_coordinator::norms::Norms;
 use sprig_coordinator::select::{self, Deal};
-use sprig_coordinator::step::{How, Updates, step};
+use sprig_coordinator::step::{How, Updates, step, step_by_sum};
+use sprig_coordinator::total::veiled_bytes;
 use sprig_coordinator::{DeviceNumber, RoundId, record_limit};
 use sprig_engine::adapter::Adapter;
 use sprig_ground::random::mix;
@@ -20,10 +21,10 @@ use sprig_learn::objective::{Objective, Preference, prefer};
 use sprig_learn::prefix::PrefixCache;
 use sprig_learn::privacy::{Noise, Visits};
 use sprig_learn::session::Session;
-use sprig_learn::spry::{Assignment, LocalRound, LocalUpdate, Robust, Server, Share};
+use sprig_learn::spry::{Assignment, LocalRound, LocalUpdate, Robust, Server, Share, integers};
 use sprig_protocol::settings::Upload;
 use sprig_protocol::{FleetError, dense, share_of};
-use sprig_transport::messages::{Body, Digest, GroupSet, Record, Update};
+use sprig_transport::messages::{BlobKind, Body, Digest, GroupSet, Record, Update};
 use std::sync::Arc;
 
 /// Memory of a guard's window, on the heap.
@@ -64,6 +65,8 @@ pub(crate) struct Choice {
     pub robust: Robust,
     /// What devices send.
     pub up: Upload,
+    /// Whether nobody sees it but in sum.
+    pub secure: bool,
 }
 
 /// What the parts of a loss weigh, where they are weighed as a round is closed; nothing elsewhere.
@@ -179,6 +182,7 @@ impl Fleet<'_> {
             Turn { chosen, applied: 0, passes: 0.0, loss: 0.0, bins: Bins::new(FLEET_BINS), acc_p: None };
         let mut own = Vec::new();
         let (mut sent, limits) = (Vec::with_capacity(members.len()), self.norms.limits());
+        let mut total = Vec::new();
         for member in &members {
             let share = share_of(member.groups);
             let Some(mut update) = self.train(round, member.number.0, share, stop)? else { return Ok(None) };
@@ -188,6 +192,9 @@ impl Fleet<'_> {
             turn.passes += self.passes(share, update.examples) / members.len() as f64;
             if let Some(liars) = &mut self.liars {
                 liars.tamper(member.number.0, &mut update, &self.server.part(share));
+            }
+            if self.choice.secure {
+                self.hide(share, &mut update, &mut total)?;
             }
             let sent_now = self.message(round, base, member.number.0, member.groups, update);
             // What a coordinator refuses costs the way there.
@@ -201,7 +208,11 @@ impl Fleet<'_> {
         let takes_weights = self.choice.up.takes_weights(self.server.rules());
         let how = How { robust, weights: &self.weights, bounds: &bounds, takes_weights };
         let limit = record_limit(self.wire.sync(), &self.server);
-        let mut sum = step(&mut self.server, &how, limit, &Round(&sent), RoundId(round))?;
+        let (server, updates, id) = (&mut self.server, Round(&sent), RoundId(round));
+        let mut sum = match self.choice.secure {
+            true => step_by_sum(server, limit, &updates, &total, id)?,
+            false => step(server, &how, limit, &updates, id)?,
+        };
         (turn.applied, turn.loss) = (sum.applied, sum.loss(robust));
         turn.bins = sum.bins.clone();
         let groups = self.server.layout().groups().len();
@@ -214,8 +225,22 @@ impl Fleet<'_> {
         let after = Digest(self.server.digest());
         let run = self.wire.run();
         let record = sum.record(Record { run, round, base, after, contributions: Vec::new() });
-        self.wire.count((round, base), &self.server, &sent, record);
+        let brought = record.map(|frame| Brought { after, kind: BlobKind::Record, frame });
+        let brought = brought.unwrap_or_else(|| {
+            let (values, moments) = (self.server.values().to_vec(), self.server.moments().to_vec());
+            self.wire.snapshot(round, after, values, moments)
+        });
+        self.wire.count((round, base), &sent, &brought);
         Ok(Some(turn))
+    }
+
+    /// Adds an update to the `total` of its round; what is left of it tells no number.
+    fn hide(&self, share: Share, update: &mut LocalUpdate, total: &mut Vec<i64>) -> Result<(), FleetError> {
+        let numbers = update.integers(self.server.rules(), &self.server.part(share))?;
+        total.resize(numbers.len(), 0);
+        total.iter_mut().zip(&numbers).for_each(|(sum, number)| *sum += number);
+        (update.scalars, update.weights) = (Vec::new(), Vec::new());
+        Ok(())
     }
 
     /// Plain forward passes of a batch that an update of `share` over `examples` examples is worth: tangents start at the
@@ -245,9 +270,9 @@ impl Fleet<'_> {
         };
         let assignment = Assignment { round, number, share };
         let mut local = LocalRound::new(server, adapter, device.examples, assignment)?;
-        if let Some(Visits { variance, .. }) = device.visits {
+        if let Some(visits) = device.visits {
             let seed = choice.deal.seed ^ mix(u64::from(round) << 32 | u64::from(number));
-            local = local.noised(Noise::foreseeable(variance, seed));
+            local = local.noised(Noise::foreseeable(visits.part(), seed));
         }
         while local.step(session, adapter, *cut, &mut device.guard)? {
             alloc::check()?;
@@ -313,9 +338,16 @@ impl Fleet<'_> {
                 numbers.fold((0.0f64, 0u64), |(sum, n), x| (sum + f64::from(x) * f64::from(x), n + 1));
             (sum / n.max(1) as f64).sqrt() as f32
         };
-        let (body, dense) = dense::body(&mut update, self.choice.up);
+        let (body, dense) = if self.choice.secure {
+            let numbers = integers(self.server.rules(), self.server.part(share_of(groups)).len());
+            let dense = vec![0; veiled_bytes(numbers)];
+            (Body::Dense { digest: Digest::of(&dense), bytes: dense.len() as u32 }, dense)
+        } else {
+            dense::body(&mut update, self.choice.up)
+        };
         let norm = match &body {
             Body::Scalars(scalars) => squares(&mut scalars.iter().copied()),
+            Body::Dense { .. } if self.choice.secure => 0.0,
             Body::Dense { .. } if self.choice.up.takes_weights(self.server.rules()) => {
                 let part = self.server.part(share_of(groups));
                 Norms::of_weights(squares(&mut dense::numbers(&dense).zip(part).map(|(w, base)| w - base)))

@@ -7,6 +7,7 @@ mod fleet;
 mod flow;
 mod load;
 mod personal;
+mod readout;
 mod study;
 mod swarm;
 mod synthetic;
@@ -24,5 +25,9 @@ pub use swarm::{Counts, Kind, Swarm};
 pub use synthetic::{answer, presence, rules};
 pub use trouble::{Habits, SLOWER, Trouble};
 
+#[cfg(test)]
+mod readout_tests;
+#[cfg(test)]
+mod secure_tests;
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,9 @@ impl Study {
             Shard { train: ids, test }
         };
         let shards: Vec<Shard> = dealt.into_iter().map(shard).collect();
+        if let Some(sums) = train.readout.zip(train.sums(&base.geometry)) {
+            return self.read_out((&base, &map), sums, &data, shards, follow);
+        }
         let sizes = || shards.iter().map(|shard| shard.train.len());
         let opened = self.open(&base, &data, shards.len())?;
         follow.planned(&opened.planned.plan)?;
@@ -211,6 +214,7 @@ impl Study {
                 },
                 robust,
                 up: settings.train.up,
+                secure: settings.train.is_secure(),
             },
             weights: settings.train.weights(settings.coordinator.lam, settings.coordinator.sft_weight),
             wire: Wire::new(&settings.fleet.name, settings.rounds.down, &planned.plan)?,

@@ -36,17 +36,17 @@ const PARTS: &str = "parts=true";
 
 /// A folder with the tiny model and labelled records, and the settings of a fleet on them. What a test opens lives to
 /// the end of the process.
-struct Scene {
+pub(super) struct Scene {
     folder: TempDir,
-    study: Study,
-    base: &'static Base<'static>,
+    pub(super) study: Study,
+    pub(super) base: &'static Base<'static>,
     data: &'static Data,
     shards: &'static [Vec<usize>],
     lines: Vec<String>,
 }
 
 impl Scene {
-    fn new(changes: &[&str]) -> Self {
+    pub(super) fn new(changes: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         Synthetic::tiny().write_atomic(path("tiny.gguf")).unwrap();
@@ -101,23 +101,26 @@ impl Scene {
         Self { folder, study, base, data, shards, lines }
     }
 
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         self.base.map.digest_hex().unwrap()
     }
 
-    fn fleet(&self) -> Fleet<'static> {
+    pub(super) fn fleet(&self) -> Fleet<'static> {
         let opened = leak(self.study.open(self.base, self.data, DEVICES).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
-        let guard = || self.study.settings.train.guard();
-        let device = |ids| Device::new(Examples::some(&self.data.train, ids), guard());
-        let devices = self.shards.iter().map(|ids| device(ids)).collect();
+        let train = &self.study.settings.train;
+        let devices = self.shards.iter().map(|ids| {
+            let visits = train.noise.map(|set| set.visits(set.dp, ids.len(), &train.rules()).unwrap());
+            Device::new(Examples::some(&self.data.train, ids), train.guard()).noised(visits)
+        });
+        let devices = devices.collect();
         let mut fleet = self.study.fleet(engine, opened, self.data, devices, &self.digest()).unwrap();
         assert!(fleet.refer(&mut |_, _| true).unwrap());
         fleet
     }
 
-    /// The learner of a real agent with device `i`'s lines in a file of their own.
-    fn worker(&self, i: usize) -> ModelWorker<'static> {
+    /// The settings and records of a real agent with device `i`'s lines in a file of their own.
+    pub(super) fn device(&self, i: usize) -> (&'static DeviceSettings, &'static Data) {
         let path = |name: &str| -> PathBuf { self.folder.path().join(format!("device-{i}{name}")) };
         let lines: Vec<&str> = self.shards[i].iter().map(|&id| self.lines[id].as_str()).collect();
         std::fs::write(path(".jsonl"), lines.join("\n")).unwrap();
@@ -127,29 +130,26 @@ impl Scene {
              \"tiny.gguf\"\nthreads = 1\n[data]\ntrain = \"device-{i}.jsonl\"\n[agent]\nstate = \"device-{i}\"\n"
         );
         std::fs::write(path(".toml"), text).unwrap();
-        let settings = DeviceSettings::read(&path(".toml")).unwrap();
+        let settings = leak(DeviceSettings::read(&path(".toml")).unwrap());
+        let options = self.study.settings.train.recipe().records.load_options();
+        let own = std::slice::from_ref(&settings.data.train);
+        (settings, leak(self.base.data(own, &[], options, Bytes::mib(64)).unwrap()))
+    }
+
+    /// The learner of a real agent with device `i`'s lines in a file of their own.
+    fn worker(&self, i: usize) -> ModelWorker<'static> {
+        let (settings, data) = self.device(i);
         let train = &self.study.settings.train;
-        let data = leak(
-            self.base
-                .data(
-                    std::slice::from_ref(&settings.data.train),
-                    &[],
-                    train.recipe().records.load_options(),
-                    Bytes::mib(64),
-                )
-                .unwrap(),
-        );
-        let opened = leak(Opened::plan(self.base, train, data, &settings).unwrap());
+        let opened = leak(Opened::plan(self.base, train, data, settings).unwrap());
         let engine: &'static Engine<'static> = leak(self.base.engine(&opened.planned).unwrap());
         let digest = self.digest();
-        let mut worker =
-            ModelWorker::new(self.base, engine, opened, &data.train, &settings, &digest).unwrap();
+        let mut worker = ModelWorker::new(self.base, engine, opened, &data.train, settings, &digest).unwrap();
         assert!(worker.refer(|_| true).unwrap());
         worker
     }
 }
 
-fn leak<T>(value: T) -> &'static mut T {
+pub(super) fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
 
@@ -309,7 +309,7 @@ fn parts_are_weighed_as_the_round_is_closed() {
 }
 
 /// The history of a coordinator and agents over a link in memory.
-fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
+pub(super) fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
     let (study, hub) = (&scene.study, memory::broker());
     let job = JobSettings::new(scene.digest(), study.settings.train.clone());
     let mut options = Options::of(&study.settings, &job, RunId([7; 16]), None);

@@ -1,7 +1,6 @@
 //! What a round of a simulated fleet would have put on the wire: its messages, encoded and counted.
 
 use sprig_budget::{Kind, Plan};
-use sprig_learn::spry::Server;
 use sprig_protocol::FleetError;
 use sprig_protocol::settings::Downlink;
 use sprig_transport::blob::chunks;
@@ -26,6 +25,16 @@ pub(crate) struct Wire {
     up: u64,
     down: u64,
     updates: u64,
+}
+
+/// What a round led to, as it goes down.
+pub(crate) struct Brought {
+    /// Digest of the state that it leads to.
+    pub after: Digest,
+    /// A record of the round, or the state itself.
+    pub kind: BlobKind,
+    /// Its bytes.
+    pub frame: Vec<u8>,
 }
 
 /// One device's update, as it would have travelled.
@@ -85,15 +94,9 @@ impl Wire {
         self.sync
     }
 
-    /// Counts a round, by its number, that took `server` on from a base by the updates `sent`, which ascend by number; with the
-    /// frame of its record where it has one.
-    pub(crate) fn count(
-        &mut self,
-        (round, base): (u32, Digest),
-        server: &Server,
-        sent: &[Sent],
-        record: Option<Vec<u8>>,
-    ) {
+    /// Counts a round, by its number, that went on from a base by the updates `sent`, which ascend by number, to what `result`
+    /// brings devices.
+    pub(crate) fn count(&mut self, (round, base): (u32, Digest), sent: &[Sent], result: &Brought) {
         for Sent { update, dense, .. } in sent {
             self.up += packet_bytes(&self.topics.update(&self.device), &update.encode());
             let report = Report { round, ..self.report.clone() };
@@ -109,7 +112,7 @@ impl Wire {
             self.down += packet_bytes(&self.topics.receipt(&self.device), &receipt.encode());
         }
         self.updates += sent.len() as u64;
-        self.down += sent.len() as u64 * self.result(round, server, record);
+        self.down += sent.len() as u64 * self.result(round, result);
     }
 
     /// Mean bytes (up, down) of a device in a round.
@@ -118,32 +121,28 @@ impl Wire {
         (self.up as f64 / n, self.down as f64 / n)
     }
 
+    /// What brings devices `values` and `moments` after `round`.
+    pub(crate) fn snapshot(&self, round: u32, after: Digest, values: Vec<f32>, moments: Vec<f32>) -> Brought {
+        let frame = Snapshot { run: self.run, round: round + 1, after, values, moments }.encode();
+        Brought { after, kind: BlobKind::Snapshot, frame }
+    }
+
     /// Bytes that bring one device the result of `round`.
-    fn result(&self, round: u32, server: &Server, record: Option<Vec<u8>>) -> u64 {
-        let after = Digest(server.digest());
-        let (result, frame) = match record {
-            Some(frame) if frame.len() <= MAX_INLINE => (RoundResult::Inline(frame), Vec::new()),
-            Some(frame) => (blob(&frame, BlobKind::Record), frame),
-            None => {
-                let (values, moments) = (server.values().to_vec(), server.moments().to_vec());
-                let frame = Snapshot { run: self.run, round: round + 1, after, values, moments }.encode();
-                (blob(&frame, BlobKind::Snapshot), frame)
-            }
+    fn result(&self, round: u32, Brought { after, kind, frame }: &Brought) -> u64 {
+        let digest = Digest::of(frame);
+        let (result, apart) = match kind {
+            BlobKind::Record if frame.len() <= MAX_INLINE => (RoundResult::Inline(frame.clone()), &[][..]),
+            &kind => (RoundResult::Blob { digest, bytes: frame.len() as u32, kind }, &frame[..]),
         };
         let next = Round {
             run: self.run,
             round: round + 1,
             phase: Phase::Collecting,
-            base: after,
+            base: *after,
             result: Some(result),
         };
-        let digest = Digest::of(&frame);
         let pieces =
-            (0..).zip(chunks(&frame)).map(|(n, chunk)| packet_bytes(&self.topics.blob(&digest, n), &chunk));
+            (0..).zip(chunks(apart)).map(|(n, chunk)| packet_bytes(&self.topics.blob(&digest, n), &chunk));
         packet_bytes(&self.topics.round(), &next.encode()) + pieces.sum::<u64>()
     }
-}
-
-fn blob(frame: &[u8], kind: BlobKind) -> RoundResult {
-    RoundResult::Blob { digest: Digest::of(frame), bytes: frame.len() as u32, kind }
 }

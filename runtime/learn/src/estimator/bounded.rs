@@ -50,9 +50,11 @@ impl ScalarEstimator for Bounded {
                 "derivatives that are to get noise, and nothing draws it".into(),
             ));
         };
-        let mut sums = vec![0i64; k];
-        scalars.coefficients.chunks_exact(k).for_each(|row| bound(row, &mut sums));
-        noise.add(&mut sums).map_err(PathError::at("draw random numbers from", Path::new("the system")))?;
+        let sums = &mut scalars.sums;
+        sums.clear();
+        sums.resize(k, 0);
+        scalars.coefficients.chunks_exact(k).for_each(|row| bound(row, sums));
+        noise.add(sums).map_err(PathError::at("draw random numbers from", Path::new("the system")))?;
         let all = f64::from(UNIT) * n as f64 * k as f64;
         scalars.coefficients.clear();
         scalars.coefficients.extend(sums.iter().map(|&sum| (sum as f64 / all) as f32));

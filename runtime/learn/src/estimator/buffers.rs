@@ -29,6 +29,8 @@ pub struct Scalars {
     pub outcomes: Vec<Outcome>,
     /// Coefficients that were applied, in ascending (example, k): K an example, or K in all.
     pub coefficients: Vec<f32>,
+    /// The sums that they are made of, where those have noise: K of them.
+    pub sums: Vec<i64>,
     /// Derivatives of one pass, K an example.
     pub pass: Vec<f32>,
     /// [`Needs::vectors`] vectors, one after another.
@@ -68,6 +70,7 @@ impl Scalars {
         Self {
             outcomes: vec![Outcome::default(); examples],
             coefficients: vec![0.0; examples * needs.scalars],
+            sums: Vec::new(),
             pass: vec![0.0; examples * needs.tangents],
             vectors: held_zeros(needs.vectors * weights),
         }

@@ -47,6 +47,7 @@ pub fn finish(round: &FlowRound<'_>, adapter: &Adapter) -> LocalUpdate {
         tokens,
         loss,
         scalars: Vec::new(),
+        sums: Vec::new(),
         bins: None,
         weights: adapter.shared(),
     }

@@ -1,7 +1,7 @@
 //! What a device's noisy scalars have told of its records so far.
 
 use super::Epsilon;
-use super::scalars::{rho, variance};
+use super::scalars::{part, rho, variance};
 use serde::{Deserialize, Serialize};
 
 /// How a device visits its records, and the noise of its batches.
@@ -13,6 +13,9 @@ pub struct Visits {
     pub each_round: u32,
     /// Variance of the noise, as of [`variance`](super::variance).
     pub variance: u64,
+    /// Devices that share it, of which each adds a part; 1 where each adds all.
+    #[serde(default = "alone", skip_serializing_if = "is_alone")]
+    pub among: u32,
 }
 
 /// What was spent in a run. A record is visited at most once a pass over the data: so a pass that any round touched costs one
@@ -39,7 +42,18 @@ impl Visits {
     /// `epsilon`. `None` where that is more than can be drawn.
     pub fn planned(epsilon: Epsilon, rounds: u32, records: u32, each_round: u32) -> Option<Self> {
         let variance = variance(epsilon, Self::passes(records, each_round, rounds))?;
-        Some(Self { records, each_round, variance })
+        Some(Self { records, each_round, variance, among: 1 })
+    }
+
+    /// The same where so many devices share the noise.
+    #[must_use]
+    pub fn among(self, among: u32) -> Self {
+        Self { among, ..self }
+    }
+
+    /// Variance of what one device adds.
+    pub fn part(&self) -> u64 {
+        part(self.variance, self.among)
     }
 
     /// Passes over the data that `rounds` rounds touch.
@@ -89,6 +103,15 @@ impl Account {
     pub fn is_within(&self, epsilon: Epsilon) -> bool {
         self.rho() <= epsilon.rho()
     }
+}
+
+fn alone() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_alone(among: &u32) -> bool {
+    *among == 1
 }
 
 #[cfg(test)]

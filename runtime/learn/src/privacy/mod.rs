@@ -24,5 +24,5 @@ pub(crate) use discrete::Bits;
 #[cfg(test)]
 pub(crate) use discrete::tests::Seeded;
 pub use epsilon::{DELTA, Epsilon, EpsilonError};
-pub use scalars::{Noise, variance};
-pub(crate) use scalars::{UNIT, bound};
+pub use scalars::{Foreseeable, Noise, variance};
+pub(crate) use scalars::{UNIT, bound, part};

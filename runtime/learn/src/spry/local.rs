@@ -63,6 +63,8 @@ pub struct LocalUpdate {
     /// Coefficients as applied: [`Body::Scalars`](super::Body::Scalars); none of exact steps. Where the parts of the loss are
     /// weighed later, those of one part after another.
     pub scalars: Vec<f32>,
+    /// The sums that scalars with noise are made of; none of others.
+    pub sums: Vec<i64>,
     /// How sure the model was of its answer to each example, before the step that it led to, and whether rightly; `None` of
     /// records that have no answers to choose among, and where no pass ran at the weights themselves.
     pub bins: Option<Bins>,
@@ -149,7 +151,8 @@ impl<'d> LocalRound<'d> {
             Exchange::PerIteration => Bytes::ZERO,
             Exchange::PerEpoch { .. } => Path::heap_bytes(rules, layout.len()),
         };
-        path + layout.part_bytes() + Bytes(lists as u64) + scalars
+        let sums = if matches!(rules.estimator, AnyEstimator::Bounded(_)) { rules.sent_count(1) } else { 0 };
+        path + layout.part_bytes() + Bytes((lists + sums * size_of::<i64>()) as u64) + scalars
     }
 
     /// Iterations of the round, and how many of them are done.
@@ -228,6 +231,7 @@ impl<'d> LocalRound<'d> {
             tokens: self.tokens,
             loss: self.loss / self.weight,
             scalars: self.sent,
+            sums: self.scalars.sums,
             bins: Some(self.bins).filter(|bins| bins.n() > 0),
             weights: self.path.weights,
         }

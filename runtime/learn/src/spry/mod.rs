@@ -4,6 +4,7 @@
 
 mod assign;
 mod body;
+mod integers;
 mod layout;
 mod local;
 mod path;
@@ -14,6 +15,7 @@ mod server_rule;
 
 pub use assign::{Dealing, MAX_GROUPS, Member, Share, deal, deal_to_teams};
 pub use body::Body;
+pub use integers::integers;
 pub use layout::{Group, Layout, Part};
 pub use local::{Assignment, LocalRound, LocalUpdate};
 pub use robust::{CLIP, Robust, Team};

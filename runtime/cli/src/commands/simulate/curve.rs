@@ -141,7 +141,6 @@ impl Curve<'_> {
 mod tests {
     use super::*;
     use sprig_learn::evaluate::Evaluation;
-    use sprig_protocol::settings::Mode;
 
     fn found(accuracy: f64) -> Evaluation {
         Evaluation {
@@ -175,7 +174,7 @@ mod tests {
             reverted: 0,
             rounds: 20,
             stopped: false,
-            mode: Mode::PerIteration,
+            mode: "per-iteration",
             before,
             after,
             seconds: 20.0,

@@ -9,8 +9,9 @@ use crate::interrupt::Interrupt;
 use crate::output::Output;
 use serde_json::{Value, json};
 use sprig_budget::{Bytes, Plan, process};
+use sprig_learn::privacy::DELTA;
 use sprig_protocol::FleetError;
-use sprig_protocol::settings::{FleetSettings, Mode};
+use sprig_protocol::settings::{FleetSettings, Mode, Train};
 use sprig_simulate::{Dealt, Findings, Follower, Point, Skew, Study};
 use std::path::{Path, PathBuf};
 
@@ -152,7 +153,7 @@ impl Follower for Teller {
         self.output.event(value, || {
             let left_out = match excluded {
                 0 => String::new(),
-                n => format!("; {n} more have none and are left out"),
+                n => format!("; {n} more have none or too few and are left out"),
             };
             Some(format!("{devices} devices with {fewest} to {most} examples each{left_out}"))
         });
@@ -238,7 +239,7 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         Some(Skew::Dirichlet(alpha)) => format!("Dirichlet, {alpha}"),
         _ => "Dirichlet, 1, where there are labels".to_owned(),
     };
-    let settings = vec![
+    let mut settings = vec![
         ("model", study.settings.model.path.display().to_string()),
         ("data", study.data.display().to_string()),
         ("held-out data", study.held_out.display().to_string()),
@@ -253,11 +254,13 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("label skew", skew),
         (
             "mode",
-            match train.mode {
-                Mode::PerIteration => train.mode.to_string(),
-                Mode::PerEpoch => format!("{}, {} steps", train.mode, train.local_steps),
+            match (train.readout, train.mode) {
+                (Some(readout), _) => format!("read-out, {} directions", readout.directions),
+                (None, Mode::PerIteration) => train.mode.to_string(),
+                (None, Mode::PerEpoch) => format!("{}, {} steps", train.mode, train.local_steps),
             },
         ),
+        ("differential privacy", private(train)),
         ("adapter", format!("{}, r = {}, on {}", train.adapter, train.rank, train.targets)),
         ("batch, K", format!("{}, {}", train.batch, train.tangents)),
         ("directions", format!("{}, {} seeds", train.directions, train.seeds)),
@@ -266,7 +269,19 @@ fn curve<'a>(study: &Study, findings: &'a Findings, points: &'a [Point]) -> Curv
         ("seed", train.seed.to_string()),
         ("adapter's digest", findings.adapter_digest.clone()),
     ];
+    if train.readout.is_some() {
+        settings.retain(|(name, _)| !OF_STEPS.contains(name));
+    }
     let ended = super::super::record::now();
     let command = crate::commands::command_line();
     Curve { points, findings, settings, command, ended }
+}
+
+/// Settings that a read-out has no use for.
+const OF_STEPS: [&str; 5] = ["adapter", "batch, K", "directions", "learning rate", "server"];
+
+/// What noise a training has.
+fn private(train: &Train) -> String {
+    let dp = train.readout.map_or(train.noise.map(|noise| noise.dp), |readout| readout.dp);
+    dp.map_or_else(|| "no noise".to_owned(), |epsilon| format!("ε = {epsilon}, δ = {DELTA}"))
 }

@@ -3,7 +3,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | text | format, program that wrote it last, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for |
+//! | `meta` | text | format, program that wrote it last, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for, the key of devices' numbers |
 //! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |
@@ -34,6 +34,7 @@ pub use coverage::CoverageRow;
 pub use error::LedgerError;
 pub(crate) use results::ResultRow;
 
+use crate::aliases::KEY;
 use crate::ids::{DeviceNumber, RoundId};
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
@@ -184,6 +185,22 @@ impl Ledger {
         let run = RunId(run.ok_or_else(|| self.damaged("its run has no name"))?);
         let settings = settings.and_then(|s| String::from_utf8(s).ok());
         Ok((run, settings.ok_or_else(|| self.damaged("it has no settings"))?))
+    }
+
+    /// The key by which devices have other numbers each round: the one it has, or `fresh` from now on.
+    ///
+    /// # Errors
+    /// When the disk fails, or what it has is no key.
+    pub(crate) fn key_of_numbers(&mut self, fresh: [u8; KEY]) -> Result<[u8; KEY], LedgerError> {
+        let found = self.write(|txn| {
+            let mut meta = txn.open_table(META)?;
+            if let Some(key) = meta.get("numbers")?.map(|key| key.value().to_vec()) {
+                return Ok(key);
+            }
+            meta.insert("numbers", fresh.as_slice())?;
+            Ok(fresh.to_vec())
+        })?;
+        found.try_into().map_err(|_| self.damaged("the key of its devices' numbers is none"))
     }
 
     /// Whether its run has neither a round that is over nor an update of the first.

@@ -83,12 +83,42 @@ impl Ledger {
         for row in table.range((round.0, 0)..=(round.0, u32::MAX)).map_err(|e| failed(e.into()))? {
             let (key, value) = row.map_err(|e| failed(e.into()))?;
             let number = DeviceNumber(key.value().1);
-            let Some((norm, frame)) = value.value().split_first_chunk::<4>() else {
-                return Err(self.damaged(format!("update of device {number} in round {round}")).into());
-            };
-            each(number, f32::from_le_bytes(*norm), frame)?;
+            let (norm, frame) = self.update_of((round, number), value.value())?;
+            each(number, norm, frame)?;
         }
         Ok(())
+    }
+
+    /// Calls `each` with number, norm and frame of the update of device `number` in `round`, if there is one.
+    ///
+    /// # Errors
+    /// As of [`updates`](Self::updates).
+    pub(crate) fn update<E: From<LedgerError>>(
+        &self,
+        round: RoundId,
+        number: DeviceNumber,
+        mut each: impl FnMut(DeviceNumber, f32, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let txn = self.reader()?;
+        let failed = |e: redb::Error| self.failed("read", e);
+        let table = txn.open_table(UPDATES).map_err(|e| failed(e.into()))?;
+        let Some(value) = table.get((round.0, number.0)).map_err(|e| failed(e.into()))? else {
+            return Ok(());
+        };
+        let (norm, frame) = self.update_of((round, number), value.value())?;
+        each(number, norm, frame)
+    }
+
+    /// Norm and frame of an update as it is kept.
+    fn update_of<'v>(
+        &self,
+        (round, number): (RoundId, DeviceNumber),
+        value: &'v [u8],
+    ) -> Result<(f32, &'v [u8]), LedgerError> {
+        let parts = value.split_first_chunk::<4>();
+        let (norm, frame) =
+            parts.ok_or_else(|| self.damaged(format!("update of device {number} in round {round}")))?;
+        Ok((f32::from_le_bytes(*norm), frame))
     }
 
     /// Calls `each` with the pieces of a device's dense update, in order.

@@ -124,7 +124,7 @@ impl Machine {
     /// Gives members whose shares lack an update their tasks.
     pub(super) fn hand_out(&self, now: Millis, out: &mut Decision) {
         if self.round.stage() == Stage::Collecting && !self.paused {
-            match self.options.is_secure() {
+            match self.options.secure {
                 true => self.hand_out_to(self.round.members(), now, out),
                 false => self.hand_out_to(self.round.asked(), now, out),
             }
@@ -142,14 +142,14 @@ impl Machine {
             let Some(device) = self.registry.get(number) else { continue };
             let word = self.aggregation.as_ref().and_then(|at| at.told(number));
             // Nothing is asked of it at this stage.
-            if word.is_none() && self.options.is_secure() {
+            if word.is_none() && self.options.secure {
                 continue;
             }
             let task = Task {
                 run: self.options.run,
                 round: self.round.id().0,
                 attempt: self.round.attempt(),
-                number: number.0,
+                number: self.aliases.of(self.round.id(), number),
                 groups,
                 base: self.round.base(),
                 seconds: (self.round.left(now) / 1000).min(u64::from(u32::MAX)) as u32,

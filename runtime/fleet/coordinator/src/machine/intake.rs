@@ -4,7 +4,7 @@ use super::Machine;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Unreadable;
-use crate::ids::DeviceNumber;
+use crate::ids::{DeviceNumber, RoundId};
 use crate::norms::Norms;
 use crate::notice::Notice;
 use crate::options::Options;
@@ -99,12 +99,13 @@ impl Machine {
 
     /// Whether an update may stay; `None` for one that is in the ledger already.
     fn validate(&self, number: DeviceNumber, update: &Update) -> Result<Option<Sound>, Refusal> {
-        let other = DeviceNumber(update.number);
-        if let Some(device) = self.registry.get(other).filter(|_| other != number) {
+        let (other, goes_by) = (DeviceNumber(update.number), self.aliases.of(RoundId(update.round), number));
+        let theirs = self.registry.get(other).filter(|_| other != number && !self.aliases.are_drawn());
+        if let Some(device) = theirs {
             let text = format!("number {other} is that of {}", device.id());
             return Err(Refusal::new(Reason::WrongDevice, text));
         }
-        let ours = update.run == self.options.run && other == number;
+        let ours = update.run == self.options.run && update.number == goes_by;
         let last = self.registry.get(number).and_then(|device| device.last_accepted());
         if ours && last.is_some_and(|last| last.0 == update.round) {
             return Ok(None);
@@ -120,12 +121,13 @@ impl Machine {
         let expected = Expected {
             run: self.options.run,
             round,
-            number,
+            number: DeviceNumber(goes_by),
             member,
             base: self.round.base(),
             rules,
             examples: rules.examples(),
             readout: self.options.readout,
+            hidden: self.options.hidden(self.layout.len()),
             scalars: up.takes_scalars(rules),
             weights: weights.then(|| member.map_or(0, |m| self.weights(m.groups))),
             limit: self.round.limits()[0],

@@ -15,6 +15,7 @@ mod view;
 mod waiting;
 
 use crate::aggregation::Aggregation;
+use crate::aliases::Aliases;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward};
 use crate::evaluations::Evaluations;
@@ -66,6 +67,8 @@ pub(crate) struct Machine {
     looked: Millis,
     /// Messages of nobody known, or on no topic of the fleet.
     strangers: u64,
+    /// Which numbers devices go by.
+    aliases: Aliases,
     /// The wait that was told of last.
     waiting: Option<(RoundId, Stage)>,
 }
@@ -83,6 +86,7 @@ impl Machine {
         }
         Ok(Machine {
             topics: Topics::new(&options.fleet)?,
+            aliases: Aliases::default(),
             layout,
             round,
             aggregation,
@@ -111,6 +115,11 @@ impl Machine {
             waiting: None,
             options,
         })
+    }
+
+    /// The same with devices that go by these numbers.
+    pub(crate) fn going_by(self, aliases: Aliases) -> Self {
+        Self { aliases, ..self }
     }
 
     /// What is to be done first: what a crash may have interrupted.

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use super::gate::Judged;
-use crate::aggregation::{LEAST, MOST};
+use crate::aggregation::MOST;
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Outward, Work};
 use crate::event::Outcome;
@@ -32,7 +32,7 @@ impl Machine {
                     self.wait(now, out);
                 }
             }
-            Stage::Collecting if self.options.is_secure() => self.aggregate(now, out),
+            Stage::Collecting if self.options.secure => self.aggregate(now, out),
             Stage::Collecting => {
                 self.round.run(now);
                 let (covered, all) = self.round.shares();
@@ -52,14 +52,14 @@ impl Machine {
     /// Devices that must be here before the round opens. Sums of a device that comes late are added when it comes.
     pub(super) fn needed(&self) -> u32 {
         let late = self.options.readout.is_some() && self.round.id() > RoundId::FIRST;
-        let least = if self.options.is_secure() { LEAST } else { 1 };
+        let least = self.options.fewest();
         if late { least } else { self.options.min_devices.max(least) }
     }
 
     /// Devices that a round asks, at most.
     fn most(&self) -> u32 {
         let most = self.options.per_round.saturating_add(self.options.spares);
-        if self.options.is_secure() { most.min(MOST) } else { most }
+        if self.options.secure { most.min(MOST) } else { most }
     }
 
     fn wait(&mut self, now: Millis, out: &mut Decision) {

@@ -1,15 +1,17 @@
-//! Rounds whose sums are aggregated securely: keys, packages, veiled values, answers, and the total of those that reported.
+//! Rounds whose updates are aggregated securely: keys, packages, veiled values, answers, and the total of those that reported.
 //! An update counts once the total is out: before that nothing of it is of use, and its device keeps it.
 
 use super::Machine;
-use crate::aggregation::{Aggregation, LEAST, MOST, Next, Word};
+use crate::aggregation::{Aggregation, MOST, Next, Word};
 use crate::countdown::Millis;
 use crate::decision::{Decision, Entry};
 use crate::ids::DeviceNumber;
 use crate::notice::Notice;
+use crate::options::{ReadOut, Settling};
 use crate::state::Saved;
 use crate::validate::Refusal;
-use sprig_learn::readout::fleet::FleetSums;
+use sprig_learn::readout::fleet::privacy::settle;
+use sprig_learn::readout::fleet::{Flaw, FleetSums};
 use sprig_masking::{MaskingError, Stage, Total};
 use sprig_transport::blob::CHUNK;
 use sprig_transport::messages::{Digest, Reason, RunId, Update, Verdict};
@@ -24,7 +26,7 @@ pub(super) fn left(run: RunId, saved: &Saved) -> Option<Aggregation> {
 }
 
 impl Machine {
-    /// Moves a round on whose sums are aggregated securely.
+    /// Moves a round on whose updates are aggregated securely.
     pub(super) fn aggregate(&mut self, now: Millis, out: &mut Decision) {
         self.round.run(now);
         let late = self.round.left(now) == 0;
@@ -54,11 +56,11 @@ impl Machine {
 
     /// Begins the aggregation of an attempt that opens, where there is one and enough devices are here.
     pub(super) fn begin_aggregation(&mut self, now: Millis, out: &mut Decision) {
-        let Some(readout) = self.options.readout.filter(|readout| readout.secure) else { return };
+        let Some(values) = self.options.hidden(self.layout.len()) else { return };
         let of = (self.options.run, self.round.id(), self.round.attempt());
         let members = self.round.present().count() as u32;
         out.commit(Entry::Unsay);
-        let begun = Aggregation::begin(of, members, readout.shape.numbers(), now);
+        let begun = Aggregation::begin(of, members, values, now);
         self.aggregation = begun.ok().map(|(aggregation, word)| {
             out.commit(Entry::Word(word));
             aggregation
@@ -75,7 +77,7 @@ impl Machine {
     /// Whether the pieces of this update are wanted now; those of another stage or attempt say nothing.
     pub(super) fn wants_values(&self, number: DeviceNumber) -> bool {
         let wants = |at: &Aggregation| at.stage() == Stage::Veiled && at.awaits(number);
-        !self.options.is_secure() || self.aggregation.as_ref().is_some_and(wants)
+        !self.options.secure || self.aggregation.as_ref().is_some_and(wants)
     }
 
     /// A device's veiled values are whole.
@@ -130,7 +132,7 @@ impl Machine {
     fn begin_again(&mut self, late: bool, now: Millis, out: &mut Decision) -> bool {
         if late || self.round.attempt() == u8::MAX {
             self.close(out);
-        } else if self.round.present().count() >= LEAST as usize {
+        } else if self.round.present().count() >= self.options.fewest() as usize {
             self.round.begin_anew(now, self.options.deadline);
             self.open_attempt(now, out);
         }
@@ -152,19 +154,20 @@ impl Machine {
 
     /// The total is out: the updates that are in it count, if such sums can be.
     fn opened(&mut self, total: &Total, out: &mut Decision) {
-        let (Some(readout), Some(aggregation)) = (self.options.readout, self.aggregation.take()) else {
-            return;
-        };
+        let Some(aggregation) = self.aggregation.take() else { return };
         let round = self.round.id();
         let updates = aggregation.into_updates();
         let examples = |frame: &Vec<u8>| Update::decode(frame).map_or(0, |update| u64::from(update.examples));
         let said = updates.values().map(examples).sum();
         out.commit(Entry::Unsay);
-        if let Err(flaw) = FleetSums::from_numbers(readout.shape, &total.values, said) {
-            let (attempt, why) = (self.round.attempt(), format!("one of its devices sent none: {flaw}"));
-            out.tell(Notice::NotAggregated { round, attempt, why });
-            return self.close(out);
-        }
+        let numbers = match self.settled(&total.values, said) {
+            Ok(numbers) => numbers,
+            Err(flaw) => {
+                let (attempt, why) = (self.round.attempt(), format!("one of its devices sent none: {flaw}"));
+                out.tell(Notice::NotAggregated { round, attempt, why });
+                return self.close(out);
+            }
+        };
         for (number, frame) in updates {
             let Some((id, row)) = self.registry.accept(number, round) else { continue };
             out.commit(Entry::Update { round, number, norm: 0.0, frame });
@@ -173,24 +176,36 @@ impl Machine {
             let reported = self.round.reported();
             out.tell(Notice::Accepted { round, device: id.to_string(), reported });
         }
-        let bytes: Vec<u8> = total.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes: Vec<u8> = numbers.iter().flat_map(|value| value.to_le_bytes()).collect();
         for (n, piece) in (0..).zip(bytes.chunks(CHUNK)) {
             out.commit(Entry::Chunk { number: DeviceNumber::NOBODY, n, data: piece.to_vec() });
         }
         self.close(out);
     }
 
+    /// A total of `said` examples as the ledger keeps it, if it can be one. Of steps that shows as they are taken.
+    fn settled(&self, total: &[i64], said: u64) -> Result<Vec<i64>, Flaw> {
+        let Some(ReadOut { shape, .. }) = self.options.readout else { return Ok(total.to_vec()) };
+        match &self.options.settling {
+            None => FleetSums::from_numbers(shape, total, said).map(|_| total.to_vec()),
+            Some(Settling { reference, epsilon }) => {
+                Ok(settle((shape, total), said, reference, *epsilon)?.numbers().collect())
+            }
+        }
+    }
+
     /// What is waited for, in words.
     pub(super) fn waits_for_words(&self) -> Option<String> {
         let Some(aggregation) = &self.aggregation else {
             let (here, most) = (self.round.present().count(), MOST);
-            let text = format!("devices to aggregate among: {here} are here, {LEAST} to {most} can be");
-            return self.options.is_secure().then_some(text);
+            let least = self.options.fewest();
+            let text = format!("devices to aggregate among: {here} are here, {least} to {most} can be");
+            return self.options.secure.then_some(text);
         };
         let what = match aggregation.stage() {
-            Stage::Keys => "sums, and keys to hide them with",
+            Stage::Keys => "keys, which come once a device's part is done",
             Stage::Packages => "pieces of keys, should somebody be lost",
-            Stage::Veiled => "veiled sums",
+            Stage::Veiled => "veiled numbers",
             Stage::Answers => "what opens their total",
         };
         let (have, needed) = (aggregation.have(), aggregation.needed());

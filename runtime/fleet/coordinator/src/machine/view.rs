@@ -45,6 +45,7 @@ impl Machine {
             accuracy_before: self.evaluations.before().and_then(|b| b.accuracy),
             loss_before: self.evaluations.before().map(|b| b.loss),
             judged_on: self.evaluations.before().filter(|b| b.accuracy.is_some()).map(|b| b.n),
+            interval: None,
             strangers: self.strangers,
             coordinator_rss: 0,
             certificates: Vec::new(),

@@ -102,7 +102,7 @@ impl Machine {
     /// Has free devices take over shares of which nobody is waited for.
     fn relieve(&mut self, now: Millis, out: &mut Decision) {
         // Who takes part in an aggregation is agreed on before its first stage.
-        if self.paused || self.connected.is_none() || self.options.is_secure() {
+        if self.paused || self.connected.is_none() || self.options.secure {
             return;
         }
         let vacant = self.round.vacant();

@@ -8,6 +8,7 @@ mod gate;
 mod kill;
 mod ledger;
 mod legacy;
+mod numbers;
 mod pace;
 mod random;
 mod rogue;

@@ -111,7 +111,7 @@ fn what_cannot_be_is_refused_and_the_others_go_on() {
     refused(&mut scene, Body::Scalars(vec![1.0]), None, "scalars");
     let sums = FleetSums::pack(&numbers(2));
     let body = Body::Dense { digest: Digest::of(&sums), bytes: sums.len() as u32 };
-    refused(&mut scene, body, Some(&sums), "veiled sums of this run are");
+    refused(&mut scene, body, Some(&sums), "numbers under veils are");
     // In the words of another.
     let theirs = Member::draw(*terms(&scene), task.number + 1, &mut scene.random).unwrap().keys().to_bytes();
     refused(&mut scene, Body::Word(theirs), None, "the words of member");

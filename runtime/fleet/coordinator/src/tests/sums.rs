@@ -80,7 +80,7 @@ fn id(n: u32) -> DeviceId {
 
 fn settings() -> Arc<Options> {
     let mut options = options(2, 1);
-    options.readout = Some(ReadOut { shape: SHAPE, min_examples: 3, secure: false });
+    options.readout = Some(ReadOut { shape: SHAPE, min_examples: 3 });
     options.dealing = Dealing::Unsplit;
     Arc::new(options)
 }
@@ -170,7 +170,7 @@ fn the_total_is_that_of_all_in_any_order_and_survives_a_restart() {
 fn nobody_has_more_of_a_total_than_three_medians() {
     for (robust, examples) in [(Robust::Clip, 4 * 4 + 5 + 12), (Robust::Median, 33), (Robust::None, 721)] {
         let disk = Disk::default();
-        let readout = Some(ReadOut { shape: SHAPE, min_examples: 3, secure: false });
+        let readout = Some(ReadOut { shape: SHAPE, min_examples: 3 });
         let options = Options { robust, readout, dealing: Dealing::Unsplit, ..options(6, 1) };
         let mut scene = Scene::new(&disk, &Arc::new(options));
         for (device, n) in [(0, 4), (1, 700), (2, 4), (3, 4), (4, 5), (5, 4)] {

@@ -11,7 +11,7 @@ use sprig_learn::spry::Layout;
 use sprig_protocol::settings::{Evaluate, Rounds};
 use sprig_simulate as simulate;
 use sprig_testkit::power::Disk;
-use sprig_transport::messages::{DeviceId, Receipt, RunId, Task, Verdict};
+use sprig_transport::messages::{DeviceId, Receipt, RunId, Task, Update, Verdict};
 use sprig_transport::topics::{Topic, Topics};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -106,8 +106,9 @@ impl World {
                         // A receipt is sent only for what is in the ledger.
                         let mut found = false;
                         ledger
-                            .updates::<LedgerError>(RoundId(receipt.round), |number, _, _| {
-                                found |= self.numbers.get(&device) == Some(&number.0);
+                            .updates::<LedgerError>(RoundId(receipt.round), |_, _, frame| {
+                                let said = Update::decode(frame).unwrap().number;
+                                found |= self.numbers.get(&device) == Some(&said);
                                 Ok(())
                             })
                             .unwrap();

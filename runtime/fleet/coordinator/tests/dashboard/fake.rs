@@ -26,6 +26,7 @@ pub fn fleet(devices: u32, rounds: u32) -> FleetView {
         history,
         accuracy_before: Some(0.278),
         judged_on: Some(600),
+        interval: Some([0.495, 0.574]),
         loss_before: Some(1.908),
         strangers: 3,
         certificates: vec![CertificateView {

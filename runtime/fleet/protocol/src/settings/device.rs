@@ -36,8 +36,8 @@ pub struct LocalData {
     /// ε of differential privacy: this device's sums for a read-out, or scalars for a fleet with [train.noise], get noise before
     /// they leave, and it takes part in nothing else. Every run spends as much again. None is added if absent, unless the fleet asks for it.
     pub dp: Option<Epsilon>,
-    /// This device's numbers leave it only under the veils of secure aggregation ([train.readout] secure_aggregation): it takes
-    /// part in nothing else.
+    /// This device's numbers leave it only under the veils of secure aggregation (secure_aggregation of [train] or
+    /// [train.readout]): it takes part in nothing else.
     #[serde(default)]
     pub secure_aggregation: bool,
 }
@@ -91,11 +91,11 @@ impl LocalData {
     /// # Errors
     /// It is to hide them, and the fleet does not aggregate securely.
     pub fn admits(&self, train: &Train) -> Result<(), SettingsError> {
-        if !self.secure_aggregation || train.readout.is_some_and(|readout| readout.secure_aggregation) {
+        if !self.secure_aggregation || train.is_secure() {
             return Ok(());
         }
         let remedy = "this fleet has each device send its numbers as they are; have its coordinator use secure_aggregation under \
-                      [train.readout], or leave it out here";
+                      [train] or [train.readout], or leave it out here";
         Err(SettingsError::value("data", "secure_aggregation", true, remedy))
     }
 }

@@ -180,9 +180,7 @@ impl FleetFile {
             noise.rounds.get_or_insert(rounds.count);
         }
         let train = Train::new(table)?;
-        if let Some(readout) = &train.readout {
-            readout.check_devices(rounds.devices.get())?;
-        }
+        train.check_devices(rounds.devices.get())?;
         if coordinator.alert.first().is_some_and(String::is_empty) {
             let problem = "its first word is the command to call";
             return Err(SettingsError::value("coordinator", "alert", "\"\"", problem));

@@ -15,15 +15,21 @@ use sprig_learn::recipe::AdamW;
 use toml::{Table, Value};
 
 /// Format of the jobs that this program writes, and the last of which it knows every key.
-pub const JOB_FORMAT: u32 = 3;
+pub const JOB_FORMAT: u32 = 4;
 
 /// A key that format 1 does not have, after its tables; the format that has it first; whether a device that left it out
 /// would train something else.
 type Later = (&'static str, u32, bool);
 
 /// All keys that later formats have added.
-const LATER: &[Later] =
-    &[("train.noise", 2, true), ("by_task", 2, false), ("train.readout.secure_aggregation", 3, true)];
+const LATER: &[Later] = &[
+    ("train.noise", 2, true),
+    ("by_task", 2, false),
+    ("train.readout.secure_aggregation", 3, true),
+    ("train.secure_aggregation", 4, true),
+    ("train.readout.noise_among", 4, true),
+    ("train.noise.noise_among", 4, true),
+];
 
 /// The training, and the model it starts from.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -29,7 +29,7 @@ fn a_job_travels_as_text() {
 
 #[test]
 fn what_a_later_job_says_beside_the_training_is_left_out_and_named() {
-    let text = later("format = 4\n", "colour = \"red\"\n") + "wobble = 1\n[train.dream]\ndepth = 2\n";
+    let text = later("format = 5\n", "colour = \"red\"\n") + "wobble = 1\n[train.dream]\ndepth = 2\n";
     let (found, unknown) = JobSettings::announced(&text).unwrap();
     assert_eq!(found, job());
     assert_eq!(unknown, ["train.colour", "train.dream", "train.server.wobble"]);
@@ -43,15 +43,15 @@ fn what_a_later_job_says_beside_the_training_is_left_out_and_named() {
 
 #[test]
 fn what_changes_the_training_is_refused_by_name() {
-    let text = later("format = 5\nleast = 4\n", "colour = \"red\"\n");
+    let text = later("format = 6\nleast = 5\n", "colour = \"red\"\n");
     let error = JobSettings::announced(&text).unwrap_err().to_string();
-    assert!(error.contains("format 4") && error.contains("up to format 3"), "{error}");
+    assert!(error.contains("format 5") && error.contains("up to format 4"), "{error}");
     assert!(error.contains("train.colour") && error.contains("upgrade sprig on this device"), "{error}");
-    // A reader of the fourth format knows enough; one of the fifth knows it all, and finds that it does not.
-    assert_eq!(JobSettings::announced_to(&text, 4).unwrap().1, ["train.colour"]);
-    assert!(JobSettings::announced_to(&text, 5).is_err());
+    // A reader of the fifth format knows enough; one of the sixth knows it all, and finds that it does not.
+    assert_eq!(JobSettings::announced_to(&text, 5).unwrap().1, ["train.colour"]);
+    assert!(JobSettings::announced_to(&text, 6).is_err());
     // A new word for an old key cannot be left out.
-    let text = later("format = 4\n", "").replace("mode = \"per-epoch\"", "mode = \"per-moon\"");
+    let text = later("format = 5\n", "").replace("mode = \"per-epoch\"", "mode = \"per-moon\"");
     let error = JobSettings::announced(&text).unwrap_err().to_string();
     assert!(error.contains("per-moon") && error.contains("upgrade"), "{error}");
     for text in ["", "format = \"x\"", "format = 9\nleast = 1", "["] {

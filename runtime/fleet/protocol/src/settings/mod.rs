@@ -2,6 +2,7 @@
 //! of the training travels as the text of the `[train]` table in the job announcement.
 
 mod algorithm;
+mod beside;
 mod connection;
 mod device;
 mod error;
@@ -10,14 +11,17 @@ mod flow;
 mod flow_rules;
 mod follow;
 mod head;
+mod hiding;
 mod job;
 mod known;
 mod model;
 mod noise;
 mod preset;
 mod readout;
+mod recipe;
 mod rounds;
 mod seconds;
+mod secure;
 mod server;
 mod simulated;
 mod size;
@@ -38,9 +42,10 @@ pub use head::Head;
 pub use job::{JOB_FORMAT, JobSettings};
 pub use model::ModelSettings;
 pub use noise::NoiseTable;
-pub use readout::{AGGREGATED, MOST_HIDDEN, ReadOut};
+pub use readout::ReadOut;
 pub use rounds::{Downlink, Evaluate, Rounds, RoundsTable};
 pub use seconds::Seconds;
+pub use secure::{AGGREGATED, MOST_HIDDEN, Sharers, fewest_members};
 pub use server::Server;
 pub use sprig_learn::spry::Mode;
 pub use train::{Train, TrainTable};

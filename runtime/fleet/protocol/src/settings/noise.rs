@@ -1,5 +1,7 @@
 //! The `[train.noise]` table: steps by scalars that say little of each record.
 
+use super::beside::Beside;
+use super::secure::Sharers;
 use super::{SettingsError, Upload};
 use serde::{Deserialize, Serialize};
 use sprig_learn::directions::Sharing;
@@ -7,7 +9,7 @@ use sprig_learn::estimator::Method;
 use sprig_learn::privacy::{Epsilon, Visits};
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
-use sprig_learn::spry::Rules;
+use sprig_learn::spry::{Mode, Rules};
 
 /// Noise on every device's scalars, before they leave it. With this table all examples of a batch share their directions, and each
 /// counts alike, whatever its loss.
@@ -19,22 +21,28 @@ pub struct NoiseTable {
     /// Rounds that it is to last for: a device that has spent it takes part in no more. `[rounds] count` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Whole<1, 10_000_000>>,
-}
-
-/// What a training with noise has beside it.
-pub(super) struct Beside {
-    pub readout: bool,
-    pub flow: bool,
-    pub parts: bool,
-    pub up: Upload,
-    pub estimator: Method,
-    pub directions: Sharing,
+    /// With [train] secure_aggregation, each device adds one of so many parts of the noise, and the sum of so many devices has
+    /// all of it: `dp` then holds of sums, which are all that anybody sees, and against any so many devices less one. Each adds
+    /// all of it if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_among: Option<Sharers>,
 }
 
 impl NoiseTable {
     /// Refuses noise beside what would tell more.
-    pub(super) fn check(beside: Beside) -> Result<(), SettingError> {
+    pub(super) fn check(self, beside: Beside) -> Result<(), SettingError> {
         let setting = Setting::Noise;
+        if let Some(among) = self.noise_among.filter(|_| !beside.secure) {
+            let remedy = Setting::SecureAggregation.to(true);
+            let problem = format!(
+                "a part of the noise hides nothing in scalars that are seen by themselves; use {remedy}"
+            );
+            return Err(Setting::NoiseAmong.error(among, problem));
+        }
+        if beside.secure && beside.mode != Mode::PerIteration {
+            let remedy = Setting::Mode.to(Mode::PerIteration);
+            return Err(setting.error("on", format!("the weights of an epoch get none; use {remedy}")));
+        }
         if beside.readout {
             return Err(setting
                 .error("on", "a read-out has a `dp` of its own, in [train.readout]; leave this table out"));
@@ -71,7 +79,9 @@ impl NoiseTable {
     pub fn visits(&self, epsilon: Epsilon, records: usize, rules: &Rules) -> Result<Visits, SettingsError> {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let rounds = self.rounds.map_or(1, Whole::get);
+        let among = self.noise_among.map_or(1, Sharers::get);
         let visits = Visits::planned(epsilon, rounds, records, rules.examples().min(records));
+        let visits = visits.map(|visits| visits.among(among));
         let remedy = "so many rounds over so few records take more noise than can be drawn; use a larger dp, fewer `rounds`, \
                       or more records";
         visits.ok_or_else(|| SettingsError::value("train.noise", "dp", epsilon, remedy))
@@ -123,7 +133,11 @@ mod tests {
     #[test]
     fn noise_that_cannot_be_drawn_is_refused_with_the_remedy() {
         let train = train("directions = \"shared\"\nbatch = 4096", "").unwrap();
-        let set = NoiseTable { dp: Epsilon::new(0.01).unwrap(), rounds: Some(Whole::of::<10_000_000>()) };
+        let set = NoiseTable {
+            dp: Epsilon::new(0.01).unwrap(),
+            rounds: Some(Whole::of::<10_000_000>()),
+            noise_among: None,
+        };
         let error = set.visits(set.dp, 3, &train.rules()).unwrap_err().to_string();
         assert!(error.contains("[train.noise] dp = 0.01") && error.contains("larger dp"), "{error}");
         assert!(set.visits(Epsilon::new(8.0).unwrap(), 100_000, &train.rules()).is_ok());

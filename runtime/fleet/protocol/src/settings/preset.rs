@@ -21,11 +21,13 @@ impl TrainTable {
         let base = match self.preset {
             Some(preset) => Self::published(preset),
             None => {
-                let Self { mode, estimator, adapter, dealing, .. } = self.steps(given);
+                let Self { mode, estimator, adapter, dealing, seeds, .. } = self.steps(given);
                 let chosen = given.get("server").is_some_and(|server| server.get("rule").is_some());
                 let rule = if chosen { self.server.rule } else { defaults::server_rule(mode) };
+                let secure = self.secure_aggregation;
                 let up = match self.flow {
                     Some(_) => Upload::Weights,
+                    None if secure && mode == Mode::PerEpoch => Upload::Weights,
                     None => Upload::usual(estimator, mode),
                 };
                 Self {
@@ -33,10 +35,11 @@ impl TrainTable {
                     estimator,
                     adapter,
                     dealing,
+                    seeds,
                     tangents: FLEET.tangents(estimator),
                     directions: match self.noise {
-                        Some(_) => Sharing::Shared,
-                        None => defaults::directions(estimator),
+                        None if !secure || mode == Mode::PerEpoch => defaults::directions(estimator),
+                        _ => Sharing::Shared,
                     },
                     lr: defaults::fleet_lr(mode, self.local_optimizer, estimator, adapter),
                     server: Server::of(rule),
@@ -56,7 +59,8 @@ impl TrainTable {
     }
 
     /// How devices step, what with and on which part. Under Flow, as far as the file does not say it, in steps of their own by
-    /// exact gradients, with one first factor for both adapters, and each on all of them.
+    /// exact gradients, with one first factor for both adapters, and each on all of them; on all of them too, and per iteration along
+    /// the same directions, where what they send is aggregated securely.
     fn steps(&self, given: &Table) -> Self {
         let mut steps = self.clone();
         let free = |key| self.flow.is_some() && !given.contains_key(key);
@@ -69,8 +73,12 @@ impl TrainTable {
         if free("adapter") {
             steps.adapter = Kind::BOnly;
         }
-        if free("dealing") {
+        let adds_up = |key| self.secure_aggregation && !given.contains_key(key);
+        if free("dealing") || adds_up("dealing") {
             steps.dealing = Dealing::Unsplit;
+        }
+        if adds_up("seeds") && steps.mode == Mode::PerIteration {
+            steps.seeds = Seeds::Shared;
         }
         steps
     }

@@ -1,6 +1,6 @@
 //! The `[train.readout]` table: labels learnt in closed form, from sums that every device sends once.
 
-use super::SettingsError;
+use super::secure::Sharers;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sprig_engine::model::Geometry;
@@ -12,14 +12,6 @@ use sprig_learn::readout::fleet::Shape;
 use sprig_learn::recipe::Whole;
 use sprig_learn::setting::{Setting, SettingError};
 use std::fmt::{self, Formatter};
-use std::ops::RangeInclusive;
-
-/// Devices of a round whose sums can be aggregated securely: of two each could tell the other's, and what one says to more than
-/// 511 others is longer than a message.
-pub const AGGREGATED: RangeInclusive<u32> = 3..=512;
-
-/// Numbers of sums that can be aggregated securely, at most.
-pub const MOST_HIDDEN: usize = 1 << 20;
 
 /// A read-out instead of steps. With this table, all keys of `[train]` count that say what is asked and how many examples
 /// are a pass; those of steps do not.
@@ -39,28 +31,28 @@ pub struct ReadOut {
     /// False if absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub secure_aggregation: bool,
+    /// With `dp` and `secure_aggregation`, each device adds one of so many parts of the noise, and the total of so many devices has
+    /// all of it: `dp` then holds of totals, which are all that anybody sees, and against any so many devices less one. Each adds
+    /// all of it if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_among: Option<Sharers>,
 }
 
 impl ReadOut {
-    /// Refuses a read-out of anything but labels.
+    /// Refuses a read-out of anything but labels, and noise that is shared by devices which do not hide.
     pub(super) fn check(readout: Option<Self>, task: Task) -> Result<(), SettingError> {
+        if let Some(Self { noise_among: Some(among), dp, secure_aggregation, .. }) = readout
+            && !(dp.is_some() && secure_aggregation)
+        {
+            let problem = "a part of the noise hides nothing in sums that are seen by themselves; set dp and secure_aggregation \
+                           too, or leave it out";
+            return Err(Setting::ReadOutNoiseAmong.error(among, problem));
+        }
         if readout.is_none() || task == Task::Label {
             return Ok(());
         }
         let remedy = Setting::Task.to(Task::Label);
         Err(Setting::Task.error(task, format!("[train.readout] learns labels; use {remedy}")))
-    }
-
-    /// Refuses to aggregate securely among `devices` of a round, where those are too few or too many.
-    pub(super) fn check_devices(&self, devices: u32) -> Result<(), SettingsError> {
-        if !self.secure_aggregation || AGGREGATED.contains(&devices) {
-            return Ok(());
-        }
-        let (least, most) = (AGGREGATED.start(), AGGREGATED.end());
-        let problem = format!(
-            "[train.readout] secure_aggregation hides a device among {least} to {most} of a round; set `devices` so, or leave it out"
-        );
-        Err(SettingsError::value("rounds", "devices", devices, problem))
     }
 
     /// What devices of a model of shape `g` sum up, for `classes` labels.
@@ -100,6 +92,7 @@ impl Default for ReadOut {
             min_examples: Whole::of::<20>(),
             dp: None,
             secure_aggregation: false,
+            noise_among: None,
         }
     }
 }
@@ -107,7 +100,6 @@ impl Default for ReadOut {
 #[cfg(test)]
 mod tests {
     use super::super::{JobSettings, Train};
-    use super::*;
 
     /// A device that does not know what it means would send its sums as they are: it refuses the job.
     #[test]
@@ -133,11 +125,6 @@ mod tests {
         let error = train("estimator = \"reverze\"").unwrap_err();
         assert!(error.contains("there is no estimator \"reverze\"; use forward, reverse"), "{error}");
         let set = train("").unwrap().readout.unwrap();
-        assert!(set.check_devices(1).is_ok());
-        let secure = ReadOut { secure_aggregation: true, ..set };
-        assert!(secure.check_devices(3).is_ok() && secure.check_devices(512).is_ok());
-        let error = secure.check_devices(2).unwrap_err().to_string();
-        assert!(error.contains("[rounds] devices = 2") && error.contains("among 3 to 512"), "{error}");
         assert_eq!((set.directions.get(), set.min_examples.get()), (64, 20));
     }
 }

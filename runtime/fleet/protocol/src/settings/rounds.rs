@@ -48,6 +48,9 @@ pub struct RoundsTable {
     /// Rounds whose adapter is evaluated are announced only then, and not if it is worse than the best so far, beyond the interval
     /// of that: the best one comes back instead, as that round's result.
     pub gate: bool,
+    /// Devices go by other numbers each round, so that of the scalars that all hear none but the coordinator can tell which are one
+    /// device's from round to round. False if absent.
+    pub fresh_numbers: bool,
     /// What carries a round's result to the devices: the scalars of its updates, the weights they lead to, or whichever is
     /// fewer bytes.
     pub down: Downlink,
@@ -157,6 +160,7 @@ impl Default for RoundsTable {
             attempts: Whole::of::<3>(),
             evaluate_every: Evaluate::every(10),
             gate: true,
+            fresh_numbers: false,
             down: Downlink::Auto,
         }
     }

@@ -75,15 +75,11 @@ impl FleetSettings {
             file = take(&table).map_err(wrong)?;
         }
         (file.rounds.min_devices, file.rounds.quorum) = (Whole::of::<1>(), Whole::of::<1>());
-        let given = table.get("train").and_then(Value::as_table).cloned().unwrap_or_default();
-        let mut settings = file.completed(&Given { train: given, rounds: Table::new() })?;
+        let given = |key| table.get(key).and_then(Value::as_table).cloned().unwrap_or_default();
+        let mut settings = file.completed(&Given { train: given("train"), rounds: given("rounds") })?;
         if let Some(init) = &settings.train.init {
             let problem = "a simulation begins with a new adapter; leave it out";
             return Err(SettingsError::value("train", "init", init.display(), problem.to_owned()));
-        }
-        if settings.train.readout.is_some() {
-            let problem = "a simulation takes steps; leave the table out, or sum up on devices";
-            return Err(SettingsError::value("train", "readout", "on", problem.to_owned()));
         }
         let folder = config.map_or(Path::new(""), file::folder_of);
         match model {

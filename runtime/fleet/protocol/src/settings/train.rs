@@ -1,6 +1,7 @@
 //! The `[train]` table: what every device trains, and how the coordinator puts it together.
 
-use super::noise::Beside;
+use super::beside::Beside;
+use super::secure;
 use super::unsaid::{is_default, is_none, is_plain, is_usual, is_usual_clip};
 use super::{Flow, Head, NoiseTable, Preset, ReadOut, Server, SettingsError, Upload, join};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ use sprig_learn::optimiser::{Optimiser, Rule};
 use sprig_learn::readout;
 use sprig_learn::recipe::defaults::FLEET;
 use sprig_learn::recipe::{
-    AdamW, AdapterRecipe, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Preferring, Rank,
-    Recipe, Records, Tangents, Targets,
+    AdamW, Batch, Fraction, Layers, Len, LocalSteps, NotNegative, Positive, Preferring, Rank, Tangents,
+    Targets,
 };
 use sprig_learn::setting::{Setting, SettingError};
 use sprig_learn::spry::{Dealing, Exchange, Mode, Rules, Seeds, Terms};
@@ -169,6 +170,12 @@ pub struct TrainTable {
     /// them, or by these here. Per iteration and with the estimator forward.
     #[serde(skip_serializing_if = "is_plain")]
     pub parts: bool,
+    /// What devices send of steps is aggregated securely: of each round the coordinator learns the sum, and of no device its own; 3
+    /// to 512 devices a round, two in three of which have to stay to its end, and all of which have all groups. Of weights
+    /// (`per-epoch`), or of scalars along directions that a batch and all devices share. Nothing then holds a single device to
+    /// a limit. False if absent.
+    #[serde(skip_serializing_if = "is_plain")]
+    pub secure_aggregation: bool,
     /// Labels in closed form, in one round, instead of steps; steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout: Option<ReadOut>,
@@ -199,7 +206,8 @@ impl Train {
         }
         table.head.check()?;
         ReadOut::check(table.readout, table.task)?;
-        table.noise.map_or(Ok(()), |_| NoiseTable::check(table.beside_noise()))?;
+        table.noise.map_or(Ok(()), |noise| noise.check(table.beside()))?;
+        secure::check(table.beside())?;
         let rules = Rules::new(table.terms()?)?;
         Ok(Self { table, rules })
     }
@@ -257,65 +265,20 @@ impl Train {
 }
 
 impl TrainTable {
-    /// What is learnt and how, as far as a device by itself would have it.
-    pub fn recipe(&self) -> Recipe {
-        Recipe {
-            records: Records {
-                raw: self.raw,
-                template: self.template.clone(),
-                labels: self.labels.clone(),
-                label_style: self.label_style,
-                ..Records::new(self.task, self.len)
-            },
-            adapter: AdapterRecipe {
-                kind: self.adapter,
-                rank: self.rank,
-                alpha: self.alpha,
-                targets: self.targets.clone(),
-                layers: self.layers.clone(),
-                method: self.estimator,
-            },
-            estimator: self.estimator,
-            tangents: self.tangents,
-            family: self.family,
-            directions: self.directions,
-            difference_step: self.difference_step,
-            variance_limit: self.variance_limit,
-            batch: self.batch,
-            dropout: self.dropout,
-            label_loss: self.label_loss,
-            preferring: self.preferring(),
-            seed: self.seed,
-        }
-    }
-
-    /// What is learnt of pairs of answers, if that is what they are.
-    fn preferring(&self) -> Preferring {
-        let Self { objective, beta, lam, sft_weight, smoothing, kappa, .. } = *self;
-        let Self { cal_form, invert, stopgrad_z, mask_shared, .. } = *self;
-        Preferring {
-            objective,
-            beta,
-            lam,
-            sft_weight,
-            smoothing,
-            kappa,
-            cal_form,
-            invert,
-            stopgrad_z,
-            mask_shared,
-        }
-    }
-
-    fn beside_noise(&self) -> Beside {
-        let Self { parts, up, estimator, directions, .. } = *self;
+    fn beside(&self) -> Beside {
+        let Self { parts, up, mode, estimator, directions, dealing, seeds, .. } = *self;
         Beside {
             readout: self.readout.is_some(),
             flow: self.flow.is_some(),
+            secure: self.secure_aggregation,
+            robust: self.server.robust,
             parts,
             up,
+            mode,
             estimator,
             directions,
+            dealing,
+            seeds,
         }
     }
 

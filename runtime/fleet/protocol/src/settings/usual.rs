@@ -57,6 +57,7 @@ impl Default for TrainTable {
             stopgrad_z: false,
             mask_shared: None,
             parts: false,
+            secure_aggregation: false,
             readout: None,
             noise: None,
             flow: None,

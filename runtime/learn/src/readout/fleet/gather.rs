@@ -108,6 +108,25 @@ impl Gatherer {
         }
     }
 
+    /// What it measures rows from, if sums get noise.
+    pub fn reference(&self) -> Option<&Reference> {
+        match &self.kind {
+            Kind::Plain(_) => None,
+            Kind::Private(sums, _) => Some(sums.reference()),
+        }
+    }
+
+    /// What was summed up as numbers to be hidden among others', with one of `among` parts of the noise, if it gets some.
+    ///
+    /// # Errors
+    /// Those of `source`.
+    pub fn finish_part(self, among: u32, source: &mut dyn Read) -> io::Result<Vec<i64>> {
+        match self.kind {
+            Kind::Plain(sums) => Ok(sums.numbers().collect()),
+            Kind::Private(sums, epsilon) => sums.part(epsilon, among, source),
+        }
+    }
+
     /// What was summed up, fit to leave the device; `source` is asked for what private sums need of it.
     ///
     /// # Errors

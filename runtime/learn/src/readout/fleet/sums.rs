@@ -227,7 +227,7 @@ impl FleetSums {
     }
 
     /// Counts, ratio, Σ φ of each class, Σ φφᵀ.
-    fn numbers(&self) -> impl Iterator<Item = i64> {
+    pub fn numbers(&self) -> impl Iterator<Item = i64> {
         let Sums { counts, classes, products, .. } = &self.sums;
         let counts = counts.iter().map(|&n| n as i64);
         counts.chain([self.ratio]).chain(classes.iter().copied()).chain(products.iter().copied())

@@ -11,12 +11,11 @@ function tile(key, name, value, below, title, bad) {
   say(at.below, below);
   at.box.classList.toggle('bad', !!bad);
 }
-// The 95 % interval (Wilson) of a share of n.
-function within(share, n) {
-  if (missing(share) || !n) return '';
-  const z = 1.96, middle = share + z * z / (2 * n), half = z * Math.sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-  const end = side => (100 * (middle + side * half) / (1 + z * z / n)).toFixed(1);
-  return `; ${end(-1)} to ${end(1)} by ${count(n)} answers`;
+// Within what of so many answers an accuracy may lie.
+function within(ends, n) {
+  if (!ends || !n) return '';
+  const [least, most] = ends.map(end => (100 * end).toFixed(1));
+  return `; ${least} to ${most} by ${count(n)} answers`;
 }
 function drawHead(history) {
   document.title = `${fleet.fleet}: ${fleet.round} of ${fleet.rounds} rounds`;
@@ -49,7 +48,7 @@ function drawHead(history) {
   tile('rounds', 'Rounds done', count(fleet.round),
     `of ${count(fleet.rounds)}${more(ended('abandoned'), 'abandoned')}${more(ended('reverted'), 'taken back')}`);
   tile('accuracy', 'Held-out accuracy', percent(accuracy),
-    missing(fleet.accuracy_before) ? 'not evaluated yet' : `${percent(fleet.accuracy_before)} before${within(accuracy, fleet.judged_on)}`,
+    missing(fleet.accuracy_before) ? 'not evaluated yet' : `${percent(fleet.accuracy_before)} before${within(fleet.interval, fleet.judged_on)}`,
     'With the 95 % interval (Wilson) of as many answers as were judged');
   tile('loss', 'Held-out loss', decimals(held),
     missing(fleet.loss_before) ? 'not evaluated yet' : `${decimals(fleet.loss_before)} before`);

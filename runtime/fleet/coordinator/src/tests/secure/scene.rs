@@ -208,7 +208,8 @@ pub(super) fn open(disk: &Disk, options: &Arc<Options>) -> Core {
 
 pub(super) fn settings(devices: u32) -> Options {
     let mut options = options(devices, 1);
-    options.readout = Some(ReadOut { shape: SHAPE, min_examples: 3, secure: true });
+    options.readout = Some(ReadOut { shape: SHAPE, min_examples: 3 });
+    options.secure = true;
     options.dealing = Dealing::Unsplit;
     (options.attempts, options.resend) = (3, std::time::Duration::from_secs(5));
     options.deadline = std::time::Duration::from_secs(60);

@@ -30,6 +30,11 @@ impl Clipped {
         self.shape
     }
 
+    /// What they are measured from.
+    pub(in super::super) fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
     /// Adds examples: φ of each, one after another, and their classes.
     ///
     /// # Errors
@@ -46,6 +51,24 @@ impl Clipped {
     /// Those of `source`.
     pub fn noised(&self, epsilon: Epsilon, source: &mut dyn Read) -> io::Result<FleetSums> {
         let noise = Noise::of(epsilon, self.shape.kept);
+        let noisy = self.with(noise, source)?;
+        Ok(valid(&noisy.spread(noise), self.shape, &self.reference))
+    }
+
+    /// The same with one of `among` parts of the noise, as numbers in the order of [`FleetSums::pack`]: of devices that all measure
+    /// from this reference their sum is private once `among` of them are in it. [`settle`](super::settle) makes sums of that.
+    ///
+    /// # Errors
+    /// Those of `source`.
+    pub fn part(&self, epsilon: Epsilon, among: u32, source: &mut dyn Read) -> io::Result<Vec<i64>> {
+        let noise = Noise::of(epsilon, self.shape.kept).part(among);
+        let Noisy { examples, counts, classes, products, .. } = self.with(noise, source)?;
+        let ratio = examples as i64 * self.reference.ratio;
+        Ok([counts, vec![ratio], classes, products].concat())
+    }
+
+    /// The sums with that noise.
+    fn with(&self, noise: Noise, source: &mut dyn Read) -> io::Result<Noisy> {
         let mut bits = Bits::new(source);
         let counts = self.sums.counts.iter().map(|&n| Ok(n as i64 + bits.gaussian(noise.counts)?));
         let counts = counts.collect::<io::Result<Vec<i64>>>()?;
@@ -57,9 +80,7 @@ impl Clipped {
                 *product += bits.gaussian(if i == j { 2 * noise.products } else { noise.products })?;
             }
         }
-        let spread = (noise.products as f64).sqrt();
-        let noisy = Noisy { examples: self.sums.examples(), counts, classes, products, spread };
-        Ok(valid(&noisy, self.shape, &self.reference))
+        Ok(Noisy { examples: self.sums.examples(), counts, classes, products, spread: 0.0 })
     }
 }
 

@@ -1,8 +1,9 @@
 //! How far one example moves the sums; that noisy ones are always sums; what much and little noise leave of them.
 
 use super::super::super::packed::most_bytes;
-use super::super::super::sums::quantise;
+use super::super::super::sums::{Flaw, quantise};
 use super::super::CLIP;
+use super::super::settle;
 use super::*;
 use crate::privacy::Seeded;
 use sprig_ground::random::SplitMix64;
@@ -197,4 +198,52 @@ fn a_source_that_fails_leaves_no_sums() {
     let (reference, rows, answers) = near(30);
     let mut few: &[u8] = &[7; 5000];
     assert!(clipped(&reference, &rows, &answers).noised(Epsilon::new(1.0).unwrap(), &mut few).is_err());
+}
+
+/// Parts of the noise of four devices, three of which would do: what they add up to leads to sums like those of all their
+/// examples with all of the noise, and each part is of its variance.
+#[test]
+fn parts_of_noise_add_up_to_all_of_it() {
+    let mut random = SplitMix64::new(12);
+    let reference = reference(&mut random);
+    let rows: Vec<Vec<f32>> = (0..240)
+        .map(|i| {
+            (0..SHAPE.inputs)
+                .map(|at| (8.0 * random.fraction() + 3.0 * f64::from((at + i) % 3 == 0)) as f32)
+                .collect()
+        })
+        .collect();
+    let answers: Vec<usize> = (0..240).map(|i| i % 3).collect();
+    let whole = clipped(&reference, &rows, &answers);
+    let devices: Vec<Clipped> =
+        rows.chunks(60).zip(answers.chunks(60)).map(|(r, a)| clipped(&reference, r, a)).collect();
+    let epsilon = Epsilon::new(20.0).unwrap();
+    let mut total = vec![0i64; SHAPE.numbers()];
+    for (device, seed) in devices.iter().zip(50..) {
+        let part = device.part(epsilon, 3, &mut source(seed)).unwrap();
+        total.iter_mut().zip(part).for_each(|(sum, number)| *sum += number);
+    }
+    let together = settle((SHAPE, &total), 240, &reference, epsilon).unwrap();
+    let alone = whole.noised(epsilon, &mut source(1)).unwrap();
+    assert_eq!((together.examples(), together.ratio), (240, alone.ratio));
+    let trace = |sums: &FleetSums| -> f64 {
+        (0..SHAPE.kept).map(|i| sums.sums.products[packed_len(i + 1) - 1] as f64).sum()
+    };
+    assert!((trace(&together) / trace(&alone) - 1.0).abs() < 0.05, "{} {}", trace(&together), trace(&alone));
+    // Of one device, over many draws.
+    let noise = Noise::of(epsilon, SHAPE.kept).part(3);
+    let exact =
+        FleetSums::made(SHAPE, devices[0].sums.clone(), 60 * reference.ratio).numbers().collect::<Vec<_>>();
+    let at = SHAPE.numbers() - 2; // a product of two directions
+    let draws: Vec<f64> = (0..2000)
+        .map(|seed| (devices[0].part(epsilon, 3, &mut source(seed + 100)).unwrap()[at] - exact[at]) as f64)
+        .collect();
+    let variance = draws.iter().map(|v| v * v).sum::<f64>() / draws.len() as f64;
+    assert!((variance / noise.products as f64 - 1.0).abs() < 0.16, "{variance} {}", noise.products);
+    assert!(3 * noise.products >= Noise::of(epsilon, SHAPE.kept).products);
+    // What no parts add up to.
+    assert_eq!(settle((SHAPE, &total[1..]), 240, &reference, epsilon), Err(Flaw::Form));
+    assert_eq!(settle((SHAPE, &total), 0, &reference, epsilon), Err(Flaw::Form));
+    total[7] = i64::MIN;
+    assert!(matches!(settle((SHAPE, &total), 240, &reference, epsilon), Err(Flaw::Range { .. })));
 }

@@ -15,6 +15,9 @@
 //! (Canonne, Kamath, Steinke 2020): σ² = (C² + s²)²/2ρ. The classes' sums then have σ²/s² and their examples 2σ²/s⁴. ρ
 //! follows from ε and δ by the same paper's conversion.
 //!
+//! Devices whose sums are aggregated securely can share the noise ([`Clipped::part`]): each adds one of so many parts, and the
+//! total of so many devices has all of it.
+//!
 //! What is made of the noisy sums afterwards ([`valid`](valid::valid)) sees the examples no more, and costs nothing.
 
 mod clipped;
@@ -23,7 +26,8 @@ mod reference;
 mod valid;
 
 pub use clipped::Clipped;
-pub use reference::Reference;
+pub use reference::{REFERENCE, Reference};
+pub use valid::settle;
 
 /// C² of a direction, steps²: rows are about 16 steps a direction long before they are centred, and of the demo's task a
 /// third of that afterwards; C is a quarter. 10, 16 and 25 are within 2 points of accuracy of each other there.

@@ -1,7 +1,7 @@
 //! How much noise sums over so many directions get for an ε.
 
 use super::CLIP;
-use crate::privacy::Epsilon;
+use crate::privacy::{Epsilon, part};
 
 /// Variances of what is added to the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,12 @@ impl Noise {
             classes: up(products / class),
             counts: up(2.0 * products / (class * class)),
         }
+    }
+
+    /// One of `among` parts of it.
+    pub(super) fn part(self, among: u32) -> Self {
+        let Self { products, classes, counts } = self;
+        Self { products: part(products, among), classes: part(classes, among), counts: part(counts, among) }
     }
 }
 

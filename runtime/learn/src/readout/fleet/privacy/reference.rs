@@ -3,6 +3,9 @@
 use super::super::sums::{Shape, quantise, ratio_steps};
 use super::CLIP;
 
+/// What everybody's rows are measured from where sums get noise: a text that says nothing, asked about as all are.
+pub const REFERENCE: &str = "x";
+
 /// The row of a text that everybody knows. What is common to all rows is most of their size (of the demo's task nine
 /// tenths of the square) and says nothing of an example, so noise is measured by what is left without it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,17 +2,23 @@
 //! spread. Nothing here sees an example.
 
 use super::super::super::eigen::lift;
+use super::super::super::features::MOST_EXAMPLES;
 use super::super::super::sums::Sums;
 use super::super::super::symmetric::{add, packed_len};
-use super::super::sums::{FleetSums, Shape};
+use super::super::sums::{Flaw, FleetSums, Shape};
 use super::CLIP;
+use super::noise::Noise;
 use super::reference::Reference;
+use crate::privacy::Epsilon;
 
 /// Of the size of the noise's own matrix, 2σ√m, what every direction's spread within classes is at least: what noise makes
 /// small is not to be divided by, and a coordinator knows of no noise when it chooses λ. Of the demo's task a 128th to a 12th
 /// are within a point of each other for four devices (ε of 1 to 16), four tenths lose 5 points and more; one device alone
 /// gains 4 points from a 32nd to a tenth at ε = 8.
 const FLOOR: f64 = 1.0 / 16.0;
+
+/// Numbers of a total are within this of 0: f64 holds them exactly.
+const FURTHEST: i64 = 1 << 52;
 
 /// Sums of centred, clipped examples after noise.
 pub(super) struct Noisy {
@@ -26,6 +32,37 @@ pub(super) struct Noisy {
     pub(super) products: Vec<i64>,
     /// σ, the deviation of the noise of products.
     pub(super) spread: f64,
+}
+
+impl Noisy {
+    /// The same, known to have that noise.
+    pub(super) fn spread(self, noise: Noise) -> Self {
+        Self { spread: (noise.products as f64).sqrt(), ..self }
+    }
+}
+
+/// Sums of φ of a total of parts ([`Clipped::part`](super::Clipped::part)) over devices with `examples` examples, which have noise for
+/// `epsilon` together and measure from `reference`.
+///
+/// # Errors
+/// Numbers that no such parts add up to.
+pub fn settle(
+    (shape, total): (Shape, &[i64]),
+    examples: u64,
+    reference: &Reference,
+    epsilon: Epsilon,
+) -> Result<FleetSums, Flaw> {
+    if total.len() != shape.numbers() || !(1..=MOST_EXAMPLES).contains(&examples) {
+        return Err(Flaw::Form);
+    }
+    if let Some(&found) = total.iter().find(|number| number.unsigned_abs() > FURTHEST.unsigned_abs()) {
+        return Err(Flaw::Range { what: "sum", found, limit: FURTHEST });
+    }
+    let (counts, rest) = total.split_at(shape.classes);
+    let (classes, products) = rest[1..].split_at(shape.classes * shape.kept);
+    let (counts, classes, products) = (counts.to_vec(), classes.to_vec(), products.to_vec());
+    let noisy = Noisy { examples, counts, classes, products, spread: 0.0 };
+    Ok(valid(&noisy.spread(Noise::of(epsilon, shape.kept)), shape, reference))
 }
 
 /// Sums of φ that `noisy` ones are the nearest to, by classes: their sizes add up, their means are no longer than C, and
