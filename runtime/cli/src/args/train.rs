@@ -87,7 +87,7 @@ pub struct TrainArgs {
     pub out: PathBuf,
     /// Adapter to go on from (GGUF LoRA, that of a read-out too): all its layers train on, of the ranks they have, and those
     /// of --targets and --layers that it lacks begin beside them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "init-adapter", value_name = "FILE")]
     pub from: Option<PathBuf>,
     /// Sums of an earlier read-out, OUT.sums, to learn from its examples and those of --data together (readout)
     #[arg(long, value_name = "FILE")]

@@ -8,6 +8,7 @@ mod flow;
 mod load;
 mod personal;
 mod readout;
+mod rows;
 mod study;
 mod swarm;
 mod synthetic;
@@ -25,6 +26,8 @@ pub use swarm::{Counts, Kind, Swarm};
 pub use synthetic::{answer, presence, rules};
 pub use trouble::{Habits, SLOWER, Trouble};
 
+#[cfg(test)]
+mod earnest;
 #[cfg(test)]
 mod readout_tests;
 #[cfg(test)]

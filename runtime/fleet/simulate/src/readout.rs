@@ -2,6 +2,7 @@
 
 use super::course::{Dealt, Findings, Follower, Point};
 use super::personal::Shard;
+use super::rows::{KeptRows, Origin};
 use super::study::Study;
 use super::wire::{OURS, Sent, Wire};
 use sprig_budget::{Bytes, alloc};
@@ -54,6 +55,8 @@ struct ReadOutCourse<'a, 'm> {
     shards: &'a [Shard],
     engine: &'m Engine<'m>,
     session: Session<'m>,
+    /// What the last block makes of the examples, if it is kept.
+    rows: Option<KeptRows>,
     adapter: Adapter,
     export: Export<'a>,
     wire: Wire,
@@ -121,6 +124,7 @@ impl Study {
             shards: &shards,
             engine: &engine,
             session: engine.session(&planned, None)?,
+            rows: self.rows(&engine, &digest, &data.train)?,
             adapter: engine.adapter(&train.adapter(&base.geometry)?, train.rules().run_key)?,
             export: Export { train, geometry: &base.geometry, model: &digest, labels },
             wire: Wire::new(&self.settings.fleet.name, self.settings.rounds.down, &planned.plan)?,
@@ -131,6 +135,19 @@ impl Study {
             began: Instant::now(),
         };
         course.run(planned.plan.budget, follow)
+    }
+
+    /// Rows of `data` that an earlier study has kept, or room for them.
+    fn rows(&self, engine: &Engine<'_>, model: &str, data: &DataSet) -> Result<Option<KeptRows>, FleetError> {
+        let g = engine.model.geometry();
+        let of = Origin {
+            model,
+            data: data.digest(),
+            isa: engine.ctx.isa,
+            examples: data.len(),
+            numbers: [g.ffn, g.width],
+        };
+        Ok(KeptRows::open(&self.cache.join("train.rows"), &of)?)
     }
 
     /// Plans one device's sums and what is made of all.
@@ -237,7 +254,17 @@ impl ReadOutCourse<'_, '_> {
             gatherer = gatherer.private(epsilon, &mut self.session, Minibatch::new(reference, &[0]))?;
         }
         for ids in self.shards[at].train.chunks(self.examples.0) {
-            gatherer.take(&mut self.session, Minibatch::new(&self.data.train, ids))?;
+            let batch = Minibatch::new(&self.data.train, ids);
+            match &mut self.rows {
+                Some(kept) if kept.are_complete() => {
+                    gatherer
+                        .take_read(&self.session, batch, |rows| Ok::<_, FleetError>(kept.read(ids, rows)?))?;
+                }
+                kept => {
+                    gatherer.take(&mut self.session, batch)?;
+                    kept.iter_mut().try_for_each(|kept| kept.write(ids, gatherer.rows()))?;
+                }
+            }
             if follow.stop() {
                 return Ok(None);
             }

@@ -83,6 +83,30 @@ fn a_simulated_read_out_is_a_real_one() {
     assert!(last.bytes_up_per_device_round > 100.0 && last.passes > 3.0, "{last:?}");
 }
 
+/// What a study has kept of its examples serves the next one, to the bit; a study that saw only some of them keeps nothing.
+#[test]
+fn rows_that_are_kept_make_the_same_sums() {
+    let (scene, found, _) = findings(&["rounds.count=1"]);
+    let kept = scene.study.cache.join("train.rows");
+    assert!(!kept.exists() && found.coverage.iter().flatten().sum::<u64>() < 20);
+    let (mut scene, found, _) = findings(&["rounds.devices=3", "readout.dp=8"]);
+    let kept = scene.study.cache.join("train.rows");
+    let bytes = std::fs::read(&kept).unwrap();
+    let run = |study: &Study| study.run(&mut Notes::default()).unwrap().adapter_digest;
+    assert_eq!(run(&scene.study), found.adapter_digest);
+    // They are read: with others on the disk the sums are others.
+    let mut other = bytes.clone();
+    other[300..].chunks_exact_mut(4).for_each(|number| number[3] ^= 0x80);
+    std::fs::write(&kept, other).unwrap();
+    assert_ne!(run(&scene.study), found.adapter_digest);
+    std::fs::write(&kept, bytes).unwrap();
+    // For another noise, and devices that have other shares.
+    scene.study.devices = 2;
+    let fewer = run(&scene.study);
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(run(&scene.study), fewer);
+}
+
 #[test]
 fn noise_is_another_for_another_seed_and_devices_with_too_few_records_stay_out() {
     let digest = |changes: &[&str]| findings(changes).1.adapter_digest;

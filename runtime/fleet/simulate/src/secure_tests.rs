@@ -1,6 +1,8 @@
 //! Fleets whose steps nobody sees: a simulated one is a real one, and what they sum up is what they would send.
 
-use super::tests::{Scene, in_earnest};
+use super::earnest::{heard_in_earnest, in_earnest};
+use super::tests::{DEVICES, Scene};
+use sprig_learn::spry::Share;
 use sprig_transport::messages::Digest;
 
 const EPOCH: &str = "mode=per-epoch";
@@ -49,6 +51,34 @@ fn what_is_hidden_is_what_would_be_seen() {
         assert!(furthest < 1e-4, "{changes:?}: {furthest}");
         let moved = seen.iter().map(|v| v.abs()).fold(0.0, f32::max);
         assert!(moved > 1e-2, "{changes:?}: {moved}");
+    }
+}
+
+/// Of all that passes the broker no message has a device's scalars or weights, neither as they would be sent openly nor as the
+/// whole numbers that are hidden, though the same search finds them in a fleet that sends them.
+#[test]
+fn no_message_holds_what_a_device_found() {
+    for changes in [&["seeds=shared", "directions=shared"][..], &[EPOCH, "up=weights"]] {
+        for hidden in [true, false] {
+            let common = ["dealing=unsplit", "rounds.devices=3", "rounds.count=1", "server.robust=none"];
+            let secure = if hidden { &[SECURE][..] } else { &[] };
+            let scene = Scene::new(&[&common[..], changes, secure].concat());
+            let mut fleet = scene.fleet();
+            let groups = fleet.server.layout().groups().len() as u16;
+            let share = Share { first: 0, step: 1, count: groups };
+            let base = fleet.server.part(share);
+            let (_, heard) = heard_in_earnest(&scene);
+            let holds =
+                |needle: &[u8]| heard.iter().any(|b| b.windows(needle.len()).any(|window| window == needle));
+            for number in 1..=DEVICES as u32 {
+                let update = fleet.train(0, number, share, &|| false).unwrap().unwrap();
+                let numbers = if update.weights.is_empty() { &update.scalars } else { &update.weights };
+                let open: Vec<u8> = numbers[..2].iter().flat_map(|v| v.to_le_bytes()).collect();
+                let whole = update.integers(fleet.server.rules(), &base).unwrap();
+                let whole: Vec<u8> = whole[..2].iter().flat_map(|v| v.to_le_bytes()).collect();
+                assert_eq!((holds(&open), holds(&whole)), (!hidden, false), "{changes:?} {number}");
+            }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! A simulated fleet against real agents and a real coordinator, on a synthetic model: the same bits.
 
 use super::deal::deal;
+use super::earnest::in_earnest;
 use super::fleet::{Device, Fleet};
 use super::*;
-use sprig_agent::{Agent, Identity, ModelWorker, Opened, State, Worker};
+use sprig_agent::{ModelWorker, Opened, Worker};
 use sprig_budget::Bytes;
-use sprig_coordinator::{Coordinator, Options, RoundRow};
 use sprig_engine::gguf::{Mapped, Synthetic};
 use sprig_learn::calibration::{Bins, FLEET_BINS, Item};
 use sprig_learn::data::{Examples, Target};
@@ -13,20 +13,15 @@ use sprig_learn::minibatch::Minibatch;
 use sprig_learn::objective::Candidates;
 use sprig_learn::outcome::Outcome;
 use sprig_learn::recipe::NotNegative;
-use sprig_learn::spry::{Layout, Share};
-use sprig_protocol::settings::{DeviceSettings, FleetSettings, JobSettings, Upload};
+use sprig_learn::spry::Share;
+use sprig_protocol::settings::{DeviceSettings, FleetSettings, Upload};
 use sprig_run::{Base, Data, Engine};
-use sprig_transport::link::Link;
-use sprig_transport::memory;
-use sprig_transport::messages::{Body, DeviceId, Digest, GroupSet, RunId, Task};
-use sprig_transport::outbox::Outbox;
-use sprig_transport::topics::Topics;
+use sprig_transport::messages::{Body, Digest, GroupSet, RunId, Task};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const DEVICES: usize = 3;
+pub(super) const DEVICES: usize = 3;
 const ROUNDS: u32 = 4;
 const EPOCH: &str = "mode=per-epoch";
 const EXACT: &str = "estimator=reverse";
@@ -37,7 +32,7 @@ const PARTS: &str = "parts=true";
 /// A folder with the tiny model and labelled records, and the settings of a fleet on them. What a test opens lives to
 /// the end of the process.
 pub(super) struct Scene {
-    folder: TempDir,
+    pub(super) folder: TempDir,
     pub(super) study: Study,
     pub(super) base: &'static Base<'static>,
     data: &'static Data,
@@ -137,7 +132,7 @@ impl Scene {
     }
 
     /// The learner of a real agent with device `i`'s lines in a file of their own.
-    fn worker(&self, i: usize) -> ModelWorker<'static> {
+    pub(super) fn worker(&self, i: usize) -> ModelWorker<'static> {
         let (settings, data) = self.device(i);
         let train = &self.study.settings.train;
         let opened = leak(Opened::plan(self.base, train, data, settings).unwrap());
@@ -306,71 +301,6 @@ fn parts_are_weighed_as_the_round_is_closed() {
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
     assert!(whole.iter().zip(&parts).all(near), "{whole:?} {parts:?}");
     assert_ne!(digest(&[PARTS], Some(2.0)).0, digest(&[PARTS], None).0);
-}
-
-/// The history of a coordinator and agents over a link in memory.
-pub(super) fn in_earnest(scene: &Scene) -> Vec<RoundRow> {
-    let (study, hub) = (&scene.study, memory::broker());
-    let job = JobSettings::new(scene.digest(), study.settings.train.clone());
-    let mut options = Options::of(&study.settings, &job, RunId([7; 16]), None);
-    std::fs::create_dir_all(&options.state).unwrap();
-    options.min_devices = DEVICES as u32;
-    options.quorum = options.per_round;
-    options.settle = Duration::from_millis(10);
-    options.linger = Duration::from_millis(100);
-    let spec = study.settings.train.adapter(&scene.base.geometry).unwrap();
-    let layout = Layout::new(&spec, &scene.base.geometry).unwrap();
-    let start = layout.initial(&spec, &scene.base.geometry, options.rules.run_key);
-    let link = hub.link("coordinator", None);
-    let mut coordinator = Coordinator::open(options, layout, start, link, None, Box::new(|_| ())).unwrap();
-    let began = Instant::now();
-    let mut agents = Vec::new();
-    for i in 0..DEVICES {
-        let outbox = Outbox::open(&scene.folder.path().join(format!("outbox-{i}.redb")), 1 << 20).unwrap();
-        let who = Identity {
-            device: DeviceId::parse(&format!("device-{i:03}")).unwrap(),
-            topics: Topics::new(&study.settings.fleet.name).unwrap(),
-            run: RunId([7; 16]),
-            presence: presence(1),
-            // Nothing is lost on this link.
-            resend: Duration::from_secs(30),
-            patience: Duration::from_secs(60),
-            by_task: None,
-        };
-        let mut link = hub.link(&format!("device-{i}"), None);
-        let mut agent = Agent::new(who, scene.worker(i), leak(outbox), |_| ()).unwrap();
-        agent.start(&mut link).unwrap();
-        agents.push((agent, link));
-        // One after another, so that each has the number of its place.
-        while coordinator.view().unwrap().devices_total <= i as u32 {
-            turn(&mut coordinator, &mut agents, began);
-        }
-    }
-    while agents.iter().any(|(agent, _)| agent.state() != State::Finished) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", coordinator.view().unwrap());
-        turn(&mut coordinator, &mut agents, began);
-    }
-    let rows = coordinator.view().unwrap().history;
-    assert!(
-        rows.len() == study.settings.rounds.count.as_usize()
-            && rows.iter().all(|row| row.reported == study.settings.rounds.devices.get()),
-        "{rows:?}"
-    );
-    rows
-}
-
-fn turn<L: Link>(
-    coordinator: &mut Coordinator<L>,
-    agents: &mut [(Agent<'static, ModelWorker<'static>>, L)],
-    began: Instant,
-) {
-    coordinator.turn(Duration::ZERO).unwrap();
-    for (agent, link) in agents {
-        while let Some(event) = link.next(Duration::ZERO).unwrap() {
-            agent.on(event, link, began.elapsed()).unwrap();
-        }
-        agent.work(link, || began.elapsed()).unwrap();
-    }
 }
 
 /// Acc_p is of the weights a device ends its local training with, Acc_g of those of the server after the round.

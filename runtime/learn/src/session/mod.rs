@@ -324,9 +324,14 @@ impl<'m> Session<'m> {
 impl LastRows {
     /// Room for the rows of `examples` examples on a model of shape `geometry`.
     pub fn new(geometry: &Geometry, examples: usize) -> Self {
+        Self::of_sizes(examples, [geometry.ffn, geometry.width])
+    }
+
+    /// The same for rows of so many numbers, `gated` and `stream`.
+    pub fn of_sizes(examples: usize, [gated, stream]: [usize; 2]) -> Self {
         Self {
-            gated: held_zeros(examples * geometry.ffn),
-            stream: held_zeros(examples * geometry.width),
+            gated: held_zeros(examples * gated),
+            stream: held_zeros(examples * stream),
             positions: Vec::with_capacity(examples),
         }
     }

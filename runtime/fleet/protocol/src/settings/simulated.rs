@@ -58,22 +58,10 @@ impl FleetSettings {
             }
             put(&mut table, &["train", "preset"], preset.name().into());
         }
-        let mut file =
-            take(&table).map_err(|problem| SettingsError::Parse { path: here.to_owned(), problem })?;
-        for change in changes {
-            let wrong =
-                |problem: String| SettingsError::value("train", "--set", format_args!("{change:?}"), problem);
-            let pair = change.split_once('=');
-            let (key, value) = pair.ok_or_else(|| wrong("write key=value, such as lr=0.02".to_owned()))?;
-            let path: Vec<&str> = match key.split_once('.') {
-                Some(("rounds" | "train", _)) => key.split('.').collect(),
-                _ => std::iter::once("train").chain(key.split('.')).collect(),
-            };
-            if !put(&mut table, &path, value_of(value)) {
-                return Err(wrong(format!("{key} is no table")));
-            }
-            file = take(&table).map_err(wrong)?;
-        }
+        let unread = |problem| SettingsError::Parse { path: here.to_owned(), problem };
+        take(&table).map_err(unread)?;
+        change(&mut table, changes)?;
+        let mut file = take(&table).map_err(unread)?;
         (file.rounds.min_devices, file.rounds.quorum) = (Whole::of::<1>(), Whole::of::<1>());
         let given = |key| table.get(key).and_then(Value::as_table).cloned().unwrap_or_default();
         let mut settings = file.completed(&Given { train: given("train"), rounds: given("rounds") })?;
@@ -89,6 +77,27 @@ impl FleetSettings {
         settings.coordinator.eval_data.iter_mut().for_each(|p| join(folder, p));
         Ok(settings)
     }
+}
+
+/// Makes `changes`, `key=value`, whatever their order. If what they lead to makes no sense, the first is blamed after which
+/// it makes none.
+fn change(table: &mut Table, changes: &[String]) -> Result<(), SettingsError> {
+    let mut blamed = None;
+    for change in changes {
+        let wrong =
+            |problem: String| SettingsError::value("train", "--set", format_args!("{change:?}"), problem);
+        let pair = change.split_once('=');
+        let (key, value) = pair.ok_or_else(|| wrong("write key=value, such as lr=0.02".to_owned()))?;
+        let path: Vec<&str> = match key.split_once('.') {
+            Some(("rounds" | "train", _)) => key.split('.').collect(),
+            _ => std::iter::once("train").chain(key.split('.')).collect(),
+        };
+        if !put(table, &path, value_of(value)) {
+            return Err(wrong(format!("{key} is no table")));
+        }
+        blamed = take(table).err().map(|problem| blamed.unwrap_or_else(|| wrong(problem)));
+    }
+    blamed.map_or(Ok(()), Err)
 }
 
 /// What a fleet without a file has.
@@ -140,6 +149,19 @@ mod tests {
         let labels = std::iter::once("labels=[\"a\", \"b\"]").chain(changes.iter().copied());
         let changes: Vec<String> = labels.map(str::to_owned).collect();
         FleetSettings::simulated(None, Some(Path::new("m.gguf")), preset, &changes)
+    }
+
+    /// A table that needs another key has it once all changes are made.
+    #[test]
+    fn changes_are_made_in_any_order() {
+        let (among, dp) = ("noise.noise_among=3", "noise.dp=8");
+        let made = |changes: &[&str]| {
+            let found = changed(None, &[&["secure_aggregation=true"], changes].concat());
+            found.map(|settings| settings.train.sharers()).map_err(|e| e.to_string())
+        };
+        assert_eq!((made(&[among, dp]), made(&[dp, among])), (Ok(3), Ok(3)));
+        let error = made(&["lr=1", among, "seed=2"]).unwrap_err();
+        assert!(error.contains("noise_among=3") && error.contains("`dp`"), "{error}");
     }
 
     #[test]

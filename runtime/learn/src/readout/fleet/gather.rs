@@ -88,6 +88,29 @@ impl Gatherer {
     /// As [`Session::run`].
     pub fn take(&mut self, session: &mut Session<'_>, batch: Minibatch<'_>) -> Result<(), LearnError> {
         session.last_rows(batch, None, &mut self.rows)?;
+        self.add(session, batch)
+    }
+
+    /// Takes them by rows that were read before, which `read` brings.
+    ///
+    /// # Errors
+    /// What `read` returns, and where there would be more examples than there is room for.
+    pub fn take_read<E: From<LearnError>>(
+        &mut self,
+        session: &Session<'_>,
+        batch: Minibatch<'_>,
+        read: impl FnOnce(&mut LastRows) -> Result<(), E>,
+    ) -> Result<(), E> {
+        read(&mut self.rows)?;
+        Ok(self.add(session, batch)?)
+    }
+
+    /// The rows of the batch that was taken last, from the first on.
+    pub fn rows(&self) -> &LastRows {
+        &self.rows
+    }
+
+    fn add(&mut self, session: &Session<'_>, batch: Minibatch<'_>) -> Result<(), LearnError> {
         self.answers.clear();
         let directions = self.shape.directions();
         let (n, m, width) = (directions.inputs, directions.kept, session.model().geometry().width);
