@@ -190,7 +190,10 @@ impl ReadOutCourse<'_, '_> {
             }
         }
         if let Some(out) = self.study.out.as_ref().filter(|_| self.total.examples() > 0) {
-            self.export.write(&self.adapter, &self.total.values(), out)?;
+            // A stopped study may not have evaluated its last round.
+            let (values, engine) = (self.total.values(), self.engine);
+            self.export.fill(&mut self.adapter, &values, &engine.model, &engine.ctx)?;
+            self.export.write(&self.adapter, &values, out)?;
         }
         Ok(Findings {
             devices: self.shards.len() as u32,
