@@ -2,7 +2,8 @@
 
 use sprig_transport::blob::Assembler;
 use sprig_transport::messages::{
-    Digest, Job, Offer, Presence, Receipt, Record, Report, Round, Snapshot, Task, Update, Want, split_records,
+    Digest, FleetTotal, Job, Offer, Presence, Receipt, Record, Report, Round, Snapshot, Task, Update, Want,
+    split_records,
 };
 use sprig_transport::topics::Topics;
 use xxhash_rust::xxh3::xxh3_64;
@@ -37,6 +38,6 @@ fn kinds(bytes: &[u8]) -> usize {
             }
         )* };
     }
-    read!(Presence Job Round Task Update Receipt Report Record Snapshot Want Offer);
+    read!(Presence Job Round Task Update Receipt Report Record Snapshot Want Offer FleetTotal);
     accepted
 }

@@ -34,6 +34,8 @@ pub enum Topic {
     Renew(DeviceId),
     /// A certificate for a device, PEM.
     Certificate(DeviceId),
+    /// A [`FleetTotal`](crate::messages::FleetTotal), retained.
+    Total,
     /// A chunk on its way from the coordinator.
     Blob {
         /// Of the whole blob.
@@ -117,6 +119,16 @@ impl Topics {
         format!("{}certificate/{device}", self.prefix)
     }
 
+    /// The total of a round: of one and of the next, so that whoever is a round behind finds the one it lacks.
+    pub fn total(&self, round: u32) -> String {
+        format!("{}total/{}", self.prefix, round % 2)
+    }
+
+    /// Filter of this fleet's totals, for those who fold them.
+    pub fn totals(&self) -> String {
+        format!("{}total/+", self.prefix)
+    }
+
     /// A chunk from the coordinator.
     pub fn blob(&self, digest: &Digest, chunk: u32) -> String {
         format!("{}blob/{digest}/{chunk}", self.prefix)
@@ -171,6 +183,7 @@ impl Topics {
             "offer" => Topic::Offer(device()?),
             "renew" => Topic::Renew(device()?),
             "certificate" => Topic::Certificate(device()?),
+            "total" => number(levels.next()?).filter(|n| *n < 2).map(|_| Topic::Total)?,
             "blob" => Topic::Blob { digest: levels.next()?.parse().ok()?, chunk: number(levels.next()?)? },
             "up" => Topic::Up {
                 device: device()?,
@@ -210,6 +223,7 @@ mod tests {
             (topics.offer(&dev), Topic::Offer(dev.clone())),
             (topics.renew(&dev), Topic::Renew(dev.clone())),
             (topics.certificate(&dev), Topic::Certificate(dev.clone())),
+            (topics.total(7), Topic::Total),
             (topics.blob(&digest, 10), Topic::Blob { digest, chunk: 10 }),
             (topics.up(&dev, &digest, 0), Topic::Up { device: dev.clone(), digest, chunk: 0 }),
         ];
@@ -238,6 +252,7 @@ mod tests {
             "sprig/1/home/task/".to_owned(),
             "sprig/1/home/task/UPPER".to_owned(),
             "sprig/1/home/other/pi".to_owned(),
+            "sprig/1/home/total/2".to_owned(),
             format!("sprig/1/home/blob/{digest}/+1"),
             format!("sprig/1/home/blob/{digest}/01"),
             format!("sprig/1/home/blob/{digest}/4294967296"),

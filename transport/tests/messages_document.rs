@@ -3,8 +3,8 @@
 
 use sprig_transport::blob;
 use sprig_transport::messages::{
-    BlobKind, Body, Contribution, Digest, GroupSet, Job, Offer, Phase, Presence, Reason, Receipt, Record,
-    Region, Report, Round, RoundResult, RunId, Snapshot, Task, Update, Verdict, Want, join_records,
+    BlobKind, Body, Contribution, Digest, FleetTotal, GroupSet, Job, Offer, Phase, Presence, Reason, Receipt,
+    Record, Region, Report, Round, RoundResult, RunId, Snapshot, Task, Update, Verdict, Want, join_records,
 };
 use std::collections::BTreeMap;
 
@@ -225,6 +225,20 @@ fn messages() -> Vec<Check> {
                 blob: Some(vec![0xfe; 3])
             }
         ),
+        vector!(
+            "fleet-total",
+            FleetTotal,
+            FleetTotal {
+                run: run(),
+                round: 7,
+                base: digest(0x40),
+                settings: digest(0x60),
+                devices: 3,
+                examples: 24,
+                numbers: vec![1, -2],
+                partners: vec![run()]
+            }
+        ),
         ("records", join_records(&[[1u8, 2, 3].as_slice(), &[4]]), |bytes| {
             let parts: Vec<_> = sprig_transport::messages::split_records(bytes).map(Result::unwrap).collect();
             join_records(&parts)
@@ -262,6 +276,7 @@ fn the_documents_limits_are_those_of_the_code() {
         ("Snapshot", Snapshot::MAX),
         ("Want", Want::MAX),
         ("Offer", Offer::MAX),
+        ("FleetTotal", FleetTotal::MAX),
     ] {
         let heading = format!("## {name}");
         let section = DOCUMENT
@@ -290,6 +305,7 @@ fn print_the_vectors() {
         ("Snapshot", Snapshot::MAX),
         ("Want", Want::MAX),
         ("Offer", Offer::MAX),
+        ("FleetTotal", FleetTotal::MAX),
     ] {
         println!("LIMIT {name} {limit}");
     }

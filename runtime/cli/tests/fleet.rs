@@ -27,6 +27,8 @@ mod doctor;
 mod enrol;
 #[path = "fleet/exact.rs"]
 mod exact;
+#[path = "fleet/fold.rs"]
+mod fold;
 #[path = "fleet/ghosts.rs"]
 mod ghosts;
 #[path = "fleet/kill.rs"]

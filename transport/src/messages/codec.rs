@@ -112,6 +112,12 @@ impl Map<'_> {
         });
     }
 
+    /// The same of whole numbers, 8 bytes each.
+    pub(crate) fn integers(&mut self, key: u8, values: &[i64]) {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.bytes(key, &bytes);
+    }
+
     pub(crate) fn groups(&mut self, key: u8, set: GroupSet) {
         self.entry(key, |e| {
             drop(e.array(3).and_then(|e| e.u16(set.first)?.u16(set.step)?.u16(set.count)));
@@ -252,12 +258,34 @@ pub(crate) fn floats<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<
     }
 }
 
+/// A reader of at most `max` whole numbers in one byte string.
+pub(crate) fn integers<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<i64>, Fault> {
+    move |d| {
+        let (values, rest) = within(d.bytes()?, max.saturating_mul(8), "bytes of numbers")?.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(Fault::new("a byte string of whole 8-byte numbers is needed"));
+        }
+        Ok(values.iter().map(|v| i64::from_le_bytes(*v)).collect())
+    }
+}
+
 pub(crate) fn digest(d: &mut Decoder<'_>) -> Result<Digest, Fault> {
     exact(d).map(Digest)
 }
 
 pub(crate) fn run(d: &mut Decoder<'_>) -> Result<RunId, Fault> {
     exact(d).map(RunId)
+}
+
+/// A reader of at most `max` names of runs in one byte string.
+pub(crate) fn runs<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<RunId>, Fault> {
+    move |d| {
+        let (runs, rest) = within(d.bytes()?, max.saturating_mul(16), "bytes of runs")?.as_chunks::<16>();
+        if !rest.is_empty() {
+            return Err(Fault::new("a byte string of whole 16-byte runs is needed"));
+        }
+        Ok(runs.iter().map(|run| RunId(*run)).collect())
+    }
 }
 
 pub(crate) fn groups(d: &mut Decoder<'_>) -> Result<GroupSet, Fault> {

@@ -10,6 +10,7 @@ mod report;
 mod round;
 mod sync;
 mod task;
+mod total;
 mod update;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use report::{HOLDS, MAX_REGIONS, Region, Report, holds};
 pub use round::{BlobKind, Job, MAX_INLINE, MAX_SETTINGS, Phase, Round, RoundResult};
 pub use sync::{MAX_BROUGHT, Offer, Want};
 pub use task::{MAX_WORD, Task};
+pub use total::{FleetTotal, MAX_FOLDED, MAX_TOTAL};
 pub use update::{Body, MAX_BINS, MAX_SCALARS, Update};
 
 /// Version of the messages; key 0 of each.

@@ -22,7 +22,7 @@ macro_rules! wire {
         }
     )* };
 }
-wire!(Presence Job Round Task Update Receipt Report Record Snapshot Want Offer);
+wire!(Presence Job Round Task Update Receipt Report Record Snapshot Want Offer FleetTotal);
 
 /// The frame of a map made by hand.
 fn frame(map: &[u8]) -> Vec<u8> {
@@ -202,11 +202,18 @@ proptest! {
     }
 
     #[test]
+    fn fleet_total(run in run(), round: u32, base in digest(), settings in digest(), devices: u32, examples: u64,
+                   numbers in vec(any::<i64>(), 0..50), partners in vec(run(), 0..5)) {
+        check(&FleetTotal { run, round, base, settings, devices, examples, numbers, partners })?;
+    }
+
+    #[test]
     fn any_bytes_with_a_check_sum_that_fits(map in vec(any::<u8>(), 0..200)) {
         let bytes = frame(&map);
         let _ = (Presence::decode(&bytes), Job::decode(&bytes), Round::decode(&bytes), Task::decode(&bytes));
         let _ = (Update::decode(&bytes), Receipt::decode(&bytes), Report::decode(&bytes));
         let _ = (Record::decode(&bytes), Snapshot::decode(&bytes), Want::decode(&bytes), Offer::decode(&bytes));
+        let _ = FleetTotal::decode(&bytes);
     }
 }
 
@@ -301,6 +308,14 @@ fn the_largest_messages_fit_and_are_accepted() {
     let offer =
         Offer { run, kind: BlobKind::Snapshot, digest: base, bytes: round, from: round, to: round, blob };
     exact(offer.encode(), Offer::MAX);
+    let numbers = vec![i64::MIN; MAX_TOTAL];
+    let (settings, devices, examples) = (base, u32::MAX, u64::MAX);
+    let partners = vec![run; MAX_FOLDED];
+    let mut total = FleetTotal { run, round, base, settings, devices, examples, numbers, partners };
+    exact(total.encode(), FleetTotal::MAX);
+    assert_eq!(FleetTotal::decode(&total.encode()).unwrap(), total);
+    total.numbers.push(0);
+    assert!(FleetTotal::decode(&total.encode()).is_err());
 }
 
 #[test]

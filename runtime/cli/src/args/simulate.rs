@@ -37,7 +37,7 @@ pub struct SimulateArgs {
     /// How many those are
     #[arg(long, value_name = "N", requires = "trouble", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub troubled: Option<u32>,
-    /// Be the coordinator of a load, with its ledger in this folder
+    /// Be the coordinator of a load, with its ledger in this folder, which has the name of the fleet
     #[arg(long, value_name = "DIR", hide = true, requires = "broker")]
     pub coordinator_state: Option<PathBuf>,
     #[command(flatten)]

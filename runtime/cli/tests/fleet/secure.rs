@@ -3,7 +3,7 @@
 use super::scene::Scene;
 use super::world::{Setup, World, device};
 
-const STEPS: &str = "secure_aggregation = true\nlen = 64\nbatch = 2\ntangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n";
+pub const STEPS: &str = "secure_aggregation = true\nlen = 64\nbatch = 2\ntangents = 2\nrank = 2\ntargets = \"q,v\"\nlayers = \"1..3\"\n";
 
 /// A fleet of three that hide their steps, and send nothing openly: not started.
 fn fleet(more: &str) -> World {

@@ -5,16 +5,17 @@ use crate::aliases::Aliases;
 use crate::error::CoordinatorError;
 use crate::event::Outcome;
 use crate::ids::{Applied, RoundId};
+use crate::in_sum::{InSum, step_by_sum};
 use crate::ledger::{Ledger, LedgerError, ResultRow};
 use crate::norms::Bounds;
 use crate::options::Options;
-use crate::step::{How, Kept, record_limit, step, step_by_sum};
-use crate::total::{add, add_total, numbers};
+use crate::step::{How, Kept, record_limit, step};
+use crate::total::{add, add_total, numbers, said};
 use crate::whole::Whole;
 use sprig_learn::spry::{Layout, Robust};
 use sprig_protocol::settings::Downlink;
 use sprig_protocol::share_of;
-use sprig_transport::messages::{Digest, GroupSet, Record, RunId, Snapshot};
+use sprig_transport::messages::{Digest, FleetTotal, GroupSet, Record, RunId, Snapshot};
 
 /// The adapter, and how rounds are applied to it.
 #[derive(Debug)]
@@ -96,8 +97,8 @@ impl Closer {
         }
     }
 
-    /// Applies `round`, within `bounds`, and keeps what it gave. A round that is applied already is not
-    /// applied again.
+    /// Applies `round`, within its bounds or as the total over all fleets that are folded says, and keeps what it gave. A round
+    /// that is applied already is not applied again.
     ///
     /// # Errors
     /// When the ledger fails or does not hold the round before.
@@ -105,7 +106,7 @@ impl Closer {
         &mut self,
         ledger: &mut Ledger,
         round: RoundId,
-        bounds: &Bounds,
+        (bounds, total): (&Bounds, Option<&FleetTotal>),
     ) -> Result<Outcome, CoordinatorError> {
         if self.applied == round.applied_after() {
             let row = ledger.result(round)?;
@@ -120,7 +121,8 @@ impl Closer {
         let mut sum = match &mut self.whole {
             Whole::Adapter(server) if self.secure => {
                 let limit = record_limit(self.sync, server);
-                step_by_sum(server, limit, &Kept(ledger, round, &self.aliases), &numbers(ledger)?, round)?
+                let total = in_sum(ledger, round, total)?;
+                step_by_sum(server, limit, &Kept(ledger, round, &self.aliases), &total, round)?
             }
             Whole::Adapter(server) => {
                 let limit = record_limit(self.sync, server);
@@ -157,6 +159,7 @@ impl Closer {
             bins: (sum.bins.n() > 0).then(|| sum.bins.rows()),
             weights: (!self.weights.is_empty()).then(|| self.weights.clone()),
             reverted: None,
+            others: sum.others,
             record: record.as_ref().map(|r| r.len() as u32),
             blob: Digest::of(record.as_ref().unwrap_or(&frame)).0,
             snapshot: frame.len() as u32,
@@ -193,11 +196,21 @@ impl Closer {
     }
 }
 
+/// What the updates of `round` come to, with those of other fleets where `all` is the total over them.
+fn in_sum(ledger: &Ledger, round: RoundId, all: Option<&FleetTotal>) -> Result<InSum, CoordinatorError> {
+    let Some(all) = all else { return Ok(InSum { numbers: numbers(ledger)?, others: None }) };
+    let (_, (devices, examples)) = said(ledger, round)?;
+    // The own total is part of it.
+    let others = (all.devices.saturating_sub(devices), all.examples.saturating_sub(examples));
+    Ok(InSum { numbers: all.numbers.clone(), others: Some(others) })
+}
+
 fn outcome(ledger: &Ledger, row: &ResultRow) -> Result<Outcome, LedgerError> {
     Ok(Outcome {
         round: row.round,
         after: Digest(row.after),
         applied: row.applied,
+        others: row.others.unwrap_or(0),
         loss: row.loss,
         bins: row.bins.clone().unwrap_or_default(),
         weights: row.weights.clone(),

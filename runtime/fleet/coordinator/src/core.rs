@@ -13,7 +13,9 @@ use crate::machine::Machine;
 use crate::norms::Bounds;
 use crate::options::Options;
 use crate::state::Stage;
+use crate::total::said;
 use sprig_learn::spry::Layout;
+use sprig_transport::messages::FleetTotal;
 use std::sync::Arc;
 
 /// Refusals are in the ledger after this time, if no other entry takes them along before.
@@ -51,6 +53,7 @@ impl Core {
         let key = fresh.map(|fresh| ledger.key_of_numbers(fresh)).transpose()?;
         let aliases = Aliases::new(key, options.max_devices);
         let closer = Closer::open(&mut ledger, options, (layout.clone(), initial), aliases.clone())?;
+        options.check_folding(layout.len())?;
         let mut saved = ledger.load(closer.digest())?;
         let round = saved.state.round;
         if saved.state.stage == Stage::Finished {
@@ -86,7 +89,7 @@ impl Core {
 
     /// Does what a crash may have interrupted.
     pub(crate) fn start(&mut self, now: Millis, outlet: &mut Outlet<'_>) -> Result<(), CoordinatorError> {
-        let decision = self.machine.start();
+        let decision = self.machine.start(self.closer.applied());
         self.perform(decision, now, outlet)
     }
 
@@ -149,8 +152,12 @@ impl Core {
 
     fn work(&mut self, work: Work) -> Result<Event, CoordinatorError> {
         match work {
-            Work::Close { round, bounds } => {
-                let closed = self.close(round, &bounds)?;
+            Work::Total { round } => {
+                let (numbers, said) = said(&self.ledger, round)?;
+                Ok(Event::Totalled { numbers, said })
+            }
+            Work::Close { round, bounds, total } => {
+                let closed = self.close(round, &bounds, total.as_ref())?;
                 self.step()?;
                 Ok(closed)
             }
@@ -176,8 +183,13 @@ impl Core {
         }
     }
 
-    fn close(&mut self, round: RoundId, bounds: &Bounds) -> Result<Event, CoordinatorError> {
-        let mut outcome = self.closer.close(&mut self.ledger, round, bounds)?;
+    fn close(
+        &mut self,
+        round: RoundId,
+        bounds: &Bounds,
+        total: Option<&FleetTotal>,
+    ) -> Result<Event, CoordinatorError> {
+        let mut outcome = self.closer.close(&mut self.ledger, round, (bounds, total))?;
         let Options { keep_records, keep_snapshots, .. } = *self.options;
         self.ledger.prune(keep_records, keep_snapshots, &self.machine.needed_adapters())?;
         let before = std::mem::replace(&mut self.closed_at, self.traffic);

@@ -6,7 +6,7 @@ use crate::norms::Bounds;
 use crate::notice::Notice;
 use crate::rows::{DeviceRow, HeldOut, Member, RoundRow};
 use crate::state::State;
-use sprig_transport::messages::{DeviceId, Digest, GroupSet, Want};
+use sprig_transport::messages::{DeviceId, Digest, FleetTotal, GroupSet, Want};
 
 /// What is to be done: first all commits, in one transaction; then the rest, in order.
 #[derive(Debug, Default, PartialEq)]
@@ -35,6 +35,13 @@ pub(crate) enum Work {
         round: RoundId,
         /// What is far from the others.
         bounds: Bounds,
+        /// What the devices of all fleets found that are folded.
+        total: Option<FleetTotal>,
+    },
+    /// Put together what the round's updates come to.
+    Total {
+        /// The round.
+        round: RoundId,
     },
     /// Take back what `round`, which is applied, made of the adapter: that after `to` rounds is what it leads to.
     Revert {
@@ -131,6 +138,8 @@ pub(crate) enum Entry {
     Word(Word),
     /// All that was said goes, with the pieces of updates.
     Unsay,
+    /// What the own devices found in a round, for other fleets.
+    Total(FleetTotal),
     /// A device's account of a round.
     Report {
         /// Whose it is.

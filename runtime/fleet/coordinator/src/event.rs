@@ -1,5 +1,6 @@
 //! What happens to the coordinator.
 
+use crate::folding::Tidings;
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::HeldOut;
 use crate::validate::Refusal;
@@ -89,6 +90,20 @@ pub(crate) enum Event {
         /// Their bytes, or why they are refused.
         values: Result<Vec<u8>, Refusal>,
     },
+    /// The updates of the round are put together.
+    Totalled {
+        /// Their sums; none without updates.
+        numbers: Vec<i64>,
+        /// Devices whose they are, and their examples.
+        said: (u32, u64),
+    },
+    /// The coordinator of another fleet said something.
+    Tidings {
+        /// The fleet.
+        fleet: String,
+        /// What.
+        tidings: Tidings,
+    },
     /// A round was applied.
     Closed(Outcome),
     /// An adapter was evaluated.
@@ -158,6 +173,8 @@ pub(crate) struct Outcome {
     pub after: Digest,
     /// Updates applied.
     pub applied: u32,
+    /// Devices of other fleets whose numbers are in what was applied.
+    pub others: u32,
     /// Mean loss over all examples of the round; NaN without updates.
     pub loss: f32,
     /// As in an update, of all that were applied.

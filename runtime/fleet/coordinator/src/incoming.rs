@@ -1,8 +1,44 @@
 //! What a message from a device is, before anyone believes it.
 
 use crate::event::{Event, Unreadable};
-use sprig_transport::messages::{DeviceId, MessageError, Presence, Report, Update, Want};
+use crate::folding::Tidings;
+use sprig_transport::messages::{
+    DeviceId, FleetTotal, MessageError, NameError, Presence, Report, Round, Update, Want,
+};
 use sprig_transport::topics::{Topic, Topics};
+
+/// Topics that a coordinator listens to.
+pub(super) struct Ears {
+    own: Topics,
+    /// Those of other fleets that are folded with its own, by their names.
+    others: Vec<(String, Topics)>,
+}
+
+impl Ears {
+    /// Those of the fleet whose topics are `own`, and of `others`.
+    pub(super) fn new(own: Topics, others: &[String]) -> Result<Self, NameError> {
+        let topics = |name: &String| Ok((name.clone(), Topics::new(name)?));
+        Ok(Self { own, others: others.iter().map(topics).collect::<Result<_, _>>()? })
+    }
+
+    /// Filters of all of them.
+    pub(super) fn filters(&self) -> Vec<String> {
+        let others = self.others.iter().flat_map(|(_, topics)| [topics.round(), topics.totals()]);
+        self.own.of_devices().into_iter().chain(others).collect()
+    }
+
+    /// The event that a message is; `None` for one that was not meant for a coordinator.
+    pub(super) fn event(&self, topic: &str, payload: Vec<u8>) -> Option<Event> {
+        let found = self.others.iter().find_map(|(name, topics)| Some((name, topics.parse(topic)?)));
+        let Some((name, topic)) = found else { return event(&self.own, topic, payload) };
+        let tidings = match topic {
+            Topic::Round => Round::decode(&payload).map(Tidings::Round).ok(),
+            Topic::Total => FleetTotal::decode(&payload).map(Tidings::Total).ok(),
+            _ => None,
+        };
+        tidings.map(|tidings| Event::Tidings { fleet: name.clone(), tidings })
+    }
+}
 
 /// The event that a message is; `None` for one that was not meant for a coordinator.
 pub(super) fn event(topics: &Topics, topic: &str, payload: Vec<u8>) -> Option<Event> {

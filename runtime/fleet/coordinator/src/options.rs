@@ -1,6 +1,7 @@
 //! What the coordinator is told when it starts.
 
 use crate::select::Deal;
+use sprig_learn::LearnError;
 use sprig_learn::privacy::Epsilon;
 use sprig_learn::readout::fleet::Shape;
 use sprig_learn::readout::fleet::privacy::Reference;
@@ -9,7 +10,7 @@ use sprig_learn::spry::{Dealing, Robust, Rules, integers};
 use sprig_protocol::settings::{
     Downlink, Evaluate, FleetSettings, JobSettings, Rounds, Upload, Version, fewest_members,
 };
-use sprig_transport::messages::RunId;
+use sprig_transport::messages::{MAX_TOTAL, RunId};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Options {
     pub numbers: Option<[u8; 32]>,
     /// What a read-out's total is made of once the noise that devices share is together.
     pub settling: Option<Settling>,
+    /// Fleets that learn the same adapter: what their devices find in a round is applied with what the own ones find.
+    pub fold_with: Vec<String>,
     /// What is done about updates that are far from the others.
     pub robust: Robust,
     /// Devices with the same groups, at least, where the rule puts those together by themselves.
@@ -164,6 +167,7 @@ impl Options {
             sharers: 1,
             numbers: None,
             settling: None,
+            fold_with: Vec::new(),
             robust: Robust::Clip,
             holders: 1,
             seed: 0,
@@ -193,6 +197,7 @@ impl Options {
                 .zip(train.readout)
                 .map(|(shape, set)| ReadOut { shape, min_examples: set.min_examples.get() }),
             secure: train.is_secure(),
+            fold_with: coordinator.fold_with.iter().map(ToString::to_string).collect(),
             sharers: train.sharers(),
             robust: train.server.robust,
             holders: train.server.holders.get(),
@@ -224,6 +229,21 @@ impl Options {
         let numbers =
             || self.readout.map_or_else(|| integers(&self.rules, weights), |set| set.shape.numbers());
         self.secure.then(numbers)
+    }
+
+    /// Refuses to fold with other fleets more numbers than a message of an adapter of `weights` weights has.
+    ///
+    /// # Errors
+    /// [`LearnError::Settings`], with both numbers.
+    pub(crate) fn check_folding(&self, weights: usize) -> Result<(), LearnError> {
+        let numbers = self.hidden(weights).unwrap_or_default();
+        if self.fold_with.is_empty() || (1..=MAX_TOTAL).contains(&numbers) {
+            return Ok(());
+        }
+        Err(LearnError::Settings(format!(
+            "{numbers} numbers a round are folded with other fleets; 1 to {MAX_TOTAL} can be, of steps that are aggregated \
+             securely: train a smaller adapter, or by scalars (per iteration)"
+        )))
     }
 
     /// Whether an update may be weights: then numbers that come in pieces are those, else scalars.

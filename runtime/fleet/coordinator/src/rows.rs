@@ -123,6 +123,9 @@ pub struct RoundRow {
     pub selected: u32,
     /// Devices whose updates were applied.
     pub reported: u32,
+    /// Devices of other fleets that are folded with this one, whose numbers were applied with theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<u32>,
     /// Messages refused while the round was open; of a crash, those of the last two seconds before it may be missing.
     pub refused: u32,
     /// Mean training loss over all examples of the round; claims beyond three medians count as those.

@@ -11,7 +11,7 @@ use crate::evaluation::{EvaluationThread, Evaluator};
 use crate::event::Event;
 use crate::handle::{Handle, Request};
 use crate::ids::{DeviceNumber, RoundId};
-use crate::incoming;
+use crate::incoming::Ears;
 use crate::legacy::Legacy;
 use crate::notice::Notice;
 use crate::options::Options;
@@ -45,6 +45,7 @@ pub struct Coordinator<L> {
     core: Core,
     link: L,
     topics: Topics,
+    ears: Ears,
     tell: Box<dyn FnMut(&Notice) + Send>,
     evaluator: Option<Box<dyn Evaluator>>,
     /// Evaluations that nobody can make.
@@ -106,7 +107,8 @@ impl<L: Link> Coordinator<L> {
         }
         let options = Arc::new(options);
         let core = Core::open(ledger, &options, layout, initial)?;
-        for filter in topics.of_devices() {
+        let ears = Ears::new(topics.clone(), &options.fold_with)?;
+        for filter in ears.filters() {
             link.subscribe(&filter)?;
         }
         let legacy = Legacy::new(topics.clone(), options.run);
@@ -122,6 +124,7 @@ impl<L: Link> Coordinator<L> {
             core,
             link,
             topics,
+            ears,
             tell,
             evaluator,
             not_evaluated: Vec::new(),
@@ -312,7 +315,7 @@ impl<L: Link> Coordinator<L> {
                                 .push(Event::Job { ours: Job::decode(&payload).is_ok_and(|job| ours(&job)) });
                         }
                         Some(Topic::Renew(device)) => self.renew(&device, &payload)?,
-                        _ => events.extend(incoming::event(&self.topics, &topic, payload)),
+                        _ => events.extend(self.ears.event(&topic, payload)),
                     }
                 }
                 Err(e) if e.is_worth_waiting(self.connected) => {

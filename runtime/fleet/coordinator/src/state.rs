@@ -4,7 +4,7 @@ use crate::aggregation::Word;
 use crate::ids::{Applied, DeviceNumber, RoundId};
 use crate::rows::{Best, DeviceRow, HeldOut, Member, RoundRow};
 use minicbor::{Decode, Encode};
-use sprig_transport::messages::{Digest, RoundResult};
+use sprig_transport::messages::{Digest, FleetTotal, RoundResult};
 
 /// Where a round is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -71,6 +71,8 @@ pub(crate) struct Saved {
     pub words: Vec<Word>,
     /// The veiled values that are in.
     pub values: Vec<(DeviceNumber, Vec<u8>)>,
+    /// What the own devices found in the last rounds, for other fleets.
+    pub totals: Vec<FleetTotal>,
     /// What the round before gave; `None` before the first.
     pub result: Option<RoundResult>,
     /// Rows of all rounds that wait for an evaluation, or none.
@@ -112,6 +114,7 @@ impl Saved {
             devices: Vec::new(),
             accepted: Vec::new(),
             words: Vec::new(),
+            totals: Vec::new(),
             values: Vec::new(),
             result: None,
             evaluating: Vec::new(),

@@ -68,6 +68,8 @@ struct Given {
 pub struct Sum {
     /// Updates that were applied.
     pub applied: u32,
+    /// Devices of other fleets whose numbers were applied with them, where fleets are folded.
+    pub others: Option<u32>,
     /// How sure the devices' models were, and whether rightly.
     pub bins: Bins,
     /// Whose they were, of which groups, over how many examples.
@@ -130,42 +132,6 @@ pub fn step<U: Updates>(
                 Ok(())
             },
         )?;
-    }
-    step.finish();
-    Ok(sum)
-}
-
-/// The same where of the updates their sum alone is known, in whole `numbers`: they say whose they are and of how many examples.
-///
-/// # Errors
-/// When the updates cannot be read.
-pub fn step_by_sum<U: Updates>(
-    server: &mut Server,
-    limit: usize,
-    updates: &U,
-    numbers: &[i64],
-    round: RoundId,
-) -> Result<Sum, U::Error> {
-    let (mut sum, mut examples, mut groups) = (Sum::new(limit), 0, None);
-    updates.each(
-        |_| true,
-        |number, _, update| {
-            (examples, groups) = (examples + u64::from(update.examples), Some(update.groups));
-            sum.count(number, &update);
-            Ok(())
-        },
-    )?;
-    let Some(groups) = groups else { return Ok(sum) };
-    let mut step = server.begin(round.0);
-    match step.add_sum(share_of(groups), examples, numbers) {
-        Ok(Some((examples, scalars))) => {
-            let number = DeviceNumber::NOBODY.0;
-            sum.record_part(Contribution { number, groups, examples, scalars });
-        }
-        Ok(None) => sum.parts = None,
-        // It leads nowhere finite: the round goes on without it.
-        Err(LearnError::Update { .. }) => return Ok(Sum::new(limit)),
-        Err(other) => return Err(other.into()),
     }
     step.finish();
     Ok(sum)
@@ -287,6 +253,7 @@ impl Sum {
     pub(super) fn new(limit: usize) -> Self {
         Sum {
             applied: 0,
+            others: None,
             bins: Bins::new(FLEET_BINS),
             covered: Vec::new(),
             losses: Vec::new(),
@@ -307,7 +274,7 @@ impl Sum {
         }
     }
 
-    fn record_part(&mut self, part: Contribution) {
+    pub(super) fn record_part(&mut self, part: Contribution) {
         self.bytes += 4 * part.scalars.len();
         let full = self.parts.as_ref().is_some_and(|parts| parts.len() >= MAX_CONTRIBUTIONS);
         if full || self.bytes > self.limit || part.scalars.len() > MAX_SCALARS {

@@ -63,6 +63,18 @@ pub(crate) fn add_total(
     Ok(sum)
 }
 
+/// The same, none without updates, with the devices whose it is and their examples.
+pub(crate) fn said(ledger: &Ledger, round: RoundId) -> Result<(Vec<i64>, (u32, u64)), CoordinatorError> {
+    let (mut devices, mut examples) = (0, 0);
+    ledger.updates(round, |number, _, frame| {
+        devices += 1;
+        examples += u64::from(decoded(ledger, round, number, frame)?.examples);
+        Ok::<_, CoordinatorError>(())
+    })?;
+    let numbers = if devices == 0 { Vec::new() } else { numbers(ledger)? };
+    Ok((numbers, (devices, examples)))
+}
+
 /// The total of a round that was aggregated securely, as the ledger holds it.
 pub(crate) fn numbers(ledger: &Ledger) -> Result<Vec<i64>, CoordinatorError> {
     let bytes = ledger.whole(DeviceNumber::NOBODY)?;

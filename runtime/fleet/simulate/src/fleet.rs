@@ -4,9 +4,10 @@ use super::attack::Liars;
 use super::personal::{AccG, AccP, together};
 use super::wire::{Brought, Sent, Wire};
 use sprig_budget::{Bytes, alloc};
+use sprig_coordinator::in_sum::{InSum, step_by_sum};
 use sprig_coordinator::norms::Norms;
 use sprig_coordinator::select::{self, Deal};
-use sprig_coordinator::step::{How, Updates, step, step_by_sum};
+use sprig_coordinator::step::{How, Updates, step};
 use sprig_coordinator::total::veiled_bytes;
 use sprig_coordinator::{DeviceNumber, RoundId, record_limit};
 use sprig_engine::adapter::Adapter;
@@ -210,7 +211,7 @@ impl Fleet<'_> {
         let limit = record_limit(self.wire.sync(), &self.server);
         let (server, updates, id) = (&mut self.server, Round(&sent), RoundId(round));
         let mut sum = match self.choice.secure {
-            true => step_by_sum(server, limit, &updates, &total, id)?,
+            true => step_by_sum(server, limit, &updates, &InSum { numbers: total, others: None }, id)?,
             false => step(server, &how, limit, &updates, id)?,
         };
         (turn.applied, turn.loss) = (sum.applied, sum.loss(robust));

@@ -31,7 +31,7 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let plan = planned(args, rounds)?;
     check_files(&plan, args.broker.is_none())?;
     if let (Some(state), Some(url)) = (&args.coordinator_state, &args.broker) {
-        let link = mqtt::connect(&config(args, url, ("load-coordinator", QUEUE)))?;
+        let link = mqtt::connect(&config(args, url, (&format!("{}-coordinator", plan.fleet), QUEUE)))?;
         sprig_simulate::coordinate(&plan, state, link, Box::new(|_| ()), interrupt.flag())?;
         return Ok(Exit::Done);
     }
@@ -44,12 +44,14 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     };
     let url = args.broker.clone().or_else(|| broker.as_ref().map(Broker::url)).unwrap_or_default();
     let folder = tempfile::tempdir().map_err(|e| Failure::io("make a folder in", Path::new("/tmp"), e))?;
+    let state = folder.path().join(&plan.fleet);
+    std::fs::create_dir(&state).map_err(|e| Failure::io("make", &state, e))?;
     let many = Many::start().map_err(|e| Failure::new(Exit::Io, e))?;
     // The coordinator is another process, so that what it takes is its own.
     let program = std::env::current_exe().map_err(|e| Failure::io("find", Path::new("sprig"), e))?;
     let mut coordinator = Command::new(program)
         .args(["simulate", "--broker", &url, "--coordinator-state"])
-        .arg(folder.path())
+        .arg(&state)
         .args(["--devices", &args.devices.to_string(), "--rounds", &rounds.to_string()])
         .args(["--per-round", &plan.per_round.to_string(), "--follow", args.follow.name()])
         .args(troubled(&plan.habits))
@@ -58,15 +60,15 @@ pub fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
         .spawn()
         .map_err(|e| Failure::new(Exit::Io, format_args!("cannot start the coordinator: {e}")))?;
     let found = sprig_simulate::load(&plan, coordinator.id(), |name| match plan.connections {
-        ..=THREADS => mqtt::connect(&config(args, &url, (name, QUEUE))),
-        _ => many.connect(&config(args, &url, (name, FEW))),
+        ..=THREADS => mqtt::connect(&config(args, &url, (&format!("{}-{name}", plan.fleet), QUEUE))),
+        _ => many.connect(&config(args, &url, (&format!("{}-{name}", plan.fleet), FEW))),
     });
     if found.is_err() {
         let _ = coordinator.kill();
     }
     let _ = coordinator.wait();
     let found = found.map_err(|e| Failure::new(Exit::Peer, e))?;
-    let ledger = std::fs::metadata(folder.path().join("ledger.redb")).map_or(0, |m| m.len());
+    let ledger = std::fs::metadata(state.join("ledger.redb")).map_or(0, |m| m.len());
     tell(args, &found, ledger)
 }
 
@@ -127,7 +129,14 @@ fn planned(args: &SimulateArgs, rounds: u32) -> Result<Plan, Failure> {
         return Err(Failure::new(Exit::Usage, problem));
     }
     let (connections, by_task) = (args.connections.min(args.devices), args.follow.is_by_task());
-    Ok(Plan { per_round, habits, connections, by_task, ..Plan::new("simulation", args.devices, rounds) })
+    // A name of its own: another load may have the same broker. Its coordinator, which is a process of its own, is told by its
+    // folder's.
+    let led = args.coordinator_state.as_ref().and_then(|state| state.file_name());
+    let fleet = led.map_or_else(
+        || format!("simulation-{}", std::process::id()),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    Ok(Plan { per_round, habits, connections, by_task, ..Plan::new(&fleet, args.devices, rounds) })
 }
 
 /// Each connection is an open file, and two where the broker is in this process too.

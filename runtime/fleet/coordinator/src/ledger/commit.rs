@@ -76,6 +76,9 @@ impl Tables<'_> {
                 self.words.retain(|_, _| false)?;
                 self.chunks.retain(|_, _| false)?;
             }
+            Entry::Total(total) => {
+                self.meta.insert(total_of(total.round), total.encode().as_slice())?;
+            }
             Entry::Report { number, frame } => {
                 self.reports.insert(number.0, frame.as_slice())?;
             }
@@ -89,6 +92,11 @@ impl Tables<'_> {
         }
         Ok(())
     }
+}
+
+/// Key in `meta` of the own total of `round`; that of the round before has the other one.
+pub(super) fn total_of(round: u32) -> &'static str {
+    ["total 0", "total 1"][round as usize % 2]
 }
 
 pub(super) fn cbor<T: minicbor::Encode<()>>(row: &T) -> Vec<u8> {

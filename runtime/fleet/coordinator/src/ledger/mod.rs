@@ -3,7 +3,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | text | format, program that wrote it last, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for, the key of devices' numbers |
+//! | `meta` | text | format, program that wrote it last, run, settings, SHA-256 of the adapter that the run began with, state (CBOR), members (14 bytes each), evaluation before (JSON), the run that it stood down for, the key of devices' numbers, totals of the last two rounds for other fleets |
 //! | `devices` | number | [`DeviceRow`](crate::rows::DeviceRow), CBOR |
 //! | `reports` | number | the device's last report, its frame |
 //! | `updates` | round, number | norm (f32 LE), then the update's frame; only of the current round |

@@ -1,12 +1,13 @@
 //! What a restart begins with, and what is asked of a ledger in between.
 
+use super::commit::total_of;
 use super::{CHUNKS, DEVICES, HISTORY, Ledger, LedgerError, META, REPORTS, UPDATES};
 use crate::aggregation::VALUES;
 use crate::ids::{DeviceNumber, RoundId};
 use crate::rows::{DeviceRow, HeldOut, RoundRow, decode_members};
 use crate::state::{Saved, Stage};
 use redb::{ReadableTable, TableDefinition};
-use sprig_transport::messages::{DeviceId, Digest, Report};
+use sprig_transport::messages::{DeviceId, Digest, FleetTotal, Report};
 
 impl Ledger {
     /// All that a restart begins with; `base` is the adapter before the first round.
@@ -19,9 +20,10 @@ impl Ledger {
         let read = || -> Result<_, redb::Error> {
             let meta = txn.open_table(META)?;
             let get = |key| -> Result<_, redb::Error> { Ok(meta.get(key)?.map(|v| v.value().to_vec())) };
-            Ok((get("state")?, get("members")?, get("before")?))
+            let totals = [get(total_of(0))?, get(total_of(1))?];
+            Ok((get("state")?, get("members")?, get("before")?, totals))
         };
-        let (state, members, before) = read().map_err(|e| self.failed("read", e))?;
+        let (state, members, before, totals) = read().map_err(|e| self.failed("read", e))?;
         if let Some(state) = state {
             saved.state = minicbor::decode(&state).map_err(|e| self.damaged(format!("its state: {e}")))?;
         }
@@ -31,6 +33,10 @@ impl Ledger {
         if let Some(before) = before {
             let before = serde_json::from_slice::<HeldOut>(&before);
             saved.before = Some(before.map_err(|e| self.damaged(format!("its evaluation: {e}")))?);
+        }
+        for total in totals.into_iter().flatten() {
+            let total = FleetTotal::decode(&total);
+            saved.totals.push(total.map_err(|e| self.damaged(format!("the total of a round: {e}")))?);
         }
         self.each(DEVICES, |number, bytes| {
             let row: DeviceRow =

@@ -45,6 +45,9 @@ pub(crate) struct ResultRow {
     /// Rounds applied to the adapter that came back instead, if one did.
     #[n(9)]
     pub reverted: Option<Applied>,
+    /// Devices of other fleets whose numbers were applied too.
+    #[n(10)]
+    pub others: Option<u32>,
 }
 
 /// An adapter with its moments.
@@ -87,7 +90,7 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be read.
     pub(crate) fn abandoned(&self) -> Result<u32, LedgerError> {
-        self.count_results(|row| row.applied == 0)
+        self.count_results(|row| row.applied + row.others.unwrap_or(0) == 0)
     }
 
     fn count_results(&self, which: impl Fn(&ResultRow) -> bool) -> Result<u32, LedgerError> {

@@ -24,6 +24,7 @@ impl Machine {
             }
             Stage::Finished => "the last evaluation".into(),
             Stage::Closing if self.is_judging() => "the evaluation of what the round made".into(),
+            Stage::Closing if let Some(words) = self.waits_for_fleets() => words,
             Stage::Closing => "the round's updates to be applied".into(),
             _ if self.paused => "an operator: `sprig fleet resume`".into(),
             Stage::Gathering => format!(
@@ -65,6 +66,7 @@ impl Machine {
             out.out(Outward::Ask { topic: self.topics.job() });
         }
         self.announce(now, out);
+        self.tell_totals(out);
         self.hand_out(now, out);
     }
 

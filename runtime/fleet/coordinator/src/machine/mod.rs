@@ -6,6 +6,7 @@
 //! its receipt) → *closing* (committed, so that no later update joins; the updates are applied) → the next.
 
 mod announce;
+mod fold;
 mod gate;
 mod intake;
 mod progress;
@@ -17,9 +18,10 @@ mod waiting;
 use crate::aggregation::Aggregation;
 use crate::aliases::Aliases;
 use crate::countdown::Millis;
-use crate::decision::{Decision, Entry, Outward};
+use crate::decision::{Decision, Entry, Outward, Work};
 use crate::evaluations::Evaluations;
 use crate::event::{Event, Outcome};
+use crate::folding::Folding;
 use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
 use crate::options::Options;
@@ -42,6 +44,8 @@ pub(crate) struct Machine {
     round: Round,
     /// Of its sums, where they are aggregated securely.
     aggregation: Option<Aggregation>,
+    /// With other fleets, where several learn one adapter.
+    folding: Option<Folding>,
     registry: Registry,
     evaluations: Evaluations,
     /// What a round gave that is not announced before its adapter is evaluated.
@@ -84,12 +88,17 @@ impl Machine {
         for number in aggregation.iter().flat_map(Aggregation::reported) {
             round.cover(number, 0.0, None);
         }
+        let numbers = options.hidden(layout.len()).unwrap_or_default();
+        let Options { run, settings, fold_with, .. } = &*options;
+        let folding =
+            (!fold_with.is_empty()).then(|| Folding::new(*run, settings, numbers, fold_with, saved.totals));
         Ok(Machine {
             topics: Topics::new(&options.fleet)?,
             aliases: Aliases::default(),
             layout,
             round,
             aggregation,
+            folding,
             registry: Registry::new(
                 saved.devices,
                 options.max_devices,
@@ -122,8 +131,8 @@ impl Machine {
         Self { aliases, ..self }
     }
 
-    /// What is to be done first: what a crash may have interrupted.
-    pub(crate) fn start(&mut self) -> Decision {
+    /// What is to be done first, with an adapter of so many rounds: what a crash may have interrupted.
+    pub(crate) fn start(&mut self, applied: Applied) -> Decision {
         let mut out = Decision::default();
         let begun = self.round.id() > RoundId::FIRST || self.round.stage() != Stage::Gathering;
         if !begun && self.evaluations.before().is_none() {
@@ -135,8 +144,14 @@ impl Machine {
         for &applied in self.evaluations.under_way() {
             out.out(Outward::Evaluate { applied });
         }
-        if self.round.stage() == Stage::Closing {
-            self.apply(&mut out);
+        let round = self.round.id();
+        match self.round.stage() {
+            // It is only to be told of.
+            Stage::Closing if applied == round.applied_after() => {
+                out.work(Work::Close { round, bounds: self.round.bounds(), total: None });
+            }
+            Stage::Closing => self.apply(&mut out),
+            _ => {}
         }
         out
     }
@@ -175,6 +190,8 @@ impl Machine {
             Event::Gathered { number, digest, values } => {
                 self.gathered(number, digest, values, now, &mut out)
             }
+            Event::Totalled { numbers, said } => self.totalled(numbers, said, &mut out),
+            Event::Tidings { fleet, tidings } => self.tidings(&fleet, tidings, &mut out),
             Event::Closed(outcome) => self.closed(outcome, now, &mut out),
             Event::Evaluated { applied, found } => self.evaluated(applied, found, now, &mut out),
             Event::Left { digest, bytes, kept } => self.left(digest, bytes, kept, now, &mut out),

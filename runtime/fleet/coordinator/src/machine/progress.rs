@@ -4,7 +4,7 @@ use super::Machine;
 use super::gate::Judged;
 use crate::aggregation::MOST;
 use crate::countdown::Millis;
-use crate::decision::{Decision, Entry, Outward, Work};
+use crate::decision::{Decision, Entry, Outward};
 use crate::event::Outcome;
 use crate::ids::{Applied, RoundId};
 use crate::notice::Notice;
@@ -42,6 +42,7 @@ impl Machine {
                     self.overdue(now, out);
                 }
             }
+            Stage::Closing if self.folding.is_some() && now >= self.resend => self.wait_for_fleets(now, out),
             Stage::Closing | Stage::Finished => {}
         }
         if now >= self.resend && self.round.stage() != Stage::Closing {
@@ -62,7 +63,7 @@ impl Machine {
         if self.options.secure { most.min(MOST) } else { most }
     }
 
-    fn wait(&mut self, now: Millis, out: &mut Decision) {
+    pub(super) fn wait(&mut self, now: Millis, out: &mut Decision) {
         let here = (self.round.id(), self.round.stage());
         if self.waiting.replace(here) != Some(here) {
             out.tell(Notice::Waiting { round: self.round.id(), what: self.waiting_for(now) });
@@ -121,10 +122,6 @@ impl Machine {
         self.apply(out);
     }
 
-    pub(super) fn apply(&self, out: &mut Decision) {
-        out.work(Work::Close { round: self.round.id(), bounds: self.round.bounds() });
-    }
-
     /// A round is applied: it is announced, or waits for the evaluation of what it made.
     pub(super) fn closed(&mut self, outcome: Outcome, now: Millis, out: &mut Decision) {
         if self.round.stage() != Stage::Closing || outcome.round != self.round.id() {
@@ -175,7 +172,7 @@ impl Machine {
     fn row(&self, outcome: &Outcome, now: Millis) -> RoundRow {
         let state = match outcome.reverted {
             Some(_) => "reverted",
-            None if outcome.applied > 0 => "closed",
+            None if outcome.applied + outcome.others > 0 => "closed",
             None => "abandoned",
         };
         RoundRow {
@@ -184,6 +181,7 @@ impl Machine {
             mode: self.options.mode().into(),
             selected: self.round.selected(),
             reported: outcome.applied,
+            others: self.folding.as_ref().map(|_| outcome.others),
             refused: self.round.refused(),
             loss: outcome.loss.is_finite().then_some(outcome.loss),
             calibration: Bins::of_rows(&outcome.bins).as_ref().map(Calibration::of),

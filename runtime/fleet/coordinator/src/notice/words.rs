@@ -180,6 +180,9 @@ fn told(found: &HeldOut) -> String {
 
 fn closed(f: &mut fmt::Formatter<'_>, row: &RoundRow) -> fmt::Result {
     write!(f, "round {} {}: {} of {} reported", row.round, row.state, row.reported, row.selected)?;
+    if let Some(others) = row.others {
+        write!(f, ", {others} of other fleets")?;
+    }
     if row.refused > 0 {
         write!(f, ", {} refused", row.refused)?;
     }

@@ -121,7 +121,7 @@ proptest! {
                 Ok(())
             }).unwrap();
         };
-        prop_assert!(core.machine.start().then.is_empty());
+        prop_assert!(core.machine.start(Applied::NONE).then.is_empty());
         for deed in deeds {
             let Some(event) = happen(deed, &mut world, &tasks) else { continue };
             take(&mut world, &mut core, vec![event], &mut tasks);

@@ -1,8 +1,12 @@
 //! Rounds whose sums are aggregated securely, with members of the real protocol: the total is that of the plain sums, whoever
 //! is lost and when, and whenever the power goes.
 
+mod fold;
 mod scene;
+mod steps;
 
+use crate::aggregation::{BEGUN, Word};
+use crate::decision::Entry;
 use crate::*;
 use scene::*;
 use sprig_learn::readout::fleet::FleetSums;
@@ -93,6 +97,22 @@ fn a_coordinator_goes_on_after_a_power_cut_at_each_stage() {
         scene.finish(&BTreeMap::new());
         assert_eq!(scene.total(), plain(0..DEVICES), "{cut:?}");
         assert_eq!(scene.core.ledger.row(RoundId::FIRST).unwrap().unwrap().reported, DEVICES);
+    }
+}
+
+/// Rows of what was said that are no longer what was said lead to another attempt, not to a total of something else.
+#[test]
+fn words_that_are_damaged_begin_another_attempt() {
+    for (kind, bytes) in [(BEGUN, vec![0; 3]), (1, vec![1, 2, 3])] {
+        let mut scene = Scene::new(settings(DEVICES));
+        scene.run(&[(6, At::Question)].into());
+        let number = if kind == BEGUN { DeviceNumber::NOBODY } else { DeviceNumber(2) };
+        scene.core.ledger.commit(&[Entry::Word(Word { number, kind, bytes })]).unwrap();
+        scene.restart();
+        scene.wait(1_000);
+        assert_eq!(scene.core.machine.round().attempt(), 1, "{kind}");
+        scene.finish(&BTreeMap::new());
+        assert_eq!(scene.total(), plain(0..DEVICES), "{kind}");
     }
 }
 

@@ -129,6 +129,7 @@ pub fn round(n: u32) -> RoundRow {
         mode: "per-iteration".into(),
         selected: 10,
         reported,
+        others: None,
         refused: u32::from(chance(n, 9) > 0.93),
         loss: (!abandoned).then(|| (1.9 - 0.85 * progress + 0.25 * (chance(n, 10) - 0.5)) as f32),
         calibration: None,

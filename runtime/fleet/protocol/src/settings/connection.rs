@@ -180,3 +180,25 @@ impl Visitor<'_> for LevelVisitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Connection, toml::de::Error> {
+        toml::from_str(&format!("name = \"home\"\nbroker = \"mqtt://localhost\"\n{line}"))
+    }
+
+    #[test]
+    fn a_connection_is_tried_after_as_much_silence_as_is_asked_for() {
+        for (line, seconds) in [("", 30), ("keep_alive_seconds = 5", 5), ("keep_alive_seconds = 3600", 3600)]
+        {
+            let link = read(line).unwrap().link("device").unwrap();
+            assert_eq!((link.keep_alive, link.client_id.as_str()), (Duration::from_secs(seconds), "device"));
+        }
+        for beyond in [4, 3601] {
+            let error = read(&format!("keep_alive_seconds = {beyond}")).unwrap_err().to_string();
+            assert!(error.contains("a whole number from 5 to 3600"), "{error}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! `fleet.toml`: the coordinator's settings.
 
+use super::connection::FleetName;
+use super::folding;
 use super::rounds::LONG_LEASE;
 use super::{
     Connection, ModelSettings, Rounds, RoundsTable, Seconds, SettingsError, Train, TrainTable, Version,
@@ -76,6 +78,11 @@ pub struct CoordinatorSettings {
     /// Seconds for which, after the last round, devices that catch up are still served. The broker keeps the last adapter for
     /// those that come later, if it has at most 1 MiB with its moments.
     pub linger_seconds: Seconds<604_800>,
+    /// Names of other fleets that learn the same adapter, each with its own coordinator and devices: what their devices find in a
+    /// round is applied with what this fleet's find, so that all have one adapter. Their coordinators name this fleet likewise, and
+    /// have the same `[train]`, model and number of rounds; each waits for all others in every round. Only steps that are aggregated securely add up
+    /// so (`[train] secure_aggregation`). At most 32.
+    pub fold_with: Vec<FleetName>,
     /// The folder that `sprig provision` made, with the authority in `ca`: devices' certificates are signed anew from there over
     /// the connection, in the last third of their lives. None is signed if absent.
     pub authority: Option<PathBuf>,
@@ -107,6 +114,7 @@ impl Default for CoordinatorSettings {
             lam: None,
             sft_weight: None,
             linger_seconds: Seconds::of(5.0),
+            fold_with: Vec::new(),
             authority: None,
             certificate_days: Whole::of::<398>(),
             least_agent: None,
@@ -174,6 +182,9 @@ impl FleetFile {
         if rounds.follow.is_by_task() && !given.rounds.contains_key("lease_seconds") {
             rounds.lease_seconds = LONG_LEASE;
         }
+        if !coordinator.fold_with.is_empty() {
+            folding::without_gate(&mut rounds.gate, given.rounds.contains_key("gate"))?;
+        }
         let (fleet, rounds) = (fleet.checked()?, Rounds::new(rounds)?);
         let mut table = train.completed(&given.train)?;
         if let Some(noise) = &mut table.noise {
@@ -189,6 +200,7 @@ impl FleetFile {
             let remedy = "give both `dashboard_cert` and `dashboard_key`, or neither";
             return Err(SettingsError::value("coordinator", "dashboard_cert", "one of the two", remedy));
         }
+        folding::check(&coordinator.fold_with, &fleet.name, &train)?;
         for (field, weight) in [("lam", coordinator.lam), ("sft_weight", coordinator.sft_weight)] {
             if let Some(weight) = weight.filter(|_| !train.parts) {
                 let problem = "it weighs what devices send part by part; set [train] parts = true";

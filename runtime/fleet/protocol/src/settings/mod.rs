@@ -9,6 +9,7 @@ mod error;
 mod fleet;
 mod flow;
 mod flow_rules;
+mod folding;
 mod follow;
 mod head;
 mod hiding;

@@ -9,7 +9,7 @@ function gate(r) {
 const roundColumns = [
   ['Round', r => String(r.round), ''],
   ['State', r => r.state, ''],
-  ['Reported', r => `${r.reported} of ${r.selected}`, 'num'],
+  ['Reported', r => `${r.reported} of ${r.selected}${r.others ? ` + ${r.others}` : ''}`, 'num'],
   ['Refused', r => count(r.refused), 'num'],
   ['Loss', r => decimals(r.loss), 'num'],
   ['Held-out loss', r => decimals(r.loss_held_out), 'num second'],

@@ -6,7 +6,7 @@ use crate::decision::Outward;
 use crate::event::Event;
 use crate::incoming;
 use crate::ledger::Ledger;
-use crate::tests::world::{RUN, options};
+use crate::tests::world::{GROUPS, RUN, WEIGHTS, layout, options};
 use crate::*;
 use sprig_ground::random::SplitMix64;
 use sprig_learn::readout::fleet::{FleetSums, Shape};
@@ -50,7 +50,10 @@ pub(super) struct Scene {
     options: Arc<Options>,
     pub(super) core: Core,
     topics: Topics,
-    now: Millis,
+    pub(super) now: Millis,
+    deeds: Deeds,
+    /// What the coordinator told other fleets, and had the broker keep.
+    pub(super) kept: BTreeMap<String, Vec<u8>>,
     pub(super) tasks: BTreeMap<DeviceId, Task>,
     pub(super) receipts: BTreeMap<DeviceId, Receipt>,
     pub(super) members: BTreeMap<DeviceId, Member>,
@@ -60,16 +63,30 @@ pub(super) struct Scene {
     pub(super) random: Seeded,
 }
 
+/// Which devices there are, and what they found.
+#[derive(Clone, Copy)]
+pub(super) struct Deeds {
+    pub first: u32,
+    pub examples: fn(u32) -> u32,
+    pub numbers: fn(u32) -> Vec<i64>,
+}
+
 impl Scene {
     pub(super) fn new(options: Options) -> Self {
+        Self::of(options, Deeds { first: 0, examples, numbers })
+    }
+
+    pub(super) fn of(options: Options, deeds: Deeds) -> Self {
         let (disk, options) = (Disk::default(), Arc::new(options));
         let core = open(&disk, &options);
         let mut scene = Scene {
             disk,
-            options,
             core,
-            topics: Topics::new("test").unwrap(),
+            topics: Topics::new(&options.fleet).unwrap(),
+            options,
             now: 0,
+            deeds,
+            kept: BTreeMap::new(),
             tasks: BTreeMap::new(),
             receipts: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -84,9 +101,9 @@ impl Scene {
     /// The broker and all devices are there.
     pub(super) fn arrive(&mut self) {
         let presence = |n| Event::Presence { device: id(n), presence: simulate::presence(1) };
-        self.take(
-            std::iter::once(Event::Connected).chain((0..self.options.per_round).map(presence)).collect(),
-        );
+        let first = self.deeds.first;
+        let devices = (first..first + self.options.per_round).map(presence);
+        self.take(std::iter::once(Event::Connected).chain(devices).collect());
     }
 
     /// The coordinator lost its power, and is back.
@@ -102,12 +119,13 @@ impl Scene {
     }
 
     pub(super) fn take(&mut self, events: Vec<Event>) {
-        let Scene { core, topics, tasks, receipts, notices, now, .. } = self;
+        let Scene { core, topics, tasks, receipts, notices, now, kept, .. } = self;
         core.take(events, *now, &mut |_, outward| {
             match outward {
                 Outward::Publish { topic, payload, .. } => match topics.parse(&topic) {
                     Some(Topic::Task(id)) => drop(tasks.insert(id, Task::decode(&payload).unwrap())),
                     Some(Topic::Receipt(id)) => drop(receipts.insert(id, Receipt::decode(&payload).unwrap())),
+                    Some(Topic::Round | Topic::Total) => drop(kept.insert(topic, payload)),
                     _ => {}
                 },
                 Outward::Tell(notice) => notices.push(notice),
@@ -145,7 +163,7 @@ impl Scene {
             Told::Terms(_) => Said::Keys(member.keys()),
             Told::Roster(roster) => Said::Packages(member.deal(&roster).unwrap()),
             Told::Delivery(delivery) => {
-                Said::Veiled(member.veil(&delivery, &numbers(number(device))).unwrap())
+                Said::Veiled(member.veil(&delivery, &(self.deeds.numbers)(number(device))).unwrap())
             }
             Told::Question(question) => Said::Answer(member.answer(&question).unwrap()),
         }
@@ -164,7 +182,7 @@ impl Scene {
 
     pub(super) fn update(&mut self, device: &DeviceId, task: &Task, body: Body, blob: Option<&[u8]>) {
         let &Task { round, number, groups, base, .. } = task;
-        let examples = examples(self::number(device));
+        let examples = (self.deeds.examples)(self::number(device));
         let bins = Vec::new();
         let update = Update { run: RUN, round, number, groups, base, examples, loss: 0.0, bins, body };
         let mut messages = vec![(self.topics.update(device), update.encode())];
@@ -203,7 +221,11 @@ impl Scene {
 
 pub(super) fn open(disk: &Disk, options: &Arc<Options>) -> Core {
     let ledger = Ledger::with_backend(disk.plug(), RUN, &options.settings).unwrap();
-    Core::open(ledger, options, Layout::synthetic(1, SHAPE.values()), vec![0.0; SHAPE.values()]).unwrap()
+    let (layout, start) = match options.readout {
+        Some(_) => (Layout::synthetic(1, SHAPE.values()), vec![0.0; SHAPE.values()]),
+        None => (layout(), vec![0.5; GROUPS * WEIGHTS]),
+    };
+    Core::open(ledger, options, layout, start).unwrap()
 }
 
 pub(super) fn settings(devices: u32) -> Options {
