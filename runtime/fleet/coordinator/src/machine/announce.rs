@@ -53,6 +53,7 @@ impl Machine {
         self.job_kept = false;
         self.job_asked = now;
         self.announce_again(now, out);
+        self.tell_totals(out);
     }
 
     /// Publishes all that those who come later need, as far as the broker is not known to have it.
@@ -66,7 +67,10 @@ impl Machine {
             out.out(Outward::Ask { topic: self.topics.job() });
         }
         self.announce(now, out);
-        self.tell_totals(out);
+        // While rounds go on, whoever lacks one is told when the next one waits for it.
+        if self.over() {
+            self.tell_totals(out);
+        }
         self.hand_out(now, out);
     }
 
