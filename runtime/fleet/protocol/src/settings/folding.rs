@@ -40,7 +40,8 @@ pub(super) fn check(others: &[FleetName], own: &FleetName, train: &Train) -> Res
             "only whole numbers add up to one adapter everywhere; set [train] secure_aggregation = true, or leave it out"
         }
     };
-    refuse(format!("{} names", others.len()), remedy.into())
+    let names: Vec<String> = others.iter().map(ToString::to_string).collect();
+    refuse(format!("{names:?}"), remedy.into())
 }
 
 /// Leaves the gate open, which a coordinator would close by its own data while the others go on.
@@ -81,6 +82,7 @@ mod tests {
         assert!(read("", "", "").unwrap().rounds.gate);
         let many: Vec<String> = (0..33).map(|n| format!("\"south-{n}\"")).collect();
         for (rounds, train, others, words) in [
+            ("", "", "\"south\"", "fold_with = [\"south\"]: only whole numbers"),
             ("", "", "\"south\"", "set [train] secure_aggregation = true"),
             ("", "[train.readout]", "\"south\"", "`sprig fleet export --with`"),
             ("", SECURE, "\"north\"", "it is this fleet itself"),
