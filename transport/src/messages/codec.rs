@@ -249,24 +249,17 @@ pub(crate) fn text<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<St
 
 /// A reader of at most `max` values in one byte string.
 pub(crate) fn floats<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<f32>, Fault> {
-    move |d| {
-        let (values, rest) = within(d.bytes()?, max.saturating_mul(4), "bytes of values")?.as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err(Fault::new("a byte string of whole 4-byte values is needed"));
-        }
-        Ok(values.iter().map(|v| f32::from_le_bytes(*v)).collect())
-    }
+    items(max, f32::from_le_bytes)
 }
 
 /// A reader of at most `max` whole numbers in one byte string.
 pub(crate) fn integers<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<i64>, Fault> {
-    move |d| {
-        let (values, rest) = within(d.bytes()?, max.saturating_mul(8), "bytes of numbers")?.as_chunks::<8>();
-        if !rest.is_empty() {
-            return Err(Fault::new("a byte string of whole 8-byte numbers is needed"));
-        }
-        Ok(values.iter().map(|v| i64::from_le_bytes(*v)).collect())
-    }
+    items(max, i64::from_le_bytes)
+}
+
+/// A reader of at most `max` names of runs in one byte string.
+pub(crate) fn runs<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<RunId>, Fault> {
+    items(max, RunId)
 }
 
 pub(crate) fn digest(d: &mut Decoder<'_>) -> Result<Digest, Fault> {
@@ -275,17 +268,6 @@ pub(crate) fn digest(d: &mut Decoder<'_>) -> Result<Digest, Fault> {
 
 pub(crate) fn run(d: &mut Decoder<'_>) -> Result<RunId, Fault> {
     exact(d).map(RunId)
-}
-
-/// A reader of at most `max` names of runs in one byte string.
-pub(crate) fn runs<'b>(max: usize) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<RunId>, Fault> {
-    move |d| {
-        let (runs, rest) = within(d.bytes()?, max.saturating_mul(16), "bytes of runs")?.as_chunks::<16>();
-        if !rest.is_empty() {
-            return Err(Fault::new("a byte string of whole 16-byte runs is needed"));
-        }
-        Ok(runs.iter().map(|run| RunId(*run)).collect())
-    }
 }
 
 pub(crate) fn groups(d: &mut Decoder<'_>) -> Result<GroupSet, Fault> {
@@ -307,6 +289,20 @@ pub(crate) fn maps<'b, T>(
             return Err(Fault::new(format!("{count} items; at most {max} are accepted")));
         }
         (0..count).map(|_| fields(d, &read)).collect()
+    }
+}
+
+/// A reader of at most `max` items of N bytes each in one byte string.
+fn items<'b, const N: usize, T>(
+    max: usize,
+    make: impl Fn([u8; N]) -> T,
+) -> impl FnOnce(&mut Decoder<'b>) -> Result<Vec<T>, Fault> {
+    move |d| {
+        let (items, rest) = within(d.bytes()?, max.saturating_mul(N), "bytes of values")?.as_chunks::<N>();
+        if !rest.is_empty() {
+            return Err(Fault::new(format!("a byte string of whole {N}-byte values is needed")));
+        }
+        Ok(items.iter().map(|item| make(*item)).collect())
     }
 }
 

@@ -120,8 +120,12 @@ impl Other {
     /// Its total for the round of `own`, if that is one for `run`.
     fn total(&self, own: &FleetTotal, run: RunId, numbers: usize) -> Result<&FleetTotal, String> {
         let total = self.totals[place(own.round)].as_ref();
-        let Some(total) = total.filter(|total| total.round == own.round && total.partners.contains(&run))
-        else {
+        // What the broker kept of a run that is past, on either side, is not for this one.
+        let is_ours = |total: &&FleetTotal| {
+            let theirs = self.at.is_some_and(|(theirs, _)| total.run == theirs);
+            theirs && total.round == own.round && total.partners.contains(&run)
+        };
+        let Some(total) = total.filter(is_ours) else {
             return Err(match self.at {
                 None => "not heard of".into(),
                 Some((_, round)) => format!("in its round {round}"),

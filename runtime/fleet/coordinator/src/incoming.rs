@@ -32,11 +32,14 @@ impl Ears {
         let found = self.others.iter().find_map(|(name, topics)| Some((name, topics.parse(topic)?)));
         let Some((name, topic)) = found else { return event(&self.own, topic, payload) };
         let tidings = match topic {
-            Topic::Round => Round::decode(&payload).map(Tidings::Round).ok(),
-            Topic::Total => FleetTotal::decode(&payload).map(Tidings::Total).ok(),
-            _ => None,
+            Topic::Round => Round::decode(&payload).map(Tidings::Round),
+            Topic::Total => FleetTotal::decode(&payload).map(Tidings::Total),
+            _ => return None,
         };
-        tidings.map(|tidings| Event::Tidings { fleet: name.clone(), tidings })
+        Some(match tidings {
+            Ok(tidings) => Event::Tidings { fleet: name.clone(), tidings },
+            Err(_) => Event::Unreadable { device: None, why: Unreadable::Malformed },
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use crate::countdown::Millis;
 use crate::decision::{Decision, Entry, Work};
 use crate::folding::Tidings;
 use crate::state::Stage;
-use sprig_transport::messages::FleetTotal;
 
 impl Machine {
     /// Has the round's updates applied, once all that belongs to them is there.
@@ -67,7 +66,7 @@ impl Machine {
     /// Which fleets are waited for, and why, in words.
     pub(super) fn waits_for_fleets(&self) -> Option<String> {
         let folding = self.folding.as_ref()?;
-        let own: &FleetTotal = folding.own(self.round.id(), self.round.base())?;
+        let own = folding.own(self.round.id(), self.round.base())?;
         let lacking = folding.fold(own).err()?;
         Some(format!("what the devices of other fleets found: {lacking}"))
     }

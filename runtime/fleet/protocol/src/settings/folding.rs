@@ -16,18 +16,14 @@ pub(super) fn check(others: &[FleetName], own: &FleetName, train: &Train) -> Res
         );
     }
     for (at, other) in others.iter().enumerate() {
-        if other == own {
-            return refuse(
-                format!("{:?}", other.to_string()),
-                "it is this fleet itself; name the others alone".into(),
-            );
-        }
-        if others[..at].contains(other) {
-            return refuse(
-                format!("{:?}", other.to_string()),
-                "it is there twice; name each fleet once".into(),
-            );
-        }
+        let problem = if other == own {
+            "it is this fleet itself; name the others alone"
+        } else if others[..at].contains(other) {
+            "it is there twice; name each fleet once"
+        } else {
+            continue;
+        };
+        return refuse(format!("{:?}", other.to_string()), problem.into());
     }
     if others.is_empty() || train.secure_aggregation {
         return Ok(());

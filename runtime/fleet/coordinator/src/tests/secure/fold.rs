@@ -150,14 +150,16 @@ fn what_is_not_for_this_run_is_not_folded() {
     };
     let past = hear(with(&|total| total.partners = vec![RunId([1; 16])]));
     assert!(past.ends_with("south (in its round 0)"), "{past}");
+    assert!(hear(with(&|total| total.run = RunId([1; 16]))).ends_with("south (in its round 0)"));
     assert!(hear(with(&|total| total.round = 2)).ends_with("south (in its round 0)"));
     assert!(hear(with(&|total| total.settings.0[0] ^= 1)).contains("other settings of [train]"));
     assert!(hear(with(&|total| total.base.0[0] ^= 1)).contains("begin both anew from one of them"));
     assert!(hear(with(&|total| total.numbers.truncate(3))).contains("3 numbers in its total, not 4"));
     assert!(hear(with(&|total| total.examples = 0)).contains("4 numbers in its total"));
     assert!(hear(with(&|total| total.numbers[0] = i64::MAX)).contains("numbers that no devices have"));
-    // What is no total at all changes nothing.
-    assert!(ears.event(&topic, vec![1, 2, 3]).is_none());
+    // What is no total at all is counted, and changes nothing.
+    scenes[0].take(ears.event(&topic, vec![1, 2, 3]).into_iter().collect());
+    assert_eq!(scenes[0].core.machine.strangers(), 1);
     scenes[0].take(ears.event(&topic, sent.encode()).into_iter().collect());
     assert_eq!(scenes[0].core.machine.round().id(), RoundId(1));
 }
